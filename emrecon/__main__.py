@@ -1,0 +1,6 @@
+"""``python -m emrecon``."""
+
+from emrecon.cli import main
+
+if __name__ == "__main__":
+    main()

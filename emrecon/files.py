@@ -1,0 +1,57 @@
+"""Files that are whole or not there: written beside, then renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emrecon.errors import WriteError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to, and rename it to `path` if all went well.
+
+    The name given ends like `path`, so that writers which look at the suffix still do. Whatever
+    goes wrong, Ctrl-C included, no partial file is left and an earlier `path` stays untouched.
+
+    Raises
+    ------
+    WriteError
+        If the file cannot be written: folder missing or not writable, disk full.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=f"-{path.name}", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {_reason(error)}") from error
+    beside = Path(name)
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.chmod(0o666 & ~_umask())
+        beside.replace(path)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,59 @@
+"""Rules that say when enough iterations have run."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from emrecon.em import Iterate
+
+Rule = Callable[[Iterate[object]], bool]
+
+
+class Flag(Protocol):
+    """Something that can be set from elsewhere, such as a ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Return whether it was set."""
+        ...
+
+
+def after(count: int) -> Rule:
+    """Stop at iterate `count`, that is, after `count` updates."""
+    return lambda iterate: iterate.number >= count
+
+
+def seconds(limit: float) -> Rule:
+    """Stop at the first iterate that comes `limit` seconds or more from now."""
+    end = time.monotonic() + limit
+    return lambda iterate: time.monotonic() >= end
+
+
+def pressed(flag: Flag) -> Rule:
+    """Stop once `flag` is set: the Cancel of a panel, the Ctrl-C of a terminal."""
+    return lambda iterate: flag.is_set()
+
+
+class Flat:
+    """Stop once the log-likelihood grows by less than a share `tol` of itself.
+
+    Parameters
+    ----------
+    tol : float
+        Share of the log-likelihood's size.
+    period : int, optional
+        Compare with the iterate this many updates ago: the number of subsets, as only
+        likelihoods of the same subset can be compared.
+    """
+
+    def __init__(self, tol: float, period: int = 1) -> None:
+        self._tol = tol
+        self._last: deque[float] = deque(maxlen=period)
+
+    def __call__(self, iterate: Iterate[object]) -> bool:
+        full = len(self._last) == self._last.maxlen
+        last = self._last[0] if full else float("-inf")
+        self._last.append(iterate.log_likelihood)
+        return iterate.log_likelihood - last < self._tol * abs(iterate.log_likelihood)

@@ -1,0 +1,87 @@
+"""Tables for the kernels of `axial`: where each line is at each step, and how rows are kept."""
+
+from collections import namedtuple
+
+import numpy as np
+
+BLOCK = 32  # steps in a block, at most
+TOGETHER = 4  # taps added in one pass
+
+# Lines: step k = start ... stop - 1 lies at the signed distance reach + k pace, and at the index
+# place + k drift of the axis that is not stepped along.
+Lines = namedtuple("Lines", "start stop place reach drift pace length along_x")
+# Segments of one plane spacing: axial position first + p step + tilt slope[bin] distance.
+Segments = namedtuple("Segments", "first tilt planes offset slope gain")
+# Rows are `step` phases of `size` voxels; in a block, `margin` voxels lie between them.
+Layout = namedtuple("Layout", "step size margin block taps flat")
+
+
+def lines_of(shape, x0, y0, vx, vy, cosines, sines, s_mm, half_chord_mm, fov_mm):
+    """Say where each line is at each step; shared, so that both ways take the same samples."""
+    c, s = np.asarray(cosines, float)[:, None], np.asarray(sines, float)[:, None]
+    u, half = np.asarray(s_mm, float), np.asarray(half_chord_mm, float)
+    along_x = np.abs(s) > np.abs(c)
+    count, other = np.where(along_x, shape[0], shape[1]), np.where(along_x, shape[1], shape[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pace = np.where(along_x, -vx / s, vy / c)
+        reach = np.where(along_x, (u * c - x0) / s, (y0 - u * s) / c)
+        drift = np.where(along_x, pace * c / vy, -pace * s / vx)
+        place = np.where(along_x, (u * s + reach * c - y0) / vy, (u * c - reach * s - x0) / vx)
+        limit = np.minimum(np.sqrt(fov_mm**2 - u**2), np.where(half > 0, half, np.nan))
+        rim = np.sort([(-limit - reach) / pace, (limit - reach) / pace], axis=0)
+        # Up to one voxel beyond the outermost centres, where the interpolation reaches zero.
+        side = np.sort([(-1 - place) / drift, (other - place) / drift], axis=0)
+    level, inside = drift == 0, (place > -1) & (place < other)
+    side[0] = np.where(level, np.where(inside, -2, np.inf), side[0])
+    side[1] = np.where(level, np.inf, side[1])
+    # A sample right on the rim is in, whatever its last bits say.
+    start = np.fmax(np.ceil(rim[0] - 1e-9), np.floor(side[0]) + 1)
+    stop = np.fmin(np.floor(rim[1] + 1e-9) + 1, np.ceil(side[1]))
+    stop = np.where(limit > 0, stop, 0)
+    start, stop = (np.clip(a, 0, count).astype(np.int64) for a in (start, stop))
+    per_view = [np.ascontiguousarray(a[:, 0]) for a in (drift, pace, np.abs(pace), along_x)]
+    return Lines(start, stop, place, reach, *per_view)
+
+
+def segments_of(chosen, vz, half_chord_mm, tilt, first, planes, offset):
+    """Take the chosen segments; `gain` is the path length over its transaxial part."""
+    half = np.asarray(half_chord_mm, float)
+    with np.errstate(divide="ignore"):
+        slope = np.where(half > 0, 0.5 / half, 0.0)
+    first, tilt = (np.asarray(a, float)[chosen] for a in (first, tilt))
+    planes, offset = (np.asarray(a, np.int64)[chosen] for a in (planes, offset))
+    gain = np.hypot(1.0, np.outer(slope, tilt * vz))
+    return Segments(first, tilt, planes, offset, slope, gain)
+
+
+def layout_of(shape, step, segments, lines):
+    """Settle row lengths, steps in a block and the most taps that a segment can need in one."""
+    size = -(-shape[2] // step)
+    block = min(BLOCK, max(8, -(-min(shape[:2]) // 6)))
+    # A line between its detectors runs through half its tilt either way.
+    first, half = segments.first, np.abs(segments.tilt) / 2 * np.any(segments.slope)
+    last = first + (segments.planes - 1) * step
+    beyond = max(np.max(half - first), np.max(last + half - shape[2]))
+    margin = min(max(2, int(beyond // step) + 4), int(segments.planes.max()) + 1)
+    steepest = 2 * half.max() * segments.slope.max() * np.abs(lines.pace).max(initial=0)
+    taps = max(4 + int(np.ceil(steepest * block)), block) + TOGETHER
+    return Layout(step, size, margin, block, taps, steepest == 0)
+
+
+def split(image, layout):
+    """De-interleave z: `step` phases of `size` voxels."""
+    step, size = layout.step, layout.size
+    if step == 1:
+        return image
+    rows = np.zeros((*image.shape[:2], step * size), np.float32)
+    for phase in range(step):
+        part = image[:, :, phase::step]
+        rows[:, :, phase * size :][:, :, : part.shape[2]] = part
+    return rows
+
+
+def join(rows, layout, image):
+    """Add de-interleaved rows to the image."""
+    for phase in range(layout.step):
+        part = image[:, :, phase :: layout.step]
+        part += rows[:, :, phase * layout.size :][:, :, : part.shape[2]]

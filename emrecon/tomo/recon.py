@@ -1,0 +1,278 @@
+"""The story of a reconstruction: scan and settings, models, iterates, volume."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from typing import Any
+
+import numba
+import numpy as np
+
+from emrecon.em import Iterate, em, last, until, watch
+from emrecon.errors import DataError, SettingsError
+from emrecon.stop import Flat, Rule, after
+from emrecon.tomo import attenuation
+from emrecon.tomo.bins import subset_order
+from emrecon.tomo.blur import Blur
+from emrecon.tomo.emission import Emission
+from emrecon.tomo.operator import Array, Chain, Operator
+from emrecon.tomo.ray import Projector
+from emrecon.tomo.scan import Scan
+from emrecon.tomo.sensitivity import Sensitivities, key_of
+from emrecon.tomo.settings import Settings, per_axis
+from emrecon.volume import Grid, Volume
+
+log = logging.getLogger(__name__)
+
+UNIT = "counts/mm"
+"""Unit of a reconstructed image until a calibration gives Bq/mL."""
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything the loop needs: a model for each subset, and where to start."""
+
+    models: tuple[Emission, ...]
+    """One model a subset, in the order of their turns."""
+
+    start: Array
+    """Uniform image inside the field of view that explains the total of the counts."""
+
+    grid: Grid
+    """Where the image lies."""
+
+    settings: Settings
+    """The settings as used: threads and subsets that fit."""
+
+    facts: dict[str, Any]
+    """What was found on the way: totals, voxels not seen."""
+
+    kept: Sensitivities
+    """Keeps the sensitivities of the models."""
+
+    def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Array]]:
+        """Yield the start image, or the `image` of a stopped run, and every update after it."""
+        turns = islice(cycle(self.models), number % len(self.models), None)
+        return em(turns, self.start if image is None else image, start=number)
+
+    def enough(self) -> list[Rule]:
+        """Return the rules that end the run by the settings."""
+        rules = [after(self.settings.iterations * len(self.models))]
+        if self.settings.tolerance:
+            rules.append(Flat(self.settings.tolerance, len(self.models)))
+        return rules
+
+    def volume(self, image: Array) -> Volume:
+        """Return an iterate as a volume, after the post-filter."""
+        fwhm = per_axis(self.settings.post_fwhm_mm)
+        if any(fwhm):
+            image = Blur(self.grid, fwhm).forward(image)
+        return Volume(image, self.grid.affine, UNIT)
+
+
+def recon(
+    scan: Scan,
+    settings: Settings | None = None,
+    *observers: Callable[[Iterate[Array]], object],
+) -> Volume:
+    """Reconstruct a scan by MLEM or OSEM.
+
+    Parameters
+    ----------
+    scan : Scan
+        Counts with their corrections.
+    settings : Settings, optional
+        How; the defaults without it.
+    *observers : callable
+        Each is shown every iterate; see `emrecon.watchers`.
+
+    Returns
+    -------
+    Volume
+        Activity in counts per mm of line integral.
+    """
+    problem = prepare(scan, settings or Settings())
+    reached = last(until(watch(problem.iterates(), *observers), *problem.enough()))
+    return problem.volume(reached.params)
+
+
+def prepare(
+    scan: Scan,
+    settings: Settings,
+    *,
+    kept: Sensitivities | None = None,
+    progress: Progress = lambda done, total: None,
+) -> Problem:
+    """Build the model of every subset and the start image.
+
+    Parameters
+    ----------
+    scan, settings
+        What to reconstruct, and how.
+    kept : Sensitivities, optional
+        Where sensitivities are kept, to share them between runs.
+    progress : callable, optional
+        Told how many of the subsets are ready, and their number.
+
+    Raises
+    ------
+    DataError
+        If the counts cannot come from a Poisson model, or are explained by background alone.
+    SettingsError
+        If the machine or the scan cannot do what the settings say.
+    """
+    set_threads(settings.threads)
+    scan.check()
+    subsets = fitting_subsets(settings.subsets, scan.bins.shape[0])
+    settings = replace(settings, subsets=subsets)
+    grid = grid_of(scan, settings)
+    factors, background = _factors(scan), _background(scan)
+    kept = kept or Sensitivities()
+    models: dict[int, Emission] = {}
+    total = np.zeros(grid.shape, np.float32)
+    for done, number in enumerate(subset_order(subsets), 1):
+        bare = _Subset(_system(scan, settings, grid, number), scan, factors, background, number)
+        models[number] = bare.model(kept, subsets)
+        sensitivity = models[number].sensitivity
+        assert sensitivity is not None  # noqa: S101 - tells the type checker
+        total += sensitivity()
+        progress(done, subsets)
+    start, facts = _start(scan, grid, factors, background, total)
+    return Problem(tuple(models.values()), start, grid, settings, facts, kept)
+
+
+def fitting_subsets(wanted: int, views: int) -> int:
+    """Return the divisor of `views` nearest to `wanted`, and say so where it differs."""
+    divisors = [n for n in range(1, views + 1) if views % n == 0]
+    nearest = min(divisors, key=lambda n: (abs(n - wanted), n))
+    if nearest != wanted:
+        log.warning(
+            "%d subsets do not divide %d views evenly: %d subsets are used", wanted, views, nearest
+        )
+    return nearest
+
+
+def grid_of(scan: Scan, settings: Settings) -> Grid:
+    """Return the image grid by the settings, else the scan's default."""
+    voxel = per_axis(settings.voxel_mm) if settings.voxel_mm else None
+    shape = None
+    if settings.size:
+        i, j, k = settings.size
+        shape = (i, j, k)
+    centre = per_axis(settings.centre_mm) if settings.centre_mm else None
+    return scan.bins.grid(voxel, shape, centre)
+
+
+def set_threads(threads: int) -> None:
+    """Let the kernels use so many threads; 0 is all there are."""
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined] # set at run time
+    if threads > most:
+        raise SettingsError(
+            f"{threads} threads wanted, but this machine has {most}: give at most that"
+        )
+    numba.set_num_threads(threads or most)
+
+
+def fingerprint(scan: Scan, settings: Settings) -> str:
+    """Return a name for all that decides the iterates: counts, corrections, geometry, settings.
+
+    Iterations, tolerance, threads and checkpoints do not: they say only when to stop.
+    """
+    parts = (scan.prompts, scan.normalisation, scan.attenuation, scan.randoms, scan.scatter)
+    mu = scan.mu and (scan.mu.voxels, scan.mu.affine)
+    grid = (settings.voxel_mm, settings.size, settings.centre_mm)
+    decides = (settings.subsets, grid, settings.psf_fwhm_mm, settings.ring_wide)
+    bins = (scan.bins.phi_rad, scan.bins.s_mm, scan.bins.segments, scan.bins.radius_mm)
+    return key_of(*parts, *(mu or ()), *bins, *decides)
+
+
+@dataclass(frozen=True)
+class _Subset:
+    """A subset's part of the scan, before its sensitivity is known."""
+
+    system: Operator
+    scan: Scan
+    factors: Array | None
+    background: Array | None
+    number: int
+
+    def model(self, kept: Sensitivities, subsets: int) -> Emission:
+        views = (self.number, subsets)
+        bare = Emission(
+            self.system, self.scan.prompts, self.factors, self.background, views, lambda: NOTHING
+        )
+        return replace(bare, sensitivity=kept.of(bare, self.number, subsets))
+
+
+NOTHING = np.empty(0, np.float32)
+
+
+def _system(scan: Scan, settings: Settings, grid: Grid, number: int) -> Operator:
+    """Return the projector of one subset, with the resolution model where one is wanted."""
+    views = scan.bins.subset(number, settings.subsets)
+    projector = Projector(grid, views, scan.bins.fov_mm, settings.ring_wide)
+    fwhm = per_axis(settings.psf_fwhm_mm)
+    return Chain(projector, Blur(grid, fwhm)) if any(fwhm) else projector
+
+
+def _factors(scan: Scan) -> Array | None:
+    """Return normalisation times attenuation; None where both are 1."""
+    survival = scan.attenuation
+    if scan.mu is not None:
+        survival = attenuation.factors(scan.mu, scan.bins)
+    if survival is None or scan.normalisation is None:
+        return scan.normalisation if survival is None else survival
+    if scan.mu is not None:  # computed here, so it may be changed here
+        return np.multiply(survival, scan.normalisation, out=survival)
+    return survival * scan.normalisation
+
+
+def _background(scan: Scan) -> Array | None:
+    """Return randoms plus scatter; None where both are 0."""
+    if scan.randoms is None or scan.scatter is None:
+        return scan.scatter if scan.randoms is None else scan.randoms
+    return scan.randoms + scan.scatter
+
+
+def _start(
+    scan: Scan, grid: Grid, factors: Array | None, background: Array | None, sensitivity: Array
+) -> tuple[Array, dict[str, Any]]:
+    """Return the start image and what was counted: expected and measured totals agree."""
+    x, y = grid.centres_mm(0), grid.centres_mm(1)
+    inside = x[:, None] ** 2 + y[None, :] ** 2 <= scan.bins.fov_mm**2
+    seen = (sensitivity > 0) & inside[:, :, None]
+    prompts, behind = _totals(scan.prompts, factors, background)
+    reach = float(np.sum(sensitivity, where=seen, dtype=np.float64))
+    if not reach:
+        raise DataError("no voxel of the image is seen by any bin: check grid and normalisation")
+    if prompts <= behind:
+        raise DataError(
+            f"{prompts:.6g} prompts are no more than the {behind:.6g} of randoms and scatter: "
+            "there is nothing left to reconstruct"
+        )
+    facts = {
+        "prompts": prompts,
+        "background": behind,
+        "voxels": int(seen.size),
+        "voxels_in_field_of_view": int(inside.sum()) * grid.shape[2],
+        "voxels_not_seen": int(np.count_nonzero(inside[:, :, None] & (sensitivity <= 0))),
+    }
+    if facts["voxels_not_seen"]:
+        log.info("%d voxels of the field of view are seen by no bin", facts["voxels_not_seen"])
+    return seen.astype(np.float32) * np.float32((prompts - behind) / reach), facts
+
+
+def _totals(counts: Array, factors: Array | None, background: Array | None) -> tuple[float, float]:
+    """Return prompts and background over the bins that take part, view by view."""
+    prompts = behind = 0.0
+    for view in range(len(counts)):
+        live = True if factors is None else factors[view] > 0
+        prompts += float(np.sum(counts[view], where=live, dtype=np.float64))
+        if background is not None:
+            behind += float(np.sum(background[view], where=live, dtype=np.float64))
+    return prompts, behind

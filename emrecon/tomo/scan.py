@@ -1,0 +1,93 @@
+"""A scan: what was counted, and everything known about how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from emrecon.errors import DataError, GeometryError
+from emrecon.tomo.bins import Bins
+from emrecon.tomo.operator import Array
+from emrecon.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Counts in bins, with the corrections that make them quantitative.
+
+    The model is ``prompts ~ Poisson(normalisation * attenuation * A x + randoms + scatter)``.
+    Every array has the shape of `bins`; what is None is 1 for a factor and 0 for a background.
+    """
+
+    bins: Bins
+    """Where the counts lie."""
+
+    prompts: Array
+    """Measured coincidences, counts."""
+
+    normalisation: Array | None = None
+    """Detection efficiency; 0 marks a bin that is dead or missing."""
+
+    attenuation: Array | None = None
+    """Attenuation factors, survival probability between 0 and 1."""
+
+    randoms: Array | None = None
+    """Mean random coincidences in the bin as measured, counts."""
+
+    scatter: Array | None = None
+    """Mean scattered coincidences in the bin as measured, counts."""
+
+    mu: Volume | None = None
+    """Attenuation map in 1/mm, when `attenuation` is to be computed from it."""
+
+    duration_s: float | None = None
+    """Length of the acquisition."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the files said besides: isotope, patient position, totals; kept for the sidecar."""
+
+    def __post_init__(self) -> None:
+        for name in ("prompts", "normalisation", "attenuation", "randoms", "scatter"):
+            data = getattr(self, name)
+            if data is not None and data.shape != self.bins.shape:
+                raise GeometryError(
+                    f"{name} has shape {data.shape}, but the scan's (views, bins, planes) "
+                    f"are {self.bins.shape}"
+                )
+        if self.mu is not None and self.attenuation is not None:
+            raise DataError("give attenuation factors or a mu-map, not both")
+
+    def with_(self, **parts: Any) -> Scan:  # noqa: ANN401 - any field
+        """Return the same scan with some parts replaced."""
+        return replace(self, **parts)
+
+    def check(self) -> None:
+        """Refuse values that no Poisson model can have produced.
+
+        Raises
+        ------
+        DataError
+            If any part has negative, infinite or NaN values.
+        """
+        for name in ("prompts", "normalisation", "attenuation", "randoms", "scatter"):
+            data = getattr(self, name)
+            if data is None:
+                continue
+            low, high = float(np.min(data)), float(np.max(data))  # NaN makes both NaN
+            if not np.isfinite(low + high):
+                bad = int(np.count_nonzero(~np.isfinite(data)))
+                raise DataError(f"{name} holds NaN or infinite values in {bad} bins")
+            if low < 0:
+                bad = int(np.count_nonzero(data < 0))
+                raise DataError(
+                    f"{name} is negative in {bad} bins (least {low:g}); counts that were "
+                    "corrected before are not Poisson: give the raw prompts, and the corrections "
+                    "as factors and backgrounds"
+                )
+        if self.attenuation is not None and float(np.max(self.attenuation)) > 1.0 + 1e-4:
+            raise DataError(
+                f"attenuation factors reach {float(np.max(self.attenuation)):g}; they are "
+                "survival probabilities, at most 1 (correction factors are their inverse)"
+            )

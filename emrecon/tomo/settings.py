@@ -1,0 +1,78 @@
+"""What a person may choose about a reconstruction.
+
+The command line, the napari panel and the batch job file all fill in this one dataclass; the
+text under each field is its help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emrecon.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to reconstruct: MLEM (one subset) or OSEM."""
+
+    iterations: int = 4
+    """Passes over all the data; a pass is one update for each subset."""
+
+    subsets: int = 12
+    """Interleaved subsets of the views (OSEM); 1 is MLEM. The nearest divisor of the number of
+    views is taken, and said."""
+
+    voxel_mm: tuple[float, ...] = ()
+    """Voxel size in mm along x, y, z; by default the central bin and half the ring spacing."""
+
+    size: tuple[int, ...] = ()
+    """Voxels along x, y, z; by default what covers the field of view."""
+
+    centre_mm: tuple[float, ...] = ()
+    """Centre of the image in RAS mm; by default that of the scanner."""
+
+    psf_fwhm_mm: tuple[float, ...] = ()
+    """Resolution modelled in the image: FWHM of a Gaussian in mm, one number or x, y, z."""
+
+    ring_wide: bool = False
+    """Give every line of response the axial width of a ring, as STIR does, instead of none."""
+
+    post_fwhm_mm: tuple[float, ...] = ()
+    """Gaussian filter on the final image: FWHM in mm, one number or x, y, z."""
+
+    tolerance: float = 0.0
+    """Stop early once the log-likelihood grows by less than this share of itself in a pass."""
+
+    checkpoint_every: int = 0
+    """Save the state every so many updates, so that a stopped run can be resumed; 0 is never."""
+
+    threads: int = 0
+    """Processor threads; 0 is all. The result does not depend on it."""
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "subsets"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("checkpoint_every", "threads", "tolerance"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        for name in ("voxel_mm", "size"):
+            _lengths(name, getattr(self, name), {0, 3}, least=1e-9)
+        _lengths("centre_mm", self.centre_mm, {0, 3}, least=-1e6)
+        for name in ("psf_fwhm_mm", "post_fwhm_mm"):
+            _lengths(name, getattr(self, name), {0, 1, 3}, least=0.0)
+
+
+def per_axis(lengths: tuple[float, ...]) -> tuple[float, float, float]:
+    """Return one length an axis from none (0), one (the same for all) or three."""
+    x, y, z = lengths * 3 if len(lengths) == 1 else lengths or (0.0, 0.0, 0.0)
+    return x, y, z
+
+
+def _lengths(name: str, values: tuple[float, ...], counts: set[int], least: float) -> None:
+    wanted = " or ".join(str(count) for count in sorted(counts - {0}))
+    if len(values) not in counts:
+        raise SettingsError(f"{name} takes {wanted} numbers, not {len(values)}")
+    if not all(least <= value < 1e6 for value in values):
+        kind = "above zero" if least > 0 else "finite" if least < 0 else "zero or more"
+        raise SettingsError(f"{name} must be {kind}, not {values}")

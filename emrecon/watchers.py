@@ -1,0 +1,209 @@
+"""Observers of iterates: progress bar, convergence log, checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import Iterate
+from emrecon.errors import FormatError
+from emrecon.files import replacing, write_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Image = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a convergence log."""
+
+    iteration: int
+    """Passes over all the data finished, counting from 0 for the start image."""
+
+    sub_iteration: int
+    """Updates made."""
+
+    log_likelihood: float
+    """Of this iterate, on the data of the subset whose turn is next."""
+
+    relative_change: float
+    """Size of the last update over the size of the iterate; NaN for the first."""
+
+    seconds: float
+    """Since the log was made."""
+
+
+class ConvergenceLog:
+    """Remembers how every iterate fared.
+
+    Parameters
+    ----------
+    subsets : int, optional
+        Updates in a pass over all the data.
+    rows : list of Row, optional
+        What a stopped run had logged, to go on from.
+    """
+
+    def __init__(self, subsets: int = 1, rows: list[Row] | None = None) -> None:
+        self.rows = list(rows or [])
+        self._subsets = subsets
+        self._began = time.perf_counter() - (self.rows[-1].seconds if self.rows else 0.0)
+        self._last: Image | None = None
+
+    def __call__(self, iterate: Iterate[Image]) -> None:
+        change = float("nan")
+        if self._last is not None:
+            size = float(np.linalg.norm(iterate.params.astype(np.float64, copy=False).ravel()))
+            step = float(np.linalg.norm((iterate.params - self._last).ravel()))
+            change = step / size if size else 0.0
+        self._last = iterate.params
+        if self.rows and self.rows[-1].sub_iteration == iterate.number:
+            return  # the first iterate of a resumed run was logged before it stopped
+        self.rows.append(
+            Row(
+                iterate.number // self._subsets,
+                iterate.number,
+                iterate.log_likelihood,
+                change,
+                time.perf_counter() - self._began,
+            )
+        )
+
+    def text(self) -> str:
+        """Return the log as CSV."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(Row.__slots__)
+        for row in self.rows:
+            change = "" if np.isnan(row.relative_change) else f"{row.relative_change:.6e}"
+            writer.writerow(
+                [
+                    row.iteration,
+                    row.sub_iteration,
+                    repr(row.log_likelihood),
+                    change,
+                    f"{row.seconds:.3f}",
+                ]
+            )
+        return out.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Write the log as CSV."""
+        write_text(path, self.text())
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """What a run needs to go on from where it stopped."""
+
+    number: int
+    image: Image
+    rows: list[Row]
+
+
+class Checkpoint:
+    """Saves the state every so many updates, always as one whole file.
+
+    Parameters
+    ----------
+    path : Path
+        File to write (``.npz``).
+    every : int
+        Updates between two checkpoints.
+    key : str
+        Name of the run, so that another run cannot take up the file.
+    history : ConvergenceLog
+        Its rows are saved too; let it observe before the checkpoint does.
+    """
+
+    def __init__(self, path: Path, every: int, key: str, history: ConvergenceLog) -> None:
+        self._path, self._every, self._key, self._log = path, every, key, history
+
+    def __call__(self, iterate: Iterate[Image]) -> None:
+        if iterate.number and iterate.number % self._every == 0:
+            self.save(iterate)
+
+    def save(self, iterate: Iterate[Image]) -> None:
+        """Save this iterate now."""
+        rows = np.array([list(asdict(row).values()) for row in self._log.rows], np.float64)
+        with replacing(self._path) as beside, beside.open("wb") as file:
+            np.savez(file, number=iterate.number, image=iterate.params, key=self._key, rows=rows)
+
+    @staticmethod
+    def load(path: Path, key: str) -> State:
+        """Read a checkpoint back.
+
+        Raises
+        ------
+        FormatError
+            If the file is no checkpoint, or belongs to a run with other data or settings.
+        """
+        try:
+            with path.open("rb") as file, np.load(file) as saved:
+                number, image = int(saved["number"]), saved["image"]
+                found, rows = str(saved["key"]), saved["rows"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise FormatError(f"{path} is not a checkpoint that can be read: {error}") from error
+        if found != key:
+            raise FormatError(
+                f"{path} belongs to a run with other data, settings or version; remove it, or "
+                "run without --resume"
+            )
+        return State(number, image, [Row(int(r[0]), int(r[1]), *map(float, r[2:])) for r in rows])
+
+
+class Bar:
+    """A progress bar with the time left, on the terminal.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where it is drawn; on anything but a terminal nothing is.
+    total : int
+        Updates to come.
+    what : str
+        Text before the bar.
+    """
+
+    def __init__(self, console: Console, total: int, what: str) -> None:
+        from rich import progress  # noqa: PLC0415 - only where a bar is wanted
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(what, total=total)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, iterate: Iterate[object]) -> None:
+        self._bar.update(self._task, completed=iterate.number)
+
+    def update(self, done: int, total: int) -> None:
+        """Show that `done` of `total` steps are made."""
+        self._bar.update(self._task, completed=done, total=total)
