@@ -1,0 +1,175 @@
+"""Counting a stream of list-mode words into sinograms, a block at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import FormatError, GeometryError
+from emrecon.tomo.bins import Bins
+from emrecon.tomo.detectors import planes_of_rings, scanner_of
+from emrecon.tomo.operator import Array
+
+if TYPE_CHECKING:
+    from emrecon.tomo.detectors import Indices
+
+Counts = NDArray[np.int64]
+
+EVERYTHING = (0.0, float(2**29))
+"""A time window, in s, that no scan is longer than."""
+
+
+@dataclass(frozen=True, eq=False)
+class ListmodeSinograms:
+    """What a list-mode file holds, counted.
+
+    A bin's counts are the sum over its ring pairs and mashed views.
+    """
+
+    bins: Bins
+    """Where the counts lie."""
+
+    prompts: Array
+    """Prompt coincidences, shape of `bins`."""
+
+    delayeds: Array
+    """Delayed coincidences, shape of `bins`."""
+
+    prompt_fans: Counts
+    """Prompts that each detector took part in, shape ``(rings, crystals)``; every ring difference
+    of the file."""
+
+    delayed_fans: Counts
+    """Delayeds that each detector took part in, likewise."""
+
+    max_ring_difference: int
+    """Largest ring difference of the file."""
+
+    prompt_count: int
+    """Prompts in the time window, dropped ones included."""
+
+    delayed_count: int
+    """Delayeds in the time window, dropped ones included."""
+
+    dropped: int
+    """Events of both kinds whose ring difference no segment of `bins` gathers."""
+
+    time_tags: int
+    """Time tags in the time window."""
+
+    other_tags: int
+    """Tags of any other kind in the time window."""
+
+    duration_s: float
+    """Time between the first and the last time tag counted, both included; 0 without any."""
+
+
+class Histogram:
+    """Sinograms that grow by one block of words after the other.
+
+    Parameters
+    ----------
+    bins : Bins
+        The bins to count into: raw bins of any span and mashing.
+    ring1, ring2 : array
+        Rings at end 1 and end 2 of each sinogram of the file, in the file's order.
+    window_s : tuple of float, optional
+        Time at which to start, and before which to stop.
+    tag_ms : int, optional
+        Time between two time tags.
+    """
+
+    def __init__(
+        self,
+        bins: Bins,
+        ring1: Indices,
+        ring2: Indices,
+        window_s: tuple[float, float] = EVERYTHING,
+        tag_ms: int = 1,
+    ) -> None:
+        from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
+
+        if not 0 <= window_s[0] < window_s[1]:
+            raise GeometryError(
+                f"a time window starts at 0 s or later and ends after its start, not {window_s}"
+            )
+        self._kernel = histogram
+        self._bins = bins
+        self._rings = ring1, ring2, planes_of_rings(bins)[ring1, ring2]
+        self._window = np.rint(np.minimum(window_s, 1e12) * 1000.0).astype(np.int64)
+        self._tag_ms = tag_ms
+        scanner = scanner_of(bins)
+        self._crystals = scanner.crystals
+        self._delayeds = np.zeros(bins.shape, np.float32)
+        self._prompts = np.zeros(bins.shape, np.float32)
+        self._fans = np.zeros((2, scanner.crystals, scanner.rings), np.int64)
+        self._state = np.zeros(histogram.STATE, np.int64)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end of the time window was passed."""
+        return bool(self._state[self._kernel.FINISHED])
+
+    def add(self, words: NDArray[np.uint32]) -> None:
+        """Count the events among `words`."""
+        self._kernel.count_words(
+            words,
+            self._window,
+            *self._rings,
+            self._crystals,
+            self._delayeds,
+            self._prompts,
+            self._fans,
+            self._state,
+        )
+
+    def sinograms(self) -> ListmodeSinograms:
+        """Return what was counted.
+
+        Raises
+        ------
+        FormatError
+            If words did not fit the file's own description.
+        """
+        kernel, state = self._kernel, self._state
+        self._refuse_nonsense()
+        delayeds, prompts = (int(kind.sum()) // 2 for kind in self._fans)  # two ends an event
+        tags = int(state[kernel.TIME_TAGS])
+        span_ms = int(state[kernel.LAST] - state[kernel.FIRST]) + self._tag_ms
+        return ListmodeSinograms(
+            bins=self._bins,
+            prompts=self._prompts,
+            delayeds=self._delayeds,
+            prompt_fans=np.ascontiguousarray(self._fans[1].T),
+            delayed_fans=np.ascontiguousarray(self._fans[0].T),
+            max_ring_difference=int(np.abs(self._rings[1] - self._rings[0]).max()),
+            prompt_count=prompts,
+            delayed_count=delayeds,
+            dropped=int(state[kernel.DROPPED]),
+            time_tags=tags,
+            other_tags=int(state[kernel.OTHER_TAGS]),
+            duration_s=span_ms / 1000.0 if tags else 0.0,
+        )
+
+    def _refuse_nonsense(self) -> None:
+        """Refuse words that the file's own header rules out."""
+        outside = int(self._state[self._kernel.OUT_OF_RANGE])
+        if outside:
+            raise FormatError(
+                f"{outside} events have a bin address beyond the sinograms that the header "
+                "describes: header and data do not belong together, or the file is damaged"
+            )
+        backwards = int(self._state[self._kernel.BACKWARDS])
+        if backwards:
+            raise FormatError(
+                f"time runs backwards {backwards} times: the file is damaged, or several were "
+                "joined; give them one by one"
+            )
+        if self._window[0] > self._state[self._kernel.NOW]:
+            raise FormatError(
+                f"the file ends at {self._state[self._kernel.NOW] / 1000:g} s, before the time "
+                f"window starts at {self._window[0] / 1000:g} s"
+            )

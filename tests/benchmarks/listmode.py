@@ -1,0 +1,51 @@
+"""CPU seconds to count 10 million random events of an mMR list-mode file into span 11.
+
+Run it as ``python -m tests.benchmarks.listmode [folder]``; the file takes 40 MB.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from emrecon.io import petlink
+from emrecon.io.petlink_header import header_text
+from emrecon.tomo import normalisation, randoms
+from emrecon.tomo.presets import by_name
+
+EVENTS = 10_000_000
+
+
+def main(folder):
+    scanner = by_name("mMR")
+    rng = np.random.default_rng(1)
+    address = rng.integers(0, 4084 * 252 * 344, EVENTS, dtype=np.uint32)
+    words = address | (rng.integers(0, 5, EVENTS, dtype=np.uint32) > 0).astype(np.uint32) << 30
+    words[:: EVENTS // 1000] = np.uint32(4 << 29) + np.arange(1000, dtype=np.uint32)
+    header = folder / "random.l.hdr"
+    words.tofile(folder / "random.l")
+    header.write_text(header_text(scanner, "random.l", 344, 60, 1.0))
+    petlink.histogram(header, window_s=(0.0, 0.001))  # compiles
+    for span in (1, 11):
+        begun = time.process_time()
+        counts = petlink.histogram(header, span=span)
+        sys.stdout.write(
+            f"span {span}: {time.process_time() - begun:.2f} CPU s for {EVENTS} words\n"
+        )
+    live = normalisation.known_gaps(scanner)
+    for name, work in (
+        ("live pairs", lambda: normalisation.live_pairs(counts.bins, live)),
+        ("randoms", lambda: randoms.mean_randoms(counts, live)),
+    ):
+        work()
+        begun = time.process_time(), time.perf_counter()
+        work()
+        cpu, wall = time.process_time() - begun[0], time.perf_counter() - begun[1]
+        sys.stdout.write(f"{name}: {cpu:.2f} CPU s, {wall:.2f} s\n")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as name:
+        main(Path(name))
