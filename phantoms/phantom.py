@@ -1,0 +1,130 @@
+"""What a phantom is: a list of bodies with names, and the volumes they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emrecon.errors import GeometryError
+from emrecon.volume import Grid, Volume
+from phantoms.shapes import Body
+
+Floats = NDArray[np.float64]
+
+WATER_PER_MM = 0.0096
+"""Attenuation of water at 511 keV, 1/mm.
+
+This and the next three are mass attenuation coefficients at 511 keV (J. H. Hubbell and S. M.
+Seltzer, NISTIR 5632, tables of 500 and 600 keV interpolated log-log) times the density of the
+tissue in ICRU report 44: water 0.0960 cm2/g x 1.00 g/cm3.
+"""
+
+BRAIN_PER_MM = 0.0099
+"""Attenuation of grey and white matter, 1/mm: 0.0955 cm2/g x 1.04 g/cm3."""
+
+BONE_PER_MM = 0.0172
+"""Attenuation of cortical bone, 1/mm: 0.0894 cm2/g x 1.92 g/cm3."""
+
+LUNG_PER_MM = 0.0026
+"""Attenuation of lung, 1/mm: 0.0952 cm2/g x 0.27 g/cm3, between tissue with air and deflated."""
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Bodies whose activity and attenuation add, with names for their labels."""
+
+    name: str
+    """Name, as asked for on the command line."""
+
+    bodies: tuple[Body, ...]
+    """Bodies; a label of a later one covers that of an earlier one."""
+
+    labels: Mapping[int, str]
+    """What each label stands for."""
+
+    unit: str = "kBq/mL"
+    """Unit of the activity."""
+
+    def __post_init__(self) -> None:
+        nameless = {body.label for body in self.bodies} - {0, *self.labels}
+        if not self.bodies or nameless:
+            raise GeometryError(f"phantom {self.name}: labels without a name: {nameless or 'all'}")
+
+    @property
+    def activities(self) -> list[float]:
+        """What each body adds to the activity."""
+        return [body.activity for body in self.bodies]
+
+    @property
+    def mus_per_mm(self) -> list[float]:
+        """What each body adds to the attenuation coefficient, 1/mm."""
+        return [body.mu_per_mm for body in self.bodies]
+
+    @property
+    def bounds_mm(self) -> Floats:
+        """Least and greatest x, y, z of all bodies, shape ``(2, 3)``."""
+        boxes = np.stack([body.bounds_mm for body in self.bodies])
+        return np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
+
+    def activity(self, grid: Grid, samples: int = 8) -> Volume:
+        """Return the mean activity of every voxel; see `phantoms.voxels.voxelise`."""
+        from phantoms.voxels import voxelise  # noqa: PLC0415 - numba
+
+        return voxelise(self.bodies, grid, self.activities, unit=self.unit, samples=samples)
+
+    def mu(self, grid: Grid, samples: int = 8) -> Volume:
+        """Return the mean attenuation coefficient of every voxel, 1/mm."""
+        from phantoms.voxels import voxelise  # noqa: PLC0415 - numba
+
+        return voxelise(self.bodies, grid, self.mus_per_mm, unit="1/mm", samples=samples)
+
+    def label_map(self, grid: Grid) -> Volume:
+        """Return the label at every voxel's centre, 0 outside."""
+        from phantoms.voxels import label_map  # noqa: PLC0415 - numba
+
+        return label_map(self.bodies, grid)
+
+    def at(self, points_mm: ArrayLike) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Return activity, attenuation coefficient and label at points of shape ``(..., 3)``."""
+        points = np.asarray(points_mm, float)
+        activity, mu = np.zeros(points.shape[:-1]), np.zeros(points.shape[:-1])
+        label = np.zeros(points.shape[:-1], np.int64)
+        for body in self.bodies:
+            low, high = body.bounds_mm
+            near = np.asarray(np.all((points >= low) & (points <= high), axis=-1))
+            inside = near.copy()
+            inside[near] = body.contains(points[near])
+            activity[inside] += body.activity
+            mu[inside] += body.mu_per_mm
+            if body.label:
+                label[inside] = body.label
+        return activity, mu, label
+
+    def scaled(self, factor: float) -> Phantom:
+        """Return the phantom made `factor` times larger about the origin, same materials."""
+        return replace(self, bodies=tuple(body.scaled(factor) for body in self.bodies))
+
+    def moved(self, shift_mm: Sequence[float]) -> Phantom:
+        """Return the phantom shifted by a vector, mm."""
+        return replace(self, bodies=tuple(body.moved(shift_mm) for body in self.bodies))
+
+    def fitted(self, radius_mm: float, half_length_mm: float | None = None) -> Phantom:
+        """Return the phantom shrunk, where it must be, to fit a field of view about the origin.
+
+        Parameters
+        ----------
+        radius_mm : float
+            Distance from the axis that no body, before it is cut, shall pass.
+        half_length_mm : float, optional
+            Axial distance from the origin that no body shall pass; any by default.
+        """
+        azimuths = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+        across = np.column_stack([np.cos(azimuths), np.sin(azimuths), 0 * azimuths])
+        widest = max(np.max(across @ b.centre_mm + b.reach_mm(across)) for b in self.bodies)
+        factor = radius_mm / float(widest)
+        if half_length_mm is not None:
+            factor = min(factor, half_length_mm / float(np.abs(self.bounds_mm[:, 2]).max()))
+        return self if factor >= 1 else self.scaled(factor)
