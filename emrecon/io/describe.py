@@ -1,0 +1,143 @@
+"""What a file is, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nibabel.orientations import aff2axcodes
+
+from emrecon import io
+from emrecon.errors import FormatError
+from emrecon.io.scan import MANIFEST, read_manifest
+from emrecon.tomo.bins import Bins
+from emrecon.tomo.parts import Parts
+
+
+def describe(path: Path) -> dict[str, str]:
+    """Return what a file holds and how its geometry is understood, by name.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is of no known kind.
+    """
+    if path.is_dir() or path.name == MANIFEST:
+        return _folder(path if path.is_dir() else path.parent)
+    kind = io.kind(path)
+    if kind == "image":
+        return _image(path)
+    if kind == "projections":
+        return {"kind": "PET projections (Interfile)", **_counts(path)}
+    if kind == "listmode":
+        return _listmode(path)
+    if kind == "spect":
+        return {"kind": "SPECT projections (Interfile): not read yet"}
+    raise FormatError(f"cannot tell what {path} is: no NIfTI, Interfile or PETLINK header")
+
+
+def _folder(path: Path) -> dict[str, str]:
+    prompts, parts = read_manifest(path / MANIFEST, Parts())
+    named = {"prompts": prompts.name}
+    named |= {key: Path(str(v)).name for key, v in vars(parts).items() if isinstance(v, Path)}
+    return {"kind": "scan in a folder", **named, **_counts(prompts)}
+
+
+def _image(path: Path) -> dict[str, str]:
+    volume = io.read_image(path)
+    voxels = volume.voxels
+    corner, far = volume.affine[:3, 3], volume.affine @ [*(n - 1 for n in voxels.shape[-3:]), 1]
+    return {
+        "kind": "image",
+        "voxels": _times(voxels.shape[-3:]),
+        "frames": str(len(voxels)) if voxels.ndim == 4 else "1",
+        "voxel size": f"{_times(volume.spacing_mm)} mm",
+        "axes run towards": "".join(str(code) for code in aff2axcodes(volume.affine)),
+        "first voxel at": f"{_point(corner)} mm (RAS)",
+        "last voxel at": f"{_point(far[:3])} mm (RAS)",
+        "unit": volume.unit or "not stated",
+        "range": f"{float(voxels.min()):.6g} to {float(voxels.max()):.6g}",
+        "sum": f"{float(voxels.sum(dtype=np.float64)):.6g}",
+        "not finite": str(int(np.count_nonzero(~np.isfinite(voxels)))),
+    }
+
+
+def _counts(path: Path) -> dict[str, str]:
+    from emrecon.io import interfile  # noqa: PLC0415 - an image does not need it
+
+    read = interfile.read_projections(path)
+    data = read.data
+    return {
+        **geometry(read.bins),
+        "sum": f"{float(data.sum(dtype=np.float64)):.6g}",
+        "range": f"{float(data.min()):.6g} to {float(data.max()):.6g}",
+        "negative bins": str(int(np.count_nonzero(data < 0))),
+        "bins that are 0": f"{100 * float(np.mean(data == 0)):.1f} %",
+        **_facts(read.facts),
+    }
+
+
+def _listmode(path: Path) -> dict[str, str]:
+    from emrecon.io import petlink  # noqa: PLC0415 - brings numba
+
+    counts = petlink.histogram(path)
+    return {
+        "kind": "PET list-mode (PETLINK, 32 bit)",
+        "prompts": f"{counts.prompt_count:,}",
+        "delayeds": f"{counts.delayed_count:,}",
+        "duration": f"{counts.duration_s:g} s",
+        "events dropped": str(counts.dropped),
+        **geometry(counts.bins),
+        **_facts(petlink.read_header(path).facts),
+    }
+
+
+def geometry(bins: Bins) -> dict[str, str]:
+    """Return in words where bins lie."""
+    phi, tilt = np.rad2deg(bins.phi_rad), bins.plane_tilt_mm
+    ranges = [segment.ring_differences for segment in bins.segments]
+    grid = bins.grid()
+    scanner = bins.scanner
+    ring = scanner and (
+        f"{scanner.rings} rings of {scanner.crystals} crystals, {scanner.ring_spacing_mm:g} mm "
+        f"apart, radius {scanner.radius_mm:g} + {scanner.doi_mm:g} mm"
+    )
+    return {
+        "scanner": scanner.name if scanner else "none: parallel beams",
+        **({"rings": ring} if ring else {}),
+        "views, bins, planes": _times(bins.shape),
+        "views": f"{phi[0]:.4g} to {phi[-1]:.4g} degrees",
+        "bins": f"{bins.s_mm[0]:.2f} to {bins.s_mm[-1]:.2f} mm, {bins.bin_mm:.4g} mm in the "
+        f"middle, {'' if bins.arc_corrected else 'not '}arc-corrected",
+        "segments": f"{len(ranges)}: ring differences {_ranges(ranges)}",
+        "tilt": f"{tilt.min():.4g} to {tilt.max():.4g} mm between the ends",
+        "axial extent": f"{bins.plane_z_mm.min():.4g} to {bins.plane_z_mm.max():.4g} mm",
+        "field of view": f"radius {bins.fov_mm:.4g} mm",
+        "default image": f"{_times(grid.shape)} voxels of {_times(grid.spacing_mm)} mm",
+    }
+
+
+def _ranges(ranges: list[tuple[int, int]]) -> str:
+    """Return the ring differences of all segments, shortened where there are many."""
+    words = [str(low) if low == high else f"{low}..{high}" for low, high in ranges]
+    return ", ".join(words if len(words) < 14 else [*words[:5], "...", *words[-2:]])
+
+
+def _facts(facts: dict[str, Any]) -> dict[str, str]:
+    skip = {"format", "prompts", "delayeds", "scanner"}
+    return {
+        key.replace("_", " "): ", ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+        for key, value in facts.items()
+        if key not in skip and value not in (None, "", [])
+    }
+
+
+def _times(values: tuple[float, ...]) -> str:
+    return " x ".join(f"{value:.5g}" for value in values)
+
+
+def _point(values: Any) -> str:  # noqa: ANN401 - any three numbers
+    return "(" + ", ".join(f"{float(value):.3f}" for value in values) + ")"

@@ -1,0 +1,195 @@
+"""Interfile headers: keys and values with the lines they stand on.
+
+Keys are compared without case, ``!``, and repeated blanks or underscores; ``key [n]`` is element
+n of a vector, and a key without index is element 1; ``{a, b, c}`` is a list; ``;`` starts a
+comment; a backslash at the end of a line continues it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emrecon.errors import FormatError
+
+MOST_BYTES = 1 << 20
+"""How long a header may be: what follows is taken for data."""
+
+_LINE = re.compile(r"([^\[\]]*?)\s*(?:\[\s*(\d+)\s*\])?\s*:=\s*(.*)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a header."""
+
+    key: str
+    """The key as compared: lower case, single blanks."""
+
+    index: int
+    """Which element of a vector; 1 where the line does not say."""
+
+    value: str
+    """The value as written."""
+
+    line: int
+    """Number of the line, from 1."""
+
+
+class Header:
+    """Keys and values of an Interfile header, which remembers what was asked of it.
+
+    Every getter takes a key and an index, 1 by default. A key that stands there without a value
+    counts as missing.
+    """
+
+    def __init__(self, path: Path, entries: Iterable[Entry]) -> None:
+        self.path = path
+        self._entries: dict[tuple[str, int], Entry] = {}
+        self._asked: set[str] = set()
+        for entry in entries:
+            earlier = self._entries.setdefault((entry.key, entry.index), entry)
+            if earlier.value != entry.value:
+                raise FormatError(
+                    f"{path}: '{entry.key} [{entry.index}]' is '{earlier.value}' in line "
+                    f"{earlier.line} but '{entry.value}' in line {entry.line}"
+                )
+
+    def entry(self, key: str, index: int = 1) -> Entry | None:
+        """Return the line of a key, None where it is missing or has no value."""
+        self._asked.add(key)
+        found = self._entries.get((key, index))
+        return found if found is not None and found.value else None
+
+    def text(self, key: str, index: int = 1, default: str | None = None) -> str:
+        """Return the value as written; `default` where it is missing."""
+        found = self.entry(key, index)
+        if found is not None:
+            return found.value
+        if default is None:
+            raise FormatError(f"{self.path}: the key '{_name(key, index)}' is missing")
+        return default
+
+    def choice(self, key: str, choices: Iterable[str], default: str | None = None) -> str:
+        """Return the value, which must be one of `choices`, in lower case with single blanks."""
+        value = normal(self.text(key, default=default))
+        if value not in choices and value != default:
+            raise self.refusal(key, f"supported are {', '.join(choices)}")
+        return value
+
+    def integers(self, key: str, index: int = 1) -> list[int]:
+        """Return the integers of a list, or of a single value."""
+        items = _items(self.text(key, index))
+        try:
+            return [int(item) for item in items]
+        except ValueError:
+            raise self.refusal(key, "an integer or a list of them is needed", index) from None
+
+    def numbers(self, key: str, index: int = 1) -> list[float]:
+        """Return the numbers of a list, or of a single value; none of them NaN or infinite."""
+        items = _items(self.text(key, index))
+        try:
+            values = [float(item) for item in items]
+        except ValueError:
+            values = [np.nan]
+        if not np.isfinite(values).all():
+            raise self.refusal(key, "a number or a list of them is needed", index)
+        return values
+
+    def integer(self, key: str, index: int = 1, default: int | None = None) -> int:
+        """Return a single integer; `default` where it is missing."""
+        if default is not None and self.entry(key, index) is None:
+            return default
+        values = self.integers(key, index)
+        if len(values) != 1:
+            raise self.refusal(key, "one integer is needed", index)
+        return values[0]
+
+    def number(self, key: str, index: int = 1, default: float | None = None) -> float:
+        """Return a single number; `default` where it is missing."""
+        if default is not None and self.entry(key, index) is None:
+            return default
+        values = self.numbers(key, index)
+        if len(values) != 1:
+            raise self.refusal(key, "one number is needed", index)
+        return values[0]
+
+    def words(self, key: str, index: int = 1) -> list[str]:
+        """Return the items of a list in lower case with single blanks; none where missing."""
+        return [normal(item) for item in _items(self.text(key, index, default=""))]
+
+    def refusal(self, key: str, wanted: str, index: int = 1) -> FormatError:
+        """Return the error that says what stands at a key, where, and what was wanted."""
+        found = self.entry(key, index)
+        where = f"{self.path}" if found is None else f"{self.path}, line {found.line}"
+        value = "" if found is None else found.value
+        return FormatError(f"{where}: '{_name(key, index)} := {value}' is not supported; {wanted}")
+
+    def unread(self, harmless: Iterable[str] = ()) -> list[Entry]:
+        """Return the lines whose keys nobody has asked for and that are not `harmless`."""
+        known = self._asked.union(harmless)
+        return [
+            entry for entry in self._entries.values() if entry.value and entry.key not in known
+        ]
+
+
+def parse(path: Path) -> Header:
+    """Read the header at `path`, up to ``END OF INTERFILE`` or the end of the file.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, is not Interfile, or has a line that is not ``key := value``.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES).decode("latin-1")
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+    lines = _lines(text)
+    first = next(lines, (1, ""))[1]
+    if normal(first.partition(":")[0]) != "interfile":
+        raise FormatError(f"{path} is not Interfile: it does not start with '!INTERFILE :='")
+    return Header(path, _entries(path, lines))
+
+
+def normal(text: str) -> str:
+    """Return a key or a word as it is compared: lower case, no ``!``, single blanks."""
+    return " ".join(text.lower().replace("!", " ").replace("_", " ").split())
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of every line that says something, continued ones as one."""
+    begun, start = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        start = start if begun else number
+        content = line.partition(";")[0].strip()
+        if content.endswith("\\"):
+            begun += content[:-1] + " "
+            continue
+        whole, begun = (begun + content).strip(), ""
+        if whole:
+            yield start, whole
+
+
+def _entries(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
+    for number, line in lines:
+        found = _LINE.fullmatch(line)
+        if found is None:
+            raise FormatError(f"{path}, line {number}: not 'key := value': {line[:60]!r}")
+        key = normal(found[1])
+        if key == "end of interfile":
+            return
+        yield Entry(key, int(found[2] or 1), found[3].strip(), number)
+
+
+def _items(value: str) -> list[str]:
+    inner = value.strip().removeprefix("{").removesuffix("}").strip()
+    return [item.strip() for item in inner.split(",")] if inner else []
+
+
+def _name(key: str, index: int) -> str:
+    return key if index == 1 else f"{key} [{index}]"

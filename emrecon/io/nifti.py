@@ -1,0 +1,151 @@
+"""NIfTI-1 and NIfTI-2 in a single file, by nibabel."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from emrecon.errors import DataError, FormatError, WriteError
+from emrecon.files import replacing
+from emrecon.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".nii", ".nii.gz")
+"""Endings of the files written here."""
+
+_MADE = "emrecon"
+_GZIP = b"\x1f\x8b"
+_TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micron
+_BROKEN = (
+    ImageFileError,
+    HeaderDataError,
+    OSError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+
+
+def read(path: Path) -> Volume:
+    """Read a single-file NIfTI as float32, scaling applied, lengths in mm.
+
+    Time, where there is more than one frame, becomes the first axis; a single frame is a volume
+    without time.
+
+    Raises
+    ------
+    FormatError
+        If the file is truncated or damaged, does not hold numbers, or has an affine that no
+        image can have.
+    """
+    try:
+        image = _load(path)
+        voxels = _real(image)
+    except _BROKEN as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FormatError(f"cannot read {path} as NIfTI: {reason}") from error
+    voxels = _three_or_four_axes(path, voxels)
+    affine = np.asarray(image.affine, np.float64)
+    code = int(image.header["xyzt_units"]) % 8
+    if code not in _TO_MM:
+        raise FormatError(f"{path}: unit of length {code} is none of NIfTI's")
+    affine[:3] *= _TO_MM[code]
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise FormatError(f"{path}: its affine is singular or not finite")
+    if not (int(image.header["qform_code"]) or int(image.header["sform_code"])):
+        logger.warning("%s does not say where it lies in space: left and right are a guess", path)
+    return Volume(np.ascontiguousarray(voxels), affine, _unit(image))
+
+
+def write(volume: Volume, path: Path, *, labels: bool = False) -> None:
+    """Write `volume` as NIfTI-1 with its affine as it is, compressed if `path` ends in ``.gz``.
+
+    Float32; with `labels`, or voxels of an integer type, uint8 or else int16. Both qform and
+    sform say "scanner" (code 1), units are mm and s.
+
+    Raises
+    ------
+    DataError
+        If labels are not whole numbers that int16 can hold.
+    WriteError
+        If the file cannot be written.
+    """
+    if not path.name.endswith(SUFFIXES):
+        raise WriteError(f"cannot write {path}: NIfTI files are named {' or '.join(SUFFIXES)}")
+    voxels = volume.voxels
+    if labels or voxels.dtype.kind in "iub":
+        voxels = voxels.astype(_label_type(voxels))
+    else:
+        voxels = np.asarray(voxels, np.float32)
+    if voxels.ndim == 4:
+        voxels = np.moveaxis(voxels, 0, -1)
+    image = nib.Nifti1Image(voxels, volume.affine)
+    image.set_qform(volume.affine, 1)
+    image.set_sform(volume.affine, 1)
+    image.header.set_xyzt_units("mm", "sec")
+    unit = f" [{volume.unit}]" if volume.unit and volume.unit.isascii() else ""
+    image.header["descrip"] = f"{_MADE}{unit}".encode()
+    with replacing(path) as beside:
+        image.to_filename(beside)
+
+
+def _load(path: Path) -> nib.Nifti1Image:
+    """Return the image; a compressed one is read to its end, where its checksum stands."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if not head.startswith(_GZIP):
+        return _class(head).from_filename(path)
+    with gzip.open(path) as file:
+        content = file.read()
+    return _class(content[:4]).from_bytes(content)
+
+
+def _class(head: bytes) -> type[nib.Nifti1Image]:
+    sizes = {int.from_bytes(head, order) for order in ("little", "big")}
+    return nib.Nifti2Image if 540 in sizes else nib.Nifti1Image
+
+
+def _real(image: nib.Nifti1Image) -> NDArray[np.float32]:
+    """Return the values in float32; TypeError if they are complex, or colours."""
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "biuf":
+        raise TypeError(f"it holds {dtype}, not real numbers")
+    return np.asarray(image.dataobj, np.float32)
+
+
+def _three_or_four_axes(path: Path, voxels: NDArray[np.float32]) -> NDArray[np.float32]:
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.ndim not in {3, 4} or not voxels.size:
+        raise FormatError(f"{path}: an image has 3 axes (4 with time), not {voxels.shape}")
+    return np.moveaxis(voxels, -1, 0) if voxels.ndim == 4 else voxels
+
+
+def _label_type(voxels: NDArray[np.generic]) -> type[np.uint8 | np.int16]:
+    values = np.asarray(voxels, np.float64)
+    low, high = values.min(), values.max()
+    whole = np.isfinite(values).all() and bool((values == np.rint(values)).all())
+    if not whole or low < -32768 or high > 32767:
+        raise DataError(
+            f"labels are whole numbers between -32768 and 32767, not {low:g} to {high:g}"
+        )
+    return np.uint8 if low >= 0 and high <= 255 else np.int16
+
+
+def _unit(image: nib.Nifti1Image) -> str:
+    """Return the unit that `write` put beside its name."""
+    text = bytes(image.header["descrip"].item()).decode("ascii", "ignore").rstrip("\0")
+    made, _, unit = text.partition(" [")
+    return unit.removesuffix("]") if made == _MADE else ""

@@ -1,0 +1,123 @@
+"""The JSON beside an image: how it came about, in enough detail to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emrecon.errors import FormatError
+from emrecon.files import write_text
+from emrecon.tomo.settings import Settings
+from emrecon.volume import Volume
+from emrecon.watchers import Row
+
+LIBRARIES = ("numpy", "scipy", "numba", "nibabel")
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the path of a companion file: ``a.nii.gz`` and ``.json`` give ``a.json``."""
+    stem = path.name
+    for ending in (".nii.gz", path.suffix):
+        if ending and stem.endswith(ending):
+            stem = stem[: -len(ending)]
+            break
+    return path.with_name(stem + suffix)
+
+
+def describe(
+    volume: Volume,
+    settings: Settings,
+    inputs: dict[str, Path],
+    facts: dict[str, Any],
+    rows: list[Row],
+) -> dict[str, Any]:
+    """Return what is to be known about a reconstructed image.
+
+    Parameters
+    ----------
+    volume : Volume
+        The image.
+    settings : Settings
+        The settings as used.
+    inputs : dict of Path
+        The files that were read, by what they are.
+    facts : dict
+        Counts and whatever else was found on the way.
+    rows : list of Row
+        The convergence log.
+    """
+    return {
+        "GeneratedBy": {
+            "Name": "emrecon",
+            "Version": version("emrecon"),
+            "Python": platform.python_version(),
+            **{library: version(library) for library in LIBRARIES},
+        },
+        "Created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "Units": volume.unit,
+        "ReconMethodName": "OSEM" if settings.subsets > 1 else "MLEM",
+        "Settings": asdict(settings),
+        "Image": {
+            "Shape": list(volume.voxels.shape),
+            "VoxelSizeMM": list(volume.spacing_mm),
+            "AffineRAS": volume.affine.tolist(),
+            "Sum": float(volume.voxels.sum(dtype=np.float64)),
+            "Max": float(volume.voxels.max()),
+        },
+        "Facts": facts,
+        "Inputs": {what: _file(path) for what, path in inputs.items()},
+        "Convergence": [asdict(row) for row in rows],
+    }
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a sidecar; numbers that JSON has no word for become null."""
+    write_text(path, json.dumps(_plain(content), indent=2) + "\n")
+
+
+def write_label_names(labels: Path, names: Mapping[int, str]) -> Path:
+    """Write what each label of a volume stands for beside it; return the file."""
+    path = beside(labels, ".json")
+    write(path, {"LabelMap": dict(names)})
+    return path
+
+
+def label_names(labels: Path) -> dict[int, str]:
+    """Return what each label of a volume stands for; empty where no file beside it says so."""
+    path = beside(labels, ".json")
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["LabelMap"]
+        return {int(label): str(name) for label, name in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FormatError(f"{path} holds no names of labels: {error}") from error
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": digest.hexdigest()}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a value as JSON can hold it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,0 +1,139 @@
+"""NIfTI by our module against nibabel itself."""
+
+from __future__ import annotations
+
+import logging
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from emrecon import io
+from emrecon.errors import DataError, FormatError
+from emrecon.io import nifti
+from emrecon.volume import Volume
+
+OBLIQUE = np.array(
+    [[1.8, -0.4, 0.1, 10.0], [0.3, 2.1, 0.2, -20.0], [0.1, -0.2, 2.9, 30.0], [0, 0, 0, 1]]
+)
+
+
+def test_what_is_written(tmp_path):
+    rng = np.random.default_rng(0)
+    voxels = rng.normal(size=(4, 3, 5, 2)).astype(np.float32)
+    io.write_image(Volume(voxels, OBLIQUE, "Bq/mL"), tmp_path / "a.nii.gz")
+    image = nib.load(tmp_path / "a.nii.gz")
+    assert image.get_data_dtype() == np.float32
+    assert image.shape == (3, 5, 2, 4)
+    assert (int(image.header["qform_code"]), int(image.header["sform_code"])) == (1, 1)
+    assert image.header.get_xyzt_units() == ("mm", "sec")
+    assert bytes(image.header["descrip"].item()).startswith(b"emrecon")
+    np.testing.assert_allclose(image.affine, OBLIQUE, atol=1e-5)
+    np.testing.assert_array_equal(np.moveaxis(image.get_fdata(), -1, 0), voxels)
+
+
+@pytest.mark.parametrize("made", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_read_scaled_integers_of_either_version_and_byte_order(tmp_path, made, big, suffix):
+    stored = np.arange(-12, 12, dtype=np.int16).reshape(2, 3, 4)
+    header = made.header_class(endianness=">" if big else "<")
+    image = made(stored, OBLIQUE, header)
+    image.header.set_slope_inter(0.5, 3)
+    path = tmp_path / f"a{suffix}"
+    image.to_filename(path)
+    assert io.kind(path) == "image"
+    volume = io.read_image(path)
+    slope, inter = nib.load(path).dataobj.slope, nib.load(path).dataobj.inter
+    np.testing.assert_allclose(volume.voxels, stored * slope + inter)
+    np.testing.assert_allclose(volume.affine, OBLIQUE, atol=1e-5)
+    assert volume.voxels.dtype == np.float32
+
+
+@pytest.mark.parametrize(("code", "factor"), [(0, 1), (1, 1000), (2, 1), (3, 0.001)])
+def test_lengths_become_mm(tmp_path, code, factor):
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), OBLIQUE)
+    image.header["xyzt_units"] = code
+    image.to_filename(tmp_path / "a.nii")
+    wanted = OBLIQUE.copy()
+    wanted[:3] *= factor
+    np.testing.assert_allclose(io.read_image(tmp_path / "a.nii").affine, wanted, rtol=1e-5)
+
+
+def test_an_unknown_unit_of_length(tmp_path):
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), OBLIQUE)
+    image.header["xyzt_units"] = 5
+    image.to_filename(tmp_path / "a.nii")
+    with pytest.raises(FormatError, match="unit of length 5"):
+        io.read_image(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [((2, 3, 4, 1), (2, 3, 4)), ((2, 3, 4, 1, 1), (2, 3, 4)), ((2, 3, 4, 5), (5, 2, 3, 4))],
+)
+def test_time_comes_first_and_lone_frames_have_none(tmp_path, shape, wanted):
+    nib.Nifti1Image(np.zeros(shape, np.float32), OBLIQUE).to_filename(tmp_path / "a.nii")
+    assert io.read_image(tmp_path / "a.nii").voxels.shape == wanted
+
+
+@pytest.mark.parametrize(
+    ("top", "low", "dtype"), [(3, 0, np.uint8), (300, 0, np.int16), (3, -1, np.int16)]
+)
+def test_labels_are_small_integers(tmp_path, top, low, dtype):
+    voxels = np.array([low, top, 1, 2], np.float32).reshape(2, 2, 1)
+    nifti.write(Volume(voxels, OBLIQUE), tmp_path / "a.nii", labels=True)
+    image = nib.load(tmp_path / "a.nii")
+    assert image.get_data_dtype() == dtype
+    np.testing.assert_array_equal(image.get_fdata(), voxels)
+    io.write_image(Volume(voxels.astype(np.int64), OBLIQUE), tmp_path / "b.nii")
+    assert nib.load(tmp_path / "b.nii").get_data_dtype() == dtype
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, 40000.0])
+def test_labels_that_are_none(tmp_path, value):
+    voxels = np.full((2, 2, 2), value, np.float32)
+    with pytest.raises(DataError, match="whole numbers"):
+        nifti.write(Volume(voxels, OBLIQUE), tmp_path / "a.nii", labels=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refused(tmp_path):
+    path = tmp_path / "a.nii"
+    nib.Nifti1Image(np.zeros((2, 2), np.float32), OBLIQUE).to_filename(path)
+    with pytest.raises(FormatError, match="3 axes"):
+        io.read_image(path)
+    rgb = np.zeros((2, 2, 2), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.Nifti1Image(rgb, OBLIQUE).to_filename(path)
+    with pytest.raises(FormatError, match="not real numbers"):
+        io.read_image(path)
+    nib.Nifti1Image(np.zeros((2, 2, 2), np.complex64), OBLIQUE).to_filename(path)
+    with pytest.raises(FormatError, match="complex"):
+        io.read_image(path)
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), OBLIQUE)
+    image.header["srow_z"] = np.nan
+    image.header["sform_code"] = 1
+    image.to_filename(path)
+    raw = bytearray(path.read_bytes())
+    raw[312:328] = np.full(4, np.nan, "<f4").tobytes()
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match="affine"):
+        io.read_image(path)
+
+
+def test_no_place_in_space_is_a_warning(tmp_path, caplog):
+    nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), None).to_filename(tmp_path / "a.nii")
+    with caplog.at_level(logging.WARNING):
+        io.read_image(tmp_path / "a.nii")
+    assert "left and right are a guess" in caplog.text
+
+
+def test_a_flipped_bit_in_gzip(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    noise = np.random.default_rng(0).normal(size=(9, 9, 9)).astype(np.float32)
+    io.write_image(Volume(noise, OBLIQUE), path)
+    raw = bytearray(path.read_bytes())
+    raw[-6] ^= 0xFF
+    path.write_bytes(raw)
+    with pytest.raises(FormatError, match="cannot read"):
+        io.read_image(path)
