@@ -1,0 +1,65 @@
+"""The command ``emrecon``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from cyclopts import App, Parameter
+
+from emrecon.errors import EmreconError, SettingsError
+
+INTERRUPTED = 130
+FAILED = 1
+USAGE = 2
+
+app = App(
+    name="emrecon",
+    help="Expectation-maximisation for medical images.",
+    version=lambda: version("emrecon"),
+    suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(negative=(), consume_multiple=True),
+)
+
+COMMANDS = {
+    "demo": "Simulate a small scan, reconstruct it and segment the image.",
+    "phantom": "Write a phantom's activity, attenuation and labels as NIfTI.",
+    "simulate": "Simulate a scan of a phantom, with its truth beside it.",
+    "recon": "Reconstruct a scan by MLEM or OSEM.",
+    "info": "Say what a file is, and how its geometry is understood.",
+    "convert": "Turn list-mode into sinograms, or an image into another format.",
+    "metrics": "Hold an image against the truth.",
+}
+
+for _name, _help in COMMANDS.items():  # loaded by name when called, so that --help is quick
+    app.command(f"emrecon.cli.{_name}:{_name}", name=_name, help=_help)
+
+
+def main(tokens: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends in one line and an exit code above 0.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.captureWarnings(capture=True)
+    try:
+        app(tokens)
+    except SettingsError as error:
+        _end(str(error), USAGE)
+    except EmreconError as error:
+        _end(str(error), FAILED)
+    except MemoryError:
+        _end("out of memory: choose larger voxels or fewer of them, or a smaller span", FAILED)
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(reason: str, code: int) -> None:
+    """Say why in one line, and leave."""
+    print(f"emrecon: {' '.join(reason.split())}", file=sys.stderr)
+    sys.exit(code)

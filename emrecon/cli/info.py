@@ -1,0 +1,27 @@
+"""``emrecon info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def info(*paths: Path) -> None:
+    """Say what each file is, and how its geometry is understood.
+
+    Parameters
+    ----------
+    paths
+        Images (NIfTI, Interfile), projection data (Interfile), list-mode headers (PETLINK), or
+        folders of simulated scans.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from emrecon.io.describe import describe
+
+    console = Console()
+    for path in paths:
+        table = Table(title=str(path), show_header=False, title_justify="left")
+        for name, value in describe(path).items():
+            table.add_row(name, value)
+        console.print(table)

@@ -1,0 +1,67 @@
+"""``emrecon metrics``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emrecon.cli.common import done
+
+
+def metrics(
+    image: Path,
+    *,
+    truth: Path,
+    labels: Path | None = None,
+    nema: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Hold an image against the truth.
+
+    Root mean square error and structural similarity over the whole image and, with labels, the
+    mean and recovery of each region. With --nema also contrast recovery and background
+    variability after NEMA NU 2, section 7, for the image-quality phantom of emrecon.
+
+    Parameters
+    ----------
+    image
+        Reconstructed image (NIfTI or Interfile).
+    truth
+        True image, in the same unit; a simulated scan's folder gives truth and labels.
+    labels
+        Label volume of the regions.
+    nema
+        The phantom is "nema": report its spheres.
+    out
+        Also write the figures as JSON.
+    """
+    from rich.console import Console
+
+    from emrecon.io import sidecar
+    from emrecon.measure import measure
+
+    if truth.is_dir():
+        labels = labels or truth / "labels.nii.gz"
+        truth = truth / "truth.nii.gz"
+    found = measure(image, truth, labels, nema=nema)
+    console = Console()
+    console = console if console.is_terminal else Console(width=140)
+    for name, rows in found.items():
+        console.print(_table(name, rows))
+    if out is not None:
+        sidecar.write(out, found)
+        done(out)
+
+
+def _table(name: str, rows: list[dict[str, object]]) -> object:
+    from rich.table import Table
+
+    table = Table(*rows[0], title=name, title_justify="left")
+    for row in rows:
+        table.add_row(*(_words(value) for value in row.values()))
+    return table
+
+
+def _words(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_words(item) for item in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

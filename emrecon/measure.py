@@ -1,0 +1,99 @@
+"""The metrics job: an image from a file against the truth from files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emrecon import io, metrics
+from emrecon.errors import SettingsError
+from emrecon.io import sidecar
+from emrecon.volume import Volume
+
+BACKGROUND, LUNG, FIRST_SPHERE = 1, 2, 3
+"""Labels of the phantom ``nema``: its body, the lung insert, the spheres."""
+
+Rows = list[dict[str, Any]]
+
+
+def measure(
+    image: Path, truth: Path, labels: Path | None = None, *, nema: bool = False
+) -> dict[str, Rows]:
+    """Hold an image against the truth.
+
+    Parameters
+    ----------
+    image, truth : Path
+        Images in the same unit; the truth is brought onto the image's grid.
+    labels : Path, optional
+        Label volume of the regions to report.
+    nema : bool, optional
+        Whether to report NEMA NU 2 contrast and variability too, by the labels of the phantom.
+
+    Returns
+    -------
+    dict of list of dict
+        Tables by title, one dict a row.
+
+    Raises
+    ------
+    SettingsError
+        If NEMA figures are wanted without labels.
+    """
+    if nema and labels is None:
+        raise SettingsError("--nema needs --labels, or the folder of a simulated scan as --truth")
+    found, true = io.read_image(image), io.read_image(truth)
+    tables: dict[str, Rows] = {"whole image": [_whole(found, true)]}
+    if labels is not None:
+        marks = io.read_image(labels)
+        rows = metrics.regions(found, true, marks, sidecar.label_names(labels))
+        tables["regions"] = [_row(row) for row in rows]
+        if nema:
+            tables["NEMA NU 2 spheres"] = _spheres(found, true, marks)
+    return tables
+
+
+def _whole(image: Volume, truth: Volume) -> dict[str, Any]:
+    """Return the figures over all voxels."""
+    mine, theirs = metrics.match(image, truth)
+    return {
+        "rmse": metrics.rmse(mine, theirs),
+        "nrmse": metrics.nrmse(mine, theirs),
+        "bias": metrics.bias(mine, theirs),
+        "ssim": metrics.ssim(mine, theirs),
+    }
+
+
+def _row(region: metrics.Region) -> dict[str, Any]:
+    """Return a region with its centroid as three columns."""
+    row = asdict(region)
+    return row | dict(zip(("x_mm", "y_mm", "z_mm"), row.pop("centroid_mm"), strict=True))
+
+
+def _spheres(image: Volume, truth: Volume, labels: Volume) -> Rows:
+    """Return contrast recovery and background variability, the largest sphere first.
+
+    The true contrast is that of a sphere's extreme voxel: those at its rim hold some background.
+    """
+    marks, size = np.rint(labels.voxels), float(np.prod(labels.spacing_mm))
+    true, body = truth.voxels, marks == BACKGROUND
+    if true.shape != marks.shape or not body.any():
+        raise SettingsError("truth and labels must be those of one scan of the phantom nema")
+    level = float(np.median(true[body]))
+    balls, contrasts = [], []
+    for label in range(FIRST_SPHERE, int(marks.max()) + 1):
+        mask = marks == label
+        volume = float(np.count_nonzero(mask)) * size
+        centre = metrics.centroid_mm(mask.astype(np.float64), labels.affine)
+        balls.append((centre, (6 * volume / np.pi) ** (1 / 3)))
+        inside = true[mask]
+        contrasts.append(float(inside[np.argmax(np.abs(inside - level))]) / level)
+    if not balls:
+        raise SettingsError("the labels are not those of the phantom nema: no spheres from 3 on")
+    allowed = Volume(body.astype(np.float32), labels.affine)
+    centres = metrics.background_rois(allowed, balls[0][0][2])
+    quality = metrics.contrast_recovery(image, balls, centres, contrasts)
+    return [asdict(row) for row in quality]

@@ -1,0 +1,241 @@
+"""A user's mistake ends in one clear line, an exit code above 0, and no partial file."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emrecon.io import read_image, write_image
+from emrecon.volume import Volume
+from tests.cli.test_commands import QUICK, run
+
+
+def refused(capsys, code: int, says: str, *tokens: object) -> None:
+    """Run a command that must fail with one line that holds these words."""
+    capsys.readouterr()
+    assert run(*tokens) == code
+    said = capsys.readouterr().err.strip().splitlines()
+    assert sum(line.startswith("emrecon: ") for line in said) == 1, said
+    assert says in said[-1], said
+    assert "Traceback" not in "".join(said)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "image.nii.gz"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path):
+    """No test here may leave an output or part of one."""
+    yield
+    left = [path for path in (tmp_path / "out").glob("**/*") if path.is_file()]
+    assert left == []
+
+
+def rewritten(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_truncated_data_file(copy: Path, out: Path, capsys) -> None:
+    data = copy / "prompts.s"
+    data.write_bytes(data.read_bytes()[:-100])
+    refused(capsys, 1, "bytes", "recon", copy, "-o", out)
+
+
+def test_data_file_that_is_too_long(copy: Path, out: Path, capsys) -> None:
+    data = copy / "prompts.s"
+    data.write_bytes(data.read_bytes() + b"\0" * 8)
+    refused(capsys, 1, "bytes", "recon", copy, "-o", out)
+
+
+def test_missing_data_file(copy: Path, out: Path, capsys) -> None:
+    (copy / "prompts.s").unlink()
+    refused(capsys, 1, "prompts.s", "recon", copy, "-o", out)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("LITTLEENDIAN", "MIDDLEENDIAN", "byte order"),
+        ("!number format := float", "!number format := roman", "number format"),
+        ("!imaging modality := PT", "!imaging modality := US", "modality"),
+    ],
+)
+def test_unknown_key_values(copy: Path, out: Path, capsys, old: str, new: str, says: str) -> None:
+    rewritten(copy / "prompts.hs", old, new)
+    refused(capsys, 1, says, "recon", copy, "-o", out)
+
+
+def changed(copy: Path, change) -> None:
+    data = np.fromfile(copy / "prompts.s", "<f4")
+    change(data)
+    data.tofile(copy / "prompts.s")
+
+
+def test_negative_counts(copy: Path, out: Path, capsys) -> None:
+    changed(copy, lambda data: data.__setitem__(slice(5, 8), -1))
+    refused(capsys, 1, "prompts is negative in 3 bins", "recon", copy, "-o", out)
+
+
+def test_nan_counts(copy: Path, out: Path, capsys) -> None:
+    changed(copy, lambda data: data.__setitem__(7, np.nan))
+    refused(capsys, 1, "NaN or infinite values in 1 bins", "recon", copy, "-o", out)
+
+
+def test_mu_map_that_does_not_overlap(copy: Path, out: Path, capsys) -> None:
+    mu = read_image(copy / "mu.nii.gz")
+    away = mu.affine.copy()
+    away[2, 3] += 500
+    write_image(Volume(mu.voxels, away), copy / "away.nii")
+    given = ["--mu", copy / "away.nii", "--mu-unit", "1/mm"]
+    refused(capsys, 1, "do not overlap", "recon", copy / "prompts.hs", *given, "-o", out)
+
+
+def test_mu_map_without_or_with_the_wrong_unit(copy: Path, out: Path, capsys) -> None:
+    mu = read_image(copy / "mu.nii.gz")
+    write_image(Volume(mu.voxels, mu.affine), copy / "bare.nii")
+    given = ["recon", copy / "prompts.hs", "--mu", copy / "bare.nii", "-o", out]
+    refused(capsys, 2, "--mu-unit 1/mm or --mu-unit 1/cm", *given)
+    refused(capsys, 2, "is it in 1/mm", *given, "--mu-unit", "1/cm")
+
+
+def test_sinogram_of_another_template(copy: Path, out: Path, capsys) -> None:
+    run(
+        "simulate",
+        "cylinder",
+        "-o",
+        copy / "other",
+        "--scanner",
+        "tiny",
+        "--span",
+        1,
+        "--counts",
+        1e4,
+    )
+    given = ["--randoms", copy / "other" / "randoms.hs"]
+    refused(
+        capsys,
+        1,
+        "randoms (randoms.hs) does not fit the prompts",
+        "recon",
+        copy,
+        *given,
+        "-o",
+        out,
+    )
+
+
+def test_subsets_that_do_not_divide_the_views(copy: Path, tmp_path: Path, capsys, caplog) -> None:
+    kept = tmp_path / "kept.nii"
+    assert run("recon", copy, "-o", kept, "--iterations", 1, "--subsets", 7) == 0
+    assert "7 subsets do not divide 24 views evenly: 6 subsets are used" in caplog.text
+    assert '"subsets": 6' in kept.with_suffix(".json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "says"),
+    [
+        (["--subsets", "0"], "subsets must be 1 or more, not 0"),
+        (["--psf-fwhm-mm", "1", "2"], "psf_fwhm_mm takes 1 or 3 numbers, not 2"),
+        (["--threads", "9999"], "threads wanted"),
+    ],
+)
+def test_settings(copy: Path, out: Path, capsys, tokens: list[str], says: str) -> None:
+    refused(capsys, 2, says, "recon", copy, "-o", out, *tokens)
+
+
+def test_unwritable_outputs(copy: Path, tmp_path: Path, capsys) -> None:
+    refused(capsys, 1, "there is no folder", "recon", copy, "-o", tmp_path / "no" / "a.nii")
+    refused(capsys, 1, "it is a folder", "recon", copy, "-o", copy.rename(tmp_path / "scan.nii"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_without_permission(copy: Path, tmp_path: Path, capsys) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    refused(capsys, 1, "Permission denied", "recon", copy, "-o", locked / "a.nii")
+
+
+def test_unknown_format(copy: Path, out: Path, capsys) -> None:
+    refused(capsys, 1, "known are .nii", "recon", copy, "-o", out.with_name("image.tiff"))
+
+
+def test_full_disk(copy: Path, out: Path, capsys) -> None:
+    """A limit on file sizes stands in for a full disk: no output fits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+    try:
+        refused(capsys, 1, "cannot write", "recon", copy, "-o", out, *QUICK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_ctrl_c(copy: Path, out: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emrecon", "recon", str(copy), "-o", str(out)]
+        + ["--iterations", "100000", "--subsets", "4"],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(6)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.strip().splitlines()[-1] == "emrecon: interrupted"
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("prompts = 3 apples", "not a manifest"),
+        ("normalisation = 'a.hs'", "no 'prompts'"),
+        ("prompts = 'prompts.hs'\nprose = 'x'", "unknown key 'prose'"),
+    ],
+)
+def test_manifests(copy: Path, out: Path, capsys, content: str, says: str) -> None:
+    (copy / "scan.toml").write_text(content)
+    refused(capsys, 1, says, "recon", copy, "-o", out)
+
+
+def test_things_that_are_no_scan(copy: Path, tmp_path: Path, out: Path, capsys) -> None:
+    (tmp_path / "words.txt").write_text("hello")
+    refused(capsys, 1, "cannot read", "recon", tmp_path / "none.hs", "-o", out)
+    refused(capsys, 1, "no scan", "recon", tmp_path / "words.txt", "-o", out)
+    refused(capsys, 1, "no scan", "recon", copy / "truth.nii.gz", "-o", out)
+    refused(capsys, 1, "scan.toml does not exist", "recon", tmp_path, "-o", out)
+    refused(capsys, 1, "cannot tell", "info", tmp_path / "words.txt")
+    refused(capsys, 2, "there is no phantom 'moon'", "simulate", "moon", "-o", tmp_path / "x")
+    refused(
+        capsys,
+        2,
+        "no scanner called",
+        "simulate",
+        "nema",
+        "--scanner",
+        "moon",
+        "-o",
+        tmp_path / "x",
+    )
+    both = ["--correction", copy / "randoms.hs", "--attenuation", copy / "attenuation.hs"]
+    refused(capsys, 2, "not both", "recon", copy / "prompts.hs", *both, "-o", out)
+
+
+def test_usage(capsys) -> None:
+    assert run("recon") == 2
+    assert run("recon", "a", "--iterations", "many") == 2
+    assert run("fly") == 2
