@@ -110,6 +110,9 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     io.image_format(output)
     check_writable(output)
     scan, inputs = read_scan(path, parts)
+    scan.check()
+    totals = _totals(scan)
+    scan = scan.folded()
     key = fingerprint(scan, settings) if cache or resume or settings.checkpoint_every else ""
     kept = Sensitivities(cache, key)
     with meters("sensitivity", settings.subsets) as meter:
@@ -119,7 +122,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     state = _state(saved, key, problem) if resume else None
     reached, history = _iterate(problem, state, saved, key, meters)
     volume = problem.volume(reached.params)
-    facts = {**scan.facts, **problem.facts, **_course(reached, history, state)}
+    facts = {**scan.facts, **totals, **problem.facts, **_course(reached, history, state)}
     written = _write(output, volume, problem, history, inputs, facts)
     saved.unlink(missing_ok=True)
     return Reconstruction(volume, problem, history, written)
@@ -173,6 +176,14 @@ def _iterate(
         observers += [meter] if meter else []
         reached = last(until(watch(run, *observers), *problem.enough()))
     return reached, history
+
+
+def _totals(scan: Scan) -> dict[str, Any]:
+    """Return the counts of each background, for the sidecar."""
+    parts = {"randoms": scan.randoms, "scatter": scan.scatter}
+    return {
+        name: float(data.sum(dtype=np.float64)) for name, data in parts.items() if data is not None
+    }
 
 
 def _course(

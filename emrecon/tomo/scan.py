@@ -63,6 +63,22 @@ class Scan:
         """Return the same scan with some parts replaced."""
         return replace(self, **parts)
 
+    def folded(self) -> Scan:
+        """Return the same model in fewer arrays, changing those of this scan in place.
+
+        Attenuation is multiplied into the normalisation, and scatter added to the randoms. A full
+        clinical sinogram takes 0.3 GB, so a job that has read the parts for itself saves two.
+        This scan is not to be used afterwards.
+        """
+        parts: dict[str, Any] = {}
+        if self.normalisation is not None and self.attenuation is not None:
+            np.multiply(self.normalisation, self.attenuation, out=self.normalisation)
+            parts["attenuation"] = None
+        if self.randoms is not None and self.scatter is not None:
+            np.add(self.randoms, self.scatter, out=self.randoms)
+            parts["scatter"] = None
+        return replace(self, **parts)
+
     def check(self) -> None:
         """Refuse values that no Poisson model can have produced.
 
