@@ -10,7 +10,7 @@ def info(*paths: Path) -> None:
 
     Parameters
     ----------
-    paths
+    *paths
         Images (NIfTI, Interfile), projection data (Interfile), list-mode headers (PETLINK), or
         folders of simulated scans.
     """

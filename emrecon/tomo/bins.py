@@ -82,7 +82,7 @@ class Bins:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Views, bins, planes of all segments."""
+        """Number of views, bins, and planes of all segments."""
         return self.phi_rad.size, self.s_mm.size, self.planes
 
     @property

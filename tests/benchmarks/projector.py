@@ -157,7 +157,7 @@ def compile_seconds():
         "print(time.process_time() - begun)"
     )
     with tempfile.TemporaryDirectory() as empty:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "NUMBA_CACHE_DIR": empty},
             capture_output=True,

@@ -186,9 +186,9 @@ def test_full_disk(copy: Path, out: Path, capsys) -> None:
 
 
 def test_ctrl_c(copy: Path, out: Path) -> None:
+    many = ["--iterations", "100000", "--subsets", "4"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "emrecon", "recon", str(copy), "-o", str(out)]
-        + ["--iterations", "100000", "--subsets", "4"],
+        [sys.executable, "-m", "emrecon", "recon", str(copy), "-o", str(out), *many],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     time.sleep(6)

@@ -235,7 +235,8 @@ def test_demo(tmp_path: Path, monkeypatch) -> None:
 def test_help_is_quick_and_complete() -> None:
     """Nothing heavy is imported for --help."""
     script = (
-        "import sys\nfrom emrecon.cli import main\ntry:\n main({tokens})\nexcept SystemExit: pass\n"
+        "import sys\nfrom emrecon.cli import main\n"
+        "try:\n main({tokens})\nexcept SystemExit: pass\n"
         "print([m for m in ('numpy', 'numba', 'scipy', 'nibabel') if m in sys.modules])"
     )
     for tokens in (["--help"], ["recon", "--help"], ["info", "--help"]):

@@ -96,9 +96,7 @@ def test_an_unknown_ending_is_refused(tmp_path):
 
 def test_importing_io_is_light():
     code = "import sys, emrecon.io; print({'numba', 'nibabel', 'scipy'} & set(sys.modules))"
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 

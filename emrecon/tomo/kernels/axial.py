@@ -64,7 +64,8 @@ def forward(
     for each in np.unique(step):
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
         layout = tables.layout_of(image.shape, int(each), segments, lines)
-        _share(_forward, out.shape[0], tables.split(image, layout), lines, segments, layout, out)
+        rows = tables.sealed(tables.split(image, layout))
+        _share(_forward, out.shape[0], rows, lines, segments, layout, out)
 
 
 def adjoint(
@@ -86,7 +87,7 @@ def adjoint(
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            _share(_adjoint, slabs, rows, lines, segments, layout, data, chosen)
+            _share(_adjoint, slabs, rows, lines, segments, layout, tables.sealed(data), chosen)
         if each != 1:
             tables.join(rows, layout, image)
 

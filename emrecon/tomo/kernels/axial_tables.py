@@ -85,3 +85,10 @@ def join(rows, layout, image):
     for phase in range(layout.step):
         part = image[:, :, phase :: layout.step]
         part += rows[:, :, phase * layout.size :][:, :, : part.shape[2]]
+
+
+def sealed(array):
+    """Look at an array read-only, so that numba compiles one kernel for all that comes."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
