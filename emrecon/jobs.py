@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,8 +18,9 @@ from emrecon.errors import FormatError, SettingsError, WriteError
 from emrecon.io import sidecar
 from emrecon.io.preview import preview
 from emrecon.io.scan import MANIFEST, read_scan, write_manifest
+from emrecon.tomo.camera import Camera
 from emrecon.tomo.operator import Array
-from emrecon.tomo.parts import Parts
+from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.recon import Problem, fingerprint, prepare
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities
@@ -30,6 +31,7 @@ from emrecon.watchers import Checkpoint, ConvergenceLog, State
 if TYPE_CHECKING:
     from phantoms.phantom import Phantom
     from phantoms.simulate import Simulation
+    from phantoms.spect_acquisition import CameraSimulation
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     settings: Settings | None = None,
     parts: Parts | None = None,
     *,
+    camera: CameraFacts | None = None,
     resume: bool = False,
     cache: Path | None = None,
     meters: Meters = no_meters,
@@ -94,6 +97,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         How to reconstruct.
     parts : Parts, optional
         Files with corrections.
+    camera : CameraFacts, optional
+        What to take from SPECT files, and what stands in for what they do not say.
     resume : bool, optional
         Take up the checkpoint of a stopped run of the same scan and settings, if there is one.
     cache : Path, optional
@@ -109,10 +114,11 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     settings = settings or Settings()
     io.image_format(output)
     check_writable(output)
-    scan, inputs = read_scan(path, parts)
+    scan, inputs = read_scan(path, parts, camera, settings.isotope)
     scan.check()
     totals = _totals(scan)
     scan = scan.folded()
+    wanted, settings = settings, _about_axis(settings, scan)
     key = fingerprint(scan, settings) if cache or resume or settings.checkpoint_every else ""
     kept = Sensitivities(cache, key)
     with meters("sensitivity", settings.subsets) as meter:
@@ -121,11 +127,31 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     saved = sidecar.beside(output, ".checkpoint.npz")
     state = _state(saved, key, problem) if resume else None
     reached, history = _iterate(problem, state, saved, key, meters)
-    volume = problem.volume(reached.params)
+    problem = replace(problem, settings=replace(problem.settings, centre_mm=wanted.centre_mm))
+    volume = _placed(problem.volume(reached.params), scan)
     facts = {**scan.facts, **totals, **problem.facts, **_course(reached, history, state)}
     written = _write(output, volume, problem, history, inputs, facts)
     saved.unlink(missing_ok=True)
     return Reconstruction(volume, problem, history, written)
+
+
+def _about_axis(settings: Settings, scan: Scan) -> Settings:
+    """Return the settings with the image's centre about the axis that a camera turns round."""
+    origin = scan.facts.get("origin_mm")
+    if not (origin and settings.centre_mm):
+        return settings
+    centre = np.subtract(settings.centre_mm, origin)
+    return replace(settings, centre_mm=tuple(float(value) for value in centre))
+
+
+def _placed(volume: Volume, scan: Scan) -> Volume:
+    """Return an image where it lies in the patient, if the scan's file says where that is."""
+    origin = scan.facts.get("origin_mm")
+    if not origin:
+        return volume
+    affine = volume.affine.copy()
+    affine[:3, 3] += origin
+    return Volume(volume.voxels, affine, volume.unit)
 
 
 def check_writable(path: Path) -> None:
@@ -218,13 +244,17 @@ def _write(
 
 def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
     """Write a scan to a folder as Interfile, one file a part; return the manifest first."""
-    from emrecon.io import interfile  # noqa: PLC0415 - not every job needs it
+    from emrecon.io import interfile, interfile_spect  # noqa: PLC0415 - not every job needs it
 
     make_folder(folder)
     named = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
     parts = {name: getattr(scan, name) for name in named if getattr(scan, name) is not None}
     for name, data in parts.items():
-        interfile.write_projections(folder / f"{name}.hs", scan.bins, data)
+        file = folder / f"{name}.hs"
+        if isinstance(scan.bins, Camera):
+            interfile_spect.write_projections(file, scan.bins, data, facts=scan.facts)
+        else:
+            interfile.write_projections(file, scan.bins, data)
     write_manifest(folder / MANIFEST, **{name: f"{name}.hs" for name in parts})
     return (folder / MANIFEST, *(folder / f"{name}.hs" for name in parts))
 
@@ -236,6 +266,36 @@ def write_simulation(folder: Path, made: Simulation) -> tuple[Path, ...]:
     volumes = _volumes(folder, truth=made.truth, mu=made.mu, labels=made.labels)
     names = sidecar.write_label_names(folder / "labels.nii.gz", made.facts["labels"])
     return (*files, *volumes, names, folder / "truth.png")
+
+
+def write_camera_simulation(folder: Path, made: CameraSimulation) -> tuple[Path, ...]:
+    """Write a simulated SPECT scan as DICOM NM TOMO with its truth, as NIfTI, and a picture."""
+    from emrecon.io.nm_write import Study, write_projections  # noqa: PLC0415 - brings pydicom
+    from emrecon.io.spect import Window  # noqa: PLC0415
+
+    how = made.acquisition
+    r, a, s = how.patient_mm
+    order = ("window", "rotation", "detector", "view")
+    study = Study(
+        tuple(Window(name, ((low, high),)) for name, low, high in made.windows_kev),
+        how.source().name,
+        how.heads,
+        how.view_s,
+        how.position,
+        (r, a, s),
+        ("window", "rotation", "view", "detector") if how.detector_fastest else order,
+        collimator=how.collimator,
+        description=made.facts["phantom"],
+    )
+    make_folder(folder)
+    projections = write_projections(folder / "projections.dcm", made.camera, made.counts, study)
+    mu = {} if made.mu is None else {"mu": made.mu}
+    volumes = _volumes(folder, truth=made.truth, labels=made.labels, **mu)
+    parts = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if mu else {}
+    write_manifest(folder / MANIFEST, projections.name, **parts)
+    preview(made.truth, folder / "truth.png", title="truth")
+    names = sidecar.write_label_names(folder / "labels.nii.gz", made.facts["labels"])
+    return (folder / MANIFEST, projections, *volumes, names, folder / "truth.png")
 
 
 def write_phantom(
@@ -269,6 +329,16 @@ def convert_listmode(
     return write_scan(folder, scan), scan.facts
 
 
+def convert_spect(path: Path, folder: Path, camera: CameraFacts | None = None) -> tuple[Path, ...]:
+    """Turn a SPECT file into a folder of Interfile, one energy window of it."""
+    scan, _ = read_scan(path, camera=camera)
+    if scan.facts.get("origin_mm"):
+        log.warning(
+            "Interfile cannot say that the axis is at %s mm (RAS)", scan.facts["origin_mm"]
+        )
+    return write_scan(folder, scan)
+
+
 def convert_image(path: Path, output: Path) -> Path:
     """Write an image in the format that the ending of `output` names."""
     io.image_format(output)
@@ -280,6 +350,11 @@ def convert_image(path: Path, output: Path) -> Path:
 def is_listmode(path: Path) -> bool:
     """Return whether a file is list-mode."""
     return io.kind(path) == "listmode"
+
+
+def is_spect(path: Path) -> bool:
+    """Return whether a file holds projections of a gamma camera, or is other DICOM."""
+    return io.kind(path) in {"spect", "dicom"}
 
 
 def _volumes(folder: Path, **volumes: Volume) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from emrecon.tomo.parts import Parts
+from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SettingsFlags = Annotated[Settings, Parameter(name="*", group="Reconstruction")]
 PartsFlags = Annotated[Parts, Parameter(name="*", group="Corrections")]
+CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
 

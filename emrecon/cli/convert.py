@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import Out, done, stage
+from emrecon.cli.common import CameraFlags, Out, done, stage
 
 
-def convert(
+def convert(  # noqa: PLR0913 - each is one choice of the user's
     source: Path,
     *,
     out: Out,
@@ -15,15 +15,17 @@ def convert(
     max_ring_difference: int | None = None,
     start_s: float = 0.0,
     stop_s: float = float("inf"),
+    camera: CameraFlags | None = None,
 ) -> None:
-    """Turn list-mode into sinograms, or an image into another format.
+    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format.
 
     Parameters
     ----------
     source
-        A PETLINK list-mode header, or an image (NIfTI or Interfile).
+        A PETLINK list-mode header, a DICOM NM TOMO file, or an image (NIfTI or Interfile).
     out
-        For list-mode a folder: prompts, randoms and normalisation as Interfile, with scan.toml.
+        For list-mode a folder: prompts, randoms and normalisation as Interfile, with scan.toml;
+        for SPECT likewise prompts, of one energy window.
         For an image a file: .nii.gz, .nii or .hv.
     span
         Axial compression of the sinograms: an odd number of ring differences a segment.
@@ -31,9 +33,14 @@ def convert(
         Largest ring difference to keep; all of the file's by default.
     start_s, stop_s
         Part of the list-mode file to take, in seconds.
+    camera
+        What to take from SPECT files, and what stands in for what they do not say.
     """
-    from emrecon.jobs import convert_image, convert_listmode, is_listmode
+    from emrecon.jobs import convert_image, convert_listmode, convert_spect, is_listmode, is_spect
 
+    if is_spect(source):
+        done(*convert_spect(source, out, camera))
+        return
     if not is_listmode(source):
         done(convert_image(source, out))
         return

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from emrecon.cli.common import CameraFlags
 
-def info(*paths: Path) -> None:
+
+def info(*paths: Path, camera: CameraFlags | None = None) -> None:
     """Say what each file is, and how its geometry is understood.
 
     Parameters
     ----------
     *paths
-        Images (NIfTI, Interfile), projection data (Interfile), list-mode headers (PETLINK), or
-        folders of simulated scans.
+        Images (NIfTI, Interfile), projection data (Interfile, DICOM NM), list-mode headers
+        (PETLINK), or folders of simulated scans.
+    camera
+        What to take from SPECT files, and what stands in for what they do not say.
     """
     from rich.console import Console
     from rich.table import Table
@@ -22,6 +26,6 @@ def info(*paths: Path) -> None:
     console = Console()
     for path in paths:
         table = Table(title=str(path), show_header=False, title_justify="left")
-        for name, value in describe(path).items():
+        for name, value in describe(path, camera).items():
             table.add_row(name, value)
         console.print(table)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import Out, PartsFlags, SettingsFlags, bars, done
+from emrecon.cli.common import CameraFlags, Out, PartsFlags, SettingsFlags, bars, done
 
 
-def recon(
+def recon(  # noqa: PLR0913 - each is one choice of the user's
     scan: Path,
     *,
     out: Out = Path("recon.nii.gz"),
     settings: SettingsFlags | None = None,
     parts: PartsFlags | None = None,
+    camera: CameraFlags | None = None,
     resume: bool = False,
     cache: Path | None = None,
 ) -> None:
@@ -24,13 +25,16 @@ def recon(
     Parameters
     ----------
     scan
-        A simulated scan's folder, Interfile projection data (.hs), or a PETLINK list-mode header.
+        A simulated scan's folder, Interfile projection data (.hs, PET or SPECT), a PETLINK
+        list-mode header, or a DICOM NM TOMO file.
     out
         Image to write: .nii.gz, .nii or .hv.
     settings
         How to reconstruct.
     parts
         Files with corrections.
+    camera
+        What to take from SPECT files, and what stands in for what they do not say.
     resume
         Take up a stopped run of the same scan and settings at its checkpoint.
     cache
@@ -38,7 +42,9 @@ def recon(
     """
     from emrecon.jobs import reconstruct
 
-    made = reconstruct(scan, out, settings, parts, resume=resume, cache=cache, meters=bars)
+    made = reconstruct(
+        scan, out, settings, parts, camera=camera, resume=resume, cache=cache, meters=bars
+    )
     rows, facts = made.history.rows, made.problem.facts
     shape = " x ".join(str(n) for n in made.volume.voxels.shape)
     voxel = " x ".join(f"{v:.4g}" for v in made.volume.spacing_mm)

@@ -8,9 +8,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from emrecon.cli.common import Out, done, stage
+from emrecon.errors import SettingsError
 from phantoms.acquisition import Acquisition, phantom_named
+from phantoms.spect_acquisition import CameraAcquisition
 
 AcquisitionFlags = Annotated[Acquisition, Parameter(name="*", group="Acquisition", negative=None)]
+
+CameraAcquisitionFlags = Annotated[
+    CameraAcquisition, Parameter(name="*", group="Gamma camera (with --dicom)", negative=None)
+]
 
 
 def simulate(
@@ -18,11 +24,14 @@ def simulate(
     *,
     out: Out = Path("scan"),
     acquisition: AcquisitionFlags | None = None,
+    dicom: bool = False,
+    camera: CameraAcquisitionFlags | None = None,
 ) -> None:
     """Simulate a scan of a phantom, with its truth beside it.
 
     Writes a folder: prompts, normalisation, attenuation, randoms and scatter as Interfile, truth,
-    attenuation map and labels as NIfTI, and scan.toml that says which is which.
+    attenuation map and labels as NIfTI, and scan.toml that says which is which. With --dicom it is
+    a SPECT scan: the projections of all energy windows in one DICOM NM TOMO file.
 
     Parameters
     ----------
@@ -31,11 +40,25 @@ def simulate(
     out
         Folder to write.
     acquisition
-        What scans it, and how.
+        What scans it, and how. A gamma camera takes views, bins, counts, scatter, noise and seed.
+    dicom
+        Let a gamma camera scan it, and write DICOM.
+    camera
+        The gamma camera, and how it goes around the patient.
     """
-    from emrecon.jobs import write_simulation
+    from emrecon.jobs import write_camera_simulation, write_simulation
 
     acquisition = acquisition or Acquisition()
+    if dicom:
+        with stage(f"counting {phantom}"):
+            seen = (camera or CameraAcquisition()).scan(phantom_named(phantom), acquisition)
+        files = write_camera_simulation(out, seen)
+        total = float(seen.counts[0].sum(dtype="float64"))
+        print(f"{total:.0f} counts in {' x '.join(map(str, seen.camera.shape))} bins")
+        done(*files)
+        return
+    if camera is not None:
+        raise SettingsError("the settings of a gamma camera need --dicom")
     with stage(f"counting {phantom}"):
         made = acquisition.scan(phantom_named(phantom))
     with stage("writing"):

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from emrecon.errors import FormatError, WriteError
-from emrecon.io.sniff import Kind, interfile_kind, is_interfile, is_nifti, open_head
+from emrecon.io.sniff import (
+    Kind,
+    dicom_kind,
+    interfile_kind,
+    is_dicom,
+    is_interfile,
+    is_nifti,
+    open_head,
+)
 from emrecon.volume import Volume
 
 __all__ = ["FORMATS", "Format", "Kind", "image_format", "kind", "read_image", "write_image"]
@@ -52,6 +60,7 @@ class Format:
 FORMATS = (
     Format("NIfTI", (".nii", ".nii.gz"), is_nifti, lambda _: "image", "emrecon.io.nifti"),
     Format("Interfile", (".hv",), is_interfile, interfile_kind, "emrecon.io.interfile_images"),
+    Format("DICOM", (), is_dicom, dicom_kind, "emrecon.io.nm"),
 )
 """Formats in the order in which they are tried."""
 
@@ -78,11 +87,9 @@ def read_image(path: Path) -> Volume:
     """
     form = _format_of(path)
     if form is None:
-        known = ", ".join(form.name for form in FORMATS)
+        known = ", ".join(form.name for form in FORMATS if form.suffixes)
         raise FormatError(f"cannot tell what {path} is; known images are {known}")
     found = form.kind(path)
-    if found == "spect":
-        raise FormatError(f"{path}: SPECT projection data is not read yet")
     if found != "image":
         raise FormatError(f"{path} holds no image ({found})")
     return form.load().read(path)

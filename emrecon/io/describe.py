@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,19 @@ from emrecon import io
 from emrecon.errors import FormatError
 from emrecon.io.scan import MANIFEST, read_manifest
 from emrecon.tomo.bins import Bins
-from emrecon.tomo.parts import Parts
+from emrecon.tomo.camera import Camera
+from emrecon.tomo.parts import CameraFacts, Parts
 
 
-def describe(path: Path) -> dict[str, str]:
+def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
     """Return what a file holds and how its geometry is understood, by name.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a folder that holds a scan.
+    camera : CameraFacts, optional
+        What stands in for what SPECT files do not say.
 
     Raises
     ------
@@ -24,7 +33,7 @@ def describe(path: Path) -> dict[str, str]:
         If the file cannot be read, or is of no known kind.
     """
     if path.is_dir() or path.name == MANIFEST:
-        return _folder(path if path.is_dir() else path.parent)
+        return _folder(path if path.is_dir() else path.parent, camera)
     kind = io.kind(path)
     if kind == "image":
         return _image(path)
@@ -32,16 +41,91 @@ def describe(path: Path) -> dict[str, str]:
         return {"kind": "PET projections (Interfile)", **_counts(path)}
     if kind == "listmode":
         return _listmode(path)
-    if kind == "spect":
-        return {"kind": "SPECT projections (Interfile): not read yet"}
-    raise FormatError(f"cannot tell what {path} is: no NIfTI, Interfile or PETLINK header")
+    if kind in {"spect", "dicom"}:
+        return _spect(path, camera)
+    raise FormatError(f"cannot tell what {path} is: no NIfTI, Interfile, PETLINK or DICOM header")
 
 
-def _folder(path: Path) -> dict[str, str]:
+def _folder(path: Path, camera: CameraFacts | None) -> dict[str, str]:
     prompts, parts = read_manifest(path / MANIFEST, Parts())
     named = {"prompts": prompts.name}
     named |= {key: Path(str(v)).name for key, v in vars(parts).items() if isinstance(v, Path)}
-    return {"kind": "scan in a folder", **named, **_counts(prompts)}
+    spect = io.kind(prompts) in {"spect", "dicom"}
+    counts = _spect(prompts, camera) if spect else _counts(prompts)
+    return counts | {"kind": "scan in a folder", **named}
+
+
+def _spect(path: Path, camera: CameraFacts | None) -> dict[str, str]:
+    from emrecon.io import spect  # noqa: PLC0415 - not for PET
+
+    read = spect.read_projections(path, camera)
+    origin = read.origin_mm
+    below, above = read.scatter_windows()
+    scatter = [str(read.windows[n]) for n in (below, above) if n is not None]
+    listed = "; ".join(f"{number} {window}" for number, window in enumerate(read.windows, 1))
+    counts = read.counts if read.counts is not None else read.data[None]
+    sums = ", ".join(f"{float(part.sum(dtype=np.float64)):.6g}" for part in counts)
+    return {
+        "kind": f"SPECT projections ({read.facts['format']})",
+        **camera_geometry(read.camera, read.heads, read.facts.get("start_angle_deg", [])),
+        "axis of rotation": "not known in the patient's coordinates: "
+        f"{read.facts.get('origin_from', 'the file does not say')}; images are centred on it"
+        if origin is None
+        else f"middle of the projections at {_point(origin)} mm (RAS), "
+        f"from {read.facts.get('origin_from')}",
+        "energy windows": listed or "not stated",
+        "sum of each window": sums,
+        "scatter windows": "; ".join(scatter) or "none beside the one chosen",
+        **_facts({key: fact for key, fact in read.facts.items() if key != "heads"}),
+    }
+
+
+def camera_geometry(
+    camera: Camera, heads: tuple[int, ...] = (), starts_deg: Sequence[float] = ()
+) -> dict[str, str]:
+    """Return in words where a gamma camera's counts lie.
+
+    Parameters
+    ----------
+    camera : Camera
+        Where they lie.
+    heads : tuple of int, optional
+        The head of every view, from 1; one head without.
+    starts_deg : sequence of float, optional
+        DICOM angle at which each head began; without, views are in the order of time.
+    """
+    numbers = np.asarray(heads or (1,) * camera.shape[0])
+    words = {"views, bins, planes": _times(camera.shape)}
+    for at, head in enumerate(np.unique(numbers)):
+        theta = np.rad2deg(camera.theta_rad[numbers == head])
+        radii = camera.radius_mm[numbers == head]
+        gaps = np.abs((np.diff(theta) + 180) % 360 - 180)
+        steps = f", {np.median(gaps):.4g} degrees apart" if gaps.size else ""
+        reach = f"{radii.min():.4g}" + (f" to {radii.max():.4g}" if np.ptp(radii) > 0.01 else "")
+        first = -90.0 - starts_deg[at] if at < len(starts_deg) else float(theta[0])
+        words[f"head {head}"] = (
+            f"{theta.size} views{steps}, the first from {_side(first)}; "
+            f"collimator {reach} mm from the axis"
+        )
+    grid = camera.grid()
+    return words | {
+        "bins": f"{camera.u_mm[0]:.2f} to {camera.u_mm[-1]:.2f} mm, {camera.bin_mm:.4g} mm each",
+        "planes": f"{camera.planes} of {camera.plane_mm:.4g} mm, feet to head",
+        "field of view": f"radius {camera.fov_mm:.4g} mm",
+        "default image": f"{_times(grid.shape)} voxels of {_times(grid.spacing_mm)} mm",
+    }
+
+
+SIDES = (
+    "the patient's right", "right and in front", "in front of the patient", "left and in front",
+    "the patient's left", "left and behind", "behind the patient", "right and behind",
+)  # fmt: skip
+"""Where a camera looks from, by eighths of a turn; theta = 0 is R, 90 degrees A."""
+
+
+def _side(theta_deg: float) -> str:
+    """Return in words where a camera at this angle stands."""
+    return f"{SIDES[round(theta_deg / 45) % 8]} ({theta_deg % 360:.4g} degrees from R towards A)"
 
 
 def _image(path: Path) -> dict[str, str]:

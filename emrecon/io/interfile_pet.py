@@ -163,7 +163,7 @@ def _gather(
 
 def _geometry(header: Header) -> _Geometry:
     if header.words("imaging modality") in (["nucmed"], ["nm"], ["spect"]):
-        raise FormatError(f"{header.path}: SPECT projection data is not read yet")
+        raise FormatError(f"{header.path}: SPECT projections, where PET's are wanted")
     header.choice("imaging modality", ("pt", "pet"), "pt")
     header.choice("type of data", ("pet",), "pet")
     header.choice(

@@ -10,7 +10,7 @@ from typing import Literal
 from emrecon.errors import FormatError
 from emrecon.io.interfile_header import normal, parse
 
-Kind = Literal["image", "projections", "listmode", "spect", "unknown"]
+Kind = Literal["image", "projections", "listmode", "spect", "dicom", "unknown"]
 """What a file may hold."""
 
 _HEAD = 544
@@ -48,6 +48,11 @@ def is_nifti(head: bytes) -> bool:
     return False
 
 
+def is_dicom(head: bytes) -> bool:
+    """Return whether a file that begins so is DICOM, with its preamble of 128 bytes."""
+    return head[128:132] == b"DICM"
+
+
 def is_interfile(head: bytes) -> bool:
     """Return whether a file that begins so is Interfile."""
     for line in head.decode("latin-1").splitlines():
@@ -77,3 +82,16 @@ def interfile_kind(path: Path) -> Kind:
     if header.entry("number of projections") is not None:
         return "spect"
     return "unknown"
+
+
+def dicom_kind(path: Path) -> Kind:
+    """Return what a DICOM file holds, as far as it is read here.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged.
+    """
+    from emrecon.io import nm  # noqa: PLC0415 - brings pydicom
+
+    return "spect" if nm.is_acquisition(path) else "dicom"

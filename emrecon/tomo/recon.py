@@ -14,11 +14,13 @@ import numpy as np
 from emrecon.em import Iterate, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Flat, Rule, after
-from emrecon.tomo import attenuation
+from emrecon.tomo import attenuation, gamma, rotate
 from emrecon.tomo.bins import subset_order
 from emrecon.tomo.blur import Blur
+from emrecon.tomo.camera import Camera
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.operator import Array, Chain, Operator
+from emrecon.tomo.quantify import Calibration
 from emrecon.tomo.ray import Projector
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities, key_of
@@ -55,6 +57,9 @@ class Problem:
     kept: Sensitivities
     """Keeps the sensitivities of the models."""
 
+    calibration: Calibration | None = None
+    """What makes Bq/mL of counts/mm, where it is known."""
+
     def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Array]]:
         """Yield the start image, or the `image` of a stopped run, and every update after it."""
         turns = islice(cycle(self.models), number % len(self.models), None)
@@ -72,7 +77,8 @@ class Problem:
         fwhm = per_axis(self.settings.post_fwhm_mm)
         if any(fwhm):
             image = Blur(self.grid, fwhm).forward(image)
-        return Volume(image, self.grid.affine, UNIT)
+        volume = Volume(image, self.grid.affine, UNIT)
+        return volume if self.calibration is None else self.calibration.applied(volume)
 
 
 def recon(
@@ -94,7 +100,7 @@ def recon(
     Returns
     -------
     Volume
-        Activity in counts per mm of line integral.
+        Activity in counts per mm of line integral, or in Bq/mL with a camera's calibration.
     """
     problem = prepare(scan, settings or Settings())
     reached = last(until(watch(problem.iterates(), *observers), *problem.enough()))
@@ -130,7 +136,9 @@ def prepare(
     scan.check()
     subsets = fitting_subsets(settings.subsets, scan.bins.shape[0])
     settings = replace(settings, subsets=subsets)
+    scan, calibration = gamma.completed(scan, settings), gamma.calibration(scan, settings)
     grid = grid_of(scan, settings)
+    scan = _medium(scan, grid)
     factors, background = _factors(scan), _background(scan)
     kept = kept or Sensitivities()
     models: dict[int, Emission] = {}
@@ -143,7 +151,8 @@ def prepare(
         total += sensitivity()
         progress(done, subsets)
     start, facts = _start(scan, grid, factors, background, total)
-    return Problem(tuple(models.values()), start, grid, settings, facts, kept)
+    facts |= gamma.facts(scan, calibration)
+    return Problem(tuple(models.values()), start, grid, settings, facts, kept, calibration)
 
 
 def fitting_subsets(wanted: int, views: int) -> int:
@@ -187,6 +196,10 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
     mu = scan.mu and (scan.mu.voxels, scan.mu.affine)
     grid = (settings.voxel_mm, settings.size, settings.centre_mm)
     decides = (settings.subsets, grid, settings.psf_fwhm_mm, settings.ring_wide)
+    if isinstance(scan.bins, Camera):
+        at = (scan.bins.theta_rad, scan.bins.radius_mm, scan.bins.u_mm, scan.bins.z_mm)
+        response = gamma.completed(scan, settings).response
+        return key_of(*parts, *(mu or ()), *at, response, *decides)
     bins = (scan.bins.phi_rad, scan.bins.s_mm, scan.bins.segments, scan.bins.radius_mm)
     return key_of(*parts, *(mu or ()), *bins, *decides)
 
@@ -214,14 +227,30 @@ NOTHING = np.empty(0, np.float32)
 
 def _system(scan: Scan, settings: Settings, grid: Grid, number: int) -> Operator:
     """Return the projector of one subset, with the resolution model where one is wanted."""
-    views = scan.bins.subset(number, settings.subsets)
-    projector = Projector(grid, views, scan.bins.fov_mm, settings.ring_wide)
+    views, fov_mm = scan.bins.subset(number, settings.subsets), scan.bins.fov_mm
+    projector: Operator
+    if isinstance(views, Camera):
+        projector = rotate.Projector(grid, views, scan.response, scan.mu, fov_mm)
+    else:
+        projector = Projector(grid, views, fov_mm, settings.ring_wide)
     fwhm = per_axis(settings.psf_fwhm_mm)
     return Chain(projector, Blur(grid, fwhm)) if any(fwhm) else projector
 
 
+def _medium(scan: Scan, grid: Grid) -> Scan:
+    """Return a camera's scan with its attenuation map as all subsets read it."""
+    if scan.mu is None or not isinstance(scan.bins, Camera):
+        return scan
+    return scan.with_(mu=rotate.fitted(scan.mu, grid, scan.bins))
+
+
 def _factors(scan: Scan) -> Array | None:
-    """Return normalisation times attenuation; None where both are 1."""
+    """Return normalisation times attenuation; None where both are 1.
+
+    The attenuation of a camera depends on depth, and is part of its projector.
+    """
+    if isinstance(scan.bins, Camera):
+        return scan.normalisation
     survival = scan.attenuation
     if scan.mu is not None:
         survival = attenuation.factors(scan.mu, scan.bins)

@@ -9,6 +9,8 @@ import numpy as np
 
 from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.bins import Bins
+from emrecon.tomo.camera import Camera
+from emrecon.tomo.collimator import Response
 from emrecon.tomo.operator import Array
 from emrecon.volume import Volume
 
@@ -19,9 +21,11 @@ class Scan:
 
     The model is ``prompts ~ Poisson(normalisation * attenuation * A x + randoms + scatter)``.
     Every array has the shape of `bins`; what is None is 1 for a factor and 0 for a background.
+    In a gamma camera attenuation and resolution depend on depth: they are part of ``A``, from
+    `mu` and `response`.
     """
 
-    bins: Bins
+    bins: Bins | Camera
     """Where the counts lie."""
 
     prompts: Array
@@ -40,7 +44,10 @@ class Scan:
     """Mean scattered coincidences in the bin as measured, counts."""
 
     mu: Volume | None = None
-    """Attenuation map in 1/mm, when `attenuation` is to be computed from it."""
+    """Attenuation map in 1/mm, when attenuation is to be computed from it."""
+
+    response: Response | None = None
+    """How the resolution of a camera falls with distance; None for a perfect collimator."""
 
     duration_s: float | None = None
     """Length of the acquisition."""
@@ -58,6 +65,14 @@ class Scan:
                 )
         if self.mu is not None and self.attenuation is not None:
             raise DataError("give attenuation factors or a mu-map, not both")
+        camera = isinstance(self.bins, Camera)
+        if camera and self.attenuation is not None:
+            raise DataError(
+                "photons of a bin of a gamma camera come from all depths and have no one "
+                "attenuation factor: give a mu-map"
+            )
+        if self.response is not None and not camera:
+            raise DataError("a collimator's response is for gamma cameras; use psf_fwhm_mm here")
 
     def with_(self, **parts: Any) -> Scan:  # noqa: ANN401 - any field
         """Return the same scan with some parts replaced."""

@@ -37,6 +37,27 @@ class Settings:
     ring_wide: bool = False
     """Give every line of response the axial width of a ring, as STIR does, instead of none."""
 
+    collimator: str = ""
+    """Gamma cameras: collimator by name, such as "Siemens Symbia LEHR", whose blur with distance
+    is modelled; an unknown name lists them all."""
+
+    isotope: str = ""
+    """Gamma cameras: isotope, such as Tc-99m, where the file names none."""
+
+    response_mm: tuple[float, ...] = ()
+    """Gamma cameras: blur with distance, instead of a collimator: FWHM a mm of distance (slope),
+    FWHM in mm at the collimator's face, and optionally that of the detector."""
+
+    cps_per_mbq: float = 0.0
+    """Gamma cameras: sensitivity of one head, counts per second and MBq; the image is then in
+    Bq/mL."""
+
+    view_s: float = 0.0
+    """Gamma cameras: seconds a view, where the file does not say; needed for Bq/mL."""
+
+    decayed_h: float = 0.0
+    """Gamma cameras: hours from the time for which Bq/mL are wanted to the start of the scan."""
+
     post_fwhm_mm: tuple[float, ...] = ()
     """Gaussian filter on the final image: FWHM in mm, one number or x, y, z."""
 
@@ -53,7 +74,7 @@ class Settings:
         for name in ("iterations", "subsets"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("checkpoint_every", "threads", "tolerance"):
+        for name in ("checkpoint_every", "threads", "tolerance", "cps_per_mbq", "view_s"):
             if not getattr(self, name) >= 0:
                 raise SettingsError(f"{name} must be 0 or more, not {getattr(self, name)}")
         for name in ("voxel_mm", "size"):
@@ -61,6 +82,14 @@ class Settings:
         _lengths("centre_mm", self.centre_mm, {0, 3}, least=-1e6)
         for name in ("psf_fwhm_mm", "post_fwhm_mm"):
             _lengths(name, getattr(self, name), {0, 1, 3}, least=0.0)
+        self._check_camera()
+
+    def _check_camera(self) -> None:
+        _lengths("response_mm", self.response_mm, {0, 2, 3}, least=0.0)
+        if self.response_mm and self.collimator:
+            raise SettingsError("give a collimator or its response_mm, not both")
+        if not abs(self.decayed_h) < 1e5:
+            raise SettingsError(f"decayed_h must be finite, not {self.decayed_h}")
 
 
 def per_axis(lengths: tuple[float, ...]) -> tuple[float, float, float]:

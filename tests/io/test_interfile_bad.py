@@ -90,7 +90,7 @@ def test_refused_by_key_value_and_line(make_pet, key, value):
         ({"Number of rings": "-1"}, "'number of rings' is missing"),
         ({"name of data file": None}, "'name of data file' is missing"),
         ({"name of data file": "other.s"}, "no data file 'other.s'"),
-        ({"!imaging modality": "nucmed"}, "SPECT projection data is not read yet"),
+        ({"!imaging modality": "nucmed"}, "SPECT projections, where PET"),
         (
             {"applied corrections": "{arc correction}", "Default bin size (cm)": None},
             "'effective central bin size .cm.' is missing",

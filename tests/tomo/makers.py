@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from emrecon.tomo import rotate
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.blur import Blur
+from emrecon.tomo.camera import Camera
+from emrecon.tomo.collimator import Response
 from emrecon.tomo.operator import Chain, Dense, Operator
 from emrecon.tomo.ray import Projector
 from emrecon.tomo.scanner import Scanner
-from emrecon.volume import Grid
+from emrecon.volume import Grid, Volume
 
 SMALL = Scanner("small", 5, 40, 4.1, 60.0, 3.0, 4.0, 25)
 
@@ -82,4 +85,34 @@ def resolved(seed: int) -> Operator:
     return Chain(projector, Blur(projector.grid, (6.0, 5.0, 4.0)))
 
 
-MAKERS = [dense, chain, ring, wide, subset, parallel, blur, resolved]
+def small_camera(rng: np.random.Generator) -> Camera:
+    """Some heads on an orbit that is no circle, bins of any size, at times off centre."""
+    views, bins, planes = (
+        int(rng.integers(1, 6)),
+        int(rng.integers(5, 14)),
+        int(rng.integers(1, 7)),
+    )
+    u = (np.arange(bins) - (bins - 1) / 2) * rng.uniform(3, 7) + rng.uniform(-2, 2)
+    z = np.arange(planes) * rng.uniform(3, 7) - rng.uniform(0, 20)
+    return Camera(rng.uniform(-4, 7, views), rng.uniform(10, 60, views), u, z)
+
+
+def camera(seed: int, *, response: bool = True, mu: bool = True) -> rotate.Projector:
+    """A camera and an image of unlike voxels, off centre; mu on voxels of its own."""
+    rng = np.random.default_rng(seed)
+    at = small_camera(rng)
+    shape = tuple(int(n) for n in rng.integers(4, 13, 3))
+    spacing = tuple(float(d) for d in rng.uniform(2, 9, 3))
+    middle = (*rng.uniform(-5, 5, 2), at.z_mm.mean())
+    grid = at.grid(spacing, shape, tuple(float(m) for m in middle))
+    box = at.grid((6.0, 7.0, 5.0), (9, 8, 7), (3.0, 1.0, float(at.z_mm.mean())))
+    medium = Volume(rng.uniform(0, 0.02, box.shape).astype(np.float32), box.affine, "1/mm")
+    blur = Response(rng.uniform(0, 0.2), rng.uniform(0, 4), 3.0)
+    return rotate.Projector(grid, at, blur if response else None, medium if mu else None)
+
+
+def bare_camera(seed: int) -> Operator:
+    return camera(seed, response=False, mu=False)
+
+
+MAKERS = [dense, chain, ring, wide, subset, parallel, blur, resolved, camera, bare_camera]

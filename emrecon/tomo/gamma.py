@@ -1,0 +1,90 @@
+"""What a reconstruction needs of a gamma camera besides counts: response and calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emrecon.errors import SettingsError
+from emrecon.tomo.camera import Camera
+from emrecon.tomo.collimator import Isotope, Response, collimator_named, isotope_named
+from emrecon.tomo.quantify import Calibration
+from emrecon.tomo.scan import Scan
+from emrecon.tomo.settings import Settings
+
+ONLY_HERE = ("collimator", "isotope", "response_mm", "cps_per_mbq", "view_s", "decayed_h")
+"""Settings that say nothing about ring scanners."""
+
+
+def completed(scan: Scan, settings: Settings) -> Scan:
+    """Return a camera's scan with the response that the settings name; any other as it is.
+
+    Raises
+    ------
+    SettingsError
+        If settings of cameras are given for another scan or the other way round, or a collimator
+        or isotope is not known.
+    """
+    if not isinstance(scan.bins, Camera):
+        given = [name for name in ONLY_HERE if getattr(settings, name)]
+        if given:
+            raise SettingsError(f"{given[0]} is for gamma cameras, and this scan is of none")
+        return scan
+    if settings.ring_wide:
+        raise SettingsError("ring_wide is for ring scanners, and this scan is of a gamma camera")
+    if settings.response_mm:
+        return scan.with_(response=Response(*settings.response_mm))
+    if settings.collimator:
+        isotope = _isotope(scan, settings)
+        if isotope is None:
+            raise SettingsError(
+                "the resolution of a collimator depends on the photons' energy: name the isotope"
+            )
+        response = collimator_named(settings.collimator).response(isotope.energy_kev)
+        return scan.with_(response=response)
+    return scan
+
+
+def calibration(scan: Scan, settings: Settings) -> Calibration | None:
+    """Return what makes Bq/mL of the image; None where no sensitivity is given.
+
+    Raises
+    ------
+    SettingsError
+        If the time of a view is not known, or decay is wanted of an unknown isotope.
+    """
+    if not settings.cps_per_mbq or not isinstance(scan.bins, Camera):
+        return None
+    view_s = settings.view_s or float(scan.facts.get("view_duration_s") or 0)
+    if not view_s:
+        raise SettingsError("the file does not say how long a view counts: give view_s")
+    isotope = _isotope(scan, settings)
+    if isotope is None:
+        raise SettingsError("Bq/mL need the isotope's half-life: name the isotope")
+    return Calibration(
+        settings.cps_per_mbq,
+        view_s,
+        scan.bins.bin_mm * scan.bins.plane_mm,
+        isotope.half_life_s,
+        settings.decayed_h * 3600,
+        scan.duration_s or 0.0,
+    )
+
+
+def facts(scan: Scan, known: Calibration | None) -> dict[str, Any]:
+    """Return what was modelled, for the sidecar; nothing of ring scanners."""
+    if not isinstance(scan.bins, Camera):
+        return {}
+    response = scan.response
+    found: dict[str, Any] = {"attenuation_modelled": scan.mu is not None}
+    found["collimator_response"] = response and {
+        "fwhm_slope": response.slope,
+        "fwhm_at_face_mm": response.intercept_mm,
+        "intrinsic_fwhm_mm": response.intrinsic_mm,
+    }
+    return found | ({} if known is None else known.facts())
+
+
+def _isotope(scan: Scan, settings: Settings) -> Isotope | None:
+    """Return the isotope that settings or file name."""
+    name = settings.isotope or str(scan.facts.get("radionuclide") or "")
+    return isotope_named(name) if name else None
