@@ -122,7 +122,13 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     state = _state(saved, key, problem) if resume else None
     reached, history = _iterate(problem, state, saved, key, meters)
     volume = problem.volume(reached.params)
-    facts = {**scan.facts, **totals, **problem.facts, **_course(reached, history, state)}
+    facts = {
+        **scan.facts,
+        "duration_s": scan.duration_s,
+        **totals,
+        **problem.facts,
+        **_course(reached, history, state),
+    }
     written = _write(output, volume, problem, history, inputs, facts)
     saved.unlink(missing_ok=True)
     return Reconstruction(volume, problem, history, written)

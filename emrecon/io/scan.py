@@ -14,6 +14,8 @@ from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import interfile
+from emrecon.io.interfile_header import parse
+from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.operator import Array
@@ -63,7 +65,7 @@ def read_scan(path: Path, parts: Parts | None = None) -> tuple[Scan, dict[str, P
     if parts.mu is not None:
         inputs["mu"] = parts.mu
         changes["mu"] = _mu(parts.mu, parts.mu_unit)
-    return scan.with_(**changes), inputs
+    return scan.with_(**changes), inputs | _data_files(inputs)
 
 
 def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
@@ -100,6 +102,17 @@ def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
+def _data_files(headers: dict[str, Path]) -> dict[str, Path]:
+    """Return the data files that headers name, by what they hold."""
+    found = {}
+    for what, path in headers.items():
+        if is_interfile(open_head(path)):
+            name = parse(path).text("name of data file", default="")
+            if name and (path.parent / name).is_file():
+                found[f"{what} data"] = path.parent / name
+    return found
+
+
 def _prompts(path: Path, parts: Parts) -> Scan:
     """Read the prompts, and for list-mode what comes with them."""
     kind = io.kind(path)
@@ -109,7 +122,8 @@ def _prompts(path: Path, parts: Parts) -> Scan:
         return petlink.read_scan(path, span=parts.span)
     if kind == "projections":
         read = interfile.read_projections(path)
-        return Scan(read.bins, read.data, facts=dict(read.facts))
+        seconds = read.facts.get("duration_s")
+        return Scan(read.bins, read.data, duration_s=seconds, facts=dict(read.facts))
     raise FormatError(
         f"{path} is no scan that can be read here ({kind}): give Interfile projection data, "
         "PETLINK list-mode, or a folder with scan.toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def test_recon_writes_image_sidecar_log_and_picture(scan_folder: Path, tmp_path:
     assert told["Settings"]["psf_fwhm_mm"] == [4.0]
     assert told["Settings"]["subsets"] == 4
     assert told["Units"] == "counts/mm"
-    assert set(told["Inputs"]) == {"prompts", "normalisation", "attenuation", "randoms", "scatter"}
+    parts = {"prompts", "normalisation", "attenuation", "randoms", "scatter"}
+    assert set(told["Inputs"]) == parts | {f"{name} data" for name in parts}
+    found = hashlib.sha256((scan_folder / "prompts.s").read_bytes()).hexdigest()
+    assert told["Inputs"]["prompts data"]["SHA256"] == found
     assert all(len(file["SHA256"]) == 64 for file in told["Inputs"].values())
     assert told["Facts"]["prompts"] == pytest.approx(3e5, rel=0.02)
     assert [row["sub_iteration"] for row in told["Convergence"]] == list(range(9))
