@@ -41,5 +41,9 @@ def convert(
         written, facts = convert_listmode(
             source, out, span, max_ring_difference, (start_s, stop_s)
         )
-    print(f"{facts['prompts']} prompts, {facts['delayeds']} delayeds")
+    dropped = facts["events_dropped"]
+    print(
+        f"{facts['prompts']} prompts, {facts['delayeds']} delayeds"
+        + (f", of which {dropped} beyond the ring difference kept" if dropped else "")
+    )
     done(*written)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from emrecon.errors import SettingsError
+
 
 def info(*paths: Path) -> None:
     """Say what each file is, and how its geometry is understood.
@@ -19,7 +21,10 @@ def info(*paths: Path) -> None:
 
     from emrecon.io.describe import describe
 
+    if not paths:
+        raise SettingsError("name one file or more")
     console = Console()
+    console = console if console.is_terminal else Console(width=140)
     for path in paths:
         table = Table(title=str(path), show_header=False, title_justify="left")
         for name, value in describe(path).items():
