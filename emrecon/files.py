@@ -35,6 +35,8 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         beside.chmod(0o666 & ~_umask())
         beside.replace(path)
+    except WriteError:
+        raise
     except OSError as error:
         raise WriteError(f"cannot write {path}: {_reason(error)}") from error
     finally:

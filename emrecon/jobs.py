@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +15,7 @@ import numpy as np
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError, WriteError
+from emrecon.files import replacing
 from emrecon.io import sidecar
 from emrecon.io.preview import preview
 from emrecon.io.scan import MANIFEST, read_scan, write_manifest
@@ -47,6 +48,9 @@ class Meter(Protocol):
         """Be told how many steps are made."""
         ...
 
+
+Told = tuple[dict[str, Path], dict[str, Any]]
+"""Files that were read, and facts found on the way, for the sidecar."""
 
 Meters = Callable[[str, int], AbstractContextManager[Meter | None]]
 """Makes the meter of a stage from its name and number of steps."""
@@ -115,6 +119,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     io.image_format(output)
     check_writable(output)
     scan, inputs = read_scan(path, parts, camera, settings.isotope)
+    made = _outputs(output)
+    _keep_inputs(made, inputs)
     scan.check()
     totals = _totals(scan)
     scan = scan.folded()
@@ -129,10 +135,18 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     reached, history = _iterate(problem, state, saved, key, meters)
     problem = replace(problem, settings=replace(problem.settings, centre_mm=wanted.centre_mm))
     volume = _placed(problem.volume(reached.params), scan)
-    facts = {**scan.facts, **totals, **problem.facts, **_course(reached, history, state)}
-    written = _write(output, volume, problem, history, inputs, facts)
-    saved.unlink(missing_ok=True)
-    return Reconstruction(volume, problem, history, written)
+    facts = {
+        **scan.facts,
+        "duration_s": scan.duration_s,
+        **_choices(parts or Parts()),
+        **totals,
+        **problem.facts,
+        **_course(reached, history, state),
+    }
+    _write(made, volume, problem, history, (inputs, facts))
+    if state or settings.checkpoint_every:
+        saved.unlink(missing_ok=True)
+    return Reconstruction(volume, problem, history, (made[-1], *made[:-1]))
 
 
 def _about_axis(settings: Settings, scan: Scan) -> Settings:
@@ -197,11 +211,17 @@ def _iterate(
     if state and state.number > problem.settings.iterations * subsets:
         raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
     run = problem.iterates(state.image, state.number) if state else problem.iterates()
+    earlier = [row.log_likelihood for row in state.rows[:-1]] if state else []
     name = "OSEM" if subsets > 1 else "MLEM"
     with meters(name, problem.settings.iterations * subsets) as meter:
         observers += [meter] if meter else []
-        reached = last(until(watch(run, *observers), *problem.enough()))
+        reached = last(until(watch(run, *observers), *problem.enough(earlier)))
     return reached, history
+
+
+def _choices(parts: Parts) -> dict[str, Any]:
+    """Return how the files were read, for the sidecar."""
+    return {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
 
 
 def _totals(scan: Scan) -> dict[str, Any]:
@@ -223,23 +243,37 @@ def _course(
     }
 
 
+def _outputs(image: Path) -> tuple[Path, ...]:
+    """Return the files of a reconstruction, the image last."""
+    return (*(sidecar.beside(image, suffix) for suffix in (".json", ".csv", ".png")), image)
+
+
+def _keep_inputs(made: Iterable[Path], inputs: dict[str, Path]) -> None:
+    """Refuse to write over what was read."""
+    read = {path.resolve() for path in inputs.values()}
+    for path in made:
+        data = path.with_suffix(".v") if path.suffix == ".hv" else path
+        if {path.resolve(), data.resolve()} & read:
+            raise WriteError(f"cannot write {path}: it is one of the inputs")
+
+
 def _write(
-    output: Path,
-    volume: Volume,
-    problem: Problem,
-    history: ConvergenceLog,
-    inputs: dict[str, Path],
-    facts: dict[str, Any],
-) -> tuple[Path, ...]:
-    """Write the image and what goes with it; return the files, the image first."""
-    others = [sidecar.beside(output, suffix) for suffix in (".json", ".csv", ".png")]
+    made: tuple[Path, ...], volume: Volume, problem: Problem, history: ConvergenceLog, told: Told
+) -> None:
+    """Write the image and what goes with it: all of them or, whatever goes wrong, none.
+
+    Everything is written under other names first; an image of two files (Interfile) comes last
+    of those that are.
+    """
     used = problem.settings
     title = f"{'OSEM' if used.subsets > 1 else 'MLEM'} {used.iterations} x {used.subsets}"
-    sidecar.write(others[0], sidecar.describe(volume, used, inputs, facts, history.rows))
-    history.write(others[1])
-    preview(volume, others[2], title=title)
-    io.write_image(volume, output)
-    return (output, *others)
+    with ExitStack() as stack:
+        about, log_file, picture = (stack.enter_context(replacing(path)) for path in made[:3])
+        inputs, facts = told
+        sidecar.write(about, sidecar.describe(volume, used, inputs, facts, history.rows))
+        history.write(log_file)
+        preview(volume, picture, title=title)
+        io.write_image(volume, made[3])
 
 
 def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
@@ -249,12 +283,13 @@ def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
     make_folder(folder)
     named = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
     parts = {name: getattr(scan, name) for name in named if getattr(scan, name) is not None}
+    facts = scan.facts | ({"duration_s": scan.duration_s} if scan.duration_s else {})
     for name, data in parts.items():
         file = folder / f"{name}.hs"
         if isinstance(scan.bins, Camera):
-            interfile_spect.write_projections(file, scan.bins, data, facts=scan.facts)
+            interfile_spect.write_projections(file, scan.bins, data, facts=facts)
         else:
-            interfile.write_projections(file, scan.bins, data)
+            interfile.write_projections(file, scan.bins, data, facts=facts)
     write_manifest(folder / MANIFEST, **{name: f"{name}.hs" for name in parts})
     return (folder / MANIFEST, *(folder / f"{name}.hs" for name in parts))
 
@@ -343,6 +378,7 @@ def convert_image(path: Path, output: Path) -> Path:
     """Write an image in the format that the ending of `output` names."""
     io.image_format(output)
     check_writable(output)
+    _keep_inputs([output], {"image": path})
     io.write_image(io.read_image(path), output)
     return output
 

@@ -52,7 +52,9 @@ def measure(
         rows = metrics.regions(found, true, marks, sidecar.label_names(labels))
         tables["regions"] = [_row(row) for row in rows]
         if nema:
-            tables["NEMA NU 2 spheres"] = _spheres(found, true, marks)
+            centres = _background(marks)
+            tables["NEMA NU 2 spheres"] = _spheres(found, true, marks, centres)
+            tables["NEMA NU 2 lung insert"] = _lung(found, marks, centres)
     return tables
 
 
@@ -73,16 +75,36 @@ def _row(region: metrics.Region) -> dict[str, Any]:
     return row | dict(zip(("x_mm", "y_mm", "z_mm"), row.pop("centroid_mm"), strict=True))
 
 
-def _spheres(image: Volume, truth: Volume, labels: Volume) -> Rows:
+def _background(labels: Volume) -> Any:  # noqa: ANN401 - array of points
+    """Return the centres of the background circles, on the plane of the largest sphere."""
+    marks = np.rint(labels.voxels)
+    ball, body = marks == FIRST_SPHERE, marks == BACKGROUND
+    if not ball.any() or not body.any():
+        raise SettingsError("the labels are not those of the phantom nema: no spheres from 3 on")
+    plane = metrics.centroid_mm(ball.astype(np.float64), labels.affine)[2]
+    return metrics.background_rois(Volume(body.astype(np.float32), labels.affine), plane)
+
+
+def _lung(image: Volume, labels: Volume, centres: Any) -> Rows:  # noqa: ANN401 - array of points
+    """Return the residual error in the lung insert on the five planes, and their mean."""
+    insert = (np.rint(labels.voxels) == LUNG).astype(np.float64)
+    axis = metrics.centroid_mm(insert, labels.affine)
+    errors = metrics.lung_residual(image, axis, centres)
+    return [
+        {"mean_percent": float(np.mean(errors)), "least": min(errors), "greatest": max(errors)}
+    ]
+
+
+def _spheres(image: Volume, truth: Volume, labels: Volume, centres: Any) -> Rows:  # noqa: ANN401
     """Return contrast recovery and background variability, the largest sphere first.
 
     The true contrast is that of a sphere's extreme voxel: those at its rim hold some background.
     """
     marks, size = np.rint(labels.voxels), float(np.prod(labels.spacing_mm))
-    true, body = truth.voxels, marks == BACKGROUND
-    if true.shape != marks.shape or not body.any():
+    true = truth.voxels
+    if true.shape != marks.shape:
         raise SettingsError("truth and labels must be those of one scan of the phantom nema")
-    level = float(np.median(true[body]))
+    level = float(np.median(true[marks == BACKGROUND]))
     balls, contrasts = [], []
     for label in range(FIRST_SPHERE, int(marks.max()) + 1):
         mask = marks == label
@@ -91,9 +113,5 @@ def _spheres(image: Volume, truth: Volume, labels: Volume) -> Rows:
         balls.append((centre, (6 * volume / np.pi) ** (1 / 3)))
         inside = true[mask]
         contrasts.append(float(inside[np.argmax(np.abs(inside - level))]) / level)
-    if not balls:
-        raise SettingsError("the labels are not those of the phantom nema: no spheres from 3 on")
-    allowed = Volume(body.astype(np.float32), labels.affine)
-    centres = metrics.background_rois(allowed, balls[0][0][2])
     quality = metrics.contrast_recovery(image, balls, centres, contrasts)
     return [asdict(row) for row in quality]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from emrecon.em import Iterate
@@ -46,11 +46,13 @@ class Flat:
     period : int, optional
         Compare with the iterate this many updates ago: the number of subsets, as only
         likelihoods of the same subset can be compared.
+    earlier : sequence of float, optional
+        Log-likelihoods of the iterates before the first that comes, when a stopped run goes on.
     """
 
-    def __init__(self, tol: float, period: int = 1) -> None:
+    def __init__(self, tol: float, period: int = 1, earlier: Sequence[float] = ()) -> None:
         self._tol = tol
-        self._last: deque[float] = deque(maxlen=period)
+        self._last: deque[float] = deque(earlier, maxlen=period)
 
     def __call__(self, iterate: Iterate[object]) -> bool:
         full = len(self._last) == self._last.maxlen

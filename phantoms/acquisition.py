@@ -20,11 +20,12 @@ class Acquisition:
     scanner: str = "ECAT HR+"
     """Scanner by name, such as "Siemens Biograph mMR"; an unknown name lists them all."""
 
-    span: int = 9
-    """Axial compression: an odd number of ring differences a segment."""
+    span: int | None = None
+    """Axial compression: an odd number of ring differences a segment; by default the usual one."""
 
-    max_ring_difference: int | None = 22
-    """Largest ring difference in coincidence; beyond what the scanner has, all are."""
+    max_ring_difference: int | None = None
+    """Largest ring difference in coincidence; by default the usual one, or all if a span is
+    given."""
 
     views: int | None = None
     """Views; by default half the crystals of a ring."""
@@ -68,13 +69,13 @@ class Acquisition:
 
     def layout(self) -> Bins:
         """Return the bins of this acquisition."""
-        from emrecon.tomo.presets import by_name  # noqa: PLC0415 - quick --help
+        from emrecon.tomo.presets import by_name, usual_span  # noqa: PLC0415 - quick --help
 
         scanner = by_name(self.scanner)
-        most = self.max_ring_difference
+        span, most = usual_span(scanner) if self.span is None else (self.span, None)
         return scanner.bins(
-            span=self.span,
-            max_ring_difference=None if most is None else min(most, scanner.rings - 1),
+            span=span,
+            max_ring_difference=self.max_ring_difference or most,
             views=self.views,
             count=self.bins,
             arc_corrected=self.arc_corrected,

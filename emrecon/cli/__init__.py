@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any, get_args
 
-from cyclopts import App, Parameter
+import cyclopts
+from cyclopts import App, Parameter, Token
 
 from emrecon.errors import EmreconError, SettingsError
 
@@ -16,12 +18,23 @@ INTERRUPTED = 130
 FAILED = 1
 USAGE = 2
 
+
+def _strict(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type of flag
+    """Convert what was typed, refusing a fraction where a whole number is wanted."""
+    values = [token.value for token in tokens]
+    if int in {kind, *get_args(kind)}:
+        for value in values:
+            if not value.lstrip("+-").isdigit():
+                raise ValueError(f"{value!r} is not a whole number")
+    return cyclopts.convert(kind, values)
+
+
 app = App(
     name="emrecon",
     help="Expectation-maximisation for medical images.",
     version=lambda: version("emrecon"),
     suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative=(), consume_multiple=True),
+    default_parameter=Parameter(negative=(), consume_multiple=True, converter=_strict),
 )
 
 COMMANDS = {

@@ -48,5 +48,9 @@ def convert(  # noqa: PLR0913 - each is one choice of the user's
         written, facts = convert_listmode(
             source, out, span, max_ring_difference, (start_s, stop_s)
         )
-    print(f"{facts['prompts']} prompts, {facts['delayeds']} delayeds")
+    dropped = facts["events_dropped"]
+    print(
+        f"{facts['prompts']} prompts, {facts['delayeds']} delayeds"
+        + (f", of which {dropped} beyond the ring difference kept" if dropped else "")
+    )
     done(*written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emrecon.cli.common import CameraFlags
+from emrecon.errors import SettingsError
 
 
 def info(*paths: Path, camera: CameraFlags | None = None) -> None:
@@ -23,7 +24,10 @@ def info(*paths: Path, camera: CameraFlags | None = None) -> None:
 
     from emrecon.io.describe import describe
 
+    if not paths:
+        raise SettingsError("name one file or more")
     console = Console()
+    console = console if console.is_terminal else Console(width=140)
     for path in paths:
         table = Table(title=str(path), show_header=False, title_justify="left")
         for name, value in describe(path, camera).items():

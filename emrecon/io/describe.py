@@ -11,6 +11,7 @@ from nibabel.orientations import aff2axcodes
 
 from emrecon import io
 from emrecon.errors import FormatError
+from emrecon.io.interfile_header import parse
 from emrecon.io.scan import MANIFEST, read_manifest
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
@@ -150,6 +151,9 @@ def _image(path: Path) -> dict[str, str]:
 def _counts(path: Path) -> dict[str, str]:
     from emrecon.io import interfile  # noqa: PLC0415 - an image does not need it
 
+    named = path.parent / parse(path).text("name of data file", default="")
+    if not named.is_file():
+        return {"data": "missing", **geometry(interfile.read_geometry(path))}
     read = interfile.read_projections(path)
     data = read.data
     return {

@@ -1,8 +1,10 @@
 """Interfile images: voxels of STIR's gantry, as volumes towards R, A and S.
 
-STIR puts the middle of an image's planes on the scanner's middle, whatever offset along the axis
-is stored; so does this reader. In the plane the stored offset of the first voxel holds, by
-default ``-(n // 2)`` voxels.
+Across the axis the stored offset is the place of the first voxel, by default ``-(n // 2)``
+voxels.
+Along the axis STIR counts from the middle of the image's planes: an offset of 0 puts that on the
+scanner's middle, another moves it by as much (``DataSymmetriesForBins_PET_CartesianGrid.cxx``,
+where the image's origin is the stored offset).
 """
 
 from __future__ import annotations
@@ -35,9 +37,6 @@ from emrecon.volume import Volume
 UNIT_KEY = "emrecon unit"
 """Names the unit of the values in files written here."""
 
-CENTRED_MM = 1e-3
-"""How far the middle of a volume may lie from the scanner's, along the axis, to be written."""
-
 
 @dataclass(frozen=True, eq=False)
 class Image:
@@ -47,7 +46,7 @@ class Image:
     """Voxels towards R, A, S; values as stored times the header's factors, no unit turned."""
 
     facts: dict[str, Any] = field(default_factory=dict)
-    """Patient position, times, stored axial offset, ignored keys."""
+    """Patient position, times, ignored keys."""
 
 
 def read(path: Path) -> Volume:
@@ -79,7 +78,6 @@ def read_image(path: Path) -> Image:
     voxels, unit = _voxels(header, (nz, ny, nx), frames)
     position, facts = position_of(header)
     facts |= common_facts(header)
-    facts["stored_axial_offset_mm"] = header.number("first pixel offset (mm)", 3, 0.0)
     if frames > 1:
         facts |= _frame_times(header, frames)
     header.text("originating system", default="")
@@ -98,8 +96,7 @@ def write(volume: Volume, path: Path) -> None:
     Raises
     ------
     GeometryError
-        If the volume is oblique, or its middle along the axis is not the scanner's: Interfile
-        as STIR reads it cannot say so.
+        If the volume is oblique.
     WriteError
         If a file cannot be written.
     """
@@ -108,13 +105,6 @@ def write(volume: Volume, path: Path) -> None:
     if not volume.aligned:
         raise GeometryError("Interfile cannot hold an oblique volume; write NIfTI instead")
     upright = volume.ras()
-    grid = upright.grid()
-    middle = grid.origin_mm[2] + grid.spacing_mm[2] * (grid.shape[2] - 1) / 2
-    if abs(middle) > CENTRED_MM:
-        raise GeometryError(
-            f"the volume's middle lies at {middle:g} mm along the axis, but an Interfile image "
-            "always has it at the scanner's middle; write NIfTI instead"
-        )
     frames = upright.voxels if upright.voxels.ndim == 4 else upright.voxels[np.newaxis]
     data = path.with_suffix(".v")
     with replacing(path) as head, replacing(data) as body:
@@ -157,10 +147,10 @@ def _affine(
         spacing = header.number("scaling factor (mm/pixel)", axis + 1)
         if spacing <= 0:
             raise header.refusal("scaling factor (mm/pixel)", "it is above zero", axis + 1)
-        default = -(count // 2) * spacing
+        default = 0.0 if axis == 2 else -(count // 2) * spacing
         first = header.number("first pixel offset (mm)", axis + 1, default)
         if axis == 2:
-            first = -(count - 1) / 2 * spacing
+            first -= (count - 1) / 2 * spacing
         affine[axis, axis] = sign * spacing
         affine[axis, 3] = sign * first
     return affine
@@ -183,7 +173,9 @@ def _header_text(volume: Volume, data: str, frames: int) -> str:
         zip("xyz", grid.shape, grid.spacing_mm, grid.origin_mm, strict=True), 1
     ):
         # The gantry's first voxel is the last one towards R, A.
-        offset = 0.0 if label == "z" else -(first + spacing * (count - 1))
+        offset = -(first + spacing * (count - 1))
+        if label == "z":
+            offset += spacing * (count - 1) / 2
         axes += (
             f"matrix axis label [{axis}] := {label}\n"
             f"!matrix size [{axis}] := {count}\n"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import IOBase
 from pathlib import Path
 
 import nibabel as nib
@@ -97,8 +100,19 @@ def write(volume: Volume, path: Path, *, labels: bool = False) -> None:
     image.header.set_xyzt_units("mm", "sec")
     unit = f" [{volume.unit}]" if volume.unit and volume.unit.isascii() else ""
     image.header["descrip"] = f"{_MADE}{unit}".encode()
-    with replacing(path) as beside:
-        image.to_filename(beside)
+    with replacing(path) as beside, _opened(beside) as file:
+        image.to_stream(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IOBase]:
+    """Open a file to write to, compressed if its name says so, to the same bits every time."""
+    with path.open("wb") as file:
+        if not path.name.endswith(".gz"):
+            yield file
+            return
+        with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed:
+            yield packed
 
 
 def _load(path: Path) -> nib.Nifti1Image:

@@ -188,6 +188,14 @@ def _histogram(
             f"{header.data} is truncated: {size} bytes after the first {header.offset} are not a "
             "whole number of 32-bit words"
         )
+    stated = header.facts.get("listmode_words")
+    if not size:
+        raise FormatError(f"{header.data} holds no events")
+    if stated and int(stated) != size // 4:
+        logger.warning(
+            "%s tells of %d words, but %s holds %d: it may have been cut",
+            header.path.name, stated, header.data.name, size // 4,
+        )  # fmt: skip
     rings = sinogram_rings(header.scanner.rings, header.max_ring_difference)
     growing = Histogram(bins, *rings, window_s, header.tag_ms)
     done = 0

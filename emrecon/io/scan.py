@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,9 @@ from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import interfile
+from emrecon.io.interfile_header import parse
+from emrecon.io.interfile_pet import ARC_CORRECTED
+from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
@@ -22,8 +26,23 @@ from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
 
+log = logging.getLogger(__name__)
+
 MANIFEST = "scan.toml"
 """Name of the manifest in a folder that holds a scan."""
+
+
+RIVALS = {
+    "correction": ("normalisation", "attenuation", "mu", "mu_unit", "ct"),
+    "normalisation": ("correction",),
+    "attenuation": ("correction", "mu", "mu_unit", "ct"),
+    "mu": ("attenuation", "correction", "ct"),
+    "ct": ("attenuation", "correction", "mu", "mu_unit"),
+    "additive": ("randoms", "scatter"),
+    "randoms": ("additive",),
+    "scatter": ("additive",),
+}
+"""Parts that say in another way what a part says."""
 
 
 def read_scan(
@@ -61,10 +80,7 @@ def read_scan(
         path, parts = read_manifest(path, parts)
     camera = camera or CameraFacts()
     scan = _prompts(path, parts, camera, isotope)
-    _one_of(parts, "correction", "normalisation", "attenuation")
-    _one_of(parts, "mu", "attenuation", "correction")
-    _one_of(parts, "ct", "mu", "attenuation", "correction")
-    _one_of(parts, "additive", "randoms", "scatter")
+    _no_rivals(parts)
     if camera.scatter_from and (parts.scatter or parts.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
     inputs = {"prompts": path}
@@ -74,7 +90,6 @@ def read_scan(
         if file is not None:
             inputs[name] = file
             changes[name] = _matching(file, scan.bins, name, camera)
-    _from_stir(changes)
     if parts.mu is not None:
         inputs["mu"] = parts.mu
         changes["mu"] = _about_axis(_mu(parts.mu, parts.mu_unit), scan, path)
@@ -83,7 +98,8 @@ def read_scan(
         inputs |= files
         changes["mu"] = _about_axis(mu, scan, path)
         changes["facts"] = scan.facts | {"ct_kvp": kvp, "mu_kev": _energy_kev(scan)}
-    return scan.with_(**changes), inputs
+    _from_stir(changes, scan)
+    return scan.with_(**changes), inputs | _data_files(inputs)
 
 
 def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
@@ -99,18 +115,34 @@ def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
         raise FormatError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(known)}")
     if "prompts" not in table:
         raise FormatError(f"{path}: no 'prompts'")
+    _check_types(path, table)
+    plain = {"mu_unit", "ct_kvp", "span"}
+    named: dict[str, Any] = {
+        key: value if key in plain else path.parent / value
+        for key, value in table.items()
+        if key != "prompts"
+    }
     given = {
         field.name: getattr(over, field.name)
         for field in fields(Parts)
         if getattr(over, field.name) != field.default
     }
-    plain = {"mu_unit", "ct_kvp", "span"}
-    named: dict[str, Any] = {
-        key: value if key in plain else path.parent / str(value)
-        for key, value in table.items()
-        if key != "prompts"
-    }
+    for key in given:  # what is given stands for all that says the same in another way
+        for rival in RIVALS.get(key, ()):
+            named.pop(rival, None)
     return path.parent / str(table["prompts"]), Parts(**(named | given))
+
+
+def _check_types(path: Path, table: dict[str, Any]) -> None:
+    """Refuse values of a manifest that are not of the type of their part."""
+    numbers: dict[str, tuple[tuple[type, ...], str]] = {
+        "span": ((int,), "a whole number"),
+        "ct_kvp": ((int, float), "a number"),
+    }
+    for key, value in table.items():
+        types, kind = numbers.get(key, ((str,), "text in quotes"))
+        if type(value) not in types:
+            raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
 
 
 def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
@@ -118,6 +150,17 @@ def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
     named = {"prompts": prompts, **parts}
     lines = [f"{key} = {json.dumps(value)}" for key, value in named.items()]  # also TOML
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _data_files(headers: dict[str, Path]) -> dict[str, Path]:
+    """Return the data files that headers name, by what they hold."""
+    found = {}
+    for what, path in headers.items():
+        if is_interfile(open_head(path)):
+            name = parse(path).text("name of data file", default="")
+            if name and (path.parent / name).is_file():
+                found[f"{what} data"] = path.parent / name
+    return found
 
 
 def _prompts(path: Path, parts: Parts, camera: CameraFacts, isotope: str) -> Scan:
@@ -129,13 +172,29 @@ def _prompts(path: Path, parts: Parts, camera: CameraFacts, isotope: str) -> Sca
         return petlink.read_scan(path, span=parts.span)
     if kind == "projections":
         read = interfile.read_projections(path)
-        return Scan(read.bins, read.data, facts=dict(read.facts))
+        _raw(path, read.facts)
+        seconds = read.facts.get("duration_s")
+        return Scan(read.bins, read.data, duration_s=seconds, facts=dict(read.facts))
     if kind in {"spect", "dicom"}:
         return _camera_scan(path, camera, isotope)
     raise FormatError(
         f"{path} is no scan that can be read here ({kind}): give Interfile projection data, "
         "PETLINK list-mode, a DICOM NM TOMO file, or a folder with scan.toml"
     )
+
+
+def _raw(path: Path, facts: dict[str, Any]) -> None:
+    """Refuse what are no counts by the header's own word, and warn of corrected ones."""
+    kind = str(facts.get("pet_data_type") or "emission").lower()
+    if kind != "emission":
+        raise FormatError(f"{path}: prompts are wanted, but its 'PET data type' is {kind!r}")
+    done = facts.get("applied_corrections") or []
+    words = [done] if isinstance(done, str) else list(done)
+    if others := [word for word in words if word not in {"none", *ARC_CORRECTED}]:
+        log.warning(
+            "%s says that %s was applied: corrected data are not Poisson, and the model must not "
+            "correct for it again", path.name, " and ".join(others),
+        )  # fmt: skip
 
 
 def _camera_scan(path: Path, camera: CameraFacts, isotope: str) -> Scan:
@@ -209,17 +268,26 @@ def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
     return Volume(mu.voxels, affine, mu.unit)
 
 
-def _from_stir(parts: dict[str, Any]) -> None:
-    """Turn STIR's correction and additive term into efficiency and background."""
+def _from_stir(parts: dict[str, Any], scan: Scan) -> None:
+    """Turn STIR's correction and additive term into efficiency and background.
+
+    The additive term holds all of the background, divided by all of the factors.
+    """
     correction, additive = parts.pop("correction", None), parts.pop("additive", None)
+    others = {"normalisation", "attenuation", "mu"} & set(parts)
     if correction is not None:
         live = correction > 0
         np.divide(1.0, correction, out=correction, where=live)
         parts["normalisation"] = correction
+    elif additive is not None and (others or scan.normalisation is not None):
+        raise SettingsError(
+            "--additive is in STIR's sense, background times --correction: give both, or give "
+            "--randoms and --scatter as counts"
+        )
     if additive is not None:
         if correction is not None:
             additive *= correction
-        parts["scatter"] = additive
+        parts["scatter"], parts["randoms"] = additive, None
 
 
 def _mu(path: Path, unit: str) -> Volume:
@@ -232,7 +300,9 @@ def _mu(path: Path, unit: str) -> Volume:
     return in_per_mm(mu, unit or mu.unit)
 
 
-def _one_of(parts: Parts, name: str, *others: str) -> None:
-    for other in others:
-        if getattr(parts, name) is not None and getattr(parts, other) is not None:
-            raise SettingsError(f"give --{name} or --{other}, not both")
+def _no_rivals(parts: Parts) -> None:
+    """Refuse parts that say the same in two ways."""
+    for name, rivals in RIVALS.items():
+        for rival in rivals:
+            if rival != "mu_unit" and getattr(parts, name) and getattr(parts, rival):
+                raise SettingsError(f"give --{name} or --{rival}, not both")

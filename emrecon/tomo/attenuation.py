@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import numpy as np
@@ -17,9 +18,9 @@ log = logging.getLogger(__name__)
 PER_MM = {"1/mm": 1.0, "1/cm": 0.1}
 """Factor that turns a unit of linear attenuation into 1/mm."""
 
-PLAUSIBLE = (0.004, 0.06)
-"""Least and greatest peak of a mu-map, 1/mm: water at 511 keV is 0.0096, metal implants less
-than 0.06."""
+PLAUSIBLE = (0.002, 0.04)
+"""Least and greatest median of what attenuates in a map, 1/mm: at 511 keV lung is about 0.0026,
+water 0.0096, bone 0.017."""
 
 
 def in_per_mm(mu: Volume, unit: str) -> Volume:
@@ -35,24 +36,35 @@ def in_per_mm(mu: Volume, unit: str) -> Volume:
     Raises
     ------
     SettingsError
-        If the unit is unknown, or the map's peak makes no sense in it.
+        If the unit is unknown, or the map's values make no sense in it.
     """
     if unit not in PER_MM:
         raise SettingsError(f"a mu-map is in 1/mm or 1/cm, not {unit!r}")
-    peak = float(np.max(mu.voxels)) * PER_MM[unit]
-    if not np.isfinite(peak) or float(np.min(mu.voxels)) < 0:
-        raise SettingsError("the mu-map holds negative, infinite or NaN values")
-    if not PLAUSIBLE[0] <= peak <= PLAUSIBLE[1]:
-        other = next(name for name in PER_MM if name != unit)
+    least = float(np.min(mu.voxels))
+    if not np.isfinite(least + float(np.max(mu.voxels))) or least < 0:
+        raise SettingsError("the mu-map holds negative, infinite or NaN values: is it a CT in HU?")
+    dense = mu.voxels[mu.voxels > 0.05 * float(np.max(mu.voxels))]
+    typical = float(np.median(dense)) * PER_MM[unit] if dense.size else None
+    if typical is None:
+        log.warning("the mu-map is 0 everywhere: nothing attenuates")
+    elif not PLAUSIBLE[0] <= typical <= PLAUSIBLE[1]:
         raise SettingsError(
-            f"the mu-map peaks at {peak:.3g} per mm when read in {unit}, where tissue at 511 keV "
-            f"is about 0.0096 per mm: is it in {other}?"
+            f"the mu-map is typically {typical:.3g} per mm when read in {unit}, where water at "
+            f"511 keV has 0.0096 per mm: is it in {_likely(typical / PER_MM[unit])}?"
         )
     return Volume(mu.voxels * np.float32(PER_MM[unit]), mu.affine, "1/mm")
 
 
+def _likely(typical: float) -> str:
+    """Return the unit in which a value is plausible."""
+    fits = [unit for unit, to in PER_MM.items() if PLAUSIBLE[0] <= typical * to <= PLAUSIBLE[1]]
+    return fits[0] if fits else "another unit, such as HU"
+
+
 def factors(mu: Volume, bins: Bins) -> Array:
     """Return the survival probability of every line, ``exp(-integral of mu)``.
+
+    Everything between the detectors attenuates, inside the bins' field of view and beyond it.
 
     Parameters
     ----------
@@ -64,14 +76,21 @@ def factors(mu: Volume, bins: Bins) -> Array:
     Raises
     ------
     GeometryError
-        If the map does not overlap the field of view.
+        If the map has several frames, or does not overlap the field of view.
     """
+    if mu.voxels.ndim != 3:
+        raise GeometryError(f"a mu-map has one frame, not {len(mu.voxels)}: choose one")
     aligned = _aligned(mu.ras(), bins)
     grid = aligned.grid()
     _overlap(grid, bins)
-    data = Projector(grid, bins).forward(aligned.voxels)
+    data = Projector(grid, bins, fov_mm=bins.radius_mm).forward(aligned.voxels)
+    if not data.any() and mu.voxels.any():
+        raise GeometryError(f"no line meets the mu-map's tissue: {CHECK}")
     np.negative(data, out=data)
     return np.exp(data, out=data)
+
+
+CHECK = "the map and the scanner do not overlap; check the map's affine"
 
 
 def _aligned(mu: Volume, bins: Bins) -> Volume:
@@ -80,7 +99,7 @@ def _aligned(mu: Volume, bins: Bins) -> Volume:
         return mu
     from scipy.ndimage import affine_transform  # noqa: PLC0415 - heavy, seldom needed
 
-    grid = bins.grid()
+    grid = _around(mu, bins)
     log.info("the mu-map is oblique: resampled linearly to %s voxels", grid.shape)
     to_mu = np.linalg.inv(mu.affine) @ grid.affine
     voxels = affine_transform(
@@ -94,6 +113,22 @@ def _aligned(mu: Volume, bins: Bins) -> Volume:
     return Volume(voxels.astype(np.float32), grid.affine, mu.unit)
 
 
+def _around(mu: Volume, bins: Bins) -> Grid:
+    """Return a grid along the scanner's axes that holds an oblique map, as far as the ring."""
+    ends = [(-0.5, count - 0.5) for count in mu.voxels.shape]
+    corners = np.array(list(itertools.product(*ends)))
+    places = corners @ mu.affine[:3, :3].T + mu.affine[:3, 3]
+    low, high = places.min(axis=0), places.max(axis=0)
+    for axis in range(2):
+        inside = min(high[axis], bins.radius_mm), max(low[axis], -bins.radius_mm)
+        if inside[0] > inside[1]:
+            high[axis], low[axis] = inside
+    size = min(mu.spacing_mm)
+    i, j, k = (max(1, int(np.ceil(extent / size))) for extent in high - low)
+    x, y, z = (float(v) for v in low + size / 2)
+    return Grid((i, j, k), (size, size, size), (x, y, z))
+
+
 def _overlap(grid: Grid, bins: Bins) -> None:
     """Refuse a map beside the field of view, and say where one covers it in part."""
     z = bins.plane_z_mm
@@ -104,8 +139,7 @@ def _overlap(grid: Grid, bins: Bins) -> None:
         if last <= low or first >= high:
             raise GeometryError(
                 f"the mu-map lies from {first:.1f} to {last:.1f} mm along {'xyz'[axis]}, the "
-                f"scanner's field of view from {low:.1f} to {high:.1f} mm: they do not overlap; "
-                "check the map's affine"
+                f"scanner's field of view from {low:.1f} to {high:.1f} mm: {CHECK}"
             )
         if axis == 2 and (first > low + half or last < high - half):
             log.warning(

@@ -127,7 +127,7 @@ class Bins:
 
     @property
     def fov_mm(self) -> float:
-        """Radius of the cylinder that every view sees."""
+        """The radius of the cylinder that every view sees."""
         edge = min(-self.s_mm[0], self.s_mm[-1]) + self.bin_mm / 2
         return float(min(edge, self.radius_mm))
 

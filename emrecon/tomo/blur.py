@@ -16,7 +16,10 @@ TRUNCATE_SIGMAS = 4.0
 
 @dataclass(frozen=True, eq=False)
 class Blur:
-    """Convolution with a Gaussian, normalised, symmetric, zero beyond the border.
+    """Convolution with a Gaussian, normalised and symmetric, mirrored at the border.
+
+    Mirroring keeps the total of an image and leaves a uniform one as it is, up to its last plane:
+    what goes on beyond an axial field of view is taken to go on as it ends.
 
     The kernel is cut one voxel beyond 4 sigma and sums to 1.
     """

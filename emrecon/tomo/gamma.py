@@ -39,7 +39,8 @@ def completed(scan: Scan, settings: Settings) -> Scan:
             raise SettingsError(
                 "the resolution of a collimator depends on the photons' energy: name the isotope"
             )
-        response = collimator_named(settings.collimator).response(isotope.energy_kev)
+        energy = float(scan.facts.get("emission_kev") or isotope.energy_kev)
+        response = collimator_named(settings.collimator).response(energy)
         return scan.with_(response=response)
     return scan
 

@@ -4,9 +4,6 @@ Numbers of rings and crystals, radii, depths of interaction, ring spacings, bins
 those of the scanner database of STIR (UCL/STIR, ``Scanner.cxx``, version 6) unless a comment
 gives another source. Crystals of a ring count the gaps between blocks where the manufacturer
 numbers them as "virtual" crystals. View offsets are 0: a file that has one says so.
-
-Usual axial compression (span, largest ring difference): mMR 11, 60; Vision 19, 79; Discovery MI
-and Signa 2-like GE compression, all rings; HR+ 9, 22; ECAT 931 3, 1 (septa in); Inveon 3, 79.
 """
 
 from __future__ import annotations
@@ -138,6 +135,16 @@ PRESETS: dict[str, Scanner] = {
 }
 """Scanners by short name."""
 
+USUAL = {
+    MMR.name: (11, 60),
+    VISION_600.name: (19, 79),
+    HR_PLUS.name: (9, 22),
+    ECAT_931.name: (3, 1),  # with septa
+    INVEON.name: (3, 79),
+}
+"""Usual axial compression: span and largest ring difference. GE's spans are not odd, so its
+scanners have none here."""
+
 # Other names of the same scanners in headers; 2008, 1208 are Siemens' model numbers.
 _ALIASES: dict[str, Scanner] = {
     "Biograph mMR": MMR,
@@ -175,6 +182,11 @@ def by_name(name: str) -> Scanner:
         raise SettingsError(
             f"no scanner called {name!r} is known; known are {', '.join(PRESETS)}"
         ) from None
+
+
+def usual_span(scanner: Scanner) -> tuple[int, int]:
+    """Return the usual span and largest ring difference; span 3 and all rings where none is."""
+    return USUAL.get(scanner.name, (3, scanner.rings - 1))
 
 
 def _key(name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import cycle, islice
 from typing import Any
 
@@ -65,11 +66,14 @@ class Problem:
         turns = islice(cycle(self.models), number % len(self.models), None)
         return em(turns, self.start if image is None else image, start=number)
 
-    def enough(self) -> list[Rule]:
-        """Return the rules that end the run by the settings."""
+    def enough(self, earlier: Sequence[float] = ()) -> list[Rule]:
+        """Return the rules that end the run by the settings.
+
+        A run that goes on gives the log-likelihoods of its `earlier` iterates.
+        """
         rules = [after(self.settings.iterations * len(self.models))]
         if self.settings.tolerance:
-            rules.append(Flat(self.settings.tolerance, len(self.models)))
+            rules.append(Flat(self.settings.tolerance, len(self.models), earlier))
         return rules
 
     def volume(self, image: Array) -> Volume:
@@ -156,13 +160,24 @@ def prepare(
 
 
 def fitting_subsets(wanted: int, views: int) -> int:
-    """Return the divisor of `views` nearest to `wanted`, and say so where it differs."""
+    """Return how many subsets are made of so many views, and say so where it is not as wanted.
+
+    The divisor of `views` nearest to `wanted`; where none is near (within a half), as many as
+    wanted, some with a view more than others, which their own sensitivities make up for.
+    """
     divisors = [n for n in range(1, views + 1) if views % n == 0]
     nearest = min(divisors, key=lambda n: (abs(n - wanted), n))
-    if nearest != wanted:
+    if nearest == wanted:
+        return wanted
+    if wanted < views and not wanted / 1.5 <= nearest <= wanted * 1.5:
         log.warning(
-            "%d subsets do not divide %d views evenly: %d subsets are used", wanted, views, nearest
-        )
+            "%d subsets do not divide %d views evenly: they hold %d or %d views",
+            wanted, views, views // wanted, views // wanted + 1,
+        )  # fmt: skip
+        return wanted
+    log.warning(
+        "%d subsets do not divide %d views evenly: %d subsets are used", wanted, views, nearest
+    )
     return nearest
 
 
@@ -190,7 +205,8 @@ def set_threads(threads: int) -> None:
 def fingerprint(scan: Scan, settings: Settings) -> str:
     """Return a name for all that decides the iterates: counts, corrections, geometry, settings.
 
-    Iterations, tolerance, threads and checkpoints do not: they say only when to stop.
+    The version of emrecon decides too. Iterations, tolerance, threads and checkpoints do not:
+    they say only when to stop.
     """
     parts = (scan.prompts, scan.normalisation, scan.attenuation, scan.randoms, scan.scatter)
     mu = scan.mu and (scan.mu.voxels, scan.mu.affine)
@@ -201,7 +217,7 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
         response = gamma.completed(scan, settings).response
         return key_of(*parts, *(mu or ()), *at, response, *decides)
     bins = (scan.bins.phi_rad, scan.bins.s_mm, scan.bins.segments, scan.bins.radius_mm)
-    return key_of(*parts, *(mu or ()), *bins, *decides)
+    return key_of(version("emrecon"), *parts, *(mu or ()), *bins, *decides)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Sensitivities:
             seen = model.sensitivity_now()
             return lambda: seen
         path = self._place() / f"sensitivity-{self._key}-{number + 1}of{subsets}.npy"
-        if path.exists():
+        if _holds(path, model.system.domain):
             log.info("sensitivity of subset %d taken from %s", number, path)
         else:
             with replacing(path) as beside, beside.open("wb") as file:
@@ -76,3 +76,15 @@ def key_of(*parts: object) -> str:
             digest.update(repr(part).encode())
         digest.update(b"|")
     return digest.hexdigest()[:16]
+
+
+def _holds(path: Path, shape: tuple[int, ...]) -> bool:
+    """Return whether a file holds a whole sensitivity image of this shape."""
+    if not path.exists():
+        return False
+    try:
+        found = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        log.warning("%s is damaged: computed anew", path)
+        return False
+    return bool(found.shape == shape and found.dtype == np.float32)

@@ -19,8 +19,8 @@ class Settings:
     """Passes over all the data; a pass is one update for each subset."""
 
     subsets: int = 12
-    """Interleaved subsets of the views (OSEM); 1 is MLEM. The nearest divisor of the number of
-    views is taken, and said."""
+    """Interleaved subsets of the views (OSEM); 1 is MLEM. Where the views do not divide
+    evenly a near number is taken, and said."""
 
     voxel_mm: tuple[float, ...] = ()
     """Voxel size in mm along x, y, z; by default the central bin and half the ring spacing."""
@@ -35,7 +35,8 @@ class Settings:
     """Resolution modelled in the image: FWHM of a Gaussian in mm, one number or x, y, z."""
 
     ring_wide: bool = False
-    """Give every line of response the axial width of a ring, as STIR does, instead of none."""
+    """Give every line of response the axial width of a ring, as STIR does, instead of none.
+    Nothing is taken to lie beyond the image: its end planes overshoot where something does."""
 
     collimator: str = ""
     """Gamma cameras: collimator by name, such as "Siemens Symbia LEHR", whose blur with distance
@@ -71,6 +72,9 @@ class Settings:
     """Processor threads; 0 is all. The result does not depend on it."""
 
     def __post_init__(self) -> None:
+        whole = (self.iterations, self.subsets, self.checkpoint_every, self.threads, *self.size)
+        if any(not isinstance(number, int) for number in whole):
+            raise SettingsError(f"counts are whole numbers, unlike one of {whole}")
         for name in ("iterations", "subsets"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be 1 or more, not {getattr(self, name)}")
@@ -94,6 +98,8 @@ class Settings:
 
 def per_axis(lengths: tuple[float, ...]) -> tuple[float, float, float]:
     """Return one length an axis from none (0), one (the same for all) or three."""
+    if len(lengths) not in {0, 1, 3}:
+        raise SettingsError(f"lengths are 1 or 3 numbers, not {len(lengths)}")
     x, y, z = lengths * 3 if len(lengths) == 1 else lengths or (0.0, 0.0, 0.0)
     return x, y, z
 

@@ -199,9 +199,60 @@ def test_ctrl_c(copy: Path, out: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_disk_that_fills_while_the_image_is_written(copy: Path, out: Path, capsys) -> None:
+    """The small files fit, the image does not: none of them may stay."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+    try:
+        big = ["--size", "60", "60", "60", "--iterations", 1]
+        refused(capsys, 1, "cannot write", "recon", copy, "-o", out.with_name("image.nii"), *big)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_output_that_is_an_input(copy: Path, capsys) -> None:
+    mu, before = copy / "mu.nii.gz", (copy / "mu.nii.gz").read_bytes()
+    given = ["--mu", mu, "--mu-unit", "1/mm", "-o", mu]
+    refused(capsys, 1, "one of the inputs", "recon", copy / "prompts.hs", *given)
+    refused(capsys, 1, "one of the inputs", "convert", mu, "-o", mu)
+    assert mu.read_bytes() == before
+
+
+def test_additive_without_its_correction(copy: Path, out: Path, capsys) -> None:
+    given = ["--additive", copy / "scatter.hs", "--normalisation", copy / "normalisation.hs"]
+    refused(capsys, 2, "in STIR's sense", "recon", copy / "prompts.hs", *given, "-o", out)
+
+
+def test_prompts_that_are_no_counts(copy: Path, out: Path, capsys, caplog) -> None:
+    rewritten(copy / "prompts.hs", "PET data type := Emission", "PET data type := Transmission")
+    refused(capsys, 1, "'PET data type' is 'transmission'", "recon", copy, "-o", out)
+
+
+def test_prompts_that_were_corrected(copy: Path, tmp_path: Path, caplog) -> None:
+    text = (copy / "prompts.hs").read_text()
+    line = next(row for row in text.splitlines() if row.startswith("applied corrections"))
+    rewritten(copy / "prompts.hs", line, "applied corrections := {randoms}")
+    run("recon", copy, "-o", tmp_path / "a.nii", "--iterations", 1)
+    assert "randoms was applied" in caplog.text
+
+
+def test_a_damaged_cache_is_computed_anew(copy: Path, tmp_path: Path, caplog) -> None:
+    tokens = ["recon", copy, *QUICK, "--cache", tmp_path / "cache", "-o"]
+    run(*tokens, tmp_path / "a.nii")
+    first = min((tmp_path / "cache").iterdir())
+    first.write_bytes(first.read_bytes()[:60])
+    assert run(*tokens, tmp_path / "b.nii") == 0
+    assert "damaged: computed anew" in caplog.text
+    assert (tmp_path / "a.nii").read_bytes() == (tmp_path / "b.nii").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        ("prompts = 'prompts.hs'\nspan = 11.5", "span is a whole number, not 11.5"),
+        ("prompts = 3", "prompts is text in quotes, not 3"),
         ("prompts = 3 apples", "not a manifest"),
         ("normalisation = 'a.hs'", "no 'prompts'"),
         ("prompts = 'prompts.hs'\nprose = 'x'", "unknown key 'prose'"),
@@ -239,3 +290,7 @@ def test_usage(capsys) -> None:
     assert run("recon") == 2
     assert run("recon", "a", "--iterations", "many") == 2
     assert run("fly") == 2
+    assert run("recon", "a", "--iterations", "1.5") == 2
+    assert run("recon", "a", "--size", "3.5", "3", "3") == 2
+    assert run("info") == 2
+    assert run("phantom", "nema", "--voxel-mm", "4", "4") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -46,7 +47,10 @@ def test_recon_writes_image_sidecar_log_and_picture(scan_folder: Path, tmp_path:
     assert told["Settings"]["psf_fwhm_mm"] == [4.0]
     assert told["Settings"]["subsets"] == 4
     assert told["Units"] == "counts/mm"
-    assert set(told["Inputs"]) == {"prompts", "normalisation", "attenuation", "randoms", "scatter"}
+    parts = {"prompts", "normalisation", "attenuation", "randoms", "scatter"}
+    assert set(told["Inputs"]) == parts | {f"{name} data" for name in parts}
+    found = hashlib.sha256((scan_folder / "prompts.s").read_bytes()).hexdigest()
+    assert told["Inputs"]["prompts data"]["SHA256"] == found
     assert all(len(file["SHA256"]) == 64 for file in told["Inputs"].values())
     assert told["Facts"]["prompts"] == pytest.approx(3e5, rel=0.02)
     assert [row["sub_iteration"] for row in told["Convergence"]] == list(range(9))
@@ -133,6 +137,46 @@ def test_resume_is_bit_identical(scan_folder: Path, tmp_path: Path, monkeypatch)
     assert told["Facts"]["resumed_at_update"] == 4
     assert [row["sub_iteration"] for row in told["Convergence"]] == list(range(13))
     assert not (tmp_path / "part.checkpoint.npz").exists()
+
+
+def test_resumed_run_stops_where_the_whole_one_does(scan_folder, tmp_path, monkeypatch) -> None:
+    flat = ["--iterations", 60, "--subsets", 4, "--tolerance", 1e-5, "--checkpoint-every", 1]
+    whole, out = tmp_path / "whole.nii", tmp_path / "part.nii"
+    assert run("recon", scan_folder, "-o", whole, *flat) == 0
+    end = json.loads((tmp_path / "whole.json").read_text())["Facts"]["updates"]
+    assert 8 < end < 240
+    interrupt_after(monkeypatch, end - 2)
+    run("recon", scan_folder, "-o", out, *flat)
+    monkeypatch.undo()
+    assert run("recon", scan_folder, "-o", out, *flat, "--resume") == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_fresh_run_leaves_the_checkpoint_of_another(scan_folder, tmp_path, monkeypatch) -> None:
+    out = tmp_path / "a.nii"
+    interrupt_after(monkeypatch, 3)
+    run("recon", scan_folder, "-o", out, "--iterations", 9, "--checkpoint-every", 1)
+    monkeypatch.undo()
+    assert run("recon", scan_folder, "-o", out, *QUICK) == 0
+    assert (tmp_path / "a.checkpoint.npz").exists()
+
+
+def test_what_is_given_stands_for_the_manifests(scan_folder: Path, tmp_path: Path) -> None:
+    """A mu-map instead of the folder's attenuation factors."""
+    mu = ["--mu", scan_folder / "mu.nii.gz", "--mu-unit", "1/mm"]
+    assert run("recon", scan_folder, *mu, "-o", tmp_path / "a.nii", *QUICK) == 0
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert "mu" in told["Inputs"]
+    assert "attenuation" not in told["Inputs"]
+    assert told["Facts"]["mu_unit"] == "1/mm"
+
+
+def test_info_on_a_header_without_data(scan_folder: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "template.hs").write_text((scan_folder / "prompts.hs").read_text())
+    assert run("info", tmp_path / "template.hs") == 0
+    said = capsys.readouterr().out
+    assert "missing" in said
+    assert "6 rings of 48 crystals" in said
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, updates: int) -> None:

@@ -101,5 +101,5 @@ def test_nifti_needs_the_voltage(tmp_path):
         read_scan(path, Parts(ct=ct))
     scan, _ = read_scan(path, Parts(ct=ct, ct_kvp=120.0))
     assert scan.mu.unit == "1/mm"
-    with pytest.raises(SettingsError, match="--ct or --mu"):
+    with pytest.raises(SettingsError, match="--mu or --ct"):
         read_scan(path, Parts(ct=ct, ct_kvp=120.0, mu=ct))

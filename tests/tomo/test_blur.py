@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emrecon.tomo.blur import FWHM_PER_SIGMA, Blur
+from emrecon.tomo.blur import FWHM_PER_SIGMA, Blur, gaussian_taps
 from emrecon.volume import Grid
 
 
@@ -30,3 +30,24 @@ def test_zero_width_changes_nothing() -> None:
     image = np.random.default_rng(0).random((4, 5, 6), np.float32)
     same = Blur(Grid.centred((4, 5, 6), (1.0, 1.0, 1.0)), (0.0, 0.0, 0.0)).forward(image)
     np.testing.assert_array_equal(same, image)
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 9), (1, 2, 30), (3, 1, 1)])
+def test_borders_are_mirrored(shape: tuple[int, int, int]) -> None:
+    """Totals and uniform images stay, even where the kernel is longer than the image."""
+    blur = Blur(Grid.centred(shape, (2.0, 2.0, 2.0)), (9.0, 5.0, 20.0))
+    np.testing.assert_allclose(blur.forward(np.ones(shape, np.float32)), 1, rtol=1e-5)
+    image = np.random.default_rng(1).random(shape, np.float32)
+    assert blur.forward(image).sum() == pytest.approx(image.sum(), rel=1e-5)
+
+
+def test_agrees_with_a_plain_convolution() -> None:
+    from scipy.ndimage import convolve1d
+
+    image = np.random.default_rng(2).random((6, 5, 8), np.float32)
+    found = Blur(Grid.centred(image.shape, (2.0, 3.0, 1.0)), (5.0, 6.0, 4.0)).forward(image)
+    wanted = image.astype(float)
+    for axis, fwhm in enumerate((5.0 / 2, 6.0 / 3, 4.0)):
+        half = gaussian_taps(fwhm)
+        wanted = convolve1d(wanted, np.r_[half[:0:-1], half], axis=axis, mode="reflect")
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)

@@ -24,7 +24,7 @@ from emrecon.volume import Grid, Volume
 from emrecon.watchers import ConvergenceLog
 from phantoms.cylinder import uniform_cylinder
 from phantoms.flip_finder import flip_finder
-from phantoms.simulate import simulate
+from phantoms.simulate import attenuation_factors, simulate
 
 BODY = Scanner("body", 12, 160, 6.0, 170.0, 6.0, 6.0, 85, (10, 4))
 SMALL = Scanner("small", 6, 48, 5.0, 60.0, 3.0, 5.0, 23)
@@ -209,6 +209,9 @@ def test_subsets_that_do_not_divide_the_views(caplog: pytest.LogCaptureFixture) 
     assert "7 subsets do not divide 24 views evenly: 6" in caplog.text
     assert fitting_subsets(12, 24) == 12
     assert fitting_subsets(10, 13) == 13
+    assert fitting_subsets(8, 61) == 8
+    assert "they hold 7 or 8 views" in caplog.text
+    assert fitting_subsets(99, 13) == 13
     assert prepare(small_scan(), Settings(subsets=7)).settings.subsets == 6
 
 
@@ -273,6 +276,70 @@ def test_oblique_mu_map_is_resampled() -> None:
 def test_mu_maps_that_make_no_sense(mu: Volume, unit: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         attenuation.in_per_mm(mu, unit)
+
+
+def test_what_lies_beyond_the_field_of_view_attenuates_too() -> None:
+    """Bins that were trimmed see a narrow cylinder, but photons pass the whole body."""
+    phantom = uniform_cylinder(50.0, 60.0)
+    bins = SMALL.bins(count=9)
+    assert bins.fov_mm < 25
+    grid = Grid.centred((60, 60, 20), (2.0, 2.0, 3.0))
+    found = attenuation.factors(phantom.mu(grid), bins)
+    exact = attenuation_factors(phantom, bins)
+    np.testing.assert_allclose(np.log(found), np.log(exact), rtol=0.02)
+
+
+def test_oblique_mu_map_beside_the_field_of_view() -> None:
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]
+    turn[:3, 3] = [0, 0, 400]
+    straight = mu_volume()
+    with pytest.raises(GeometryError, match="do not overlap"):
+        attenuation.factors(Volume(straight.voxels, turn @ straight.affine, "1/mm"), SMALL.bins())
+
+
+def test_mu_map_of_several_frames() -> None:
+    four = Volume(np.stack([mu_volume().voxels] * 2), mu_volume().affine, "1/mm")
+    with pytest.raises(GeometryError, match="one frame, not 2"):
+        attenuation.factors(four, SMALL.bins())
+
+
+def test_metal_and_air_in_a_mu_map_are_plausible(caplog: pytest.LogCaptureFixture) -> None:
+    voxels = mu_volume().voxels.copy()
+    voxels[5, 5, 5] = 0.07  # steel
+    attenuation.in_per_mm(Volume(voxels, np.eye(4)), "1/mm")
+    attenuation.in_per_mm(Volume(0 * voxels, np.eye(4)), "1/cm")
+    assert "nothing attenuates" in caplog.text
+    with pytest.raises(SettingsError, match="HU"):
+        attenuation.in_per_mm(Volume(voxels * 2000, np.eye(4)), "1/cm")
+
+
+def test_end_planes_of_a_uniform_cylinder_with_a_resolution_model() -> None:
+    """Activity goes on beyond the axial field of view: the last planes must not overshoot."""
+    made = simulate(
+        uniform_cylinder(40.0, 200.0), SMALL.bins(span=3), counts=1e6,
+        rng=np.random.default_rng(0), noise=False,
+    )  # fmt: skip
+    settings = Settings(iterations=8, subsets=4, psf_fwhm_mm=(6.0,), post_fwhm_mm=(6.0,))
+    image = recon(made.scan, settings).voxels[8:13, 8:13]
+    middle = image[..., 4:7].mean()
+    assert image[..., 0].mean() == pytest.approx(middle, rel=0.05)
+    assert image[..., -1].mean() == pytest.approx(middle, rel=0.05)
+
+
+def test_uneven_subsets_come_to_the_same_image() -> None:
+    """13 views in 4 subsets: one holds a view more, and its sensitivity makes up for it."""
+    bins = Bins.parallel(np.arange(13) * np.pi / 13, np.arange(-20.0, 21.0) * 2, 2, 2.0)
+    made = simulate(
+        uniform_cylinder(25.0, 60.0), bins, counts=1e6, rng=np.random.default_rng(0),
+        noise=False, attenuate=False,
+    )  # fmt: skip
+    problem = prepare(made.scan, Settings(subsets=4))
+    assert [model.system.range[0] for model in problem.models].count(4) == 1
+    uneven = recon(made.scan, Settings(iterations=30, subsets=4))
+    mlem = recon(made.scan, Settings(iterations=120, subsets=1))
+    inside = made.truth.voxels == made.truth.voxels.max()
+    assert uneven.voxels[inside].mean() == pytest.approx(mlem.voxels[inside].mean(), rel=0.01)
 
 
 def test_mu_map_beside_the_field_of_view() -> None:

@@ -1,7 +1,18 @@
-"""Separable Gaussian blur with zeros beyond the border, which makes it its own adjoint."""
+"""Separable Gaussian blur with mirrored borders, which makes it its own adjoint.
+
+A symmetric kernel over values mirrored at the outer faces of the first and last voxel is a
+symmetric matrix whose rows and columns sum to 1: it keeps both totals and uniform images.
+"""
 
 import numpy as np
 from numba import njit, prange
+
+
+@njit(nogil=True, cache=True)
+def _mirrored(i, n):
+    """Return the voxel that stands at index `i` once the row is mirrored at both ends."""
+    i %= 2 * n
+    return i if i < n else 2 * n - 1 - i
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -15,21 +26,24 @@ def _add(tap, source, target):
 def _slab(plane, taps_y, taps_z, out):
     """Fill `out` (ny, nz) with `plane` convolved along y, then z."""
     ny, nz = plane.shape
-    row = np.empty(nz, np.float32)
+    reach = taps_z.size - 1
+    row = np.empty(nz + 2 * reach, np.float32)
+    middle = row[reach : reach + nz]
     for j in range(ny):
-        row[:] = 0
-        _add(taps_y[0], plane[j], row)
+        middle[:] = 0
+        _add(taps_y[0], plane[j], middle)
         for t in range(1, taps_y.size):
-            if j >= t:
-                _add(taps_y[t], plane[j - t], row)
-            if j + t < ny:
-                _add(taps_y[t], plane[j + t], row)
+            _add(taps_y[t], plane[_mirrored(j - t, ny)], middle)
+            _add(taps_y[t], plane[_mirrored(j + t, ny)], middle)
+        for t in range(1, reach + 1):
+            row[reach - t] = middle[_mirrored(-t, nz)]
+            row[reach + nz - 1 + t] = middle[_mirrored(nz - 1 + t, nz)]
         target = out[j]
         target[:] = 0
-        _add(taps_z[0], row, target)
-        for t in range(1, min(taps_z.size, nz)):
-            _add(taps_z[t], row[t:], target[: nz - t])
-            _add(taps_z[t], row[: nz - t], target[t:])
+        _add(taps_z[0], middle, target)
+        for t in range(1, reach + 1):
+            _add(taps_z[t], row[reach - t : reach - t + nz], target)
+            _add(taps_z[t], row[reach + t : reach + t + nz], target)
 
 
 @njit(parallel=True, nogil=True, cache=True)
@@ -47,7 +61,5 @@ def blur(image, taps_x, taps_y, taps_z, out, work):
         flat[i, :] = 0
         _add(taps_x[0], rows[i], flat[i])
         for t in range(1, taps_x.size):
-            if i >= t:
-                _add(taps_x[t], rows[i - t], flat[i])
-            if i + t < nx:
-                _add(taps_x[t], rows[i + t], flat[i])
+            _add(taps_x[t], rows[_mirrored(i - t, nx)], flat[i])
+            _add(taps_x[t], rows[_mirrored(i + t, nx)], flat[i])

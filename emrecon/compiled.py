@@ -1,0 +1,28 @@
+"""Where compiled kernels are kept."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+
+import numba
+
+log = logging.getLogger(__name__)
+
+
+def keep_kernels() -> None:
+    """Make sure that numba has a folder to keep compiled kernels in.
+
+    It keeps them beside the source or in the user's cache folder. Where neither can be written,
+    as in some containers, a temporary folder serves this run; set NUMBA_CACHE_DIR to a folder
+    that lasts and nothing is compiled twice.
+    """
+    try:
+        numba.njit(cache=True)(_probe)
+    except RuntimeError:
+        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="emrecon-kernels-")  # type: ignore[attr-defined] # set at run time
+        log.warning("no folder to keep compiled kernels in: they are compiled for this run alone")
+
+
+def _probe() -> None:
+    """Be something to compile."""
