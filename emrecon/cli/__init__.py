@@ -41,6 +41,7 @@ COMMANDS = {
     "demo": "Simulate a small scan, reconstruct it and segment the image.",
     "phantom": "Write a phantom's activity, attenuation and labels as NIfTI.",
     "simulate": "Simulate a scan of a phantom, with its truth beside it.",
+    "segment": "Segment an image into tissue classes by EM.",
     "recon": "Reconstruct a scan by MLEM or OSEM.",
     "info": "Say what a file is, and how its geometry is understood.",
     "convert": "Turn list-mode into sinograms, or an image into another format.",

@@ -18,7 +18,7 @@ def demo(*, out: Out = Path("demo")) -> None:
     """Simulate a small scan, reconstruct it and segment the image.
 
     A brain phantom is counted by an ECAT HR+ (corrections, randoms, scatter and noise included),
-    reconstructed by OSEM, and held against the truth. Look at recon.png first.
+    reconstructed by OSEM, and the image segmented by its activity. Look at recon.png first.
 
     Parameters
     ----------
@@ -26,6 +26,8 @@ def demo(*, out: Out = Path("demo")) -> None:
         Folder to write.
     """
     from emrecon.jobs import make_folder, reconstruct, write_simulation
+    from emrecon.jobs_tissue import TissueInputs, segment_files
+    from emrecon.tissue.settings import Settings as TissueSettings
 
     scan = out / "scan"
     make_folder(out)
@@ -33,4 +35,7 @@ def demo(*, out: Out = Path("demo")) -> None:
         made = SMALL.scan(phantom_named("brain"))
         written = write_simulation(scan, made)
     image = reconstruct(scan, out / "recon.nii.gz", QUICK, meters=bars)
-    done(*written, *image.written)
+    by_activity = TissueSettings(classes=3, contrast="other", bias_mm=0)
+    head = TissueInputs(mask=scan / "labels.nii.gz")
+    tissue = segment_files([image.written[0]], out / "tissue", by_activity, head, meters=bars)
+    done(*written, *image.written, *tissue.written)

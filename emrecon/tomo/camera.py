@@ -86,7 +86,7 @@ class Camera:
 
     @property
     def fov_mm(self) -> float:
-        """Radius of the cylinder that every view sees; the orbit may cut it off."""
+        """The radius of the cylinder that every view sees; the orbit may cut it off."""
         edge = min(-self.u_mm[0], self.u_mm[-1]) + self.bin_mm / 2
         if not edge > 0:
             raise GeometryError("no view sees the axis: bins must lie on both of its sides")

@@ -127,7 +127,7 @@ class Isotope:
 
     @property
     def peaks_kev(self) -> tuple[float, ...]:
-        """Energies that are imaged, the most used first."""
+        """The energies that are imaged, the most used first."""
         return tuple(kev for kev, _ in self.lines)
 
     def windows_kev(self) -> tuple[tuple[float, float], ...]:

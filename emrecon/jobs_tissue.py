@@ -1,0 +1,241 @@
+"""Segmentation from files to files: what the command line, the panel and batches call."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emrecon import io
+from emrecon.errors import SettingsError
+from emrecon.files import write_text
+from emrecon.io import nifti, sidecar
+from emrecon.io.histogram import Curve, histogram
+from emrecon.io.preview import preview
+from emrecon.jobs import Meter, Meters, check_writable, make_folder, no_meters
+from emrecon.tissue.classes import Classes
+from emrecon.tissue.result import Segmentation
+from emrecon.tissue.segment import segment
+from emrecon.tissue.settings import Settings
+from emrecon.volume import Volume
+
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
+"""Of the labels, in their order; after the last the first comes again."""
+
+_STEPS = 4096
+
+
+@dataclass(frozen=True)
+class TissueInputs:
+    """Files that go with the channels; all on the grid of the first channel."""
+
+    mask: Path | None = None
+    """Image above 0 where there is brain; without it an image that is 0 outside is taken as
+    stripped, and a whole T1 head is stripped."""
+
+    exclude: Path | None = None
+    """Image above 0 where voxels are left out, such as lesions."""
+
+    priors: tuple[Path, ...] = ()
+    """Tissue probability maps, one a class in the order of the labels (CSF GM WM), aligned with
+    the image."""
+
+    means: tuple[float, ...] = ()
+    """Start from these class means of the one channel, in order of brightness."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What a segmentation job made."""
+
+    result: Segmentation
+    """Labels, fractions, volumes."""
+
+    written: tuple[Path, ...]
+    """Files, the labels first."""
+
+
+def segment_files(
+    images: Sequence[Path],
+    folder: Path,
+    settings: Settings | None = None,
+    inputs: TissueInputs | None = None,
+    *,
+    meters: Meters = no_meters,
+) -> Segmented:
+    """Segment images from files, and write labels, maps, pictures and a sidecar to a folder.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Channels, on one grid.
+    folder : Path
+        Made where it does not exist. Files are named after the first image.
+    settings : Settings, optional
+        How to segment.
+    inputs : TissueInputs, optional
+        Mask, exclusion mask, priors, means.
+    meters : callable, optional
+        Makes the progress bar.
+
+    Raises
+    ------
+    EmreconError
+        If anything is wrong with input, settings or output; nothing is written then.
+    """
+    settings, inputs = settings or Settings(), inputs or TissueInputs()
+    if not images:
+        raise SettingsError("there is no image to segment: name one or more")
+    stem = sidecar.beside(images[0], "").name
+    if folder.exists():
+        check_writable(folder / f"{stem}_dseg.nii.gz")
+    read = {f"channel{n}": path for n, path in enumerate(images, 1)}
+    read |= {"mask": inputs.mask} if inputs.mask else {}
+    read |= {"exclude": inputs.exclude} if inputs.exclude else {}
+    read |= {f"prior{n}": path for n, path in enumerate(inputs.priors, 1)}
+    volumes = {what: io.read_image(path) for what, path in read.items()}
+    channels = [volumes[f"channel{n}"] for n in range(1, len(images) + 1)]
+    with _bar(meters, settings) as meter:
+        result = segment(
+            channels,
+            settings,
+            mask=volumes.get("mask"),
+            exclude=volumes.get("exclude"),
+            means=np.array(inputs.means) if inputs.means else None,
+            priors=[volumes[f"prior{n}"] for n in range(1, len(inputs.priors) + 1)],
+            observers=[meter] if meter else [],
+        )
+    make_folder(folder)
+    return Segmented(result, _write(folder, stem, channels, result, read))
+
+
+def _bar(meters: Meters, settings: Settings) -> AbstractContextManager[Meter | None]:
+    return meters("segmenting", settings.iterations)
+
+
+def _write(
+    folder: Path, stem: str, channels: list[Volume], result: Segmentation, read: dict[str, Path]
+) -> tuple[Path, ...]:
+    """Write everything; return the files, the labels first."""
+    labels = result.volume(result.labels)
+    written = [folder / f"{stem}_dseg.nii.gz"]
+    nifti.write(labels, written[0], labels=True)
+    written.append(folder / f"{stem}_dseg.tsv")
+    rows = [f"{k}\t{n}\t{COLOURS[(k - 1) % len(COLOURS)]}" for k, n in enumerate(result.names, 1)]
+    write_text(written[-1], "\n".join(["index\tname\tcolor", *rows]) + "\n")
+    for name, image in _maps(result).items():
+        written.append(folder / f"{stem}_{name}.nii.gz")
+        nifti.write(image, written[-1])
+    written.append(folder / f"{stem}_dseg.json")
+    sidecar.write(written[-1], describe(result, read))
+    written.append(folder / f"{stem}_dseg.png")
+    title = ", ".join(
+        f"{n} {v:.0f} mL" for n, v in zip(result.names, result.volumes_ml, strict=True)
+    )
+    preview(channels[0], written[-1], title=title, labels=labels, inverted=False)
+    written.append(folder / f"{stem}_histogram.png")
+    _histogram(result, written[-1])
+    return tuple(written)
+
+
+def _maps(result: Segmentation) -> dict[str, Volume]:
+    """Return the images to write, by name; shares are rounded to 1/4096."""
+    maps = {}
+    for k, name in enumerate(result.names):
+        for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):
+            rounded = np.rint(values[:, k] * _STEPS) / np.float32(_STEPS)
+            maps[f"label-{name}_{what}"] = result.volume(rounded.astype(np.float32))
+    for c in range(len(result.corrected)):
+        suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
+        if result.settings.bias_mm:
+            maps[f"biasfield{suffix}"] = result.volume(result.field[c], 1.0)
+            maps[f"corrected{suffix}"] = result.volume(result.corrected[c])
+    maps["entropy"] = result.volume(np.rint(result.entropy * 256) / np.float32(256))
+    return maps
+
+
+def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
+    """Return what is to be known about a segmentation, for its sidecar.
+
+    Parameters
+    ----------
+    result : Segmentation
+        What was found.
+    read : dict of Path
+        The files that were read, by what they are.
+    """
+    volumes = {
+        name: {
+            "FractionVolumeML": result.volumes_ml[k],
+            "StandardErrorML": result.volume_errors_ml[k],
+            "Interval95ML": result.intervals_ml[k],
+            "LabelVolumeML": result.label_volumes_ml[k],
+        }
+        for k, name in enumerate(result.names)
+    }
+    return {
+        "GeneratedBy": {
+            "Name": "emrecon",
+            "Version": version("emrecon"),
+            "Python": platform.python_version(),
+            **{library: version(library) for library in sidecar.LIBRARIES},
+        },
+        "Created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "LabelMap": dict(enumerate(result.names, 1)),
+        "Volumes": volumes,
+        "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
+        "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "
+        "half the largest change when counted from labels, probabilities or without prior",
+        "Parameters": _parameters(result.classes),
+        "Errors": _parameters(result.errors.honest),
+        "ErrorsIndependent": _parameters(result.errors.plain),
+        "Converged": result.converged,
+        "FreeEnergy": [list(stage.trace) for stage in result.stages],
+        "Starts": [
+            {
+                "Start": o.start,
+                "PosteriorPerVoxel": o.posterior,
+                "LeastGapSD": o.gap,
+                "Converged": o.converged,
+            }
+            for o in result.optima
+        ],
+        "MaskVoxels": len(result.fractions),
+        "Settings": asdict(result.settings),
+        "Inputs": {what: _file(path) for what, path in read.items()},
+    }
+
+
+def _parameters(classes: Classes) -> dict[str, Any]:
+    return {
+        "Weights": classes.weights,
+        "Means": classes.means,
+        "Covariances": classes.covariances,
+    }
+
+
+def _file(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": digest.hexdigest()}
+
+
+def _histogram(result: Segmentation, path: Path) -> None:
+    """Draw the first channel's corrected intensities and the classes' densities."""
+    values = result.corrected[0]
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [0.0005, 0.9995])
+    counts, edges = np.histogram(values, 200, (float(low), float(high)))
+    middle = (edges[1:] + edges[:-1]) / 2
+    parts = result.densities(middle) * len(values) * (edges[1] - edges[0])
+    curves = [Curve(name, part) for name, part in zip(result.names, parts.T, strict=True)]
+    title = "corrected intensity of channel 1, and the classes' densities"
+    histogram(edges, counts.astype(np.float64), curves, path, title=title)

@@ -1,0 +1,174 @@
+"""A smooth field that multiplies the image: log of a sum of cosines, estimated inside EM.
+
+The field is constant on small blocks while it is estimated, so that its update is exact, and
+smooth where it is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.tissue.kernels import cosines as kernel
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Cosines over the box of the lattice, slower than a cut-off, and how large each may be."""
+
+    factors: tuple[Floats, Floats, Floats]
+    """Cosines along each axis at the blocks' centres, shape ``(blocks, modes)``."""
+
+    fine: tuple[Floats, Floats, Floats]
+    """The same at every voxel of the box."""
+
+    modes: NDArray[np.intp]
+    """Frequencies along the axes of each function kept, shape ``(m, 3)``."""
+
+    precision: Floats
+    """Inverse prior variance of each coefficient, shape ``(m,)``."""
+
+    blocks: NDArray[np.intp]
+    """Block of each voxel of the lattice, among those in use, shape ``(n,)``."""
+
+    values: Floats
+    """Functions on the blocks in use, shape ``(b, m)``."""
+
+    def on_blocks(self, coefficients: Floats) -> Floats:
+        """Return the log field on the blocks in use."""
+        return np.asarray(kernel.combine(self.values, coefficients))
+
+    def smooth(self, coefficients: Floats) -> NDArray[np.float32]:
+        """Return the log field in every voxel of the box."""
+        full = np.zeros([f.shape[1] for f in self.fine])
+        full[tuple(self.modes.T)] = coefficients
+        x, y, z = self.fine
+        parts = np.einsum("abc,ia,jb,kc->ijk", full, x, y, z, optimize=True)
+        return np.asarray(parts, np.float32)
+
+
+def basis(
+    shape: tuple[int, int, int],
+    places: NDArray[np.int32],
+    spacing_mm: tuple[float, float, float],
+    cutoff_mm: float,
+    weight: float,
+    block_mm: float,
+) -> Basis:
+    """Return the cosines of wavelength `cutoff_mm` or more over a box.
+
+    Parameters
+    ----------
+    shape : tuple
+        Voxels of the box.
+    places : array
+        Index in the flat box of each voxel that counts.
+    spacing_mm : tuple
+        Voxel size.
+    cutoff_mm : float
+        Shortest wavelength.
+    weight : float
+        Prior precision of the slowest function's coefficient; that of a faster one grows with
+        the fourth power of its frequency, like the bending of the field.
+    block_mm : float
+        Size of the blocks.
+    """
+    size = np.asarray(shape) * np.asarray(spacing_mm)
+    most = np.floor(2 * size / cutoff_mm).astype(int)
+    grid = np.stack(np.meshgrid(*(np.arange(m + 1) for m in most), indexing="ij"), -1)
+    modes = grid.reshape(-1, 3)
+    frequency = np.linalg.norm(modes / (2 * size), axis=1)
+    kept = (frequency > 0) & (frequency <= 1 / cutoff_mm)
+    modes, frequency = modes[kept], frequency[kept]
+    slowest = 1 / (2 * size.max())
+    precision = weight * (frequency / slowest) ** 4
+    steps = [max(round(block_mm / d), 1) for d in spacing_mm]
+    coarse = [-(-n // s) for n, s in zip(shape, steps, strict=True)]
+    index = [a // s for a, s in zip(np.unravel_index(places, shape), steps, strict=True)]
+    used, blocks = np.unique(np.ravel_multi_index(tuple(index), coarse), return_inverse=True)
+    fine, factors = [], []
+    for n, step, count, m in zip(shape, steps, coarse, most, strict=True):
+        fine.append(_cosines(np.arange(n) + 0.5, n, m))
+        centres = np.minimum((np.arange(count) + 0.5) * step, n)
+        factors.append(_cosines(centres, n, m))
+    where = np.unravel_index(used, coarse)
+    values = np.ones((len(used), len(modes)))
+    for axis in range(3):
+        values *= factors[axis][where[axis]][:, modes[:, axis]]
+    return Basis(
+        (factors[0], factors[1], factors[2]), (fine[0], fine[1], fine[2]), modes, precision,
+        np.asarray(blocks.ravel(), np.intp), values,
+    )  # fmt: skip
+
+
+def _cosines(at: NDArray[np.floating], length: int, most: int) -> Floats:
+    return np.asarray(np.cos(np.pi * np.outer(at / length, np.arange(most + 1))))
+
+
+def penalty(coefficients: Floats, precision: Floats) -> float:
+    """Return minus the log prior of a field, without constants."""
+    return float(0.5 * np.sum(precision * coefficients**2))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """What the update of a field needs of each block of voxels: all are sums over its voxels."""
+
+    count: Floats
+    """Voxels that have the channel, shape ``(b, c)``."""
+
+    linear: Floats
+    """Corrected intensity times the expected precision-weighted mean, shape ``(b, c)``."""
+
+    square: Floats
+    """Products of corrected intensities, times expected precisions, shape ``(b, c, c)``."""
+
+
+def improve(coefficients: Floats, block: Block, functions: Basis, steps: int = 1) -> Floats:
+    """Return better coefficients, shape ``(c, m)``, by Newton steps channel by channel.
+
+    With memberships fixed, a change ``d`` of the log field on the blocks changes the expected
+    log-likelihood by ``sum(linear exp(-d) - square exp(-2 d) / 2 - count d)``; each step is
+    halved until the penalised sum grows.
+    """
+    found = coefficients.copy()
+    for _ in range(steps):
+        for channel in range(len(found)):
+            found = _newton(found, channel, coefficients, block, functions)
+    return found
+
+
+def _newton(found: Floats, channel: int, begun: Floats, block: Block, functions: Basis) -> Floats:
+    phi, precision = functions.values, functions.precision
+    shrink = np.exp(-_change(found, begun, functions))
+    square = shrink * np.einsum("bcd,bd->bc", block.square, shrink)
+    pull = square[:, channel] - block.linear[:, channel] * shrink[:, channel]
+    pull -= block.count[:, channel]
+    own = block.square[:, channel, channel] * shrink[:, channel] ** 2
+    left = kernel.gram(phi, own + block.count[:, channel]) + np.diag(precision)
+    right = kernel.project(phi, pull) - precision * found[channel]
+    step = np.linalg.solve(left, right)
+    now = _gain(found, begun, block, functions)
+    for halving in range(6):
+        tried = found.copy()
+        tried[channel] += step / 2**halving
+        if _gain(tried, begun, block, functions) > now:
+            return tried
+    return found
+
+
+def _gain(found: Floats, begun: Floats, block: Block, functions: Basis) -> float:
+    change = _change(found, begun, functions)
+    shrink = np.exp(-change)
+    total = np.sum(block.linear * shrink) - np.sum(block.count * change)
+    total -= 0.5 * np.einsum("bc,bcd,bd->", shrink, block.square, shrink)
+    return float(total) - sum(penalty(c, functions.precision) for c in found)
+
+
+def _change(found: Floats, begun: Floats, functions: Basis) -> Floats:
+    """Return how the log field changed on the blocks, shape ``(b, c)``."""
+    return np.stack([kernel.combine(functions.values, c) for c in found - begun], axis=1)

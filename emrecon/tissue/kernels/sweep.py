@@ -1,0 +1,243 @@
+"""One mean-field update of every voxel of one colour, and what the M-step needs of it.
+
+Voxels are taken in short rows, component by component, so that the inner loops run over
+neighbouring numbers; sums are kept by chunk, so that the threads do not change a bit.
+"""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+CHUNK = 8192
+"""Voxels whose sums are taken together, whatever the number of threads."""
+
+ROW = 128
+"""Voxels taken side by side; divides `CHUNK`."""
+
+_FLOOR = np.float32(-60.0)
+_LOG2E = np.float32(1.4426950408889634)
+_C1, _C2, _C3 = np.float32(0.69314718), np.float32(0.24022651), np.float32(0.05550411)
+_C4, _C5 = np.float32(0.00961813), np.float32(0.00133336)
+_C6 = np.float32(0.00015404)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def exponentials(row, count, bits, powers):
+    """Replace the first `count` values, all 0 or less, by their exponentials (2e-7 relative).
+
+    `powers` and `bits` are one scratch array, seen as float32 and as int32.
+    """
+    for b in range(count):
+        scaled = max(row[b], _FLOOR) * _LOG2E
+        whole = np.int32(scaled - np.float32(0.5))
+        bits[b] = (whole + np.int32(127)) << np.int32(23)
+        row[b] = scaled - np.float32(whole)
+    for b in range(count):
+        f = row[b]
+        row[b] = powers[b] * (
+            np.float32(1) + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
+        )
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _densities(x, count, means, factors, constants, q, work):
+    """Fill `q` with the log of weight times density of every component."""
+    channels = x.shape[0]
+    for j in range(constants.size):
+        row, mean = q[j], means[j]
+        row[:count] = constants[j]
+        for c in range(channels):
+            work[:count] = 0
+            for d in range(c + 1):
+                factor, shift, source = factors[j, c, d], mean[d], x[d]
+                for b in range(count):
+                    work[b] += factor * (source[b] - shift)
+            for b in range(count):
+                row[b] -= np.float32(0.5) * work[b] * work[b]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _neighbours(field, places, offsets, weights, earlier, total, before):
+    """Sum the neighbours' fractions, and those of colours that were updated earlier."""
+    classes, count = total.shape[0], places.size
+    total[:, :count] = 0
+    before[:, :count] = 0
+    for o in range(offsets.size):
+        step, weight = offsets[o], weights[o]
+        for b in range(count):
+            beside = places[b] + step
+            for k in range(classes):
+                total[k, b] += weight * field[beside, k]
+        if earlier[o]:
+            for b in range(count):
+                beside = places[b] + step
+                for k in range(classes):
+                    before[k, b] += weight * field[beside, k]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _memberships(q, count, most, norm, bits, powers):
+    """Turn log joint densities into memberships; `most` ends as the log of their sum."""
+    components = q.shape[0]
+    most[:count] = q[0, :count]
+    for j in range(1, components):
+        row = q[j]
+        for b in range(count):
+            most[b] = max(most[b], row[b])
+    norm[:count] = 0
+    for j in range(components):
+        row = q[j]
+        for b in range(count):
+            row[b] -= most[b]
+        exponentials(row, count, bits, powers)
+        for b in range(count):
+            norm[b] += row[b]
+    for b in range(count):
+        most[b] += math.log(norm[b])
+        norm[b] = np.float32(1) / norm[b]
+    for j in range(components):
+        row = q[j]
+        for b in range(count):
+            row[b] *= norm[b]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _gather(x, count, q, sums):
+    """Add the row to every component's count, sums and sums of products."""
+    channels = x.shape[0]
+    for j in range(q.shape[0]):
+        row = q[j]
+        mass = np.float32(0)
+        for b in range(count):
+            mass += row[b]
+        sums[j, 0] += mass
+        n = 1 + channels
+        for c in range(channels):
+            one = x[c]
+            first = np.float32(0)
+            for b in range(count):
+                first += row[b] * one[b]
+            sums[j, 1 + c] += first
+            for d in range(c + 1):
+                other = x[d]
+                second = np.float32(0)
+                for b in range(count):
+                    second += row[b] * one[b] * other[b]
+                sums[j, n] += second
+                n += 1
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _store(field, places, q, fractions, total, before, evidence, parts):
+    """Write the expected fractions, and add up what the free energy is made of."""
+    components, classes = fractions.shape
+    count = places.size
+    for k in range(classes):
+        agreement, previous = np.float32(0), np.float32(0)
+        for b in range(count):
+            share = np.float32(0)
+            for j in range(components):
+                share += q[j, b] * fractions[j, k]
+            field[places[b], k] = share
+            agreement += share * total[k, b]
+            previous += share * before[k, b]
+        parts[1] += agreement
+        parts[2] += previous
+    for b in range(count):
+        parts[0] += evidence[b]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _pull(q, count, fractions, beta, total, external, at, pull):
+    """Add to every component what the neighbours and the atlas say of its fractions."""
+    components, classes = fractions.shape
+    for k in range(classes):
+        for b in range(count):
+            pull[k, b] = beta * total[k, b]
+        if external.size:
+            for b in range(count):
+                pull[k, b] += external[at + b, k]
+    for j in range(components):
+        row = q[j]
+        for k in range(classes):
+            share = fractions[j, k]
+            if share != 0:
+                for b in range(count):
+                    row[b] += share * pull[k, b]
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _expect(q, count, at, loads, out):
+    """Store, for each voxel, the memberships' mean of what each component loads."""
+    for n in range(loads.shape[1]):
+        for b in range(count):
+            mean = np.float32(0)
+            for j in range(loads.shape[0]):
+                mean += q[j, b] * loads[j, n]
+            out[at + b, n] = mean
+
+
+@njit(parallel=True, nogil=True, cache=True, fastmath=True)
+def sweep(
+    first, last, values, pattern, places, means, factors, constants, fractions,
+    offsets, weights, earlier, beta, external, loads, field, expected, sums, parts,
+):  # fmt: skip
+    """Update the fractions in `field` of voxels ``first`` to ``last``, in place.
+
+    Parameters
+    ----------
+    first, last : int
+        Voxels of one colour (none is a neighbour of another) and one pattern of channels.
+    values : float32 array, shape (channels, n)
+        Intensities; 0 where a channel is missing.
+    pattern : int
+        Which channels these voxels have, an index into `sums`.
+    places : int32 array, shape (n,)
+        Where each voxel lies in the flat field.
+    means, factors, constants : float32 arrays, shapes (j, c), (j, c, c) and (j,)
+        Component means, lower triangles that whiten, and log of weight over normalisation.
+    fractions : float32 array, shape (j, k)
+        Tissue fractions of each component.
+    offsets, weights, earlier : arrays, shape (o,)
+        Neighbours in the flat field: steps, weights, and whether updated before this colour.
+    beta : float32
+        Strength of the spatial field.
+    external : float32 array, shape (n, k)
+        What is added to each class's exponent, such as an atlas; empty for none.
+    loads : float32 array, shape (j, l)
+        Numbers a component stands for, whose expectation is stored in `expected`.
+    field : float32 array, shape (voxels of the box, k)
+        Expected fractions, 0 outside the mask.
+    expected : float32 array, shape (n, l)
+        Filled with the expectation of `loads`.
+    sums : float64 array, shape (chunks, patterns, j, 1 + c + c (c + 1) / 2)
+        Memberships' moments, added to.
+    parts : float64 array, shape (chunks, 3)
+        Log-normalisers, expected and earlier agreement with neighbours, added to.
+    """
+    components, classes = fractions.shape
+    channels = values.shape[0]
+    chunks = (last - first + CHUNK - 1) // CHUNK
+    for chunk in prange(chunks):
+        q = np.empty((components, ROW), np.float32)
+        total = np.empty((classes, ROW), np.float32)
+        before = np.empty((classes, ROW), np.float32)
+        pull = np.empty((classes, ROW), np.float32)
+        work = np.empty(ROW, np.float32)
+        most = np.empty(ROW, np.float32)
+        powers = np.empty(ROW, np.float32)
+        bits = powers.view(np.int32)
+        x = np.empty((channels, ROW), np.float32)
+        end = min(first + (chunk + 1) * CHUNK, last)
+        for at in range(first + chunk * CHUNK, end, ROW):
+            count = min(ROW, end - at)
+            here = places[at : at + count]
+            x[:, :count] = values[:, at : at + count]
+            _densities(x, count, means, factors, constants, q, work)
+            _neighbours(field, here, offsets, weights, earlier, total, before)
+            _pull(q, count, fractions, beta, total, external, at, pull)
+            _memberships(q, count, most, work, bits, powers)
+            _store(field, here, q, fractions, total, before, most, parts[chunk])
+            _gather(x, count, q, sums[chunk, pattern])
+            _expect(q, count, at, loads, expected)

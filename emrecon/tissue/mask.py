@@ -1,0 +1,142 @@
+"""Which voxels are brain, where no mask is given.
+
+An image that is 0 over much of its grid was stripped before. A whole head is stripped here:
+intensity classes by EM, then morphology. This wants a T1-weighted head with a dark skull around
+the brain; in other images, or with a bright scalp grown to the brain, give a mask.
+"""
+
+from __future__ import annotations
+
+import logging
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import em, until
+from emrecon.errors import DataError
+from emrecon.stop import after
+from emrecon.tissue.layout import Layout
+from emrecon.tissue.mixture import Mixture
+from emrecon.tissue.starts import from_means, quantile_means
+
+log = logging.getLogger(__name__)
+
+Floats32 = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+Spacing = tuple[float, float, float]
+
+STRIPPED = 0.2
+"""Share of exact zeros from which an image is taken for stripped."""
+
+_ERODE_MM, _GROW_MM, _CLOSE_MM = 2.5, 7.0, 10.0
+_WORK_MM = 2.0
+
+
+def brain_mask(image: Floats32, spacing_mm: Spacing) -> Flags:
+    """Return where there is brain.
+
+    Raises
+    ------
+    DataError
+        If the image is constant, or no brain can be made out.
+    """
+    finite = np.isfinite(image)
+    shown = finite & (image != 0)
+    if not shown.any():
+        raise DataError("the image is 0 or missing everywhere")
+    zeros = 1 - shown.sum() / max(finite.sum(), 1)
+    if zeros > STRIPPED and not _whole_head(image, shown):
+        return np.asarray(shown & (image > 0))
+    return strip(image, spacing_mm)
+
+
+def head_mask(image: Floats32) -> Flags:
+    """Return where there is a head and not air: the brighter of two classes, holes filled."""
+    from scipy import ndimage  # noqa: PLC0415 - heavy, and not needed with a mask
+
+    shown = np.where(np.isfinite(image), image, 0)
+    values = shown[shown > 0]
+    if not values.size or values.max() == values.min():
+        raise DataError("the image is constant: there is no head in it")
+    root = np.sqrt(values[:: max(values.size // 50_000, 1)].astype(np.float64))[:, None]
+    layout = Layout.of(2)
+    means = quantile_means(root, np.ones(len(root)), 2, 0.02)
+    start = from_means(means, layout, np.array([root.var() / 8 + 1e-9]))
+    model = Mixture(root, layout, "tied", least_variance=1e-6 * float(root.var()) + 1e-12)
+    *_, last = until(em(repeat(model), start), after(20))
+    level = float(last.params.means[:, 0].mean()) ** 2
+    head = ndimage.binary_opening(shown > level, iterations=1)
+    return _filled(_largest(head))
+
+
+def strip(image: Floats32, spacing_mm: Spacing) -> Flags:
+    """Return the brain in a T1-weighted head.
+
+    Grey and white matter are found among four intensity classes of the middle of the head, cut
+    free of the scalp by erosion, grown back, and closed so that sulci and ventricles are inside.
+    """
+    from scipy import ndimage  # noqa: PLC0415 - heavy, and not needed with a mask
+
+    steps = [max(round(_WORK_MM / d), 1) for d in spacing_mm]
+    cut = tuple(slice(None, None, s) for s in steps)
+    coarse = ndimage.uniform_filter(np.nan_to_num(image), steps)[cut]
+    sampling = [d * s for d, s in zip(spacing_mm, steps, strict=True)]
+    head = head_mask(coarse)
+    deep = ndimage.distance_transform_edt(head, sampling)
+    middle = deep > min(30.0, 0.5 * float(deep.max()))
+    low, high = _tissue_range(coarse[middle])
+    tissue = head & (coarse > low) & (coarse < high) & (deep > 5.0)
+    inner = ndimage.distance_transform_edt(tissue, sampling) > _ERODE_MM
+    inner = _largest(inner)
+    brain = tissue & (ndimage.distance_transform_edt(~inner, sampling) <= _ERODE_MM + _GROW_MM)
+    brain = _largest(brain)
+    far = ndimage.distance_transform_edt(~np.pad(brain, 8), sampling) <= _CLOSE_MM
+    closed = ndimage.distance_transform_edt(far, sampling) > _CLOSE_MM
+    core = tuple(slice(8, -8) for _ in range(3))
+    brain = ndimage.binary_dilation(_filled(closed[core] | brain))
+    if not brain.any():
+        raise DataError("no brain could be made out in the image: give a mask")
+    fine = brain.astype(np.float32)
+    for axis, step in enumerate(steps):
+        fine = np.repeat(fine, step, axis=axis)
+    fine = fine[tuple(slice(0, n) for n in image.shape)]
+    smooth = ndimage.uniform_filter(fine, [2 * s + 1 for s in steps])
+    log.warning("no mask was given: the brain was stripped by intensity and shape; look at it")
+    return np.asarray((smooth > 0.5) & np.isfinite(image))
+
+
+def _tissue_range(values: Floats32) -> tuple[float, float]:
+    """Return the intensities between which grey and white matter lie."""
+    few = values[:: max(values.size // 30_000, 1)].astype(np.float64)[:, None]
+    if few.size < 100 or few.max() == few.min():
+        raise DataError("no brain could be made out in the image: give a mask")
+    layout = Layout.of(3, mixed=3)
+    scale = float(few.std())
+    means = quantile_means(few / scale, np.ones(len(few)), 3, 0.05)
+    start = from_means(means, layout, np.array([0.1]))
+    *_, last = until(em(repeat(Mixture(few / scale, layout, "tied")), start), after(40))
+    fluid, grey, white = np.sort(last.params.means[:, 0]) * scale
+    sigma = float(np.sqrt(last.params.variances[0, 0])) * scale
+    return float(0.6 * fluid + 0.4 * grey), float(white + max(3 * sigma, 0.35 * (white - fluid)))
+
+
+def _whole_head(image: Floats32, shown: Flags) -> bool:
+    """Return whether an image with much exact zero is a head: its faces are shown, too."""
+    edges = [shown[0], shown[-1], shown[:, 0], shown[:, -1], shown[:, :, 0], shown[:, :, -1]]
+    return sum(bool(e.mean() > 0.02) for e in edges) >= 2
+
+
+def _largest(mask: Flags) -> Flags:
+    from scipy import ndimage  # noqa: PLC0415 - heavy, and not needed with a mask
+
+    labels, count = ndimage.label(mask)
+    if not count:
+        return mask
+    return np.asarray(labels == 1 + np.bincount(labels.ravel())[1:].argmax())
+
+
+def _filled(mask: Flags) -> Flags:
+    from scipy import ndimage  # noqa: PLC0415 - heavy, and not needed with a mask
+
+    return np.asarray(ndimage.binary_fill_holes(mask))

@@ -1,0 +1,294 @@
+"""What a segmentation found: labels, fractions, volumes and how sure they are."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import DataError
+from emrecon.tissue.classes import Classes
+from emrecon.tissue.data import Data
+from emrecon.tissue.field import Image, State
+from emrecon.tissue.layout import Layout
+from emrecon.tissue.mixture import Mixture
+from emrecon.tissue.settings import Settings
+from emrecon.tissue.starts import Optimum, fit, gap
+from emrecon.tissue.volumes import NORMAL_95, Errors, errors
+from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+
+SAMPLE = 20_000
+"""Voxels from which the errors are computed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """The fit of a sample of the image, or of the whole."""
+
+    image: Image
+    """The model."""
+
+    state: State
+    """Last estimate."""
+
+    trace: tuple[float, ...]
+    """Free energy of every iterate; it never falls."""
+
+    converged: bool
+    """Whether the free energy had come to rest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Tissue classes of an image; class k has label k + 1, in the order of `names`."""
+
+    names: tuple[str, ...]
+    """Of the classes."""
+
+    settings: Settings
+    """As used."""
+
+    affine: Floats
+    """Voxel indices to mm."""
+
+    shape: tuple[int, int, int]
+    """Of the image."""
+
+    index: tuple[NDArray[np.intp], ...]
+    """Where each voxel of the mask lies."""
+
+    fractions: Floats32
+    """Expected fraction of each class in each voxel, shape ``(n, k)``."""
+
+    probabilities: Floats32
+    """Probability that a class fills most of a voxel, shape ``(n, k)``."""
+
+    field: Floats32
+    """What multiplies the image, a channel, shape ``(c, n)``; 1 without bias field."""
+
+    corrected: Floats32
+    """Intensities without the field, shape ``(c, n)``; NaN where missing."""
+
+    classes: Classes
+    """Parameters in the image's units, in the order of `names`."""
+
+    errors: Errors
+    """Standard errors of `classes`, and of the classes' shares."""
+
+    volumes_ml: Floats
+    """From the fractions, shape ``(k,)``."""
+
+    stages: tuple[Stage, ...]
+    """How the fit went, from coarse to full."""
+
+    optima: tuple[Optimum, ...]
+    """Where every start led, best first."""
+
+    @property
+    def converged(self) -> bool:
+        """Whether the free energy of the whole image had come to rest."""
+        return self.stages[-1].converged
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Label of the class with the largest fraction, from 1, in each voxel of the mask."""
+        return np.asarray(self.fractions.argmax(axis=1) + 1, np.uint8)
+
+    @property
+    def label_volumes_ml(self) -> Floats:
+        """Volume of each class from the labels."""
+        count = np.bincount(self.labels, minlength=len(self.names) + 1)[1:]
+        return np.asarray(count * self.voxel_ml, np.float64)
+
+    @property
+    def volume_errors_ml(self) -> Floats:
+        """Standard error of `volumes_ml`, shape ``(k,)``: of the sample, and of the model.
+
+        That of the model is half the largest change when the volume is counted in another way
+        that could be defended: from the labels, from the probabilities, or without the prior on
+        the weights. On simulated brains it is the larger part.
+        """
+        whole = len(self.fractions) * self.voxel_ml
+        likely = self.probabilities.sum(axis=0, dtype=np.float64) * self.voxel_ml
+        others = [self.label_volumes_ml - self.volumes_ml, likely - self.volumes_ml]
+        model = np.max([*np.abs(others), self.errors.pulled * whole], axis=0) / 2
+        return np.asarray(np.hypot(self.errors.shares * whole, model))
+
+    @property
+    def intervals_ml(self) -> Floats:
+        """The intervals that hold each true volume with 95 % confidence, shape ``(k, 2)``."""
+        reach = NORMAL_95 * self.volume_errors_ml
+        return np.stack([np.maximum(self.volumes_ml - reach, 0), self.volumes_ml + reach], axis=1)
+
+    @property
+    def entropy(self) -> Floats32:
+        """Doubt about each voxel's class, from 0 to 1."""
+        p = np.clip(self.probabilities, 1e-12, 1)
+        return np.asarray(-(p * np.log(p)).sum(axis=1) / np.log(p.shape[1]), np.float32)
+
+    def densities(self, values: Floats) -> Floats:
+        """Return each class's part of the model's density of channel 1, ``(n, k)``."""
+        image, state = self.stages[-1].image, self.stages[-1].state
+        layout, scale = image.rules.layout, image.scale[0]
+        at = (values - image.centre[0]) / scale
+        inner = len(layout.mixing) - int(layout.outliers)
+        means = (layout.mixing @ state.classes.means[:, 0])[:inner]
+        variances = (layout.mixing @ state.classes.covariances[:, 0, 0])[:inner]
+        square = (at[:, None] - means) ** 2 / variances
+        each = np.exp(-0.5 * square) / np.sqrt(2 * np.pi * variances) / scale
+        parts = (each * state.classes.weights[:inner]) @ layout.fractions[:inner]
+        return np.asarray(parts[:, :: -1 if self.settings.reversed else 1])
+
+    def volume(self, values: NDArray[np.generic], outside: float = 0.0, unit: str = "") -> Volume:
+        """Return the image with one value for each voxel of the mask."""
+        image = np.full(self.shape, outside, values.dtype)
+        image[self.index] = values
+        return Volume(image, self.affine, unit)
+
+
+def finish(
+    data: Data, settings: Settings, optima: list[Optimum], stages: list[Stage]
+) -> Segmentation:
+    """Return the segmentation that the last stage's estimate amounts to.
+
+    Raises
+    ------
+    DataError
+        If a class holds no voxel, or something is not finite.
+    """
+    last = stages[-1]
+    image, state = _smoothed(last.image, last.state)
+    layout = image.rules.layout
+    _, found = image.posterior(state, _loads(layout))
+    fractions, chances = found[:, : layout.classes], found[:, layout.classes :]
+    ratio = last.image.values / np.where(image.values == 0, 1, image.values)
+    field = np.where(image.values == 0, 1, ratio).astype(np.float32)
+    corrected = image.values.copy()
+    for run in image.lattice.runs:
+        lack = ~image.lattice.seen[run.pattern]
+        corrected[lack, run.first : run.last] = np.nan
+    order = np.arange(layout.classes)[:: -1 if settings.reversed else 1]
+    fractions, chances = fractions[:, order], chances[:, order]
+    _alive(fractions, settings)
+    _apart(state.classes, settings)
+    uncertain = _errors(image, state, data)
+    return Segmentation(
+        settings.names, settings, data.affine, _shape(data), image.lattice.index, fractions,
+        chances, field, corrected, _raw(state.classes, data, settings, layout),
+        replace(
+            uncertain,
+            shares=uncertain.shares[order],
+            pulled=uncertain.pulled[order],
+            plain=_raw(uncertain.plain, data, settings, layout, errors=True),
+            honest=_raw(uncertain.honest, data, settings, layout, errors=True),
+        ),
+        fractions.sum(axis=0, dtype=np.float64) * data.voxel_ml, tuple(stages), tuple(optima),
+    )  # fmt: skip
+
+
+def _shape(data: Data) -> tuple[int, int, int]:
+    i, j, k = data.mask.shape
+    return i, j, k
+
+
+def _smoothed(image: Image, state: State) -> tuple[Image, State]:
+    """Return the model of the image corrected by the smooth field."""
+    if image.basis is None:
+        return image, state
+    values = image.values.copy()
+    for c, one in enumerate(state.bias):
+        values[c] *= np.exp(-image.basis.smooth(one).ravel()[image.lattice.places])
+    return replace(image, values=values, basis=None), replace(
+        state, bias=np.zeros((len(values), 0))
+    )
+
+
+def _loads(layout: Layout) -> Floats:
+    """Return each component's fractions, and the classes that fill most of it, ``(j, 2 k)``."""
+    most = layout.fractions >= layout.fractions.max(axis=1, keepdims=True) - 1e-9
+    return np.hstack([layout.fractions, most / most.sum(axis=1, keepdims=True)])
+
+
+def _alive(fractions: Floats32, settings: Settings) -> None:
+    """Refuse a result with a class that has died, or that is no number."""
+    if not np.isfinite(fractions).all():
+        raise DataError("the segmentation came to values that are not finite: check the image")
+    count = np.bincount(fractions.argmax(axis=1), minlength=settings.classes)
+    dead = [name for name, n in zip(settings.names, count, strict=True) if not n]
+    if dead:
+        raise DataError(
+            f"no voxel was found to be mostly {' or '.join(dead)}: the image does not show "
+            f"{settings.classes} classes; ask for fewer, or give means to start from"
+        )
+
+
+def _apart(classes: Classes, settings: Settings) -> None:
+    """Warn of classes that the intensities hardly tell apart, and refuse swapped ones."""
+    least = gap(classes)
+    if least <= 0 and settings.mixed:
+        raise DataError(
+            "two classes have changed places: the image does not show "
+            f"{settings.classes} classes in order; ask for fewer, lower the weight prior or beta, "
+            "or give means to start from"
+        )
+    if least < 2 and settings.gaussians == 1:
+        log.warning("two classes are only %.1f standard deviations apart", least)
+
+
+def _errors(image: Image, state: State, data: Data) -> Errors:
+    """Return standard errors from a sample of the corrected image."""
+    near = image.lattice
+    whole = [r for r in near.runs if near.seen[r.pattern].all()]
+    rows = np.concatenate([np.arange(r.first, r.last) for r in whole] or [np.arange(0)])
+    rows = rows[:: max(len(rows) // SAMPLE, 1)]
+    layout = image.rules.layout
+    if len(rows) < 10 * len(layout.mixing):
+        nothing = np.full(layout.classes, np.nan)
+        unknown = Classes(
+            np.full(len(layout.mixing), np.nan),
+            np.full_like(state.classes.means, np.nan),
+            np.full_like(state.classes.covariances, np.nan),
+        )
+        return Errors(unknown, unknown, nothing, nothing)
+    values = image.corrected(np.zeros((len(image.values), 0)))[:, rows].T.astype(np.float64)
+    places = np.stack([a[rows] for a in near.index], 1) @ data.affine[:3, :3].T
+    share = len(rows) / near.size
+    prior = replace(
+        image.rules.prior,
+        weight=image.rules.prior.weight * share,
+        spread=image.rules.prior.spread * share,
+    )
+    model = Mixture(values, layout, image.rules.covariance, prior=prior)
+    start = state.classes
+    refined = fit(model, start, iterations=20, tolerance=1e-7)[0].params
+    return errors(model, refined if gap(refined) > 1 else start, places, near.size)
+
+
+def _raw(
+    classes: Classes,
+    data: Data,
+    settings: Settings,
+    layout: Layout,
+    *,
+    errors: bool = False,
+) -> Classes:
+    """Return parameters, or their errors, in the image's units and the order of the names."""
+    shift = 0.0 if errors else data.centre
+    order = np.arange(layout.gaussians)[:: -1 if settings.reversed else 1]
+    means = classes.means * data.scale + shift
+    covariances = classes.covariances * np.outer(data.scale, data.scale)
+    inner = classes.weights[: layout.gaussians][order]
+    weights = np.concatenate([inner, classes.weights[layout.gaussians :]])
+    return Classes(weights, means[order], covariances[order])

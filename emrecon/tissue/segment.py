@@ -1,0 +1,277 @@
+"""From images to tissue classes: the whole story in one function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import Iterate, em, until
+from emrecon.errors import DataError, SettingsError
+from emrecon.neighbours import neighbourhood
+from emrecon.stop import after
+from emrecon.tissue.bias import basis
+from emrecon.tissue.classes import Classes
+from emrecon.tissue.data import Data, gather, prepare
+from emrecon.tissue.field import Image, State
+from emrecon.tissue.lattice import lattice
+from emrecon.tissue.layout import Layout
+from emrecon.tissue.mask import brain_mask
+from emrecon.tissue.mixture import Mixture, Prior
+from emrecon.tissue.moments import Rules
+from emrecon.tissue.result import Segmentation, Stage, finish
+from emrecon.tissue.settings import Settings
+from emrecon.tissue.starts import Optimum, from_means, kmeans_means, quantile_means, search
+from emrecon.volume import Volume
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Observer = Callable[[Iterate[State]], object]
+
+BINS = 256
+"""Bins of the histogram from which the starts of one channel are fitted."""
+
+SAMPLE = 8_000
+"""Voxels from which the starts of several channels are fitted."""
+
+STRIDES_MM = (4.0, 2.0)
+"""Voxel distances of the coarse stages before the full image."""
+
+FEW = 100_000
+"""An image of fewer voxels has no coarse stage."""
+
+LARGE = 400_000
+"""A stage of more voxels makes few passes: the coarser ones before it have done the work."""
+
+FIELD_WEIGHT = 1e-2
+"""Prior precision of the slowest function of the bias field, per voxel of the mask."""
+
+
+def segment(  # noqa: PLR0913 - all but two are files that may go with an image
+    images: Sequence[Volume],
+    settings: Settings | None = None,
+    *,
+    mask: Volume | None = None,
+    exclude: Volume | None = None,
+    means: Floats | None = None,
+    priors: Sequence[Volume] = (),
+    observers: Sequence[Observer] = (),
+) -> Segmentation:
+    """Segment an image of one or more channels into tissue classes.
+
+    Parameters
+    ----------
+    images : sequence of Volume
+        Channels; NaN where one is missing.
+    settings : Settings, optional
+        How to segment.
+    mask : Volume, optional
+        Above 0 where there is brain. Without one, an image that is 0 over much of its grid is
+        taken as it is, and a whole head is stripped; see `emrecon.tissue.mask.brain_mask`.
+    exclude : Volume, optional
+        Above 0 where voxels are left out, such as lesions.
+    means : array, optional
+        Means to start from in place of several starts, shape ``(k,)`` or ``(k, c)``.
+    priors : sequence of Volume, optional
+        Probability of each class, in the order of the class names, on the first channel's grid
+        (or any, with `Settings.resample`).
+    observers : sequence of callable, optional
+        Are shown every iterate.
+
+    Raises
+    ------
+    EmreconError
+        If images, masks, priors or settings do not fit together, or hold nothing to segment.
+    """
+    settings = settings or Settings()
+    _use_threads(settings.threads)
+    channels, region, affine = gather(images, mask, exclude, resample=settings.resample)
+    spacing = Volume(channels[0], affine).spacing_mm
+    if region is None:
+        region = brain_mask(channels[0], spacing)
+    data = prepare(channels, region, affine, settings.classes)
+    layout = Layout.of(
+        settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers
+    )
+    optima = starting_points(data, layout, settings, means)
+    atlas = _atlas(priors, images[0], settings)
+    stages = _stages(data, layout, settings, optima[0].classes, atlas, observers)
+    return finish(data, settings, optima, stages)
+
+
+def starting_points(
+    data: Data, layout: Layout, settings: Settings, means: Floats | None
+) -> list[Optimum]:
+    """Return where several starts lead on a histogram or sample of the intensities, best first.
+
+    Parameters
+    ----------
+    data : Data
+        What is to be segmented.
+    layout : Layout
+        How components make up classes.
+    settings : Settings
+        Number of starts, priors, seed.
+    means : array, optional
+        Means to start from in place of all others.
+
+    Raises
+    ------
+    EmreconError
+        If the means do not fit the classes, or no start leads anywhere.
+    """
+    if len(data.channels) == 1:
+        values, counts = data.binned(BINS)
+    else:
+        values = data.standard(SAMPLE)
+        counts = np.ones(len(values))
+    prior = _prior(settings, float(counts.sum()), data)
+    model = Mixture(values, layout, settings.covariance, counts, prior=prior)
+    complete = ~np.isnan(values).any(axis=1)
+    whole, many = values[complete], counts[complete]
+    spread = np.full(values.shape[1], 0.1)
+    if means is not None:
+        wanted = np.asarray(means, np.float64).reshape(len(means), -1)
+        if wanted.shape != (layout.gaussians, values.shape[1]):
+            raise SettingsError(
+                f"{layout.gaussians} Gaussians of {values.shape[1]} channels need as many means, "
+                f"not {wanted.shape}"
+            )
+        start = from_means((wanted - data.centre) / data.scale, layout, spread)
+        return search(model, {"given": start})
+    if len(whole) < layout.gaussians:
+        raise DataError("too few voxels have all channels to start from: give means")
+    count = layout.gaussians
+    rng = np.random.default_rng(settings.seed)
+    starts: dict[str, Classes] = {}
+    for number in range(settings.starts):
+        if number % 2 == 0:
+            tail = 0.01 + 0.04 * (number // 2)
+            found = quantile_means(whole, many, count, min(tail, 0.3))
+            starts[f"quantiles {tail:.2f}"] = from_means(found, layout, spread)
+        else:
+            found = kmeans_means(whole, many, count, rng)
+            starts[f"k-means {number // 2 + 1}"] = from_means(found, layout, spread)
+    return search(model, starts)
+
+
+def _prior(settings: Settings, voxels: float, data: Data) -> Prior:
+    channels = len(data.centre)
+    return Prior(settings.weight_prior * voxels, 0.01 * voxels, 0.05 * np.eye(channels))
+
+
+def _atlas(priors: Sequence[Volume], first: Volume, settings: Settings) -> Floats32 | None:
+    """Return the classes' log prior on the first channel's grid, ``(k, i, j, k)``."""
+    if not priors:
+        return None
+    if len(priors) != settings.classes:
+        raise SettingsError(f"{settings.classes} classes need as many priors, not {len(priors)}")
+    maps, _, _ = gather([first, *priors], None, None, resample=settings.resample)
+    chance = np.clip(np.nan_to_num(maps[1:]), 0, None)
+    total = chance.sum(axis=0)
+    if not total.any():
+        raise DataError("the priors are 0 everywhere on the image's grid")
+    chance = np.where(total > 0, chance / np.where(total > 0, total, 1), 1 / settings.classes)
+    if settings.reversed:
+        chance = chance[::-1]
+    weighted = settings.atlas_weight * np.log(np.maximum(chance, 0.01))
+    return np.asarray(weighted, np.float32)
+
+
+def _stages(
+    data: Data,
+    layout: Layout,
+    settings: Settings,
+    classes: Classes,
+    atlas: Floats32 | None,
+    observers: Sequence[Observer],
+) -> list[Stage]:
+    """Return the fits of ever finer samples of the image, the whole image last."""
+    stages: list[Stage] = []
+    bias: Floats | None = None
+    for stride in _strides(data):
+        image = _image(data, layout, settings, stride, atlas)
+        modes = 0 if image.basis is None else len(image.basis.modes)
+        if bias is None or bias.shape[1] != modes:
+            bias = np.zeros((len(data.channels), modes))
+        box = int(np.prod(image.lattice.shape))
+        state = State(classes, np.zeros((box, layout.classes), np.float32), bias)
+        most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
+        stage = _run(image, state, most, settings.tolerance, observers)
+        classes, bias = stage.state.classes, stage.state.bias
+        stages.append(stage)
+    return stages
+
+
+def _strides(data: Data) -> Iterator[tuple[int, int, int]]:
+    """Yield the voxel steps of each stage, from coarse to 1.
+
+    Yields
+    ------
+    tuple of int
+        Steps along i, j, k.
+    """
+    last = None
+    for distance in STRIDES_MM:
+        i, j, k = (max(round(distance / d), 1) for d in data.spacing_mm)
+        if max(i, j, k) > 1 and (i, j, k) != last and data.mask.sum() > FEW:
+            last = (i, j, k)
+            yield last
+    yield (1, 1, 1)
+
+
+def _image(
+    data: Data,
+    layout: Layout,
+    settings: Settings,
+    stride: tuple[int, int, int],
+    atlas: Floats32 | None,
+) -> Image:
+    """Return the model of every so many voxels of the image."""
+    a, b, c = stride
+    channels, mask = data.channels[:, ::a, ::b, ::c], data.mask[::a, ::b, ::c]
+    i, j, k = (d * s for d, s in zip(data.spacing_mm, stride, strict=True))
+    found = lattice(mask, channels[:, mask], neighbourhood(settings.neighbours, (i, j, k)))
+    x, y, z = found.index
+    values = np.nan_to_num(np.ascontiguousarray(channels[:, x, y, z]))
+    rules = Rules(
+        layout, settings.covariance, 1e-6, _prior(settings, found.size, data), found.seen, -2.0
+    )
+    functions = None
+    if settings.bias_mm:
+        functions = basis(
+            found.shape, found.places, (i, j, k), settings.bias_mm,
+            FIELD_WEIGHT * found.size, 5.0 if stride == (1, 1, 1) else 8.0,
+        )  # fmt: skip
+        functions = functions if len(functions.modes) else None
+    external = None
+    if atlas is not None:
+        external = np.ascontiguousarray(atlas[:, ::a, ::b, ::c][:, x, y, z].T)
+    return Image(values, found, rules, data.centre, data.scale, settings.beta, functions, external)
+
+
+def _run(
+    image: Image, state: State, most: int, tolerance: float, observers: Sequence[Observer]
+) -> Stage:
+    """Iterate until the free energy is flat or `most` passes are made."""
+    trace: list[float] = []
+    last = None
+    for iterate in until(em(repeat(image), state), after(most)):
+        for observer in observers:
+            observer(iterate)
+        trace.append(iterate.log_likelihood)
+        last = iterate
+        if len(trace) > 1 and trace[-1] - trace[-2] < tolerance * image.lattice.size:
+            return Stage(image, iterate.params, tuple(trace), converged=True)
+    if last is None:
+        raise DataError("no pass over the image was made")
+    return Stage(image, last.params, tuple(trace), converged=False)
+
+
+def _use_threads(threads: int) -> None:
+    import numba  # noqa: PLC0415 - loaded by now with the kernels
+
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads or most, most))

@@ -1,0 +1,110 @@
+"""What a person may choose about a segmentation.
+
+The command line, the napari panel and batches all fill in this one dataclass; the text under
+each field is its help.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from emrecon.errors import SettingsError
+
+Contrast = Literal["T1", "T2", "other"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to segment: a mixture of tissue classes with spatial and bias field."""
+
+    classes: int = 3
+    """Tissue classes."""
+
+    contrast: Contrast = "T1"
+    """Names of three classes by the first channel: T1 dark to bright is CSF, GM, WM; T2 is WM,
+    GM, CSF. Other numbers of classes, and other, are numbered from dark to bright."""
+
+    mixed: int = 3
+    """Components of partial volume between classes of neighbouring brightness; 0 is none."""
+
+    gaussians: int = 1
+    """Gaussians of each class; several only without partial volume."""
+
+    covariance: Literal["tied", "full", "diag", "spherical"] = "tied"
+    """Tied: one noise level for all classes, the safest; full, diag and spherical: each its
+    own."""
+
+    outliers: bool = False
+    """A uniform class for what no tissue explains."""
+
+    beta: float = 1.0
+    """Strength of the spatial field: how much a neighbour 1 mm away counts; 0 is none."""
+
+    neighbours: Literal[6, 26] = 6
+    """Neighbours of a voxel: across faces, or also across edges and corners."""
+
+    bias_mm: float = 100.0
+    """Shortest wavelength of the bias field in mm; 0 is no field, for an image already
+    corrected or one that is not multiplied by any."""
+
+    starts: int = 6
+    """Starting points, of which the one with the best penalised likelihood goes on."""
+
+    weight_prior: float = 0.1
+    """Voxels, as a share of all, that each class is given beforehand."""
+
+    atlas_weight: float = 0.5
+    """How much given tissue priors count; 1 is as much as their probabilities say."""
+
+    iterations: int = 10
+    """Most passes over a full image; over small or coarse ones, eight
+    times as many."""
+
+    tolerance: float = 2e-5
+    """Stop once the free energy grows by less than this per voxel."""
+
+    seed: int = 0
+    """Of the random starts."""
+
+    resample: bool = False
+    """Interpolate further channels and masks onto the first channel's voxels where their grids
+    differ; refused otherwise."""
+
+    threads: int = 0
+    """Processor threads; 0 is all. The result does not depend on it."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("classes", 2), ("gaussians", 1), ("starts", 1), ("iterations", 1)):
+            if getattr(self, name) < least:
+                raise SettingsError(f"{name} must be {least} or more, not {getattr(self, name)}")
+        for name in (
+            "mixed",
+            "beta",
+            "bias_mm",
+            "weight_prior",
+            "atlas_weight",
+            "tolerance",
+            "threads",
+        ):
+            if not 0 <= getattr(self, name) < 1e6:
+                raise SettingsError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.mixed and self.gaussians > 1:
+            raise SettingsError("classes of several Gaussians need --mixed 0")
+        if 0 < self.bias_mm < 20:
+            raise SettingsError(
+                f"bias_mm {self.bias_mm:g} would let the bias field follow the tissue; "
+                "take 50 or more, or 0 for none"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names, in the order of the labels from 1."""
+        if self.classes == 3 and self.contrast != "other":
+            return ("CSF", "GM", "WM")
+        return tuple(f"class{k + 1}" for k in range(self.classes))
+
+    @property
+    def reversed(self) -> bool:
+        """Whether label 1 is the brightest class, not the darkest."""
+        return self.classes == 3 and self.contrast == "T2"

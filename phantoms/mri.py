@@ -1,0 +1,229 @@
+"""Magnetic resonance images of a brain whose tissue fractions are known.
+
+A map of tissue labels, or any phantom, becomes fractions of cerebrospinal fluid (CSF), grey and
+white matter in every voxel; these mix linearly to a signal, which a smooth field multiplies and
+noise is added to as in a magnitude image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import DataError, SettingsError
+from emrecon.volume import Grid, Volume
+from phantoms.phantom import Phantom
+
+Floats = NDArray[np.float32]
+
+TISSUES = ("CSF", "GM", "WM")
+"""Order of the fractions."""
+
+FREESURFER = {
+    "CSF": (4, 5, 14, 15, 24, 31, 43, 44, 63, 72),
+    "GM": (3, 8, 10, 11, 12, 13, 17, 18, 26, 42, 47, 49, 50, 51, 52, 53, 54, 58),
+    "WM": (2, 7, 16, 28, 41, 46, 60, 77, 78, 79, 80, 85, 251, 252, 253, 254, 255),
+}
+"""Label codes of each tissue in FreeSurfer's numbering; brain stem and ventral diencephalon are
+counted as white matter. Cortical parcels (1000 and more) are grey matter."""
+
+DEEP_GREY = (10, 11, 12, 13, 26, 49, 50, 51, 52, 58)
+"""Label codes of the deep nuclei, whose signal lies nearer to white matter's."""
+
+RELAXATION_MS = {
+    "CSF": (2569.0, 329.0, 58.0),
+    "GM": (833.0, 83.0, 69.0),
+    "WM": (500.0, 70.0, 61.0),
+}
+"""T1, T2 and T2* of each tissue at 1.5 T.
+
+Kwan, Evans and Pike, IEEE Trans. Med. Imaging 18, 1085 (1999)."""
+
+PROTON_DENSITY = {"CSF": 1.0, "GM": 0.86, "WM": 0.77}
+"""Relative proton density, from the same source."""
+
+
+def signal(contrast: str, tissue: str) -> float:
+    """Return the signal of pure tissue in a T1, T2 or PD weighted image.
+
+    T1: spoiled gradient echo, repetition 18 ms, echo 10 ms, 30 degrees. T2 and PD: spin echo,
+    repetition 3300 ms, echo 120 and 35 ms.
+    """
+    t1, t2, t2_star = RELAXATION_MS[tissue]
+    density = PROTON_DENSITY[tissue]
+    if contrast == "T1":
+        decay, flip = math.exp(-18 / t1), math.radians(30)
+        weight = math.sin(flip) * (1 - decay) / (1 - math.cos(flip) * decay)
+        return density * weight * math.exp(-10 / t2_star)
+    if contrast not in {"T2", "PD"}:
+        raise SettingsError(f"contrasts are T1, T2 and PD, not {contrast!r}")
+    echo = 120.0 if contrast == "T2" else 35.0
+    recovery = 1 - 2 * math.exp(-(3300 - echo / 2) / t1) + math.exp(-3300 / t1)
+    return density * recovery * math.exp(-echo / t2)
+
+
+@dataclass(frozen=True, eq=False)
+class Brain:
+    """Tissue fractions of a brain, and where its nuclei lie."""
+
+    fractions: Floats
+    """Shape ``(i, j, k, 3)``, in the order of `TISSUES`; sums to 1 in the mask."""
+
+    mask: NDArray[np.bool_]
+    """Voxels that are mostly brain or fluid."""
+
+    affine: NDArray[np.float64]
+    """Voxel indices to mm."""
+
+    deep: Floats
+    """Fraction of deep grey nuclei, shape ``(i, j, k)``."""
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Tissue with the largest fraction, from 1; 0 outside the mask."""
+        return np.where(self.mask, self.fractions.argmax(axis=-1) + 1, 0).astype(np.uint8)
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel, mL."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+
+    @property
+    def volumes_ml(self) -> NDArray[np.float64]:
+        """True volume of each tissue in the mask, mL."""
+        total = self.fractions[self.mask].sum(axis=0, dtype=np.float64)
+        return np.asarray(total * self.voxel_ml)
+
+
+def grouped(codes: NDArray[np.number]) -> NDArray[np.uint8]:
+    """Return tissue numbers (1 CSF, 2 GM, 3 WM, 0 none) of FreeSurfer label codes."""
+    whole = np.asarray(codes).astype(np.int32)
+    out = np.zeros(whole.shape, np.uint8)
+    for number, tissue in enumerate(TISSUES, 1):
+        out[np.isin(whole, FREESURFER[tissue])] = number
+    out[(whole >= 1000) & (whole < 3000)] = 2
+    return out
+
+
+def from_labels(labels: Volume, blur_voxels: float = 0.6) -> Brain:
+    """Return the brain of a FreeSurfer-coded label map.
+
+    Parameters
+    ----------
+    labels : Volume
+        Label codes.
+    blur_voxels : float, optional
+        Standard deviation of the Gaussian that mixes neighbouring voxels: partial volume.
+
+    Raises
+    ------
+    DataError
+        If no label is that of a tissue.
+    """
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy, seldom needed
+
+    tissue = grouped(labels.voxels)
+    if not tissue.any():
+        raise DataError("the map has no label of CSF, grey or white matter (FreeSurfer codes)")
+    shares = [gaussian_filter((tissue == n).astype(np.float32), blur_voxels) for n in (1, 2, 3)]
+    deep = np.isin(labels.voxels.astype(np.int32), DEEP_GREY).astype(np.float32)
+    return of_shares(np.stack(shares, -1), labels.affine, gaussian_filter(deep, blur_voxels))
+
+
+def from_phantom(
+    phantom: Phantom, tissue_of: Mapping[int, int], grid: Grid, finer: int = 3
+) -> Brain:
+    """Return the brain that a phantom of labelled bodies is.
+
+    Parameters
+    ----------
+    phantom : Phantom
+        Such as `phantoms.brain.brain`.
+    tissue_of : mapping
+        Tissue (1 CSF, 2 GM, 3 WM) of each label that is part of the brain.
+    grid : Grid
+        Voxels of the result.
+    finer : int, optional
+        Points a voxel along each axis at which the label is asked for.
+    """
+    spacing = np.asarray(grid.spacing_mm) / finer
+    origin = np.asarray(grid.origin_mm) - (finer - 1) / 2 * spacing
+    i, j, k = (n * finer for n in grid.shape)
+    dense = Grid((i, j, k), tuple(spacing.tolist()), tuple(origin.tolist()))
+    table = np.zeros(max(phantom.labels) + 1, np.uint8)
+    for label, tissue in tissue_of.items():
+        table[label] = tissue
+    found = table[phantom.label_map(dense).voxels.astype(np.int64)]
+    parts = found.reshape(grid.shape[0], finer, grid.shape[1], finer, grid.shape[2], finer)
+    shares = [(parts == n).mean(axis=(1, 3, 5), dtype=np.float32) for n in (1, 2, 3)]
+    return of_shares(np.stack(shares, -1), grid.affine)
+
+
+def of_shares(shares: Floats, affine: NDArray[np.float64], deep: Floats | None = None) -> Brain:
+    """Return the brain of tissue shares that need not fill a voxel, ``(i, j, k, 3)``."""
+    whole = shares.sum(axis=-1)
+    mask = whole > 0.5
+    fractions = np.where(mask[..., None], shares / np.maximum(whole, 1e-6)[..., None], 0)
+    found = np.zeros(mask.shape, np.float32) if deep is None else deep
+    return Brain(fractions.astype(np.float32), mask, affine, np.where(mask, found, 0))
+
+
+@dataclass(frozen=True)
+class Scan:
+    """How a simulated image is acquired."""
+
+    contrast: str = "T1"
+    """T1, T2 or PD."""
+
+    noise_percent: float = 3.0
+    """Standard deviation of the noise, in percent of the brightest tissue's signal."""
+
+    bias_percent: float = 20.0
+    """Range of the smooth field: 20 is 0.9 to 1.1."""
+
+    texture_percent: float = 0.0
+    """Standard deviation of smooth differences within a tissue, in percent of its signal."""
+
+    deep_shift: float = 0.0
+    """How far deep grey nuclei are from grey towards white matter: 0 to 1."""
+
+    brightest: float = 1000.0
+    """Signal of the brightest pure tissue."""
+
+
+def acquire(brain: Brain, scan: Scan, rng: np.random.Generator) -> tuple[Volume, Floats]:
+    """Return a magnitude image of `brain` and the field in it.
+
+    Noise is Rician: Gaussian in both parts of the complex signal. Outside the mask is air.
+    """
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy, seldom needed
+
+    levels = np.array([signal(scan.contrast, tissue) for tissue in TISSUES])
+    levels *= scan.brightest / levels.max()
+    image = brain.fractions.astype(np.float64) @ levels
+    image += scan.deep_shift * (levels[2] - levels[1]) * brain.deep
+    if scan.texture_percent:
+        for n in range(3):
+            wave = gaussian_filter(rng.standard_normal(brain.mask.shape), 4.0)
+            wave *= scan.texture_percent / 100 / wave.std()
+            image += brain.fractions[..., n] * levels[n] * wave
+    field = smooth_field(brain.mask, scan.bias_percent / 100, rng)
+    sigma = scan.noise_percent / 100 * scan.brightest
+    real = image * field + sigma * rng.standard_normal(image.shape)
+    other = sigma * rng.standard_normal(image.shape)
+    return Volume(np.hypot(real, other).astype(np.float32), brain.affine), field
+
+
+def smooth_field(mask: NDArray[np.bool_], size: float, rng: np.random.Generator) -> Floats:
+    """Return a field of slow waves that spans ``1 - size / 2`` to ``1 + size / 2`` in the mask."""
+    axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in mask.shape), indexing="ij", sparse=True)
+    total = np.zeros(mask.shape)
+    for _ in range(6):
+        way, phase = rng.normal(0, 1.6, 3), rng.uniform(0, 2 * np.pi)
+        total += np.cos(sum(w * a for w, a in zip(way, axes, strict=True)) + phase)
+    low, high = total[mask].min(), total[mask].max()
+    return np.asarray(1 + size * ((total - low) / max(high - low, 1e-9) - 0.5), np.float32)

@@ -1,0 +1,84 @@
+"""From files to files: everything written, on the image's own grid, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from emrecon.errors import DataError, SettingsError, WriteError
+from emrecon.jobs_tissue import TissueInputs, segment_files
+from emrecon.tissue.settings import Settings
+from tests.tissue.test_segment import head, shot
+
+AFFINE = np.array([[-3.0, 0.1, 0, 80], [0.1, 3, 0, -90], [0, 0, 3, -70], [0, 0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """An oblique, mirrored image and its mask."""
+    folder = tmp_path_factory.mktemp("brain")
+    nib.save(nib.Nifti1Image(shot().voxels, AFFINE), folder / "t1.nii.gz")
+    nib.save(nib.Nifti1Image(head().mask.astype(np.uint8), AFFINE), folder / "mask.nii.gz")
+    return folder / "t1.nii.gz", folder / "mask.nii.gz"
+
+
+def test_everything_is_written_on_the_same_grid(files: tuple[Path, Path], tmp_path: Path) -> None:
+    image, mask = files
+    made = segment_files([image], tmp_path / "out", Settings(), TissueInputs(mask=mask))
+    assert made.written[0].name == "t1_dseg.nii.gz"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        p.name for p in made.written
+    )
+    labels = nib.load(made.written[0])
+    assert labels.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(labels.affine, AFFINE, atol=1e-5)
+    found = np.asarray(labels.dataobj)
+    assert set(np.unique(found)) == {0, 1, 2, 3}
+    assert (found[head().mask] == head().labels[head().mask]).mean() > 0.95
+    total = np.zeros(found.shape)
+    for name in ("CSF", "GM", "WM"):
+        part = nib.load(tmp_path / "out" / f"t1_label-{name}_fraction.nii.gz")
+        np.testing.assert_allclose(part.affine, AFFINE, atol=1e-5)
+        total += np.asarray(part.dataobj)
+    np.testing.assert_allclose(total, head().mask, atol=1e-3)
+    table = (tmp_path / "out" / "t1_dseg.tsv").read_text().splitlines()
+    assert table[0] == "index\tname\tcolor"
+    assert table[3].split("\t")[:2] == ["3", "WM"]
+    field = np.asarray(nib.load(tmp_path / "out" / "t1_biasfield.nii.gz").dataobj)
+    corrected = np.asarray(nib.load(tmp_path / "out" / "t1_corrected.nii.gz").dataobj)
+    inside = head().mask
+    np.testing.assert_allclose((field * corrected)[inside], shot().voxels[inside], rtol=1e-4)
+
+
+def test_the_sidecar_says_how_it_came_about(files: tuple[Path, Path], tmp_path: Path) -> None:
+    image, mask = files
+    segment_files([image], tmp_path, Settings(iterations=2), TissueInputs(mask=mask))
+    told = json.loads((tmp_path / "t1_dseg.json").read_text())
+    assert told["LabelMap"] == {"1": "CSF", "2": "GM", "3": "WM"}
+    low, high = told["Volumes"]["GM"]["Interval95ML"]
+    assert low < told["Volumes"]["GM"]["FractionVolumeML"] < high
+    assert np.shape(told["Errors"]["Means"]) == (3, 1)
+    assert len(told["Inputs"]["channel1"]["SHA256"]) == 64
+    assert told["Settings"]["iterations"] == 2
+    assert len(told["Starts"]) == Settings().starts
+    (trace,) = told["FreeEnergy"]
+    assert (np.diff(trace) > -1e-4).all()
+
+
+def test_nothing_is_written_when_it_fails(files: tuple[Path, Path], tmp_path: Path) -> None:
+    flat = tmp_path / "flat.nii.gz"
+    nib.save(nib.Nifti1Image(np.full((9, 9, 9), 4.0, np.float32), np.eye(4)), flat)
+    with pytest.raises(DataError):
+        segment_files([flat], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SettingsError, match="no image"):
+        segment_files([], tmp_path / "out")
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WriteError):
+        segment_files(
+            [files[0]], tmp_path / "file", Settings(iterations=1), TissueInputs(mask=files[1])
+        )
