@@ -268,12 +268,16 @@ def test_demo(tmp_path: Path, monkeypatch) -> None:
 
     from emrecon.cli import demo
 
-    small = replace(demo.SMALL, views=48, bins=64, span=9, counts=2e6)
+    small = replace(demo.SMALL, views=72, bins=112, counts=1.5e7)
     monkeypatch.setattr(demo, "SMALL", small)
     assert run("demo", "-o", tmp_path / "demo") == 0
     image = read_image(tmp_path / "demo" / "recon.nii.gz")
     truth = read_image(tmp_path / "demo" / "scan" / "truth.nii.gz")
     assert np.corrcoef(image.voxels.ravel(), truth.voxels.ravel())[0, 1] > 0.8
+    marks = np.rint(read_image(tmp_path / "demo" / "scan" / "labels.nii.gz").voxels)
+    found = np.rint(read_image(tmp_path / "demo" / "tissue" / "recon_dseg.nii.gz").voxels)
+    grey, bright = np.isin(marks, (4, 6, 7)), found == 3
+    assert 2 * (grey & bright).sum() / (grey.sum() + bright.sum()) > 0.8  # Dice of grey matter
 
 
 def test_help_is_quick_and_complete() -> None:

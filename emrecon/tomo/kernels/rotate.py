@@ -109,7 +109,7 @@ def _share(kernel, tasks, *args):
 
 @_jit
 def _corner(at, count):
-    """Find the neighbours of an index between voxels, and their weights; weights of 0 beyond the ends."""
+    """Find the neighbours of an index between voxels, and their weights, 0 beyond the ends."""
     low = math.floor(at)
     weight = np.float32(at - low)
     first, second = np.float32(1) - weight, weight
