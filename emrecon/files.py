@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,6 +47,42 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output that could not be written, before hours are spent on it.
+
+    Raises
+    ------
+    WriteError
+        If the folder is missing or no file can be made in it, or `path` is a folder.
+    """
+    if path.is_dir():
+        raise WriteError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise WriteError(f"cannot write {path}: there is no folder {path.parent}")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror}") from error
+
+
+def keep_inputs(made: Iterable[Path], inputs: dict[str, Path]) -> None:
+    """Refuse to write over what was read."""
+    read = {path.resolve() for path in inputs.values()}
+    for path in made:
+        data = path.with_suffix(".v") if path.suffix == ".hv" else path
+        if {path.resolve(), data.resolve()} & read:
+            raise WriteError(f"cannot write {path}: it is one of the inputs")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents where they do not exist."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _umask() -> int:

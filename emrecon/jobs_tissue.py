@@ -16,11 +16,11 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import SettingsError
-from emrecon.files import write_text
+from emrecon.files import check_writable, make_folder, write_text
 from emrecon.io import nifti, sidecar
 from emrecon.io.histogram import Curve, histogram
 from emrecon.io.preview import preview
-from emrecon.jobs import Meter, Meters, check_writable, make_folder, no_meters
+from emrecon.jobs import Meter, Meters, no_meters
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.segment import segment

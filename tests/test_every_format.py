@@ -9,7 +9,8 @@ import pytest
 
 from emrecon.io import read_image
 from emrecon.io.petlink import sample_events, write_events
-from emrecon.jobs import convert_image, convert_listmode, reconstruct, write_simulation
+from emrecon.jobs import reconstruct
+from emrecon.jobs_scan import convert_image, convert_listmode, write_simulation
 from emrecon.tomo.parts import Parts
 from emrecon.tomo.settings import Settings
 from phantoms.flip_finder import flip_finder

@@ -36,7 +36,13 @@ def convert(  # noqa: PLR0913 - each is one choice of the user's
     camera
         What to take from SPECT files, and what stands in for what they do not say.
     """
-    from emrecon.jobs import convert_image, convert_listmode, convert_spect, is_listmode, is_spect
+    from emrecon.jobs_scan import (
+        convert_image,
+        convert_listmode,
+        convert_spect,
+        is_listmode,
+        is_spect,
+    )
 
     if is_spect(source):
         done(*convert_spect(source, out, camera))

@@ -25,7 +25,9 @@ def demo(*, out: Out = Path("demo")) -> None:
     out
         Folder to write.
     """
-    from emrecon.jobs import make_folder, reconstruct, write_simulation
+    from emrecon.files import make_folder
+    from emrecon.jobs import reconstruct
+    from emrecon.jobs_scan import write_simulation
     from emrecon.jobs_tissue import TissueInputs, segment_files
     from emrecon.tissue.settings import Settings as TissueSettings
 

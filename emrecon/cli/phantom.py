@@ -22,7 +22,7 @@ def phantom(
     voxel_mm
         Voxel size in mm along x, y, z, or one number for all.
     """
-    from emrecon.jobs import write_phantom
+    from emrecon.jobs_scan import write_phantom
     from emrecon.tomo.settings import per_axis
 
     with stage(f"voxelising {name}"):

@@ -46,7 +46,7 @@ def simulate(
     camera
         The gamma camera, and how it goes around the patient.
     """
-    from emrecon.jobs import write_camera_simulation, write_simulation
+    from emrecon.jobs_scan import write_camera_simulation, write_simulation
 
     acquisition = acquisition or Acquisition()
     if dicom:

@@ -13,7 +13,8 @@ from emrecon.io import read_image
 from emrecon.io.interfile_spect import write_projections
 from emrecon.io.scan import read_scan
 from emrecon.io.spect import read_projections
-from emrecon.jobs import reconstruct, write_camera_simulation
+from emrecon.jobs import reconstruct
+from emrecon.jobs_scan import write_camera_simulation
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
