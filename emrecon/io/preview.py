@@ -64,7 +64,8 @@ def preview(
     path
         Where to; the name ends in ``.png``.
     window
-        Lowest and highest value shown; by default from 0 to the 99.9th percentile.
+        Lowest and highest value shown; by default from 0 to the 99.9th percentile of the
+        object.
     title
         What the picture shows, such as the settings in short.
     labels
@@ -245,11 +246,15 @@ def _window(
 
 
 def _usual_window(values: NDArray[np.float32]) -> tuple[float, float, str]:
-    """Return 0 to the 99.9th percentile, or what comes nearest for images without such."""
+    """Return 0 to the 99.9th percentile of the object, or what comes nearest for other images.
+
+    The object is what is above 1 % of the maximum, so that a small one in a large field of view
+    does not saturate.
+    """
     if not values.size:
         return 0.0, 1.0, ""
-    high = float(np.percentile(values, 99.9))
-    if high > 0:
+    if values.max() > 0:
+        high = float(np.percentile(values[values > 0.01 * values.max()], 99.9))
         return 0.0, high, " (99.9th percentile)"
     low, high = min(0.0, float(values.min())), float(values.max())
     return low, high if high > low else low + 1, ""

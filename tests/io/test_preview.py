@@ -122,7 +122,7 @@ def test_greys_follow_the_window(tmp_path):
         assert (paper > 700) == inverted
 
 
-def test_usual_window_is_0_to_the_999th_permille(tmp_path, monkeypatch):
+def test_usual_window_is_0_to_the_999th_permille_of_the_object(tmp_path, monkeypatch):
     pages = []
     monkeypatch.setattr(canvas, "write", lambda page, path: pages.append(page))
     values = np.arange(8000.0).reshape(20, 20, 20)
@@ -132,7 +132,7 @@ def test_usual_window_is_0_to_the_999th_permille(tmp_path, monkeypatch):
     for voxels in (values, spot, 0 * spot, below, np.full((2, 2, 2), -5)):
         preview(volume(voxels), tmp_path / "a.png")
     windows = [(page.bar.low, page.bar.high) for page in pages]
-    assert windows[0] == (0, pytest.approx(np.percentile(values, 99.9)))
+    assert windows[0] == (0, pytest.approx(np.percentile(values[values > 79.99], 99.9)))
     assert windows[1:] == [(0, 5), (0, 1), (-8, -1), (-5, -4)]
 
 
