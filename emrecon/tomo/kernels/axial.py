@@ -31,15 +31,14 @@ Planes that lie `step` voxels apart read every step-th voxel, so the rows are ke
 one phase after the other, and the planes of a segment always read contiguous memory.
 """
 
-import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 
 from emrecon.tomo.kernels import axial_tables as tables
 from emrecon.tomo.kernels.axial_tables import TOGETHER
+from emrecon.tomo.kernels.share import share
 
 _jit = numba.njit(nogil=True, cache=True, fastmath=True)
 _inline = numba.njit(fastmath=True, forceinline=True)
@@ -65,7 +64,7 @@ def forward(
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
         layout = tables.layout_of(image.shape, int(each), segments, lines)
         rows = tables.sealed(tables.split(image, layout))
-        _share(_forward, out.shape[0], rows, lines, segments, layout, out)
+        share(_forward, out.shape[0], rows, lines, segments, layout, out)
 
 
 def adjoint(
@@ -87,21 +86,9 @@ def adjoint(
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            _share(_adjoint, slabs, rows, lines, segments, layout, tables.sealed(data), chosen)
+            share(_adjoint, slabs, rows, lines, segments, layout, tables.sealed(data), chosen)
         if each != 1:
             tables.join(rows, layout, image)
-
-
-def _share(kernel, tasks, *args):
-    """Run `kernel(begin, end, *args)` over ranges of tasks in numba's number of threads."""
-    threads = min(numba.get_num_threads(), tasks)
-    if threads < 2:
-        kernel(0, tasks, *args)
-        return
-    cuts = np.linspace(0, tasks, min(8 * threads, tasks) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(kernel, *cut, *args) for cut in itertools.pairwise(cuts)]:
-            done.result()
 
 
 @_inline

@@ -14,13 +14,13 @@ few views, a thread a view, and then gathers from these, a thread a slab of the 
 of views: no two threads write the same number, and bits do not depend on how many there are.
 """
 
-import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numba
 import numpy as np
+
+from emrecon.tomo.kernels.share import share
 
 _jit = numba.njit(nogil=True, cache=True, fastmath=True)
 
@@ -79,7 +79,7 @@ def forward(image, medium, halvings, raster, spread, out):
     `image` and `medium` (mu, 1/mm; without columns where nothing attenuates) are `Slices` of the
     same nz.  `medium.values.max() * raster.step_mm / 2 / 2**halvings` is 0.35 at most.
     """
-    _share(_forward, out.shape[0], image, medium, halvings, raster, spread, out)
+    share(_forward, out.shape[0], image, medium, halvings, raster, spread, out)
 
 
 def adjoint(data, medium, halvings, raster, spread, image):
@@ -91,20 +91,8 @@ def adjoint(data, medium, halvings, raster, spread, image):
     image.values[...] = 0
     for begin in range(0, views, together):
         count = min(together, views - begin)
-        _share(_spread_views, count, begin, data, medium, halvings, raster, spread, work)
-        _share(_gather, image.values.shape[0], begin, count, raster, spread, work, image)
-
-
-def _share(kernel, tasks, *args):
-    """Run `kernel(begin, end, *args)` over ranges of tasks in numba's number of threads."""
-    threads = min(numba.get_num_threads(), tasks)
-    if threads < 2:
-        kernel(0, tasks, *args)
-        return
-    cuts = np.linspace(0, tasks, min(4 * threads, tasks) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(kernel, *cut, *args) for cut in itertools.pairwise(cuts)]:
-            done.result()
+        share(_spread_views, count, begin, data, medium, halvings, raster, spread, work)
+        share(_gather, image.values.shape[0], begin, count, raster, spread, work, image)
 
 
 @_jit
