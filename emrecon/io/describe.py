@@ -169,7 +169,7 @@ def _counts(path: Path) -> dict[str, str]:
 def _listmode(path: Path) -> dict[str, str]:
     from emrecon.io import petlink  # noqa: PLC0415 - brings numba
 
-    counts = petlink.histogram(path)
+    counts = petlink.histogram(path, keep_delayeds=False)
     return {
         "kind": "PET list-mode (PETLINK, 32 bit)",
         "prompts": f"{counts.prompt_count:,}",

@@ -85,13 +85,15 @@ class Events:
     """Time they took, in whole ms."""
 
 
-def histogram(
+def histogram(  # noqa: PLR0913 - each is one choice of the user's
     path: Path,
     span: int = 11,
     max_ring_difference: int | None = None,
     views: int | None = None,
     window_s: tuple[float, float] = EVERYTHING,
     progress: Callable[[float], object] | None = None,
+    *,
+    keep_delayeds: bool = True,
 ) -> ListmodeSinograms:
     """Count the events of a list-mode file into sinograms, in one pass and bounded memory.
 
@@ -109,6 +111,8 @@ def histogram(
         Time in s at which to start, and before which to stop.
     progress : callable, optional
         Called with the share of the file that was read, after every 4 MiB.
+    keep_delayeds : bool, optional
+        Whether delayeds are counted bin by bin; else only their sum is, in half the memory.
 
     Returns
     -------
@@ -124,7 +128,8 @@ def histogram(
         If span, ring difference or views do not fit the scanner.
     """
     header = read_header(path)
-    return _histogram(header, header.bins(span, max_ring_difference, views), window_s, progress)
+    bins = header.bins(span, max_ring_difference, views)
+    return _histogram(header, bins, window_s, progress, keep_delayeds=keep_delayeds)
 
 
 def read_scan(
@@ -143,7 +148,7 @@ def read_scan(
     """
     header = read_header(path)
     bins = header.bins(span, max_ring_difference, views)
-    counts = _histogram(header, bins, window_s, progress)
+    counts = _histogram(header, bins, window_s, progress, keep_delayeds=False)
     scanner = header.scanner
     live = known_gaps(scanner)
     live &= find_live(counts.prompt_fans + counts.delayed_fans, scanner.block_crystals)
@@ -180,6 +185,8 @@ def _histogram(
     bins: Bins,
     window_s: tuple[float, float],
     progress: Callable[[float], object] | None,
+    *,
+    keep_delayeds: bool = True,
 ) -> ListmodeSinograms:
     """Count the words of a file whose header was read."""
     size = header.data.stat().st_size - header.offset
@@ -197,7 +204,7 @@ def _histogram(
             header.path.name, stated, header.data.name, size // 4,
         )  # fmt: skip
     rings = sinogram_rings(header.scanner.rings, header.max_ring_difference)
-    growing = Histogram(bins, *rings, window_s, header.tag_ms)
+    growing = Histogram(bins, *rings, window_s, tag_ms=header.tag_ms, keep_delayeds=keep_delayeds)
     done = 0
     for words in _blocks(header):
         growing.add(words)

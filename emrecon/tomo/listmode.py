@@ -35,8 +35,11 @@ class ListmodeSinograms:
     prompts: Array
     """Prompt coincidences, shape of `bins`."""
 
-    delayeds: Array
-    """Delayed coincidences, shape of `bins`."""
+    delayeds: Array | None
+    """Delayed coincidences, shape of `bins`; None where only their sum was wanted."""
+
+    delayed_sum: int
+    """Delayed coincidences in all of `bins`."""
 
     prompt_fans: Counts
     """Prompts that each detector took part in, shape ``(rings, crystals)``; every ring difference
@@ -80,15 +83,19 @@ class Histogram:
         Time at which to start, and before which to stop.
     tag_ms : int, optional
         Time between two time tags.
+    keep_delayeds : bool, optional
+        Whether delayeds are counted bin by bin; else only their sum is.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the header says, and what is wanted of it
         self,
         bins: Bins,
         ring1: Indices,
         ring2: Indices,
         window_s: tuple[float, float] = EVERYTHING,
+        *,
         tag_ms: int = 1,
+        keep_delayeds: bool = True,
     ) -> None:
         from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
 
@@ -103,7 +110,7 @@ class Histogram:
         self._tag_ms = tag_ms
         scanner = scanner_of(bins)
         self._crystals = scanner.crystals
-        self._delayeds = np.zeros(bins.shape, np.float32)
+        self._delayeds = np.zeros(bins.shape if keep_delayeds else (0, 0, 0), np.float32)
         self._prompts = np.zeros(bins.shape, np.float32)
         self._fans = np.zeros((2, scanner.crystals, scanner.rings), np.int64)
         self._state = np.zeros(histogram.STATE, np.int64)
@@ -142,7 +149,8 @@ class Histogram:
         return ListmodeSinograms(
             bins=self._bins,
             prompts=self._prompts,
-            delayeds=self._delayeds,
+            delayeds=self._delayeds if self._delayeds.size else None,
+            delayed_sum=int(state[kernel.DELAYEDS]),
             prompt_fans=np.ascontiguousarray(self._fans[1].T),
             delayed_fans=np.ascontiguousarray(self._fans[0].T),
             max_ring_difference=int(np.abs(self._rings[1] - self._rings[0]).max()),

@@ -40,8 +40,8 @@ def mean_randoms(counts: ListmodeSinograms, live: Live | None = None) -> Array:
     live : array of bool, optional
         Live detectors, shape ``(rings, crystals)``; bins without a live pair get 0.
     """
-    total = float(counts.delayeds.sum(dtype=np.float64))
-    if total == 0.0:
+    total = float(counts.delayed_sum)
+    if not total:
         return np.zeros(counts.bins.shape, np.float32)
     rates = singles(counts.delayed_fans, counts.bins, counts.max_ring_difference, live)
     randoms = sum_over_pairs(counts.bins, rates)

@@ -1,4 +1,6 @@
-"""CPU seconds to count 10 million random events of an mMR list-mode file into span 11.
+"""CPU seconds to count 10 million random events of an mMR list-mode file into spans 1 and 11.
+
+As for a reconstruction (delayeds summed only), and with a sinogram of delayeds besides.
 
 Run it as ``python -m tests.benchmarks.listmode [folder]``; the file takes 40 MB.
 """
@@ -29,11 +31,12 @@ def main(folder):
     header.write_text(header_text(scanner, "random.l", 344, 60, 1.0))
     petlink.histogram(header, window_s=(0.0, 0.001))  # compiles
     for span in (1, 11):
-        begun = time.process_time()
-        counts = petlink.histogram(header, span=span)
-        sys.stdout.write(
-            f"span {span}: {time.process_time() - begun:.2f} CPU s for {EVENTS} words\n"
-        )
+        for keep in (False, True):
+            begun = time.process_time()
+            counts = petlink.histogram(header, span=span, keep_delayeds=keep)
+            taken = time.process_time() - begun
+            what = ", with a sinogram of delayeds" if keep else ""
+            sys.stdout.write(f"span {span}{what}: {taken:.2f} CPU s for {EVENTS} words\n")
     live = normalisation.known_gaps(scanner)
     for name, work in (
         ("live pairs", lambda: normalisation.live_pairs(counts.bins, live)),

@@ -155,6 +155,16 @@ def test_memory_is_bounded_and_blocks_change_nothing(tmp_path, monkeypatch):
     assert len(shares) > 200
     assert shares[-1] == 1.0
     assert peak < 2 * blocks.prompts.nbytes + 1e6  # the file has 4e6 bytes
+    assert whole.delayed_sum == whole.delayeds.sum(dtype=np.float64)
+
+
+def test_delayeds_may_be_summed_only(tmp_path):
+    path = written(tmp_path, random_words(5, 100_000))
+    whole, lean = petlink.histogram(path, 1), petlink.histogram(path, 1, keep_delayeds=False)
+    assert lean.delayeds is None
+    assert lean.delayed_sum == whole.delayeds.sum(dtype=np.float64) > 10_000
+    np.testing.assert_array_equal(lean.prompts, whole.prompts)
+    np.testing.assert_array_equal(lean.delayed_fans, whole.delayed_fans)
 
 
 def test_written_events_come_back(tmp_path):

@@ -44,8 +44,21 @@ def drawn(seed, spread, total):
     mean *= np.float32(scale)
     delayeds = rng.poisson(mean).astype(np.float32)
     fans = fans_of(delayeds)
+    drawn_total = int(delayeds.sum())
     counts = ListmodeSinograms(
-        BINS, np.zeros_like(mean), delayeds, fans, fans, 4, 0, int(delayeds.sum()), 0, 1, 0, 1.0
+        BINS,
+        np.zeros_like(mean),
+        delayeds,
+        drawn_total,
+        fans,
+        fans,
+        4,
+        0,
+        drawn_total,
+        0,
+        1,
+        0,
+        1.0,
     )
     return rates * np.sqrt(scale), mean, counts
 
@@ -102,7 +115,7 @@ def test_dead_detectors_get_no_randoms():
 
 def test_no_delayeds_no_randoms():
     _, _, counts = drawn(6, 0.1, 1000)
-    none = replace(counts, delayeds=0 * counts.delayeds, delayed_fans=0 * counts.delayed_fans)
+    none = replace(counts, delayed_sum=0, delayed_fans=0 * counts.delayed_fans)
     assert mean_randoms(none).max() == 0
     assert singles(none.delayed_fans, BINS, 4).max() == 0
 

@@ -11,7 +11,8 @@ import numpy as np
 
 # Places in the state that `count_words` carries from block to block.
 NOW, FIRST, LAST, BACKWARDS, TIME_TAGS, OTHER_TAGS, OUT_OF_RANGE, DROPPED, FINISHED = range(9)
-STATE = 9
+DELAYEDS = 9
+STATE = 10
 """Length of the state."""
 
 
@@ -30,7 +31,8 @@ def count_words(words, window, ring1, ring2, plane, crystals, delayeds, prompts,
     crystals : int
         Crystals a ring; the file has half as many views.
     delayeds, prompts : float32 (views, bins, planes)
-        Counts; bins run against those of the file.
+        Counts; bins run against those of the file. Delayeds may be empty: then only their sum
+        is counted.
     fans : int64 (2, crystals, rings)
         Counts of delayeds and of prompts that each crystal took part in.
     state : int64 (STATE,)
@@ -39,6 +41,7 @@ def count_words(words, window, ring1, ring2, plane, crystals, delayeds, prompts,
     views, bins, _ = prompts.shape
     half = crystals // 2
     counting = state[NOW] >= window[0]
+    keep = delayeds.size > 0
     for word in words:
         if word >> np.uint32(31):
             _count_tag(word, window, state)
@@ -61,7 +64,9 @@ def count_words(words, window, ring1, ring2, plane, crystals, delayeds, prompts,
             elif kind:
                 prompts[mashed, np.uint64(bin_), np.uint64(target)] += np.float32(1.0)
             else:
-                delayeds[mashed, np.uint64(bin_), np.uint64(target)] += np.float32(1.0)
+                state[DELAYEDS] += 1
+                if keep:
+                    delayeds[mashed, np.uint64(bin_), np.uint64(target)] += np.float32(1.0)
 
 
 @nb.njit(cache=True, nogil=True)
