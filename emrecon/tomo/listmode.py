@@ -87,7 +87,7 @@ class Histogram:
         Whether delayeds are counted bin by bin; else only their sum is.
     """
 
-    def __init__(  # noqa: PLR0913 - what the header says, and what is wanted of it
+    def __init__(
         self,
         bins: Bins,
         ring1: Indices,
