@@ -47,7 +47,7 @@ class Cursor:
 
     def __init__(self, data: NDArray[np.uint8], name: str) -> None:
         self.data = data
-        self._memory = memoryview(data)  # quicker byte by byte
+        self._memory = data.data  # quicker byte by byte
         self.at = 0
         self.name = name
 
