@@ -7,13 +7,14 @@ Parallel-beam slices are one segment without tilt on a ring of infinite radius.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
+from emrecon.tomo.tof import Timing
 from emrecon.volume import Grid
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """The layout of projection data ``data[view, bin, plane]``."""
+    """The layout of ``data[view, bin, plane]``, or ``[tof, view, bin, plane]`` with timing."""
 
     phi_rad: Floats
     """Azimuth of each view, shape ``(views,)``."""
@@ -64,6 +65,9 @@ class Bins:
     arc_corrected: bool = True
     """Whether bins are equally spaced in mm."""
 
+    timing: Timing | None = None
+    """Time-of-flight bins, where counts are sorted into some."""
+
     def __post_init__(self) -> None:
         if self.phi_rad.ndim != 1 or self.s_mm.ndim != 1 or not self.segments:
             raise GeometryError("bins need views, tangential positions and segments")
@@ -71,6 +75,8 @@ class Bins:
             raise GeometryError("tangential positions must increase")
         if np.isinf(self.radius_mm) and any(segment.tilt_mm for segment in self.segments):
             raise GeometryError("tilted segments need a ring of finite radius")
+        if np.isinf(self.radius_mm) and self.timing is not None:
+            raise GeometryError("time of flight needs a ring of finite radius")
 
     @classmethod
     def parallel(
@@ -84,6 +90,31 @@ class Bins:
     def shape(self) -> tuple[int, int, int]:
         """Number of views, bins, and planes of all segments."""
         return self.phi_rad.size, self.s_mm.size, self.planes
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """Shape of the counts: `shape`, with the time-of-flight bins in front if there are any."""
+        return self.shape if self.timing is None else (self.timing.bins, *self.shape)
+
+    @property
+    def untimed(self) -> Bins:
+        """The same lines without time of flight."""
+        return replace(self, timing=None)
+
+    def timed(self, timing: Timing | None) -> Bins:
+        """Return the same lines with these time-of-flight bins."""
+        return replace(self, timing=timing)
+
+    @property
+    def summed(self) -> Bins:
+        """The same lines with all time-of-flight bins in one, or none where they see everything.
+
+        Projections onto them are the sums over the time-of-flight bins.
+        """
+        if self.timing is None:
+            return self
+        far = np.hypot(1.0, np.max(np.abs(self.plane_tilt_mm)) / (2 * self.radius_mm)) * self.fov_mm
+        return replace(self, timing=None if self.timing.covers(far) else self.timing.whole)
 
     @property
     def planes(self) -> int:
@@ -133,17 +164,15 @@ class Bins:
 
     def subset(self, number: int, subsets: int) -> Bins:
         """Return every `subsets`-th view, starting with view `number`."""
-        return Bins(
-            self.phi_rad[number::subsets],
-            self.s_mm,
-            self.segments,
-            self.radius_mm,
-            self.scanner,
-            self.arc_corrected,
-        )
+        return replace(self, phi_rad=self.phi_rad[number::subsets])
 
     def difference(self, other: Bins) -> str:
-        """Return in words where `other` lies differently; empty where it does not."""
+        """Return in words where `other` lies differently; empty where it does not.
+
+        `other` may be without time of flight.
+        """
+        if other.timing is not None and other.timing != self.timing:
+            return f"time-of-flight bins are {other.timing}, wanted {self.timing}"
         if self.shape != other.shape:
             return f"(views, bins, planes) are {other.shape}, wanted {self.shape}"
         turned = np.abs(np.exp(1j * self.phi_rad) - np.exp(1j * other.phi_rad)).max()

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.bins import Bins, Segment
-from emrecon.tomo.kernels import axial
+from emrecon.tomo.kernels import axial, axial_tof
 from emrecon.tomo.operator import Array
 from emrecon.volume import Grid
+
+FINEST = 1 / 256
+"""Distance of places that time of flight tells apart, in widths (FWHM) of its resolution."""
 
 WHOLE = 1e-3
 """How far, in voxels over a whole segment, plane steps may stray from whole voxels."""
@@ -27,6 +30,9 @@ class Projector:
     number of voxels; where the grid's axial spacing does not allow it, the image is first
     resampled along the axis (`resampling`), which costs a little time and blurs by at most one
     voxel of the coarser spacing.
+
+    With `Bins.timing` every sample is shared among the time-of-flight bins by the resolution's
+    Gaussian, integrated over each bin; the sum over the bins is the line integral without.
 
     With `ring_wide` a line is the mean over the width of a ring, as in STIR: on voxels of half a
     ring spacing a direct plane takes a quarter, a half and a quarter of three image planes.
@@ -80,8 +86,8 @@ class Projector:
 
     @property
     def range(self) -> tuple[int, ...]:
-        """Views, bins, planes."""
-        return self.bins.shape
+        """Views, bins, planes; with time of flight its bins in front."""
+        return self.bins.data_shape
 
     @property
     def resampled(self) -> bool:
@@ -95,7 +101,7 @@ class Projector:
         if self._axial is not None:
             image = image @ self._axial.T
         out = np.empty(self.range, np.float32)
-        axial.forward(image, **self._geometry, out=out)
+        self._kernels.forward(image, **self._geometry, out=out)
         return out
 
     def adjoint(self, data: Array) -> Array:
@@ -103,12 +109,21 @@ class Projector:
         self._fits(data.shape, self.range, "data")
         nz = self.grid.shape[2] if self._axial is None else len(self._axial)
         image = np.empty((*self.grid.shape[:2], nz), np.float32)
-        axial.adjoint(np.ascontiguousarray(data, np.float32), **self._geometry, image=image)
+        data = np.ascontiguousarray(data, np.float32)
+        self._kernels.adjoint(data, **self._geometry, image=image)
         return image if self._axial is None else image @ self._axial
+
+    @property
+    def _kernels(self) -> Any:  # noqa: ANN401 - one of two modules
+        return axial if self.bins.timing is None else axial_tof
 
     def _tables(self, z0: float, vz: float) -> dict[str, Any]:
         """Return the geometry as the kernels want it."""
-        segments = self.bins.segments
+        segments, timing = self.bins.segments, self.bins.timing
+        flight = {}
+        if timing is not None:
+            phases = timing.phases(timing.fwhm_mm * FINEST)
+            flight["flight"] = axial_tof.flight_of(*phases, timing.bins)
         return {
             "x0": self.grid.origin_mm[0],
             "y0": self.grid.origin_mm[1],
@@ -125,6 +140,7 @@ class Projector:
             "step": np.array([max(1, round(segment.step_mm / vz)) for segment in segments]),
             "planes": np.array([segment.planes for segment in segments]),
             "offset": self.bins.offsets,
+            **flight,
         }
 
     @staticmethod
