@@ -106,17 +106,6 @@ class Bins:
         return replace(self, timing=timing)
 
     @property
-    def summed(self) -> Bins:
-        """The same lines with all time-of-flight bins in one, or none where they see everything.
-
-        Projections onto them are the sums over the time-of-flight bins.
-        """
-        if self.timing is None:
-            return self
-        far = np.hypot(1.0, np.max(np.abs(self.plane_tilt_mm)) / (2 * self.radius_mm)) * self.fov_mm
-        return replace(self, timing=None if self.timing.covers(far) else self.timing.whole)
-
-    @property
     def planes(self) -> int:
         """Number of planes of all segments."""
         return sum(segment.planes for segment in self.segments)
@@ -171,8 +160,6 @@ class Bins:
 
         `other` may be without time of flight.
         """
-        if other.timing is not None and other.timing != self.timing:
-            return f"time-of-flight bins are {other.timing}, wanted {self.timing}"
         if self.shape != other.shape:
             return f"(views, bins, planes) are {other.shape}, wanted {self.shape}"
         turned = np.abs(np.exp(1j * self.phi_rad) - np.exp(1j * other.phi_rad)).max()
@@ -185,9 +172,14 @@ class Bins:
             ends = np.subtract(_place(mine), _place(theirs))
             if np.abs(ends).max() > 1e-2:
                 return f"planes lie elsewhere: {theirs}, wanted {mine}"
+        words = ""
         if not np.isclose(self.radius_mm, other.radius_mm, atol=1e-2):
-            return f"the ring's radius is {other.radius_mm:.2f} mm, wanted {self.radius_mm:.2f} mm"
-        return ""
+            words = (
+                f"the ring's radius is {other.radius_mm:.2f} mm, wanted {self.radius_mm:.2f} mm"
+            )
+        elif other.timing is not None and not other.timing.like(self.timing):
+            words = f"time-of-flight bins are {other.timing}, wanted {self.timing}"
+        return words
 
     def grid(
         self,

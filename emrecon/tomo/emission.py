@@ -90,11 +90,13 @@ class Emission:
         timed = self.summed is not None
         behind = self.background
         rows = poisson.compare(
-            _timed(self.counts, timed),
-            NONE if self.factors is None else _timed(self.factors, False)[0],
-            NONE_TIMED if behind is None else _timed(behind, timed and behind.ndim == self.counts.ndim),
+            _timed(self.counts, timed=timed),
+            NONE if self.factors is None else _rows(self.factors),
+            NONE_TIMED
+            if behind is None
+            else _timed(behind, timed=timed and behind.ndim == self.counts.ndim),
             *self.views,
-            _timed(projection, timed),
+            _timed(projection, timed=timed),
         )
         return projection, float(rows.sum())
 
@@ -111,7 +113,12 @@ class Emission:
         return image
 
 
-def _timed(data: Array, timed: bool) -> Array:  # noqa: FBT001 - see its text
-    """Return a contiguous array as one row a view of each time-of-flight bin, one if not `timed`."""
+def _timed(data: Array, *, timed: bool) -> Array:
+    """Return a contiguous array as one row a view, of each time-of-flight bin if it has some."""
     first, views = (len(data), data.shape[1]) if timed else (1, len(data))
     return data.reshape(first, views, -1)
+
+
+def _rows(data: Array) -> Array:
+    """Return a contiguous array as one row a view."""
+    return data.reshape(len(data), -1)

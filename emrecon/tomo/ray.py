@@ -55,6 +55,9 @@ class Projector:
     ring_wide: bool = False
     """Whether a line is as wide along the axis as a ring, instead of having no width."""
 
+    summed: bool = False
+    """Whether all time-of-flight bins are taken together, which costs no more than one."""
+
     _axial: Array | None = field(init=False, repr=False)
     _geometry: dict[str, Any] = field(init=False, repr=False)
 
@@ -86,8 +89,8 @@ class Projector:
 
     @property
     def range(self) -> tuple[int, ...]:
-        """Views, bins, planes; with time of flight its bins in front."""
-        return self.bins.data_shape
+        """Views, bins, planes; with time of flight its bins in front, unless `summed`."""
+        return self.bins.shape if self.summed else self.bins.data_shape
 
     @property
     def resampled(self) -> bool:
@@ -101,7 +104,10 @@ class Projector:
         if self._axial is not None:
             image = image @ self._axial.T
         out = np.empty(self.range, np.float32)
-        self._kernels.forward(image, **self._geometry, out=out)
+        if "flight" in self._geometry:
+            axial_tof.forward(image, **self._geometry, out=out.reshape(-1, *self.bins.shape))
+        else:
+            axial.forward(image, **self._geometry, out=out)
         return out
 
     def adjoint(self, data: Array) -> Array:
@@ -110,20 +116,15 @@ class Projector:
         nz = self.grid.shape[2] if self._axial is None else len(self._axial)
         image = np.empty((*self.grid.shape[:2], nz), np.float32)
         data = np.ascontiguousarray(data, np.float32)
-        self._kernels.adjoint(data, **self._geometry, image=image)
+        if "flight" in self._geometry:
+            axial_tof.adjoint(data.reshape(-1, *self.bins.shape), **self._geometry, image=image)
+        else:
+            axial.adjoint(data, **self._geometry, image=image)
         return image if self._axial is None else image @ self._axial
-
-    @property
-    def _kernels(self) -> Any:  # noqa: ANN401 - one of two modules
-        return axial if self.bins.timing is None else axial_tof
 
     def _tables(self, z0: float, vz: float) -> dict[str, Any]:
         """Return the geometry as the kernels want it."""
-        segments, timing = self.bins.segments, self.bins.timing
-        flight = {}
-        if timing is not None:
-            phases = timing.phases(timing.fwhm_mm * FINEST)
-            flight["flight"] = axial_tof.flight_of(*phases, timing.bins)
+        segments = self.bins.segments
         return {
             "x0": self.grid.origin_mm[0],
             "y0": self.grid.origin_mm[1],
@@ -140,8 +141,23 @@ class Projector:
             "step": np.array([max(1, round(segment.step_mm / vz)) for segment in segments]),
             "planes": np.array([segment.planes for segment in segments]),
             "offset": self.bins.offsets,
-            **flight,
+            **self._flight(),
         }
+
+    def _flight(self) -> dict[str, Any]:
+        """Return how time of flight shares samples; nothing where all bins together see all."""
+        timing = self.bins.timing
+        if timing is None:
+            return {}
+        phases = timing.phases(timing.fwhm_mm * FINEST)
+        if self.summed:
+            tilt = np.max(np.abs(self.bins.plane_tilt_mm)) / 2
+            edge = np.sqrt(max(self.bins.radius_mm**2 - self.fov_mm**2, 1.0))
+            if timing.covers(self.fov_mm * float(np.hypot(1.0, tilt / edge))):
+                return {}
+            timing = timing.whole
+            phases = timing.phases(phases[2])  # the same places, so the very sum
+        return {"flight": axial_tof.flight_of(*phases, timing.bins)}
 
     @staticmethod
     def _fits(came: tuple[int, ...], wanted: tuple[int, ...], what: str) -> None:

@@ -260,7 +260,7 @@ def _systems(
     else:
         projector = Projector(grid, views, fov_mm, settings.ring_wide)
         if views.timing is not None:
-            summed = Projector(grid, views.summed, fov_mm, settings.ring_wide)
+            summed = Projector(grid, views, fov_mm, settings.ring_wide, summed=True)
     fwhm = per_axis(settings.psf_fwhm_mm)
     if not any(fwhm):
         return projector, summed

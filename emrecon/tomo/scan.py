@@ -142,6 +142,6 @@ def together(one: Array, other: Array) -> Array:
     if large.ndim == small.ndim:
         return np.add(large, small, out=large)
     share = np.float32(1 / len(large))
-    for part in large:
-        part += share * small
+    for tof in range(len(large)):  # one at a time, to spare memory
+        large[tof] += share * small
     return large

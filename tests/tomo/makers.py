@@ -62,7 +62,7 @@ def wide(seed: int) -> Operator:
 
 
 def timed(seed: int) -> Operator:
-    """Any time-of-flight bins: few or many, narrow or wide, over all of the field of view or not."""
+    """Any time-of-flight bins: few or many, narrow or wide, also too few for what is seen."""
     rng = np.random.default_rng(seed)
     bins = ring_bins(seed)
     timing = Timing(rng.uniform(5, 60), rng.uniform(3, 90), int(rng.integers(1, 14)))

@@ -231,9 +231,7 @@ def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
                 count = segments.planes[g]
                 _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
                 for i in range(n):
-                    at, at1, a, b = _between(
-                        g, v, t, k0 + i, i, lines, segments, layout, pitch
-                    )
+                    at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
                     _blend(rows, at, at1, a, b, planes, i * widest, count)
                 low = max(0, min(lowest[0], lowest[n - 1]))
                 high = min(tofs, max(lowest[0], lowest[n - 1]) + window)
@@ -252,9 +250,7 @@ def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
 @_jit
 def _adjoint(begin, end, image, lines, segments, layout, flight, vz, values, chosen):
     """Put what the lines of some views hold into the slabs begin ... end - 1."""
-    pitch, rows, planes, widest, where, near, far, lowest, phase = _scratch(
-        layout, segments, flight
-    )
+    pitch, rows, planes, _, where, near, far, lowest, phase = _scratch(layout, segments, flight)
     window = flight.table.shape[1]
     taps, weights = np.zeros(window, np.int64), np.zeros(window, np.float32)
     pixels, data = image.reshape(-1), values.reshape(-1)
@@ -281,9 +277,7 @@ def _adjoint(begin, end, image, lines, segments, layout, flight, vz, values, cho
                         found += 1
                     _clear(planes, 0, count)
                     _add_all(data, taps, weights, found, planes, 0, count)
-                    at, at1, a, b = _between(
-                        g, v, t, k0 + i, i, lines, segments, layout, pitch
-                    )
+                    at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
                     _add(planes, 0, a, rows, at, count)
                     _add(planes, 0, b, rows, at1, count)
             jump = _columns(v, t, k0, n, image.shape, lines, where, near, far)
