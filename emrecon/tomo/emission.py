@@ -12,6 +12,7 @@ from emrecon.tomo.kernels import poisson
 from emrecon.tomo.operator import Array, Operator
 
 NONE = np.empty((0, 0), np.float32)
+NONE_TIMED = np.empty((0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +39,14 @@ class Emission:
     """Line integrals :math:`A` of the views of this subset, in mm, resolution model included."""
 
     counts: Array
-    """Measured prompts :math:`y` of all views, views first."""
+    """Measured prompts :math:`y` of all views, views first; with time of flight, second."""
 
     factors: Array | None = None
-    """Normalisation times attenuation :math:`f`, shape of `counts`; None for 1."""
+    """Normalisation times attenuation :math:`f`, views first; None for 1."""
 
     background: Array | None = None
-    """Mean scatter and randoms :math:`b` in counts, shape of `counts`; None for 0."""
+    """Mean scatter and randoms :math:`b` in counts, shape of `counts`, or views first and spread
+    evenly over the time-of-flight bins; None for 0."""
 
     views: tuple[int, int] = (0, 1)
     """First view and distance between views of this subset."""
@@ -52,15 +54,23 @@ class Emission:
     sensitivity: Callable[[], Array] | None = None
     """Gives :math:`A^T f`, image-shaped; None to compute it now and keep it."""
 
+    summed: Operator | None = None
+    """With time of flight, :math:`A` summed over its bins: gives the sensitivity."""
+
     def __post_init__(self) -> None:
-        chosen = self.counts[self.views[0] :: self.views[1]].shape
+        tof = self.summed is not None
+        views = slice(self.views[0], None, self.views[1])
+        chosen = (self.counts[:, views] if tof else self.counts[views]).shape
         if chosen != self.system.range:
             raise GeometryError(
                 f"the subset has counts of shape {chosen}, but its projector gives "
                 f"{self.system.range}"
             )
-        for part in (self.factors, self.background):
-            if part is not None and part.shape != self.counts.shape:
+        flat = self.counts.shape[1:] if tof else self.counts.shape
+        shapes = {"factors": (flat,), "background": (flat, self.counts.shape)}
+        for name, fitting in shapes.items():
+            part = getattr(self, name)
+            if part is not None and part.shape not in fitting:
                 raise GeometryError(f"{part.shape} does not fit counts of {self.counts.shape}")
         if self.sensitivity is None:
             seen = self.sensitivity_now()
@@ -68,21 +78,25 @@ class Emission:
 
     def sensitivity_now(self) -> Array:
         """Compute how well each voxel is seen, :math:`A^T f`."""
+        system = self.system if self.summed is None else self.summed
         if self.factors is None:
-            return self.system.adjoint(np.ones(self.system.range, np.float32))
-        return self.system.adjoint(
-            np.ascontiguousarray(self.factors[self.views[0] :: self.views[1]])
-        )
+            return system.adjoint(np.ones(system.range, np.float32))
+        chosen = np.ascontiguousarray(self.factors[self.views[0] :: self.views[1]])
+        return system.adjoint(chosen.reshape(system.range))
 
     def expect(self, params: Array) -> tuple[Array, float]:
         """Return :math:`f y / (f A x + b)` in each bin, and the log-likelihood of the image."""
         projection = self.system.forward(params)
+        timed = self.summed is not None
+        behind = self.background
         rows = poisson.compare(
-            _rows(self.counts),
+            _timed(self.counts, timed=timed),
             NONE if self.factors is None else _rows(self.factors),
-            NONE if self.background is None else _rows(self.background),
+            NONE_TIMED
+            if behind is None
+            else _timed(behind, timed=timed and behind.ndim == self.counts.ndim),
             *self.views,
-            projection.reshape(len(projection), -1),
+            _timed(projection, timed=timed),
         )
         return projection, float(rows.sum())
 
@@ -97,6 +111,12 @@ class Emission:
         image = params.copy()
         np.divide(self.emitted(params, expected), sensitivity, out=image, where=sensitivity > 0)
         return image
+
+
+def _timed(data: Array, *, timed: bool) -> Array:
+    """Return a contiguous array as one row a view, of each time-of-flight bin if it has some."""
+    first, views = (len(data), data.shape[1]) if timed else (1, len(data))
+    return data.reshape(first, views, -1)
 
 
 def _rows(data: Array) -> Array:

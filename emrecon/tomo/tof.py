@@ -134,6 +134,13 @@ class Timing:
         """The timing with all bins in one: its weight is the sum over the bins."""
         return self.mashed(self.bins)
 
+    def like(self, other: Timing | None) -> bool:
+        """Return whether `other` is the same but for rounding."""
+        if other is None or self.bins != other.bins:
+            return False
+        mine, theirs = (self.fwhm_mm, self.width_mm), (other.fwhm_mm, other.width_mm)
+        return bool(np.allclose(mine, theirs, rtol=1e-3))
+
     def covers(self, reach_mm: float) -> bool:
         """Return whether the bins lose nothing within `reach_mm` of the middle of a line."""
         return self.bins * self.width_mm / 2 >= reach_mm + SIGMAS * self.sigma_mm
@@ -154,7 +161,7 @@ class Timing:
         float
             The step in mm.
         """
-        parts = 2 * max(1, int(np.ceil(self.width_mm / finest_mm / 2)))
+        parts = 2 * max(1, int(np.ceil(self.width_mm / finest_mm / 2 - 1e-6)))
         step = self.width_mm / parts
         reach = int(np.floor(self.reach_mm / step))
         first, last = -(reach // parts), (parts - 1 + reach) // parts

@@ -12,6 +12,7 @@ from emrecon.tomo.collimator import Response
 from emrecon.tomo.operator import Chain, Dense, Operator
 from emrecon.tomo.ray import Projector
 from emrecon.tomo.scanner import Scanner
+from emrecon.tomo.tof import Timing
 from emrecon.volume import Grid, Volume
 
 SMALL = Scanner("small", 5, 40, 4.1, 60.0, 3.0, 4.0, 25)
@@ -58,6 +59,14 @@ def ring(seed: int) -> Operator:
 def wide(seed: int) -> Operator:
     bins = ring_bins(seed)
     return Projector(random_grid(seed, bins), bins, ring_wide=True)
+
+
+def timed(seed: int) -> Operator:
+    """Any time-of-flight bins: few or many, narrow or wide, also too few for what is seen."""
+    rng = np.random.default_rng(seed)
+    bins = ring_bins(seed)
+    timing = Timing(rng.uniform(5, 60), rng.uniform(3, 90), int(rng.integers(1, 14)))
+    return Projector(random_grid(seed, bins), bins.timed(timing), ring_wide=bool(rng.integers(2)))
 
 
 def subset(seed: int) -> Operator:
@@ -115,4 +124,4 @@ def bare_camera(seed: int) -> Operator:
     return camera(seed, response=False, mu=False)
 
 
-MAKERS = [dense, chain, ring, wide, subset, parallel, blur, resolved, camera, bare_camera]
+MAKERS = [dense, chain, ring, wide, timed, subset, parallel, blur, resolved, camera, bare_camera]
