@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,7 +87,6 @@ def write(
     with package.BinaryPETSIRDWriter(head) as writer:
         writer.write_header(_header(package, bins, layout, efficiencies))
         writer.write_time_blocks([])
-        start = head.tell()  # before the stream's end
     blocks = max(1, round(duration_s * 1000 / BLOCK_MS))
     cuts = [
         (np.linspace(0, len(events.pairs), blocks + 1).astype(int), events)
@@ -95,7 +95,7 @@ def write(
     tofs = bins.timing.bins if bins.timing else 1
     stops = np.linspace(0, duration_s * 1000, blocks + 1).round().astype(int)
     with replacing(path) as whole, whole.open("wb") as file:
-        file.write(_before_stream(head.getvalue(), start))
+        file.write(head.getvalue()[:-1])  # without the 0 that ends the stream
         for number in range(blocks):
             streams = [
                 layout.encoded(events, slice(at[number], at[number + 1]), tofs)
@@ -103,11 +103,6 @@ def write(
             ]
             file.write(_block(stops[number], stops[number + 1], *streams))
         file.write(b"\x00")
-
-
-def _before_stream(head: bytes, start: int) -> bytes:
-    """Return the header of a file that the package wrote without any block."""
-    return head[:-1] if len(head) > start or head.endswith(b"\x00") else head
 
 
 def _block(start_ms: int, stop_ms: int, prompts: bytes, delayeds: bytes) -> bytes:
@@ -266,9 +261,8 @@ def _rigid(package: ModuleType, angle: float, x_mm: float, z_mm: float) -> Any: 
 
 def _package() -> ModuleType:
     try:
-        import petsird  # noqa: PLC0415 - only who writes needs it
+        return import_module("petsird")
     except ImportError as error:
         raise SettingsError(
             "writing PETSIRD needs the package petsird: pip install 'emrecon[petsird]'"
         ) from error
-    return petsird

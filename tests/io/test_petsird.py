@@ -12,6 +12,14 @@ from emrecon.errors import EmreconError, FormatError
 from emrecon.io import yardl
 from emrecon.io.kernels import varints
 from emrecon.io.petsird import PetsirdFile
+from emrecon.io.petsird_write import Coincidences, write
+from emrecon.tomo.presets import by_name
+from emrecon.tomo.tof import Timing
+from phantoms.cylinder import uniform_cylinder
+from phantoms.detection import Efficiencies
+from phantoms.phantom import Phantom
+from phantoms.shapes import Material, ellipsoid
+from phantoms.simulate_events import simulate_events
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("petsird-*.bin"))
@@ -141,6 +149,97 @@ def test_every_truncation_is_noticed(tmp_path):
         with pytest.raises(FormatError):
             everything(path)
         path = path.with_name(f"cut{size}.bin")
+
+
+BINS = by_name("tiny").bins(count=21, max_ring_difference=4).timed(Timing.of_ps(300, 200, 5))
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    rng = np.random.default_rng(1)
+    phantom = uniform_cylinder(30, 20)
+    unlike = Efficiencies(0.2)
+    return simulate_events(
+        phantom, BINS, counts=20_000, rng=rng, randoms_fraction=0.3, efficiencies=unlike
+    )
+
+
+@pytest.fixture
+def written(simulated, tmp_path):
+    path = tmp_path / "scan.petsird"
+    events = (Coincidences(*each) for each in (simulated.prompts, simulated.delayeds))
+    write(path, BINS, *events, 2.0, simulated.efficiencies)
+    return path
+
+
+def crystal_mm(number):
+    """Where a crystal is, by the rule of `emrecon.tomo.detectors`."""
+    ring, crystal = np.divmod(np.asarray(number, float), 48)
+    psi = 2 * np.pi * crystal / 48
+    return np.stack([64 * np.sin(psi), -64 * np.cos(psi), 4 * (ring - 2.5)], axis=-1)
+
+
+def test_written_events_come_back(simulated, written):
+    file, events, efficiencies, ends = everything(written)
+    pairs, tof = simulated.prompts
+    assert len(events) == len(pairs)
+    np.testing.assert_array_equal(np.unique(events[:, 0]), np.arange(0, 2000, 100))
+    assert np.all(events[:, 3] >= events[:, 4])
+    wanted, place = crystal_mm(pairs), tof - 2
+    turned = np.abs(ends[:, 0] - wanted[:, 0]).max(axis=1) > 1e-3
+    wanted[turned] = wanted[turned, ::-1]
+    np.testing.assert_allclose(ends, wanted, atol=1e-4)
+    np.testing.assert_array_equal(events[:, 5] - 2, np.where(turned, -place, place))
+    assert 0.02 < turned.mean() < 0.98  # both orders occur
+    product = simulated.efficiencies.ravel()[pairs].prod(axis=1)
+    np.testing.assert_allclose(efficiencies, product, rtol=1e-6)
+    assert file.detectors.timings[0, 0].like(BINS.timing)
+
+
+def test_only_pairs_of_the_bins_are_in_coincidence(written):
+    scanner = PetsirdFile(written).detectors
+    pairs = np.array([(a, b) for a in range(288) for b in range(a + 1)])
+    seen = scanner.efficiencies.of(scanner.types, (0, 0), pairs) > 0
+    assert np.count_nonzero(seen) == np.prod(BINS.shape)  # each pair of crystals is in one bin
+    ends = scanner.points_mm[pairs]
+    aside = np.linalg.norm(ends.mean(axis=1)[:, :2], axis=1)
+    inside = (aside < BINS.s_mm.max() + 0.1) & (np.ptp(ends[..., 2], axis=1) < 18)
+    np.testing.assert_array_equal(seen, inside)
+
+
+def test_the_stock_library_reads_what_is_written(simulated, written):
+    petsird = pytest.importorskip("petsird")
+    _, events, _, _ = everything(written)
+    delayeds, found = 0, []
+    with petsird.BinaryPETSIRDReader(str(written)) as reader:
+        assert reader.read_header().scanner.model_name == "tiny"
+        for block in reader.read_time_blocks():
+            delayeds += len(block.value.delayed_events[0][0])
+            found += [(*e.detection_bins, e.tof_idx) for e in block.value.prompt_events[0][0]]
+    np.testing.assert_array_equal(np.array(found), events[:, 3:])
+    assert delayeds == len(simulated.delayeds[0])
+
+
+def test_simulated_randoms_are_even_and_prompts_are_as_many_as_wanted(simulated):
+    assert len(simulated.prompts[0]) == pytest.approx(20_000, abs=4 * 20_000**0.5)
+    late = np.bincount(simulated.delayeds[1], minlength=5)
+    np.testing.assert_allclose(late, 1200, atol=4 * 1200**0.5)
+
+
+def test_time_of_flight_points_to_where_the_activity_is():
+    # A flipped sign would put it at (-20, -8, 3) mirrored about every line's middle.
+    place = np.array([20.0, 8.0, 3.0])
+    small = ellipsoid(place, (2.0, 2.0, 2.0)).filled(Material(1.0, 0.0), label=1)
+    bins = BINS.timed(Timing.of_ps(100, 40, 31))
+    rng = np.random.default_rng(2)
+    made = simulate_events(Phantom("point", (small,), {1: "point"}), bins, counts=20_000, rng=rng)
+    pairs, tof = made.prompts
+    ends = crystal_mm(pairs)
+    along = ends[:, 1] - ends[:, 0]
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    seen = ends.mean(axis=1) + bins.timing.centres_mm[tof, None] * along
+    # Each event is known to 6.4 mm along its line: the mean of 20,000 to 0.05 mm.
+    np.testing.assert_allclose(seen.mean(axis=0), place, atol=0.3)
 
 
 def stream_at(data):
