@@ -53,7 +53,7 @@ class Cursor:
 
     @property
     def left(self) -> int:
-        """Bytes from here to the end."""
+        """Number of bytes from here to the end."""
         return int(self.data.size) - self.at
 
     def damaged(self, why: str) -> FormatError:
