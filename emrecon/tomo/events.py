@@ -195,7 +195,9 @@ class Events:
         """Return the events that `take` chooses of every array."""
         names = ("pairs", "tof", "factors", "background")
         arrays = {name: getattr(self, name) for name in names}
-        taken = {name: None if data is None else take(data) for name, data in arrays.items()}
+        taken: dict[str, Any] = {
+            name: None if data is None else take(data) for name, data in arrays.items()
+        }
         return replace(self, **taken, upto=None, tick_s=0.0)
 
 

@@ -134,6 +134,36 @@ class Timing:
         """The timing with all bins in one: its weight is the sum over the bins."""
         return self.mashed(self.bins)
 
+    def like(self, other: Timing | None) -> bool:
+        """Return whether `other` is the same but for rounding."""
+        if other is None or self.bins != other.bins:
+            return False
+        mine, theirs = (self.fwhm_mm, self.width_mm), (other.fwhm_mm, other.width_mm)
+        return bool(np.allclose(mine, theirs, rtol=1e-3))
+
     def covers(self, reach_mm: float) -> bool:
         """Return whether the bins lose nothing within `reach_mm` of the middle of a line."""
         return self.bins * self.width_mm / 2 >= reach_mm + SIGMAS * self.sigma_mm
+
+    def phases(self, finest_mm: float) -> tuple[NDArray[np.float32], int, float]:
+        """Return shares by place within a bin, for kernels that take the nearest place.
+
+        Places are whole numbers ``m`` of steps of `finest_mm` or less, 0 in the middle of bin 0.
+        An annihilation at ``m = n parts + phase``, with ``0 <= phase < parts``, is counted in
+        bin ``n + first + j`` with the share ``table[phase, j]``. Each row adds to 1.
+
+        Returns
+        -------
+        ndarray
+            Shares, shape ``(parts, window)``; `parts` is even.
+        int
+            ``first``, the lowest bin of the window.
+        float
+            The step in mm.
+        """
+        parts = 2 * max(1, int(np.ceil(self.width_mm / finest_mm / 2 - 1e-6)))
+        step = self.width_mm / parts
+        reach = int(np.floor(self.reach_mm / step))
+        first, last = -(reach // parts), (parts - 1 + reach) // parts
+        away = np.arange(parts)[:, None] - np.arange(first, last + 1) * parts
+        return self.weight(away * step).astype(np.float32), first, step
