@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from emrecon.errors import GeometryError, SettingsError
 from emrecon.tomo.bins import Bins
+from emrecon.tomo.events import Events
+from emrecon.tomo.lines import LineProjector
 from emrecon.tomo.operator import Array
 from emrecon.tomo.ray import Projector
 from emrecon.volume import Grid, Volume
@@ -88,6 +91,26 @@ def factors(mu: Volume, bins: Bins) -> Array:
         raise GeometryError(f"no line meets the mu-map's tissue: {CHECK}")
     np.negative(data, out=data)
     return np.exp(data, out=data)
+
+
+def event_factors(mu: Volume, bins: Bins, parts: Iterable[Events]) -> Iterator[Array]:
+    """Yield the survival probability of every event, for some stretches of events.
+
+    Parameters
+    ----------
+    mu : Volume
+        Attenuation map in 1/mm, as for `factors`.
+    bins : Bins
+        The bins of the scanner that the events are from.
+    parts : iterable of Events
+        Events, a chunk at a time.
+    """
+    aligned = _aligned(mu.ras(), bins)
+    _overlap(aligned.grid(), bins)
+    lines = LineProjector(aligned.grid(), bins.radius_mm)
+    views = lines.views(aligned.voxels)
+    for part in parts:
+        yield np.exp(-lines.trace(part).forward(views))
 
 
 CHECK = "the map and the scanner do not overlap; check the map's affine"

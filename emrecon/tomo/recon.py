@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
 
-from emrecon.em import Iterate, em, last, until, watch
+from emrecon.em import Iterate, Model, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo import attenuation, gamma, rotate
-from emrecon.tomo.bins import subset_order
+from emrecon.tomo.bins import Bins, subset_order
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.emission import Emission
@@ -36,11 +36,20 @@ UNIT = "counts/mm"
 Progress = Callable[[int, int], object]
 
 
+class Located(Protocol):
+    """Anything with bins, which say where images lie."""
+
+    @property
+    def bins(self) -> Bins | Camera:
+        """Where the counts lie."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Everything the loop needs: a model for each subset, and where to start."""
 
-    models: tuple[Emission, ...]
+    models: tuple[Model[Array, Array], ...]
     """One model a subset, in the order of their turns."""
 
     start: Array
@@ -182,7 +191,7 @@ def fitting_subsets(wanted: int, views: int) -> int:
     return nearest
 
 
-def grid_of(scan: Scan, settings: Settings) -> Grid:
+def grid_of(scan: Located, settings: Settings) -> Grid:
     """Return the image grid by the settings, else the scan's default."""
     voxel = per_axis(settings.voxel_mm) if settings.voxel_mm else None
     shape = None
