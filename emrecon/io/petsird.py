@@ -67,8 +67,8 @@ class Block:
     tof: Indices
     """Time-of-flight bins, shape ``(n,)``."""
 
-    delayeds: int
-    """Delayed coincidences between these types in this time, which are counted only."""
+    delayeds: Indices
+    """Detection bins of the delayed coincidences between these types, shape ``(m, 2)``."""
 
 
 class PetsirdFile:
@@ -134,30 +134,34 @@ class PetsirdFile:
             for one, row in enumerate(block["promptEvents"]):
                 for two, events in enumerate(row):
                     late = delayed[one][two] if one < len(delayed) else ()
-                    yield self._block((start, stop), (one, two), events, len(late))
+                    yield self._block((start, stop), (one, two), events, late)
 
-    def _block(self, time: tuple[int, int], pair: Types, events: Any, late: int) -> Block:  # noqa: ANN401
+    def _block(self, time: tuple[int, int], pair: Types, prompts: Any, late: Any) -> Block:  # noqa: ANN401 - as decoded
+        seen, delayed = self._known(pair, prompts), self._known(pair, late)
+        return Block(*time, pair, seen[:, :2], seen[:, 2], delayed[:, :2])
+
+    def _known(self, pair: Types, events: Any) -> Indices:  # noqa: ANN401 - as decoded
+        """Return events, refusing those of detectors or time-of-flight bins that do not exist."""
         events = np.asarray(events, np.uint64).reshape(-1, 3)
         types, timings = self.detectors.types, self.detectors.timings
-        if len(events):
-            if max(pair) >= len(types):
-                raise FormatError(
-                    f"{self.path.name}: events of module types {pair}, of {len(types)}"
+        if not len(events):
+            return np.empty((0, 3), np.int64)
+        if max(pair) >= len(types):
+            raise FormatError(
+                f"{self.path.name}: events of module types {pair}, but there are {len(types)}"
+            )
+        tofs = timings[pair].bins if pair in timings else 1
+        limits = (types[pair[0]].bins, types[pair[1]].bins, tofs)
+        for most, limit, end in zip(events.max(axis=0), limits, (1, 2, 0), strict=True):
+            if most >= limit:
+                what = (
+                    f"detection bin {most} at end {end}" if end else f"time-of-flight bin {most}"
                 )
-            high = events.max(axis=0)
-            tofs = timings[pair].bins if pair in timings else 1
-            for what, most, limit in (
-                ("detection bin", high[0], types[pair[0]].bins),
-                ("detection bin", high[1], types[pair[1]].bins),
-                ("time-of-flight bin", high[2], tofs),
-            ):
-                if most >= limit:
-                    raise FormatError(
-                        f"{self.path.name}: an event names {what} {most}, but there are {limit}: "
-                        "the file is damaged"
-                    )
-        whole = events.astype(np.int64)
-        return Block(*time, pair, whole[:, :2], whole[:, 2], late)
+                raise FormatError(
+                    f"{self.path.name}: an event names {what}, but there are {limit}: the file is "
+                    "damaged"
+                )
+        return np.asarray(events, np.int64)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError, SettingsError
 from emrecon.tomo.bins import Bins
@@ -64,6 +66,25 @@ def _likely(typical: float) -> str:
     return fits[0] if fits else "another unit, such as HU"
 
 
+class Field(Protocol):
+    """What a scanner sees, and how large it is."""
+
+    @property
+    def fov_mm(self) -> float:
+        """Distance from the axis of the farthest line."""
+        ...
+
+    @property
+    def radius_mm(self) -> float:
+        """Distance of the crystals from the axis."""
+        ...
+
+    @property
+    def plane_z_mm(self) -> NDArray[np.float64]:
+        """Places along the axis, from its one end to the other."""
+        ...
+
+
 def factors(mu: Volume, bins: Bins) -> Array:
     """Return the survival probability of every line, ``exp(-integral of mu)``.
 
@@ -93,15 +114,15 @@ def factors(mu: Volume, bins: Bins) -> Array:
     return np.exp(data, out=data)
 
 
-def event_factors(mu: Volume, bins: Bins, parts: Iterable[Events]) -> Iterator[Array]:
+def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[Array]:
     """Yield the survival probability of every event, for some stretches of events.
 
     Parameters
     ----------
     mu : Volume
         Attenuation map in 1/mm, as for `factors`.
-    bins : Bins
-        The bins of the scanner that the events are from.
+    bins : Field
+        Where the scanner that the events are from sees anything: its bins, or pairs.
     parts : iterable of Events
         Events, a chunk at a time.
     """
@@ -116,7 +137,7 @@ def event_factors(mu: Volume, bins: Bins, parts: Iterable[Events]) -> Iterator[A
 CHECK = "the map and the scanner do not overlap; check the map's affine"
 
 
-def _aligned(mu: Volume, bins: Bins) -> Volume:
+def _aligned(mu: Volume, bins: Field) -> Volume:
     """Return a map whose axes run along the scanner's, resampled only where they do not."""
     if mu.aligned:
         return mu
@@ -136,7 +157,7 @@ def _aligned(mu: Volume, bins: Bins) -> Volume:
     return Volume(voxels.astype(np.float32), grid.affine, mu.unit)
 
 
-def _around(mu: Volume, bins: Bins) -> Grid:
+def _around(mu: Volume, bins: Field) -> Grid:
     """Return a grid along the scanner's axes that holds an oblique map, as far as the ring."""
     ends = [(-0.5, count - 0.5) for count in mu.voxels.shape]
     corners = np.array(list(itertools.product(*ends)))
@@ -152,7 +173,7 @@ def _around(mu: Volume, bins: Bins) -> Grid:
     return Grid((i, j, k), (size, size, size), (x, y, z))
 
 
-def _overlap(grid: Grid, bins: Bins) -> None:
+def _overlap(grid: Grid, bins: Field) -> None:
     """Refuse a map beside the field of view, and say where one covers it in part."""
     z = bins.plane_z_mm
     wanted = [(-bins.fov_mm, bins.fov_mm)] * 2 + [(float(z.min()), float(z.max()))]

@@ -16,6 +16,7 @@ from emrecon.tomo.lines import LineProjector
 from emrecon.tomo.listmode_emission import ListmodeEmission
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operator import Array, Chain, Operator
+from emrecon.tomo.pairs import Pairs
 from emrecon.tomo.ray import Projector
 from emrecon.tomo.recon import Problem, Progress, grid_of, set_threads
 from emrecon.tomo.sensitivity import Sensitivities
@@ -81,7 +82,10 @@ def sensitivity_of(
     """
     if settings.ring_wide:
         raise SettingsError("single events have no width: --ring-wide is for sinograms")
-    grid, views = grid_of(scan, settings), len(scan.efficiency)
+    grid = grid_of(scan, settings)
+    if isinstance(scan.bins, Pairs):
+        return scan.bins.sensitivity(grid, scan.mu, _blur(grid, settings), progress)
+    views = len(scan.efficiency)
     groups = min(GROUPS, views)
     total = np.zeros(grid.shape, np.float32)
     for number in range(groups):

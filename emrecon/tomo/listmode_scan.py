@@ -13,6 +13,7 @@ from emrecon.tomo.bins import Bins
 from emrecon.tomo.events import Events
 from emrecon.tomo.listmode import EVERYTHING, refuse_nonsense, window_in_ms
 from emrecon.tomo.operator import Array
+from emrecon.tomo.pairs import Pairs
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
@@ -22,17 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ListmodeScan:
-    """Events of a ring scanner, and bins that gather all its detector pairs."""
+    """Events of a scanner, and what gathers all its detector pairs."""
 
     events: Events
     """The events, with the factors and background of their pairs."""
 
-    bins: Bins
-    """Where the sensitivity is summed: raw bins of all detector pairs, of any span. Events are
-    not put into them."""
+    bins: Bins | Pairs
+    """Where the sensitivity is summed: raw bins of all detector pairs of a ring scanner, of any
+    span, or the pairs themselves. Events are not put into them."""
 
     efficiency: Array
-    """Sum of the efficiencies of each bin's detector pairs, shape of `bins`."""
+    """Sum of the efficiencies of each bin's detector pairs, shape of `bins`; empty for pairs,
+    which have their own."""
 
     mu: Volume | None = None
     """Attenuation map in 1/mm; the events' factors hold it already."""
@@ -41,7 +43,7 @@ class ListmodeScan:
     """What the files said besides."""
 
     def __post_init__(self) -> None:
-        if self.efficiency.shape != self.bins.shape:
+        if isinstance(self.bins, Bins) and self.efficiency.shape != self.bins.shape:
             raise GeometryError(
                 f"efficiencies of shape {self.efficiency.shape} for bins of {self.bins.shape}"
             )

@@ -16,7 +16,7 @@ from emrecon.em import Iterate, Model, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo import attenuation, gamma, rotate
-from emrecon.tomo.bins import Bins, subset_order
+from emrecon.tomo.bins import subset_order
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.emission import Emission
@@ -36,11 +36,24 @@ UNIT = "counts/mm"
 Progress = Callable[[int, int], object]
 
 
+class Gridded(Protocol):
+    """Anything that an image belongs to."""
+
+    def grid(
+        self,
+        voxel_mm: tuple[float, float, float] | None = None,
+        shape: tuple[int, int, int] | None = None,
+        centre_mm: tuple[float, float, float] | None = None,
+    ) -> Grid:
+        """Return an image grid that covers the field of view."""
+        ...
+
+
 class Located(Protocol):
     """Anything with bins, which say where images lie."""
 
     @property
-    def bins(self) -> Bins | Camera:
+    def bins(self) -> Gridded:
         """Where the counts lie."""
         ...
 
