@@ -103,15 +103,18 @@ def rays_of(shape, x0, y0, vx, vy, cosines, sines, s_mm, half_chord_mm, fov_mm):
         reach, slope = np.nan_to_num(reach, nan=-1.0), np.where(half > 0, 0.5 / half, 0.0)[:, 0]
     axes = [((u * c - x0) / vx, -s / vx, shape[0]), ((u * s - y0) / vy, c / vy, shape[1])]
     begin, end = np.where(reach > 0, -np.inf, np.inf) + 0 * c, np.where(reach > 0, np.inf, 0.0)
-    for place, pace, count in axes:
-        level = np.abs(pace) < 1e-12
-        pace, side = np.where(level, 1.0, pace), np.copysign(0.5, pace)
+    for place, rate, count in axes:
+        level = np.abs(rate) < 1e-12
+        pace, side = np.where(level, 1.0, rate), np.copysign(0.5, rate)
         enter = np.where(side > 0, -0.5, count - 0.5)
         leave = np.where(side > 0, count - 0.5, -0.5)
         # Whole voxels, from that of the entry to that of the exit; only those of the image.
         low = (np.floor(place - reach * pace + 0.5) - side - place) / pace
         high = (np.floor(place + reach * pace + 0.5) + side - place) / pace
-        low, high = np.maximum(low, (enter - place) / pace), np.minimum(high, (leave - place) / pace)
+        low, high = (
+            np.maximum(low, (enter - place) / pace),
+            np.minimum(high, (leave - place) / pace),
+        )
         beside = np.where((place >= -0.5) & (place < count - 0.5), -np.inf, np.inf)
         begin = np.maximum(begin, np.where(level, beside, low))
         end = np.minimum(end, np.where(level, np.inf, high))
@@ -265,7 +268,7 @@ def _scatter(data, begin, n, pixels, m0, m1, a, b, x, r0, r1, gain):
 def _segment_pass(move, straight):
     """Make what goes through the layers of one segment of a ray in a slab, by `move`.
 
-    Planes without tilt are as wide as their spacing: the mean over their layers goes by `straight`.
+    Planes without tilt are as wide as their spacing: the mean over that goes by `straight`.
     """
 
     @_inline
@@ -337,9 +340,7 @@ def _forward(begin, end, image, rays, segments, layout, out):
             for t in range(out.shape[1]):
                 line = (v * out.shape[1] + t) * out.shape[2]
                 for r in range(rays.reach.shape[1]):
-                    count = _pixels(
-                        v, t, r, k, image.shape, rays, layout.block, columns, entries
-                    )
+                    count = _pixels(v, t, r, k, image.shape, rays, layout.block, columns, entries)
                     if count == 0:
                         continue
                     _sum(pixels, columns, entries, count, width, x)
