@@ -36,7 +36,8 @@ _FAST = {"contract", "nnan", "ninf", "nsz", "arcp"}
 _jit = numba.njit(nogil=True, cache=True, fastmath=_FAST)
 _inline = numba.njit(fastmath=_FAST, forceinline=True)
 
-BLOCK = 32  # rows of pixels in a slab, at most
+CACHED = 4096  # voxels of W in a slab: twice that, as a row of pixels holds up to two of a ray
+SLABS = 6  # at least, for threads to share
 TINY = 1e-6  # mm: shorter lengths are rounding
 
 # Rays: in the image between the distances begin ... end from the point nearest the axis; pixel
@@ -63,7 +64,7 @@ def forward(
     rays = rays_of(image.shape, x0, y0, vx, vy, cosines, sines, s_mm, half_chord_mm, fov_mm)
     out[...] = 0
     for each in np.unique(step):
-        layout = _layout(image.shape, int(each))
+        layout = _layout(image.shape, int(each), 1)
         segments = _segments(step == each, each, vz, rays, tilt, first, planes, offset)
         rows = sealed(split(_widened(image, int(each)), layout))
         share(_forward, out.shape[0], rows, rays, segments, layout, out)
@@ -81,7 +82,7 @@ def adjoint(
     image[...] = 0
     for each in np.unique(step):
         wide = np.zeros((*image.shape[:2], image.shape[2] + int(each) - 1), np.float32)
-        layout = _layout(image.shape, int(each))
+        layout = _layout(image.shape, int(each), SLABS)
         segments = _segments(step == each, each, vz, rays, tilt, first, planes, offset)
         rows = wide if each == 1 else np.zeros_like(split(wide, layout))
         for axis, views in enumerate((rays.along_x, ~rays.along_x)):
@@ -127,9 +128,10 @@ def rays_of(shape, x0, y0, vx, vy, cosines, sines, s_mm, half_chord_mm, fov_mm):
     )  # fmt: skip
 
 
-def _layout(shape, step):
-    block = min(BLOCK, max(8, -(-min(shape[:2]) // 6)))
-    return Layout(step, -(-(shape[2] + step - 1) // step), block)
+def _layout(shape, step, slabs):
+    size = -(-(shape[2] + step - 1) // step)
+    block = min(CACHED // (step * size), -(-max(shape[:2]) // slabs))
+    return Layout(step, size, max(8, block))
 
 
 def _segments(chosen, step, vz, rays, tilt, first, planes, offset):
@@ -285,10 +287,11 @@ def _segment_pass(move, straight):
                     straight(data, begin + low, high - low, x, count * width + at + low, weight)
             return
         z, number, sign = _layers(g, t, r, entries[0], end, rays, segments)
-        n = 0
+        n, pace = 0, 1.0 / slope
+        side = 0.5 * sign - first
+        b = max(entries[0], (z - sign + side) * pace)
         for one in range(z, z + number * sign, sign):
-            a = max(entries[0], (one - 0.5 * sign - first) / slope)
-            b = min(end, (one + 0.5 * sign - first) / slope)
+            a, b = b, min(end, (one + side) * pace)
             at, low, high = _planes(one, g, segments, layout)
             if b - a < TINY or high <= low:
                 continue
