@@ -11,11 +11,13 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.em import Iterate, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo import attenuation, gamma, rotate
+from emrecon.tomo.bins import Bins
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.emission import Emission
@@ -25,7 +27,7 @@ from emrecon.tomo.ray import Projector
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import Settings, per_axis
-from emrecon.tomo.siddon import Siddon
+from emrecon.tomo.siddon import Siddon, field_of_view_mm
 from emrecon.tomo.subsets import Views, turns
 from emrecon.volume import Grid, Volume
 
@@ -155,7 +157,8 @@ def prepare(
         assert sensitivity is not None  # noqa: S101 - tells the type checker
         total += sensitivity()
         progress(done, len(order))
-    start, facts = _start(scan, grid, factors, background, total)
+    inside = _inside(scan, settings, grid)
+    start, facts = _start(scan, inside, factors, background, total)
     facts |= gamma.facts(scan, calibration)
     return Problem(tuple(models.values()), start, grid, settings, facts, kept, calibration)
 
@@ -266,12 +269,23 @@ def _background(scan: Scan) -> Array | None:
     return scan.randoms + scan.scatter
 
 
+def _inside(scan: Scan, settings: Settings, grid: Grid) -> NDArray[np.bool_]:
+    """Return which columns of voxels lie in the field of view."""
+    fov_mm = scan.bins.fov_mm
+    if settings.projector == "siddon" and isinstance(scan.bins, Bins):
+        fov_mm = field_of_view_mm(grid, scan.bins) * (1 + 1e-6)  # voxel centres lie on it
+    x, y = grid.centres_mm(0), grid.centres_mm(1)
+    return x[:, None] ** 2 + y[None, :] ** 2 <= fov_mm**2
+
+
 def _start(
-    scan: Scan, grid: Grid, factors: Array | None, background: Array | None, sensitivity: Array
+    scan: Scan,
+    inside: NDArray[np.bool_],
+    factors: Array | None,
+    background: Array | None,
+    sensitivity: Array,
 ) -> tuple[Array, dict[str, Any]]:
     """Return the start image and what was counted: expected and measured totals agree."""
-    x, y = grid.centres_mm(0), grid.centres_mm(1)
-    inside = x[:, None] ** 2 + y[None, :] ** 2 <= scan.bins.fov_mm**2
     seen = (sensitivity > 0) & inside[:, :, None]
     prompts, behind = _totals(scan.prompts, factors, background)
     reach = float(np.sum(sensitivity, where=seen, dtype=np.float64))
@@ -286,7 +300,7 @@ def _start(
         "prompts": prompts,
         "background": behind,
         "voxels": int(seen.size),
-        "voxels_in_field_of_view": int(inside.sum()) * grid.shape[2],
+        "voxels_in_field_of_view": int(inside.sum()) * sensitivity.shape[2],
         "voxels_not_seen": int(np.count_nonzero(inside[:, :, None] & (sensitivity <= 0))),
     }
     if facts["voxels_not_seen"]:

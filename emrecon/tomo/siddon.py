@@ -54,8 +54,7 @@ class Siddon:
     """Where the lines lie."""
 
     fov_mm: float = 0.0
-    """Radius of the field of view; 0 for STIR's, the circle about the axis through the outermost
-    voxel centre on the nearest side, or for what every view sees where that is less."""
+    """Radius of the field of view; 0 for STIR's, see `field_of_view_mm`."""
 
     rays: int = 2
     """Rays across a bin."""
@@ -66,7 +65,7 @@ class Siddon:
         if self.rays < 1:
             raise GeometryError(f"a bin needs at least one ray, not {self.rays}")
         if not self.fov_mm:
-            object.__setattr__(self, "fov_mm", min(self.bins.fov_mm, _circle_mm(self.grid)))
+            object.__setattr__(self, "fov_mm", field_of_view_mm(self.grid, self.bins))
         object.__setattr__(self, "_geometry", self._tables())
 
     @property
@@ -142,8 +141,11 @@ def _steps(segment: Segment, vz: float) -> int:
     return steps
 
 
-def _circle_mm(grid: Grid) -> float:
-    """Return the distance from the axis to the outermost voxel centre on the nearest side."""
+def field_of_view_mm(grid: Grid, bins: Bins) -> float:
+    """Return the radius of STIR's field of view, or of what every view sees where that is less.
+
+    STIR's is the circle about the axis through the outermost voxel centre on the nearest side.
+    """
     ends = [grid.centres_mm(axis)[[0, -1]] for axis in (0, 1)]
     for (low, high), size in zip(ends, grid.spacing_mm, strict=False):
         if low >= 0 or high <= 0 or abs(low + high) / 2 > size * (1 + 1e-6):
@@ -152,4 +154,4 @@ def _circle_mm(grid: Grid) -> float:
                 f"axis to within a voxel; this one goes from {low:g} to {high:g} mm: centre it, "
                 "or use the joseph projector"
             )
-    return float(np.abs(ends).min())
+    return min(bins.fov_mm, float(np.abs(ends).min()))
