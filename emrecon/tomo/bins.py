@@ -133,8 +133,12 @@ class Bins:
 
     def subset(self, number: int, subsets: int) -> Bins:
         """Return every `subsets`-th view, starting with view `number`."""
+        return self.of_views(np.arange(number, self.phi_rad.size, subsets))
+
+    def of_views(self, views: NDArray[np.intp]) -> Bins:
+        """Return some of the views, in the order given."""
         return Bins(
-            self.phi_rad[number::subsets],
+            self.phi_rad[views],
             self.s_mm,
             self.segments,
             self.radius_mm,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.kernels import poisson
@@ -46,18 +47,18 @@ class Emission:
     background: Array | None = None
     """Mean scatter and randoms :math:`b` in counts, shape of `counts`; None for 0."""
 
-    views: tuple[int, int] = (0, 1)
-    """First view and distance between views of this subset."""
+    views: NDArray[np.intp] | None = None
+    """Which views are of this subset; None for all."""
 
     sensitivity: Callable[[], Array] | None = None
     """Gives :math:`A^T f`, image-shaped; None to compute it now and keep it."""
 
     def __post_init__(self) -> None:
-        chosen = self.counts[self.views[0] :: self.views[1]].shape
-        if chosen != self.system.range:
+        chosen = len(self.counts) if self.views is None else len(self.views)
+        if (chosen, *self.counts.shape[1:]) != self.system.range:
             raise GeometryError(
-                f"the subset has counts of shape {chosen}, but its projector gives "
-                f"{self.system.range}"
+                f"the subset has {chosen} views of {self.counts.shape[1:]} counts, but its "
+                f"projector gives {self.system.range}"
             )
         for part in (self.factors, self.background):
             if part is not None and part.shape != self.counts.shape:
@@ -70,9 +71,8 @@ class Emission:
         """Compute how well each voxel is seen, :math:`A^T f`."""
         if self.factors is None:
             return self.system.adjoint(np.ones(self.system.range, np.float32))
-        return self.system.adjoint(
-            np.ascontiguousarray(self.factors[self.views[0] :: self.views[1]])
-        )
+        chosen = self.factors if self.views is None else self.factors[self.views]
+        return self.system.adjoint(chosen)
 
     def expect(self, params: Array) -> tuple[Array, float]:
         """Return :math:`f y / (f A x + b)` in each bin, and the log-likelihood of the image."""
@@ -81,7 +81,7 @@ class Emission:
             _rows(self.counts),
             NONE if self.factors is None else _rows(self.factors),
             NONE if self.background is None else _rows(self.background),
-            *self.views,
+            np.arange(len(projection)) if self.views is None else self.views,
             projection.reshape(len(projection), -1),
         )
         return projection, float(rows.sum())

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import scipy.sparse
 
-from emrecon.tomo.kernels import axial, axial_tables
+from emrecon.tomo.kernels import axial, axial_tables, siddon
 from tests.benchmarks import scalar
 
 
@@ -106,18 +106,24 @@ def matrix(shape, geometry):
 
 
 def against_scalar(name, shape, geometry, every, repeats):
-    """Time a scanner, and the plain projector on every k-th of its views."""
+    """Time a scanner, and the plain and the siddon projector on every k-th of its views."""
     rng = np.random.default_rng(0)
-    image, ours, plain = rng.random(shape, np.float32), [], []
-    for module, taken, times, each in ((axial, ours, repeats, 1), (scalar, plain, 1, every)):
+    image, ours, plain, rays = rng.random(shape, np.float32), [], [], []
+    for module, taken, times, each in (
+        (axial, ours, repeats, 1), (siddon, rays, 1, max(1, every // 4)), (scalar, plain, 1, every)
+    ):  # fmt: skip
         some = thinned(geometry, each)
+        if module is siddon:  # two rays a bin
+            aside = np.gradient(some["s_mm"]) / 4
+            some["s_mm"] = np.stack([some["s_mm"] - aside, some["s_mm"] + aside], axis=1)
         args = list(some.values())
-        out = np.empty((some["cosines"].size, some["s_mm"].size, some["planes"].sum()), np.float32)
+        out = np.empty((some["cosines"].size, len(some["s_mm"]), some["planes"].sum()), np.float32)
         back = np.empty(shape, np.float32)
         factor = geometry["cosines"].size / some["cosines"].size
         taken.append(factor * seconds(lambda: module.forward(image, *args, out), times))  # noqa: B023
         taken.append(factor * seconds(lambda: module.adjoint(out, *args, back), times))  # noqa: B023
     report(name, ours, plain, "scalar")
+    report(name, rays, plain, "siddon: scalar")
 
 
 def against_matrix(name, shape, geometry, repeats):

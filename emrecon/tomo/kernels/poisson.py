@@ -7,10 +7,10 @@ from numba import njit, prange
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def compare(counts, factors, background, first, stride, projection):
+def compare(counts, factors, background, views, projection):
     """Turn `projection` into what the adjoint wants, and return the log-likelihood of each row.
 
-    Rows (views) of `projection` are rows ``first, first + stride, ...`` of the other arrays.
+    Row r of `projection` is row ``views[r]`` of the other arrays.
     A `factors` or `background` without rows stands for 1 and 0. On return `projection` holds
     ``factor * counts / mean`` with ``mean = factor * projection + background``. Bins of factor 0
     take no part, nor do bins of mean 0: no voxel lies on their line.
@@ -19,7 +19,7 @@ def compare(counts, factors, background, first, stride, projection):
     likelihood = np.zeros(rows)
     scaled, offset = factors.shape[0] > 0, background.shape[0] > 0
     for r in prange(rows):
-        at = first + r * stride
+        at = views[r]
         total = 0.0
         for c in range(columns):
             factor = factors[at, c] if scaled else np.float32(1)
