@@ -1,7 +1,7 @@
-"""What this machine can do at most: a STREAM-like triad and a loop of multiply-adds, as numba has them.
+"""What this machine does at most: a STREAM-like triad and loops of multiply-adds, by numba.
 
-Both are taken on so many threads at once, the best of a few runs: bytes a second to and from memory,
-and multiply-adds a second on numbers that stay in registers or in the first-level cache.
+All threads work at once.  Rates are those of a second of all of them together, from CPU seconds,
+the best of a few runs: a machine that others use too shows what its cores can do all the same.
 """
 
 import time
@@ -53,14 +53,14 @@ def _cache(begin, end, out, rows):
 
 
 def best(work, repeats=5):
-    """Return the least wall seconds of some runs, after one to warm up."""
+    """Return the least CPU seconds a thread of some runs, after one to warm up."""
     work()
     taken = []
     for _ in range(repeats):
-        begun = time.perf_counter()
+        begun = time.process_time()
         work()
-        taken.append(time.perf_counter() - begun)
-    return min(taken)
+        taken.append(time.process_time() - begun)
+    return min(taken) / numba.get_num_threads()
 
 
 def bytes_per_second():
