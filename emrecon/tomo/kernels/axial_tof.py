@@ -200,7 +200,7 @@ def _add_rows(x, where, weight, count, out, to, length):
 
 @_inline
 def _add_run(x, begin, pitch, weight, at, count, out, to, length):
-    """Add `count` rows that lie `pitch` apart to `out`, with weights from `at` on."""
+    """Add `count` rows that lie `pitch` apart to `out`, with the weights from `at` on."""
     o, n, d = np.uint64(to), np.uint64(length), np.uint64(pitch)
     full = count - count % TOGETHER
     i0 = np.uint64(begin)
