@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from emrecon.errors import SettingsError
 
 if TYPE_CHECKING:
     from emrecon.tomo.bins import Bins
+    from emrecon.tomo.scanner import Scanner
+    from emrecon.tomo.tof import Timing
     from phantoms.phantom import Phantom
     from phantoms.simulate import Simulation
 
@@ -35,6 +38,15 @@ class Acquisition:
 
     arc_corrected: bool = False
     """Equally spaced bins instead of equal angles."""
+
+    tof_fwhm_ps: float = 0.0
+    """Time-of-flight resolution, FWHM in ps of time difference; 0 is without time of flight."""
+
+    tof_width_ps: float = 0.0
+    """Width of a time-of-flight bin in ps; by default the scanner's, or half the resolution."""
+
+    tof_bins: int = 0
+    """Time-of-flight bins; by default the scanner's, or as many as the field of view needs."""
 
     counts: float = 2e7
     """Expected prompts."""
@@ -67,6 +79,10 @@ class Acquisition:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise SettingsError(f"a seed is 0 or more, not {self.seed}")
+        if min(self.tof_fwhm_ps, self.tof_width_ps, self.tof_bins) < 0:
+            raise SettingsError("time-of-flight resolution, width and bins are not negative")
+        if (self.tof_width_ps or self.tof_bins) and not self.tof_fwhm_ps:
+            raise SettingsError("time-of-flight bins need a resolution: say tof_fwhm_ps")
 
     def layout(self) -> Bins:
         """Return the bins of this acquisition."""
@@ -74,13 +90,25 @@ class Acquisition:
 
         scanner = by_name(self.scanner)
         span, most = usual_span(scanner) if self.span is None else (self.span, None)
-        return scanner.bins(
+        bins = scanner.bins(
             span=span,
             max_ring_difference=self.max_ring_difference or most,
             views=self.views,
             count=self.bins,
             arc_corrected=self.arc_corrected,
         )
+        return bins.timed(self._timing(bins, scanner)) if self.tof_fwhm_ps else bins
+
+    def _timing(self, bins: Bins, scanner: Scanner) -> Timing:
+        """Return the time-of-flight bins."""
+        from emrecon.tomo.tof import Timing  # noqa: PLC0415 - quick --help
+
+        known = None if self.tof_width_ps else scanner.timing
+        width_ps = self.tof_width_ps or (known.width_ps if known else self.tof_fwhm_ps / 2)
+        timing = Timing.of_ps(self.tof_fwhm_ps, width_ps, 1)
+        beyond = (bins.fov_mm + timing.reach_mm) / timing.width_mm - 0.5
+        count = self.tof_bins or (known.bins if known else 2 * math.ceil(beyond) + 1)
+        return Timing.of_ps(self.tof_fwhm_ps, width_ps, count)
 
     def scan(self, phantom: Phantom) -> Simulation:
         """Count a phantom."""

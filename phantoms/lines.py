@@ -25,7 +25,9 @@ def line_integrals(bodies: Sequence[Body], bins: Bins, values: ArrayLike) -> NDA
     """Return the integral of the bodies' values along the line of every bin.
 
     Lines run from detector to detector, ``l`` within `Bins.half_chord_mm`, and from infinity to
-    infinity for parallel beams. Exact but for rounding, whatever the number of threads.
+    infinity for parallel beams. Exact but for rounding, whatever the number of threads. With
+    `Bins.timing` the integrals are those of each time-of-flight bin: every point of a line counts
+    in a bin by the share of the Gaussian, cut off at three standard deviations, between its edges.
 
     Parameters
     ----------
@@ -39,12 +41,13 @@ def line_integrals(bodies: Sequence[Body], bins: Bins, values: ArrayLike) -> NDA
     Returns
     -------
     ndarray
-        Value times mm, shape ``bins.shape``, computed in float64.
+        Value times mm, shape ``bins.data_shape``, computed in float64.
     """
     kept, weights = _with_values(bodies, values)
-    out = np.zeros(bins.shape, np.float32)
+    out = np.zeros(bins.data_shape, np.float32)
     if not kept:
         return out
+    timing = bins.timing
     segments = np.array([(g.planes, g.first_mm, g.step_mm, g.tilt_mm) for g in bins.segments])
     across = np.column_stack(
         [np.cos(bins.phi_rad), np.sin(bins.phi_rad), np.zeros(bins.phi_rad.size)]
@@ -60,7 +63,8 @@ def line_integrals(bodies: Sequence[Body], bins: Bins, values: ArrayLike) -> NDA
         frames(kept),
         shadows,
         weights,
-        out,
+        (0.0, 0.0) if timing is None else (timing.sigma_mm, timing.width_mm),
+        out.reshape(-1, *bins.shape),
     )
     return out
 

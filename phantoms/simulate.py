@@ -10,7 +10,7 @@ import numpy as np
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.operator import Array
-from emrecon.tomo.scan import Scan
+from emrecon.tomo.scan import Scan, together
 from emrecon.volume import Grid, Volume
 from phantoms.detection import Efficiencies
 from phantoms.lines import line_integrals
@@ -55,8 +55,9 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
 ) -> Simulation:
     """Count a phantom: ``Poisson(scale n a (exact line integrals) + randoms + scatter)``.
 
-    Randoms are the same for every crystal pair, times its efficiency. Scatter is a shape, not
-    physics: the attenuated trues blurred widely along bins and planes, times the efficiency.
+    Randoms are the same for every crystal pair, times its efficiency, and in every time-of-flight
+    bin, if there are some. Scatter is a shape, not physics: the attenuated trues blurred widely
+    along bins and planes, times the efficiency.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
     for background, share in ((randoms, randoms_fraction), (scatter, scatter_fraction)):
         if background is not None:
             _scaled(background, efficiency, counts * share)
-            mean += background
+            mean = together(mean, background)
     facts = {
         "phantom": phantom.name,
         "labels": dict(phantom.labels),
@@ -125,7 +126,7 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
 
 def attenuation_factors(phantom: Phantom, bins: Bins) -> Array:
     """Return the survival probability ``exp(-integral of mu)`` along every line."""
-    factors = line_integrals(phantom.bodies, bins, phantom.mus_per_mm)
+    factors = line_integrals(phantom.bodies, bins.untimed, phantom.mus_per_mm)
     np.negative(factors, out=factors)
     np.minimum(factors, 0, out=factors)
     return np.exp(factors, out=factors)
@@ -140,7 +141,7 @@ def scatter_shape(trues: Array, bins: Bins) -> Array:
     from scipy.ndimage import uniform_filter1d  # noqa: PLC0415 - not needed without scatter
 
     out = trues.copy()
-    for view in out:
+    for view in out.reshape(-1, *bins.shape[1:]):
         for _ in range(3):
             width = _width(bins.fov_mm / bins.bin_mm / 3, view.shape[0])
             uniform_filter1d(view, width, axis=0, output=view, mode="nearest")
@@ -154,7 +155,8 @@ def scatter_shape(trues: Array, bins: Bins) -> Array:
 def drawn(mean: Array, rng: np.random.Generator) -> Array:
     """Return Poisson draws of a mean, view by view to spare memory."""
     out = np.empty(mean.shape, np.float32)
-    for view, expected in zip(out, mean, strict=True):
+    rows = mean.shape[-2:]
+    for view, expected in zip(out.reshape(-1, *rows), mean.reshape(-1, *rows), strict=True):
         view[:] = rng.poisson(expected)
     return out
 

@@ -64,5 +64,5 @@ def simulate(
     with stage("writing"):
         written = write_simulation(out, made)
     prompts = float(made.scan.prompts.sum(dtype="float64"))
-    print(f"{prompts:.0f} prompts in {' x '.join(map(str, made.scan.bins.shape))} bins")
+    print(f"{prompts:.0f} prompts in {' x '.join(map(str, made.scan.prompts.shape))} bins")
     done(*written)

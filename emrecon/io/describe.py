@@ -12,10 +12,12 @@ from nibabel.orientations import aff2axcodes
 from emrecon import io
 from emrecon.errors import FormatError
 from emrecon.io.interfile_header import parse
+from emrecon.io.interfile_pet import Flight
 from emrecon.io.scan import MANIFEST, read_manifest
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.tof import Timing
 
 
 def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
@@ -152,12 +154,19 @@ def _counts(path: Path) -> dict[str, str]:
     from emrecon.io import interfile  # noqa: PLC0415 - an image does not need it
 
     named = path.parent / parse(path).text("name of data file", default="")
+    missing, flight = "", Flight()
+    try:
+        bins = interfile.read_geometry(path)
+    except FormatError as error:  # perhaps only time of flight is not described
+        missing, flight = str(error), Flight(summed=True)
+        bins = interfile.read_geometry(path, flight)
+    words = geometry(bins) | ({"time of flight": f"cannot be used: {missing}"} if missing else {})
     if not named.is_file():
-        return {"data": "missing", **geometry(interfile.read_geometry(path))}
-    read = interfile.read_projections(path)
+        return {"data": "missing", **words}
+    read = interfile.read_projections(path, flight)
     data = read.data
     return {
-        **geometry(read.bins),
+        **words,
         "sum": f"{float(data.sum(dtype=np.float64)):.6g}",
         "range": f"{float(data.min()):.6g} to {float(data.max()):.6g}",
         "negative bins": str(int(np.count_nonzero(data < 0))),
@@ -201,9 +210,18 @@ def geometry(bins: Bins) -> dict[str, str]:
         "segments": f"{len(ranges)}: ring differences {_ranges(ranges)}",
         "tilt": f"{tilt.min():.4g} to {tilt.max():.4g} mm between the ends",
         "axial extent": f"{bins.plane_z_mm.min():.4g} to {bins.plane_z_mm.max():.4g} mm",
+        **({"time of flight": _flight(bins.timing)} if bins.timing else {}),
         "field of view": f"radius {bins.fov_mm:.4g} mm",
         "default image": f"{_times(grid.shape)} voxels of {_times(grid.spacing_mm)} mm",
     }
+
+
+def _flight(timing: Timing) -> str:
+    """Return time-of-flight bins and resolution in words."""
+    return (
+        f"{timing.bins} bins of {timing.width_mm:.4g} mm ({timing.width_ps:.4g} ps) along the "
+        f"line, resolution {timing.fwhm_mm:.4g} mm ({timing.fwhm_ps:.4g} ps)"
+    )
 
 
 def _ranges(ranges: list[tuple[int, int]]) -> str:

@@ -39,8 +39,8 @@ class Layout:
     by_view: bool
     """Whether the planes of a view stand together, or the views of a plane."""
 
-    timings: int = 1
-    """Time-of-flight positions, each holding all segments."""
+    timings: int = 0
+    """Time-of-flight positions, each holding all segments; 0 without."""
 
     @property
     def order(self) -> list[int]:
@@ -53,7 +53,7 @@ class Layout:
     @property
     def count(self) -> int:
         """How many numbers the file holds."""
-        return self.timings * self.views * self.bins * sum(self.planes)
+        return max(self.timings, 1) * self.views * self.bins * sum(self.planes)
 
     def by_view_bin_plane(self, values: NDArray[Any], planes: int) -> NDArray[Any]:
         """Return one stored segment as a view with axes ``[view, bin, plane]``."""
@@ -87,9 +87,9 @@ def layout_of(header: Header) -> Layout:
         planes=tuple(planes),
         ranges=_ranges(header),
         by_view=axes[:4] == _BY_VIEW,
-        timings=header.integer("matrix size", size[TIMING]) if TIMING in size else 1,
+        timings=header.integer("matrix size", size[TIMING]) if TIMING in size else 0,
     )
-    if min(layout.views, layout.bins, layout.timings, *planes) < 1:
+    if min(layout.views, layout.bins, *planes, layout.timings if TIMING in size else 1) < 1:
         raise FormatError(f"{header.path}: a 'matrix size' is not above zero")
     segments = header.integer("matrix size", size[SEGMENT])
     if not segments == len(planes) == len(layout.ranges):

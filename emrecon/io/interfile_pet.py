@@ -14,6 +14,8 @@ FFP     2 pi - phi     -s      m       same
 ======  =============  ======  ======  =====
 
 so bins are reversed always, the planes of each segment head first, the views feet first.
+Time-of-flight positions count towards the end of negative l in the gantry, which head first is
+that of positive l in the patient; feet first they are reversed.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from emrecon.io.interfile_common import (
 )
 from emrecon.io.interfile_header import Header, parse
 from emrecon.io.interfile_layout import Layout, layout_of
-from emrecon.io.interfile_scanner import Figures, figures_of
+from emrecon.io.interfile_scanner import Figures, figures_of, timing_of
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.operator import Array
 
@@ -63,7 +65,7 @@ class Projections:
     """Values as stored times the header's factors, shape of `bins`."""
 
     facts: dict[str, Any] = field(default_factory=dict)
-    """Patient position, view offset, corrections, times, TOF positions summed, ignored keys."""
+    """Patient position, view offset, corrections, times, TOF bins summed, ignored keys."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,18 @@ class _Geometry:
     facts: dict[str, Any]
 
 
-def read_geometry(path: Path) -> Bins:
+@dataclass(frozen=True)
+class Flight:
+    """How to read time-of-flight data."""
+
+    summed: bool = False
+    """Add the time-of-flight bins up."""
+
+    fwhm_ps: float = 0.0
+    """Resolution where neither header nor scanner says it."""
+
+
+def read_geometry(path: Path, flight: Flight | None = None) -> Bins:
     """Return the bins that the header at `path` describes; its data file need not exist.
 
     Raises
@@ -85,14 +98,20 @@ def read_geometry(path: Path) -> Bins:
         If the header is not one of PET projections, contradicts itself, or asks for what is not
         supported.
     """
-    return _geometry(parse(path)).bins
+    return _geometry(parse(path), flight or Flight()).bins
 
 
-def read_projections(path: Path) -> Projections:
+def read_projections(path: Path, flight: Flight | None = None) -> Projections:
     """Read the PET projections whose header is at `path`.
 
     Segments are read one by one, so that no more than the result and one of them are in memory.
-    TOF positions are summed, which is logged.
+
+    Parameters
+    ----------
+    path : Path
+        The header.
+    flight : Flight, optional
+        What to do with time of flight; kept by default.
 
     Raises
     ------
@@ -100,26 +119,26 @@ def read_projections(path: Path) -> Projections:
         As `read_geometry`; or if the data file is missing, truncated or too long.
     """
     header = parse(path)
-    geometry = _geometry(header)
+    geometry = _geometry(header, flight or Flight())
     dtype = number_type(header)
     start = header.integer("data offset in bytes", default=0)
     if start < 0:
         raise header.refusal("data offset in bytes", "it is at least 0")
     segments = len(geometry.layout.planes)
     # With time of flight, nobody has said what a list of factors would go through.
-    parts = segments if geometry.layout.timings == 1 else 1
+    parts = 1 if geometry.layout.timings > 1 else segments
     factors = scale_factors(header, parts)[0] * (segments // parts)
     file = data_file(header, start + geometry.layout.count * dtype.itemsize)
     facts = geometry.facts | common_facts(header)
     note_unread(header, facts)
-    if geometry.layout.timings > 1:
+    if geometry.layout.timings and geometry.bins.timing is None:
         logger.warning(
-            "%s: %d time-of-flight positions are summed; time of flight is not used",
+            "%s: %d time-of-flight bins are summed; time of flight is not used",
             path,
             geometry.layout.timings,
         )
         facts["tof_bins_summed"] = geometry.layout.timings
-    data = np.zeros(geometry.bins.shape, np.float32)
+    data = np.zeros(geometry.bins.data_shape, np.float32)
     values: Callable[[int, int], NDArray[Any]] = lambda first, count: read_values(  # noqa: E731
         file, dtype, count, start + first * dtype.itemsize
     )
@@ -142,6 +161,11 @@ def turned_segment(block: NDArray[Any], position: Position) -> NDArray[Any]:
     return block[::-1, ::-1] if position.feet_first else block[:, ::-1, ::-1]
 
 
+def turned_timing(number: int, timings: int, position: Position) -> int:
+    """Return the bin in the patient of a stored time-of-flight position; twice changes nothing."""
+    return timings - 1 - number if position.feet_first else number
+
+
 def _gather(
     data: Array,
     geometry: _Geometry,
@@ -151,17 +175,19 @@ def _gather(
     """Add every stored segment to its planes of `data`."""
     layout, first = geometry.layout, 0
     offsets = geometry.bins.offsets
-    for _ in range(layout.timings):
+    timed = data.reshape(-1, *geometry.bins.shape)
+    for timing in range(max(layout.timings, 1)):
+        to = timed[turned_timing(timing, len(timed), geometry.position) if len(timed) > 1 else 0]
         for number, planes in enumerate(layout.planes):
             count = layout.views * planes * layout.bins
             stored = layout.by_view_bin_plane(values(first, count), planes)
             first += count
             at = int(offsets[layout.order.index(number)])
             for view, block in enumerate(turned_segment(stored, geometry.position)):
-                data[view, :, at : at + planes] += scaled(block, factors[number])
+                to[view, :, at : at + planes] += scaled(block, factors[number])
 
 
-def _geometry(header: Header) -> _Geometry:
+def _geometry(header: Header, flight: Flight) -> _Geometry:
     if header.words("imaging modality") in (["nucmed"], ["nm"], ["spect"]):
         raise FormatError(f"{header.path}: SPECT projections, where PET's are wanted")
     header.choice("imaging modality", ("pt", "pet"), "pt")
@@ -184,7 +210,15 @@ def _geometry(header: Header) -> _Geometry:
     position, facts = position_of(header)
     figures = figures_of(header, layout, arc_corrected=arc_corrected)
     bins = _bins(header, layout, figures, arc_corrected=arc_corrected)
-    bins = replace(bins, phi_rad=turned_phi(bins.phi_rad, position))
+    flown = replace(layout, timings=0) if flight.summed else layout
+    timing = timing_of(header, flown, flight.fwhm_ps)
+    if timing is not None:
+        facts |= {
+            "tof_bins": timing.bins,
+            "tof_width_mm": timing.width_mm,
+            "tof_fwhm_mm": timing.fwhm_mm,
+        }
+    bins = replace(bins, phi_rad=turned_phi(bins.phi_rad, position), timing=timing)
     facts |= {
         "scanner": figures.scanner.name,
         "view_offset_deg": figures.scanner.view_offset_deg,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 from emrecon.errors import GeometryError, WriteError
 from emrecon.files import replacing
 from emrecon.io.interfile_common import POSITIONS, Position
-from emrecon.io.interfile_pet import ARC_CORRECTED, turned_phi, turned_segment
+from emrecon.io.interfile_pet import (
+    ARC_CORRECTED,
+    turned_phi,
+    turned_segment,
+    turned_timing,
+)
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.operator import Array
 from emrecon.tomo.scanner import Scanner
+from emrecon.tomo.tof import Timing
 
 SAME_MM = 1e-3
 """How far bins may lie from where a header can say that they lie."""
@@ -38,7 +44,7 @@ def write_projections(
     bins : Bins
         Bins of a ring scanner, all views of them.
     data : ndarray of float32
-        Values, shape of `bins`.
+        Values, ``bins.data_shape``; or ``bins.shape``, which is written without time of flight.
     facts : dict, optional
         As read: ``patient_position``, ``applied_corrections``, ``duration_s``, ``start_s``,
         ``energy_window_kev``, ``radionuclide`` and ``calibration_factor`` are kept.
@@ -52,8 +58,10 @@ def write_projections(
     """
     if path.suffix != ".hs":
         raise WriteError(f"cannot write {path}: Interfile projections are named .hs")
-    if data.shape != bins.shape:
-        raise GeometryError(f"data of shape {data.shape} do not fit bins of {bins.shape}")
+    if data.shape not in {bins.shape, bins.data_shape}:
+        raise GeometryError(f"data of shape {data.shape} do not fit bins of {bins.data_shape}")
+    if data.shape == bins.shape:
+        bins = bins.untimed
     facts = facts or {}
     name = facts.get("patient_position", "HFS")
     if name not in POSITIONS:
@@ -63,12 +71,21 @@ def write_projections(
     text = _header_text(bins, body_path.name, position, facts)
     with replacing(path) as head, replacing(body_path) as body:
         with body.open("wb") as file:
-            for number in _file_order(bins):
-                first = int(bins.offsets[number])
-                segment = data[:, :, first : first + bins.segments[number].planes]
-                for view in turned_segment(segment, position):
-                    np.ascontiguousarray(view.T, dtype="<f4").tofile(file)
+            timed = data.reshape(-1, *bins.shape)
+            for timing in range(len(timed)):
+                _write_values(
+                    file, bins, timed[turned_timing(timing, len(timed), position)], position
+                )
         head.write_text(text, encoding="utf-8")
+
+
+def _write_values(file: IO[bytes], bins: Bins, data: Array, position: Position) -> None:
+    """Write all segments of one time-of-flight bin."""
+    for number in _file_order(bins):
+        first = int(bins.offsets[number])
+        segment = data[:, :, first : first + bins.segments[number].planes]
+        for view in turned_segment(segment, position):
+            np.ascontiguousarray(view.T, dtype="<f4").tofile(file)
 
 
 def _file_order(bins: Bins) -> list[int]:
@@ -146,7 +163,7 @@ def _header_text(bins: Bins, data: str, position: Position, facts: dict[str, Any
         f"applied corrections := {_corrections(bins, facts)}\n"
         "!number format := float\n"
         "!number of bytes per pixel := 4\n"
-        "number of dimensions := 4\n"
+        f"{_timing_axis(bins)}"
         "matrix axis label [4] := segment\n"
         f"!matrix size [4] := {len(segments)}\n"
         "matrix axis label [3] := view\n"
@@ -157,7 +174,8 @@ def _header_text(bins: Bins, data: str, position: Position, facts: dict[str, Any
         f"!matrix size [1] := {bins.s_mm.size}\n"
         f"minimum ring difference per segment := {least}\n"
         f"maximum ring difference per segment := {greatest}\n"
-        f"{_scanner_text(scanner, offset)}"
+        f"{'TOF mashing factor := 1' + chr(10) if bins.timing else ''}"
+        f"{_scanner_text(scanner, offset, bins.timing)}"
         f"effective central bin size (cm) := {_number(_bin_mm(bins, scanner) / 10)}\n"
         "number of time frames := 1\n"
         f"{_times(facts)}"
@@ -165,7 +183,27 @@ def _header_text(bins: Bins, data: str, position: Position, facts: dict[str, Any
     )
 
 
-def _scanner_text(scanner: Scanner, offset_deg: float) -> str:
+def _timing_axis(bins: Bins) -> str:
+    if bins.timing is None:
+        return "number of dimensions := 4\n"
+    return (
+        "number of dimensions := 5\n"
+        "matrix axis label [5] := timing positions\n"
+        f"!matrix size [5] := {bins.timing.bins}\n"
+    )
+
+
+def _timing_text(timing: Timing | None) -> str:
+    if timing is None:
+        return ""
+    return (
+        f"Maximum number of (unmashed) TOF time bins := {timing.bins}\n"
+        f"Size of unmashed TOF time bins (ps) := {_number(timing.width_ps)}\n"
+        f"TOF timing resolution (ps) := {_number(timing.fwhm_ps)}\n"
+    )
+
+
+def _scanner_text(scanner: Scanner, offset_deg: float, timing: Timing | None) -> str:
     around, along = scanner.block_crystals
     return (
         "Scanner parameters:=\n"
@@ -184,6 +222,7 @@ def _scanner_text(scanner: Scanner, offset_deg: float) -> str:
         f"Number of crystals per block in axial direction := {along}\n"
         f"Number of crystals per block in transaxial direction := {around}\n"
         "Number of detector layers := 1\n"
+        f"{_timing_text(timing)}"
         "Scanner geometry (BlocksOnCylindrical/Cylindrical/Generic) := Cylindrical\n"
         "End scanner parameters:=\n"
     )

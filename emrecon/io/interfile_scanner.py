@@ -12,11 +12,18 @@ from emrecon.io.interfile_header import Header
 from emrecon.io.interfile_layout import Layout
 from emrecon.tomo.presets import by_name
 from emrecon.tomo.scanner import Scanner
+from emrecon.tomo.tof import Timing
 
 logger = logging.getLogger(__name__)
 
 SAME_BIN = 0.05
 """Relative difference up to which a stated bin size agrees with the one of the ring."""
+
+UNMASHED = "maximum number of (unmashed) tof time bins"
+UNMASHED_PS = "size of unmashed tof time bins (ps)"
+MASHING = "tof mashing factor"
+RESOLUTION = ("tof timing resolution (ps)", "timing resolution (ps)")
+"""STIR's keys about time of flight."""
 
 _NAMES = ("originating system", "scanner type")
 _CRYSTALS = (
@@ -79,6 +86,52 @@ def figures_of(header: Header, layout: Layout, *, arc_corrected: bool) -> Figure
     except GeometryError as error:
         raise FormatError(f"{header.path}: {error}") from error
     return Figures(scanner, bin_mm, offset is not None)
+
+
+def timing_of(header: Header, layout: Layout, fwhm_ps: float = 0.0) -> Timing | None:
+    """Return the time-of-flight bins of a header, which STIR mashes about the middle.
+
+    Parameters
+    ----------
+    header, layout
+        What the file says.
+    fwhm_ps : float, optional
+        Resolution that stands in where neither header nor a known scanner says it.
+
+    Raises
+    ------
+    FormatError
+        If the width of the bins or the resolution is not known, or numbers contradict each other.
+    """
+    for key in (UNMASHED, UNMASHED_PS, MASHING, *RESOLUTION):
+        header.entry(key)  # a scanner may say what the data do without
+    if not layout.timings:
+        return None
+    names = [header.text(key, default="") for key in _NAMES]
+    preset = _preset(header, names)
+    known = preset.timing if preset else None
+    mash = header.integer(MASHING, default=1)
+    most = header.integer(UNMASHED, default=layout.timings * mash)
+    width_ps = header.number(UNMASHED_PS, default=0.0) * mash
+    if width_ps <= 0 and known is not None and known.bins == layout.timings:
+        width_ps = known.width_ps
+    stated = next((ps for key in RESOLUTION if (ps := header.number(key, default=0.0)) > 0), 0.0)
+    fwhm_ps = stated or (known.fwhm_ps if known else 0.0) or fwhm_ps
+    if mash < 1 or most // mash != layout.timings:
+        raise header.refusal(
+            MASHING, f"{most} time-of-flight bins mashed by it make {layout.timings}"
+        )
+    if width_ps <= 0:
+        raise FormatError(
+            f"{header.path}: '{UNMASHED_PS}' is missing: time-of-flight bins of unknown width; "
+            "sum them (sum_tof) to go without time of flight"
+        )
+    if fwhm_ps <= 0:
+        raise FormatError(
+            f"{header.path}: '{RESOLUTION[0]}' is missing: say the resolution (tof_fwhm_ps), or "
+            "sum the time-of-flight bins (sum_tof)"
+        )
+    return Timing.of_ps(fwhm_ps, width_ps, layout.timings)
 
 
 def _preset(header: Header, names: list[str]) -> Scanner | None:

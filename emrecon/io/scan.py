@@ -16,7 +16,7 @@ from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import interfile
 from emrecon.io.interfile_header import parse
-from emrecon.io.interfile_pet import ARC_CORRECTED
+from emrecon.io.interfile_pet import ARC_CORRECTED, Flight
 from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
@@ -79,6 +79,7 @@ def read_scan(
     if path.suffix == ".toml":
         path, parts = read_manifest(path, parts)
     camera = camera or CameraFacts()
+    flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
     scan = _prompts(path, parts, camera, isotope)
     _no_rivals(parts)
     if camera.scatter_from and (parts.scatter or parts.additive):
@@ -89,7 +90,7 @@ def read_scan(
         file = getattr(parts, name)
         if file is not None:
             inputs[name] = file
-            changes[name] = _matching(file, scan.bins, name, camera)
+            changes[name] = _matching(file, scan.bins, name, camera, flight)
     if parts.mu is not None:
         inputs["mu"] = parts.mu
         changes["mu"] = _about_axis(_mu(parts.mu, parts.mu_unit), scan, path)
@@ -116,7 +117,7 @@ def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
     if "prompts" not in table:
         raise FormatError(f"{path}: no 'prompts'")
     _check_types(path, table)
-    plain = {"mu_unit", "ct_kvp", "span"}
+    plain = {"mu_unit", "ct_kvp", "span", "sum_tof", "tof_fwhm_ps"}
     named: dict[str, Any] = {
         key: value if key in plain else path.parent / value
         for key, value in table.items()
@@ -138,6 +139,8 @@ def _check_types(path: Path, table: dict[str, Any]) -> None:
     numbers: dict[str, tuple[tuple[type, ...], str]] = {
         "span": ((int,), "a whole number"),
         "ct_kvp": ((int, float), "a number"),
+        "tof_fwhm_ps": ((int, float), "a number"),
+        "sum_tof": ((bool,), "true or false"),
     }
     for key, value in table.items():
         types, kind = numbers.get(key, ((str,), "text in quotes"))
@@ -171,7 +174,7 @@ def _prompts(path: Path, parts: Parts, camera: CameraFacts, isotope: str) -> Sca
 
         return petlink.read_scan(path, span=parts.span)
     if kind == "projections":
-        read = interfile.read_projections(path)
+        read = interfile.read_projections(path, Flight(parts.sum_tof, parts.tof_fwhm_ps))
         _raw(path, read.facts)
         seconds = read.facts.get("duration_s")
         return Scan(read.bins, read.data, duration_s=seconds, facts=dict(read.facts))
@@ -215,7 +218,9 @@ def _camera_scan(path: Path, camera: CameraFacts, isotope: str) -> Scan:
     )  # fmt: skip
 
 
-def _matching(path: Path, bins: Bins | Camera, what: str, camera: CameraFacts) -> Array:
+def _matching(
+    path: Path, bins: Bins | Camera, what: str, camera: CameraFacts, flight: Flight
+) -> Array:
     """Read projection data that must lie in the same bins as the prompts."""
     if isinstance(bins, Camera):
         from emrecon.io import spect  # noqa: PLC0415 - not for PET
@@ -223,7 +228,7 @@ def _matching(path: Path, bins: Bins | Camera, what: str, camera: CameraFacts) -
         seen = spect.read_projections(path, camera)
         data, difference = seen.data, bins.difference(seen.camera)
     else:
-        read = interfile.read_projections(path)
+        read = interfile.read_projections(path, flight)
         data, difference = read.data, bins.difference(read.bins)
     if difference:
         raise GeometryError(f"{what} ({path.name}) does not fit the prompts: {difference}")

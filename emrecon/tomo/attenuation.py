@@ -83,7 +83,7 @@ def factors(mu: Volume, bins: Bins) -> Array:
     aligned = _aligned(mu.ras(), bins)
     grid = aligned.grid()
     _overlap(grid, bins)
-    data = Projector(grid, bins, fov_mm=bins.radius_mm).forward(aligned.voxels)
+    data = Projector(grid, bins.untimed, fov_mm=bins.radius_mm).forward(aligned.voxels)
     if not data.any() and mu.voxels.any():
         raise GeometryError(f"no line meets the mu-map's tissue: {CHECK}")
     np.negative(data, out=data)

@@ -7,13 +7,14 @@ Parallel-beam slices are one segment without tilt on a ring of infinite radius.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
+from emrecon.tomo.tof import Timing
 from emrecon.volume import Grid
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """The layout of projection data ``data[view, bin, plane]``."""
+    """The layout of ``data[view, bin, plane]``, or ``[tof, view, bin, plane]`` with timing."""
 
     phi_rad: Floats
     """Azimuth of each view, shape ``(views,)``."""
@@ -64,6 +65,9 @@ class Bins:
     arc_corrected: bool = True
     """Whether bins are equally spaced in mm."""
 
+    timing: Timing | None = None
+    """Time-of-flight bins, where counts are sorted into some."""
+
     def __post_init__(self) -> None:
         if self.phi_rad.ndim != 1 or self.s_mm.ndim != 1 or not self.segments:
             raise GeometryError("bins need views, tangential positions and segments")
@@ -71,6 +75,8 @@ class Bins:
             raise GeometryError("tangential positions must increase")
         if np.isinf(self.radius_mm) and any(segment.tilt_mm for segment in self.segments):
             raise GeometryError("tilted segments need a ring of finite radius")
+        if np.isinf(self.radius_mm) and self.timing is not None:
+            raise GeometryError("time of flight needs a ring of finite radius")
 
     @classmethod
     def parallel(
@@ -84,6 +90,20 @@ class Bins:
     def shape(self) -> tuple[int, int, int]:
         """Number of views, bins, and planes of all segments."""
         return self.phi_rad.size, self.s_mm.size, self.planes
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """Shape of the counts: `shape`, with the time-of-flight bins in front if there are any."""
+        return self.shape if self.timing is None else (self.timing.bins, *self.shape)
+
+    @property
+    def untimed(self) -> Bins:
+        """The same lines without time of flight."""
+        return replace(self, timing=None)
+
+    def timed(self, timing: Timing | None) -> Bins:
+        """Return the same lines with these time-of-flight bins."""
+        return replace(self, timing=timing)
 
     @property
     def planes(self) -> int:
@@ -137,17 +157,13 @@ class Bins:
 
     def of_views(self, views: NDArray[np.intp]) -> Bins:
         """Return some of the views, in the order given."""
-        return Bins(
-            self.phi_rad[views],
-            self.s_mm,
-            self.segments,
-            self.radius_mm,
-            self.scanner,
-            self.arc_corrected,
-        )
+        return replace(self, phi_rad=self.phi_rad[views])
 
     def difference(self, other: Bins) -> str:
-        """Return in words where `other` lies differently; empty where it does not."""
+        """Return in words where `other` lies differently; empty where it does not.
+
+        `other` may be without time of flight.
+        """
         if self.shape != other.shape:
             return f"(views, bins, planes) are {other.shape}, wanted {self.shape}"
         turned = np.abs(np.exp(1j * self.phi_rad) - np.exp(1j * other.phi_rad)).max()
@@ -160,9 +176,14 @@ class Bins:
             ends = np.subtract(_place(mine), _place(theirs))
             if np.abs(ends).max() > 1e-2:
                 return f"planes lie elsewhere: {theirs}, wanted {mine}"
+        words = ""
         if not np.isclose(self.radius_mm, other.radius_mm, atol=1e-2):
-            return f"the ring's radius is {other.radius_mm:.2f} mm, wanted {self.radius_mm:.2f} mm"
-        return ""
+            words = (
+                f"the ring's radius is {other.radius_mm:.2f} mm, wanted {self.radius_mm:.2f} mm"
+            )
+        elif other.timing is not None and not other.timing.like(self.timing):
+            words = f"time-of-flight bins are {other.timing}, wanted {self.timing}"
+        return words
 
     def grid(
         self,

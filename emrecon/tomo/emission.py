@@ -13,6 +13,7 @@ from emrecon.tomo.kernels import poisson
 from emrecon.tomo.operator import Array, Operator
 
 NONE = np.empty((0, 0), np.float32)
+NONE_TIMED = np.empty((0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,14 @@ class Emission:
     """Line integrals :math:`A` of the views of this subset, in mm, resolution model included."""
 
     counts: Array
-    """Measured prompts :math:`y` of all views, views first."""
+    """Measured prompts :math:`y` of all views, views first; with time of flight, second."""
 
     factors: Array | None = None
-    """Normalisation times attenuation :math:`f`, shape of `counts`; None for 1."""
+    """Normalisation times attenuation :math:`f`, views first; None for 1."""
 
     background: Array | None = None
-    """Mean scatter and randoms :math:`b` in counts, shape of `counts`; None for 0."""
+    """Mean scatter and randoms :math:`b` in counts, shape of `counts`, or views first and spread
+    evenly over the time-of-flight bins; None for 0."""
 
     views: NDArray[np.intp] | None = None
     """Which views are of this subset; None for all."""
@@ -53,15 +55,24 @@ class Emission:
     sensitivity: Callable[[], Array] | None = None
     """Gives :math:`A^T f`, image-shaped; None to compute it now and keep it."""
 
+    summed: Operator | None = None
+    """With time of flight, :math:`A` summed over its bins: gives the sensitivity."""
+
     def __post_init__(self) -> None:
-        chosen = len(self.counts) if self.views is None else len(self.views)
-        if (chosen, *self.counts.shape[1:]) != self.system.range:
+        tof = self.summed is not None
+        whole = self.counts.shape[1:] if tof else self.counts.shape
+        chosen = whole[0] if self.views is None else len(self.views)
+        tofs = self.counts.shape[:1] if tof else ()
+        if (*tofs, chosen, *whole[1:]) != self.system.range:
             raise GeometryError(
                 f"the subset has {chosen} views of {self.counts.shape[1:]} counts, but its "
                 f"projector gives {self.system.range}"
             )
-        for part in (self.factors, self.background):
-            if part is not None and part.shape != self.counts.shape:
+        flat = self.counts.shape[1:] if tof else self.counts.shape
+        shapes = {"factors": (flat,), "background": (flat, self.counts.shape)}
+        for name, fitting in shapes.items():
+            part = getattr(self, name)
+            if part is not None and part.shape not in fitting:
                 raise GeometryError(f"{part.shape} does not fit counts of {self.counts.shape}")
         if self.sensitivity is None:
             seen = self.sensitivity_now()
@@ -69,20 +80,25 @@ class Emission:
 
     def sensitivity_now(self) -> Array:
         """Compute how well each voxel is seen, :math:`A^T f`."""
+        system = self.system if self.summed is None else self.summed
         if self.factors is None:
-            return self.system.adjoint(np.ones(self.system.range, np.float32))
+            return system.adjoint(np.ones(system.range, np.float32))
         chosen = self.factors if self.views is None else self.factors[self.views]
-        return self.system.adjoint(chosen)
+        return system.adjoint(chosen.reshape(system.range))
 
     def expect(self, params: Array) -> tuple[Array, float]:
         """Return :math:`f y / (f A x + b)` in each bin, and the log-likelihood of the image."""
         projection = self.system.forward(params)
+        timed = self.summed is not None
+        behind = self.background
         rows = poisson.compare(
-            _rows(self.counts),
+            _timed(self.counts, timed=timed),
             NONE if self.factors is None else _rows(self.factors),
-            NONE if self.background is None else _rows(self.background),
-            np.arange(len(projection)) if self.views is None else self.views,
-            projection.reshape(len(projection), -1),
+            NONE_TIMED
+            if behind is None
+            else _timed(behind, timed=timed and behind.ndim == self.counts.ndim),
+            np.arange(projection.shape[1 if timed else 0]) if self.views is None else self.views,
+            _timed(projection, timed=timed),
         )
         return projection, float(rows.sum())
 
@@ -97,6 +113,12 @@ class Emission:
         image = params.copy()
         np.divide(self.emitted(params, expected), sensitivity, out=image, where=sensitivity > 0)
         return image
+
+
+def _timed(data: Array, *, timed: bool) -> Array:
+    """Return a contiguous array as one row a view, of each time-of-flight bin if it has some."""
+    first, views = (len(data), data.shape[1]) if timed else (1, len(data))
+    return data.reshape(first, views, -1)
 
 
 def _rows(data: Array) -> Array:

@@ -47,6 +47,12 @@ class Parts:
     span: int = 11
     """Axial compression of list-mode data: an odd number of ring differences a segment."""
 
+    sum_tof: bool = False
+    """Add the time-of-flight bins of PET files up, to go without time of flight."""
+
+    tof_fwhm_ps: float = 0.0
+    """Time-of-flight resolution in ps, where neither file nor scanner says it."""
+
 
 @dataclass(frozen=True)
 class CameraFacts:

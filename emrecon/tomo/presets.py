@@ -4,12 +4,14 @@ Numbers of rings and crystals, radii, depths of interaction, ring spacings, bins
 those of the scanner database of STIR (UCL/STIR, ``Scanner.cxx``, version 6) unless a comment
 gives another source. Crystals of a ring count the gaps between blocks where the manufacturer
 numbers them as "virtual" crystals. View offsets are 0: a file that has one says so.
+Time-of-flight bins divide the coincidence window equally; a file that has some says which.
 """
 
 from __future__ import annotations
 
 from emrecon.errors import SettingsError
 from emrecon.tomo.scanner import Scanner
+from emrecon.tomo.tof import Timing
 
 MMR = Scanner(
     name="Siemens mMR",
@@ -33,6 +35,7 @@ VISION_600 = Scanner(
     bin_mm=1.6,
     max_bins=520,
     block_crystals=(21, 10),
+    timing=Timing.of_ps(210.0, 4730.0 / 33, 33),  # window and resolution: van Sluis et al. 2019
 )
 
 DISCOVERY_MI_4 = Scanner(
@@ -45,6 +48,8 @@ DISCOVERY_MI_4 = Scanner(
     bin_mm=2.206,
     max_bins=415,
     block_crystals=(4, 9),
+    # Window 4.9 ns, resolution 375.4 ps: Hsu et al. 2017, J Nucl Med 58:1511.
+    timing=Timing.of_ps(375.4, 4900.0 / 29, 29),
 )
 
 SIGNA_PETMR = Scanner(
@@ -57,6 +62,8 @@ SIGNA_PETMR = Scanner(
     bin_mm=2.01565,
     max_bins=357,
     block_crystals=(4, 9),
+    # Window 4.57 ns, resolution 390 ps: Levin et al. 2016, IEEE Trans Med Imaging 35:1907.
+    timing=Timing.of_ps(390.0, 4570.0 / 27, 27),
 )
 
 HR_PLUS = Scanner(

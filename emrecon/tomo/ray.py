@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.bins import Bins, Segment
-from emrecon.tomo.kernels import axial
+from emrecon.tomo.kernels import axial, axial_tof
 from emrecon.tomo.operator import Array
 from emrecon.volume import Grid
+
+FINEST = 1 / 256
+"""Distance of places that time of flight tells apart, in widths (FWHM) of its resolution."""
 
 WHOLE = 1e-3
 """How far, in voxels over a whole segment, plane steps may stray from whole voxels."""
@@ -27,6 +30,9 @@ class Projector:
     number of voxels; where the grid's axial spacing does not allow it, the image is first
     resampled along the axis (`resampling`), which costs a little time and blurs by at most one
     voxel of the coarser spacing.
+
+    With `Bins.timing` every sample is shared among the time-of-flight bins by the resolution's
+    Gaussian, integrated over each bin; the sum over the bins is the line integral without.
 
     With `ring_wide` a line is the mean over the width of a ring, as in STIR: on voxels of half a
     ring spacing a direct plane takes a quarter, a half and a quarter of three image planes.
@@ -48,6 +54,9 @@ class Projector:
 
     ring_wide: bool = False
     """Whether a line is as wide along the axis as a ring, instead of having no width."""
+
+    summed: bool = False
+    """Whether all time-of-flight bins are taken together, which costs no more than one."""
 
     _axial: Array | None = field(init=False, repr=False)
     _geometry: dict[str, Any] = field(init=False, repr=False)
@@ -80,8 +89,8 @@ class Projector:
 
     @property
     def range(self) -> tuple[int, ...]:
-        """Views, bins, planes."""
-        return self.bins.shape
+        """Views, bins, planes; with time of flight its bins in front, unless `summed`."""
+        return self.bins.shape if self.summed else self.bins.data_shape
 
     @property
     def resampled(self) -> bool:
@@ -95,7 +104,10 @@ class Projector:
         if self._axial is not None:
             image = image @ self._axial.T
         out = np.empty(self.range, np.float32)
-        axial.forward(image, **self._geometry, out=out)
+        if "flight" in self._geometry:
+            axial_tof.forward(image, **self._geometry, out=out.reshape(-1, *self.bins.shape))
+        else:
+            axial.forward(image, **self._geometry, out=out)
         return out
 
     def adjoint(self, data: Array) -> Array:
@@ -103,7 +115,11 @@ class Projector:
         self._fits(data.shape, self.range, "data")
         nz = self.grid.shape[2] if self._axial is None else len(self._axial)
         image = np.empty((*self.grid.shape[:2], nz), np.float32)
-        axial.adjoint(np.ascontiguousarray(data, np.float32), **self._geometry, image=image)
+        data = np.ascontiguousarray(data, np.float32)
+        if "flight" in self._geometry:
+            axial_tof.adjoint(data.reshape(-1, *self.bins.shape), **self._geometry, image=image)
+        else:
+            axial.adjoint(data, **self._geometry, image=image)
         return image if self._axial is None else image @ self._axial
 
     def _tables(self, z0: float, vz: float) -> dict[str, Any]:
@@ -125,7 +141,23 @@ class Projector:
             "step": np.array([max(1, round(segment.step_mm / vz)) for segment in segments]),
             "planes": np.array([segment.planes for segment in segments]),
             "offset": self.bins.offsets,
+            **self._flight(),
         }
+
+    def _flight(self) -> dict[str, Any]:
+        """Return how time of flight shares samples; nothing where all bins together see all."""
+        timing = self.bins.timing
+        if timing is None:
+            return {}
+        phases = timing.phases(timing.fwhm_mm * FINEST)
+        if self.summed:
+            tilt = np.max(np.abs(self.bins.plane_tilt_mm)) / 2
+            edge = np.sqrt(max(self.bins.radius_mm**2 - self.fov_mm**2, 1.0))
+            if timing.covers(self.fov_mm * float(np.hypot(1.0, tilt / edge))):
+                return {}
+            timing = timing.whole
+            phases = timing.phases(phases[2])  # the same places, so the very sum
+        return {"flight": axial_tof.flight_of(*phases, timing.bins)}
 
     @staticmethod
     def _fits(came: tuple[int, ...], wanted: tuple[int, ...], what: str) -> None:

@@ -24,7 +24,7 @@ from emrecon.tomo.emission import Emission
 from emrecon.tomo.operator import Array, Chain, Operator
 from emrecon.tomo.quantify import Calibration
 from emrecon.tomo.ray import Projector
-from emrecon.tomo.scan import Scan
+from emrecon.tomo.scan import Scan, together
 from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.tomo.siddon import Siddon, field_of_view_mm
@@ -151,7 +151,8 @@ def prepare(
     models: dict[int, Emission] = {}
     total = np.zeros(grid.shape, np.float32)
     for done, (number, views) in enumerate(order, 1):
-        bare = _Subset(_system(scan, settings, grid, views), scan, factors, background, views)
+        systems = _systems(scan, settings, grid, views)
+        bare = _Subset(*systems, scan, factors, background, views)
         models[number] = bare.model(kept, number, len(order))
         sensitivity = models[number].sensitivity
         assert sensitivity is not None  # noqa: S101 - tells the type checker
@@ -199,7 +200,8 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
         at = (scan.bins.theta_rad, scan.bins.radius_mm, scan.bins.u_mm, scan.bins.z_mm)
         response = gamma.completed(scan, settings).response
         return key_of(*parts, *(mu or ()), *at, response, *decides)
-    bins = (scan.bins.phi_rad, scan.bins.s_mm, scan.bins.segments, scan.bins.radius_mm)
+    ring = scan.bins
+    bins = (ring.phi_rad, ring.s_mm, ring.segments, ring.radius_mm, ring.timing)
     return key_of(version("emrecon"), *parts, *(mu or ()), *bins, *decides)
 
 
@@ -208,6 +210,7 @@ class _Subset:
     """A subset's part of the scan, before its sensitivity is known."""
 
     system: Operator
+    summed: Operator | None
     scan: Scan
     factors: Array | None
     background: Array | None
@@ -216,26 +219,38 @@ class _Subset:
     def model(self, kept: Sensitivities, number: int, subsets: int) -> Emission:
         prompts, views = self.scan.prompts, self.views
         bare = Emission(
-            self.system, prompts, self.factors, self.background, views, lambda: NOTHING
-        )
+            self.system, prompts, self.factors, self.background, views,
+            lambda: NOTHING, self.summed,
+        )  # fmt: skip
         return replace(bare, sensitivity=kept.of(bare, number, subsets))
 
 
 NOTHING = np.empty(0, np.float32)
 
 
-def _system(scan: Scan, settings: Settings, grid: Grid, chosen: Views) -> Operator:
-    """Return the projector of one subset, with the resolution model where one is wanted."""
+def _systems(
+    scan: Scan, settings: Settings, grid: Grid, chosen: Views
+) -> tuple[Operator, Operator | None]:
+    """Return the projector of one subset, with the resolution model where one is wanted.
+
+    With time of flight also its sum over the time-of-flight bins.
+    """
     views, fov_mm = scan.bins.of_views(chosen), scan.bins.fov_mm
     projector: Operator
+    summed: Operator | None = None
     if isinstance(views, Camera):
         projector = rotate.Projector(grid, views, scan.response, scan.mu, fov_mm)
     elif settings.projector == "siddon":
         projector = Siddon(grid, views, rays=settings.rays)
     else:
         projector = Projector(grid, views, fov_mm, settings.ring_wide)
+        if views.timing is not None:
+            summed = Projector(grid, views, fov_mm, settings.ring_wide, summed=True)
     fwhm = per_axis(settings.psf_fwhm_mm)
-    return Chain(projector, Blur(grid, fwhm)) if any(fwhm) else projector
+    if not any(fwhm):
+        return projector, summed
+    blur = Blur(grid, fwhm)
+    return Chain(projector, blur), summed and Chain(summed, blur)
 
 
 def _medium(scan: Scan, grid: Grid) -> Scan:
@@ -266,7 +281,8 @@ def _background(scan: Scan) -> Array | None:
     """Return randoms plus scatter; None where both are 0."""
     if scan.randoms is None or scan.scatter is None:
         return scan.scatter if scan.randoms is None else scan.randoms
-    return scan.randoms + scan.scatter
+    flat, timed = sorted((scan.randoms, scan.scatter), key=lambda part: part.ndim)
+    return together(timed.copy(), flat)
 
 
 def _inside(scan: Scan, settings: Settings, grid: Grid) -> NDArray[np.bool_]:
@@ -311,9 +327,9 @@ def _start(
 def _totals(counts: Array, factors: Array | None, background: Array | None) -> tuple[float, float]:
     """Return prompts and background over the bins that take part, view by view."""
     prompts = behind = 0.0
-    for view in range(len(counts)):
+    for view in range(counts.shape[-3]):
         live = True if factors is None else factors[view] > 0
-        prompts += float(np.sum(counts[view], where=live, dtype=np.float64))
+        prompts += float(np.sum(counts[..., view, :, :], where=live, dtype=np.float64))
         if background is not None:
-            behind += float(np.sum(background[view], where=live, dtype=np.float64))
+            behind += float(np.sum(background[..., view, :, :], where=live, dtype=np.float64))
     return prompts, behind

@@ -21,6 +21,9 @@ class Scan:
 
     The model is ``prompts ~ Poisson(normalisation * attenuation * A x + randoms + scatter)``.
     Every array has the shape of `bins`; what is None is 1 for a factor and 0 for a background.
+    With time of flight the prompts have one more axis in front. Factors are the same for all
+    time-of-flight bins and do not have it; randoms and scatter may: without it, they are the
+    counts of all time-of-flight bins together, spread evenly over them.
     In a gamma camera attenuation and resolution depend on depth: they are part of ``A``, from
     `mu` and `response`.
     """
@@ -61,10 +64,10 @@ class Scan:
     def __post_init__(self) -> None:
         for name in ("prompts", "normalisation", "attenuation", "randoms", "scatter"):
             data = getattr(self, name)
-            if data is not None and data.shape != self.bins.shape:
+            if data is not None and data.shape not in self._shapes(name):
                 raise GeometryError(
-                    f"{name} has shape {data.shape}, but the scan's (views, bins, planes) "
-                    f"are {self.bins.shape}"
+                    f"{name} has shape {data.shape}, but the scan's (views, bins, planes) are "
+                    f"{' or '.join(map(str, self._shapes(name)))}"
                 )
         if self.mu is not None and self.attenuation is not None:
             raise DataError("give attenuation factors or a mu-map, not both")
@@ -76,6 +79,15 @@ class Scan:
             )
         if self.response is not None and not camera:
             raise DataError("a collimator's response is for gamma cameras; use psf_fwhm_mm here")
+
+    def _shapes(self, name: str) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes that a part may have."""
+        if isinstance(self.bins, Camera) or self.bins.timing is None:
+            return (self.bins.shape,)
+        flat, timed = self.bins.shape, self.bins.data_shape
+        if name == "prompts":
+            return (timed,)
+        return (flat, timed) if name in {"randoms", "scatter"} else (flat,)
 
     def with_(self, **parts: Any) -> Scan:  # noqa: ANN401 - any field
         """Return the same scan with some parts replaced."""
@@ -93,7 +105,7 @@ class Scan:
             np.multiply(self.normalisation, self.attenuation, out=self.normalisation)
             parts["attenuation"] = None
         if self.randoms is not None and self.scatter is not None:
-            np.add(self.randoms, self.scatter, out=self.randoms)
+            parts["randoms"] = together(self.randoms, self.scatter)
             parts["scatter"] = None
         return replace(self, **parts)
 
@@ -125,3 +137,14 @@ class Scan:
                 f"attenuation factors reach {float(np.max(self.attenuation)):g}; they are "
                 "survival probabilities, at most 1 (correction factors are their inverse)"
             )
+
+
+def together(one: Array, other: Array) -> Array:
+    """Add two backgrounds, in place of the larger one; see `Scan` for their shapes."""
+    large, small = (one, other) if one.ndim >= other.ndim else (other, one)
+    if large.ndim == small.ndim:
+        return np.add(large, small, out=large)
+    share = np.float32(1 / len(large))
+    for tof in range(len(large)):  # one at a time, to spare memory
+        large[tof] += share * small
+    return large

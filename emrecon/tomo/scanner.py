@@ -8,6 +8,7 @@ import numpy as np
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.bins import Bins, Segment
+from emrecon.tomo.tof import Timing
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Scanner:
 
     view_offset_deg: float = 0.0
     """Azimuth of the first view of unmashed data."""
+
+    timing: Timing | None = None
+    """Time-of-flight bins as the scanner usually sorts into them, where it measures it."""
 
     def __post_init__(self) -> None:
         numbers = (self.rings, self.crystals, self.max_bins, self.radius_mm, self.bin_mm)

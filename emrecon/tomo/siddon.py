@@ -64,6 +64,10 @@ class Siddon:
     def __post_init__(self) -> None:
         if self.rays < 1:
             raise GeometryError(f"a bin needs at least one ray, not {self.rays}")
+        if self.bins.timing is not None:
+            raise GeometryError(
+                "siddon's rays know no time of flight: say --sum-tof, or take the joseph projector"
+            )
         if not self.fov_mm:
             object.__setattr__(self, "fov_mm", field_of_view_mm(self.grid, self.bins))
         object.__setattr__(self, "_geometry", self._tables())

@@ -14,8 +14,16 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from emrecon.tomo.tof import SIGMAS
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Pair = tuple[float, float]
+
+CUT = SIGMAS / math.sqrt(2)
+"""Where time of flight's Gaussian is cut off, in units of sigma sqrt(2)."""
+
+TAIL, LAST, ROOT_PI = math.erfc(CUT) / 2, math.exp(-(CUT**2)), math.sqrt(math.pi)
 
 PARALLEL = 1e-10
 """Below this cosine a line runs along a face instead of across."""
@@ -150,6 +158,38 @@ def run(form: Floats, first: float, step: float, count: int) -> tuple[int, int]:
 
 
 @njit(cache=True, nogil=True)
+def below(x: float) -> float:
+    """Return the integral up to `x` of the share of a Gaussian, cut off at 3 sigma, below a place.
+
+    In units of sigma sqrt(2): the share is 0 up to -CUT and 1 from CUT on.
+    """
+    if x <= -CUT:
+        return 0.0
+    inside = min(x, CUT)
+    full = inside * math.erf(inside) + (math.exp(-inside * inside) - LAST) / ROOT_PI
+    full = 0.5 * (full + inside - CUT * math.erf(CUT) + CUT)
+    return (full - TAIL * (inside + CUT)) / (1.0 - 2.0 * TAIL) + max(x - CUT, 0.0)
+
+
+@njit(cache=True, nogil=True)
+def add_flight(low: float, high: float, value: float, flight: Pair, row: Floats) -> None:
+    """Add a stretch of line to its time-of-flight bins: `value` times the length that each counts.
+
+    `flight` is (sigma, width of a bin), like the stretch in units of the line's parameter. A bin
+    from e to f counts the share S(f - l) - S(e - l) of the place l, with S the Gaussian's share
+    below; so over the stretch differences of the integral of S.
+    """
+    scale = flight[0] * math.sqrt(2.0)
+    past = 0.0
+    for tof in range(row.size + 1):
+        edge = (tof - row.size / 2) * flight[1]
+        here = scale * (below((edge - low) / scale) - below((edge - high) / scale))
+        if tof:
+            row[tof - 1] += value * (here - past)
+        past = here
+
+
+@njit(cache=True, nogil=True)
 def add_planes(
     form: Floats,
     flats: Floats,
@@ -158,10 +198,11 @@ def add_planes(
     first: float,
     step: float,
     weight: float,
+    flight: Pair,
     row: Floats,
 ) -> None:
-    """Add weight times chord to the planes of one segment."""
-    start, stop = run(form, first, step, row.size)
+    """Add weight times chord to the planes ``row[tof, plane]`` of one segment."""
+    start, stop = run(form, first, step, row.shape[1])
     for plane in range(start, stop):
         z = first + plane * step
         disc = form[1] - form[2] * (z - form[0]) ** 2
@@ -171,8 +212,10 @@ def add_planes(
         middle = form[3] + form[4] * z
         low, high = max(-half, middle - reach), min(half, middle + reach)
         low, high, share = cut(flats, count, z, low, high)
-        if high > low:
-            row[plane] += weight * share * (high - low)
+        if high > low and flight[0] > 0:
+            add_flight(low, high, weight * share, flight, row[:, plane])
+        elif high > low:
+            row[0, plane] += weight * share * (high - low)
 
 
 @njit(cache=True, nogil=True)
@@ -182,6 +225,7 @@ def add_body(
     line: tuple[float, float, float, float],
     segments: Floats,
     value: float,
+    flight: Pair,
     work: Floats,
     row: Floats,
 ) -> None:
@@ -194,6 +238,7 @@ def add_body(
     for segment in range(segments.shape[0]):
         count = int(segments[segment, 0])
         climb = 0.0 if math.isinf(half) else segments[segment, 3] / (2 * half)
+        gain = math.sqrt(1 + climb * climb)
         way[0], way[1], way[2] = -sin, cos, climb
         origin[0], origin[1], origin[2] = s * cos, s * sin, 0.0
         for axis in range(3):
@@ -207,8 +252,9 @@ def add_body(
             half,
             segments[segment, 1],
             segments[segment, 2],
-            value * math.sqrt(1 + climb * climb),
-            row[offset : offset + count],
+            value * gain,
+            (flight[0] / gain, flight[1] / gain),
+            row[:, offset : offset + count],
         )
         offset += count
 
@@ -222,13 +268,15 @@ def sinogram(
     frames: tuple[Floats, Floats, Ints, Floats, Ints],
     shadows: Floats,
     values: Floats,
+    flight: Pair,
     out: NDArray[np.float32],
 ) -> None:
-    """Write the line integrals of all bodies to ``out[view, bin, plane]``.
+    """Write the line integrals of all bodies to ``out[tof, view, bin, plane]``.
 
     `segments` has rows (planes, first z, step, tilt), `frames` holds the bodies: matrices to
     their own frames, centres, numbers of round axes, faces of all bodies, and where each body's
     faces start. `shadows[view, body]` is (centre, half width) of a body seen along the view.
+    `flight` is (sigma, bin width) of time of flight in mm, or zeros without: one bin then.
     """
     faces = 0
     for body in range(values.size):
@@ -236,11 +284,11 @@ def sinogram(
     for view in prange(phi.size):
         cos, sin = math.cos(phi[view]), math.sin(phi[view])
         work = np.empty((9 + faces, 6))
-        row = np.empty(out.shape[2])
+        row = np.empty((out.shape[0], out.shape[3]))
         for at in range(s.size):
-            row[:] = 0.0
+            row[:, :] = 0.0
             line = (cos, sin, s[at], half[at])
             for body in range(values.size):
                 if abs(s[at] - shadows[view, body, 0]) <= shadows[view, body, 1]:
-                    add_body(frames, body, line, segments, values[body], work, row)
-            out[view, at, :] = row
+                    add_body(frames, body, line, segments, values[body], flight, work, row)
+            out[:, view, at, :] = row

@@ -3,6 +3,8 @@
 Run it as ``python -m tests.benchmarks.projector [--quick] [case ...]``.  CPU seconds are those of
 all threads together, the best of a few runs; the plain projector runs on every k-th view and is
 scaled up, since the whole would take minutes.  ``--quick`` takes every 4th view of everything.
+``peak`` says which part of the machine's measured peak they reach, ``tof`` what a time-of-flight
+bin costs.
 """
 
 import argparse
@@ -17,7 +19,8 @@ import numpy as np
 import scipy.sparse
 
 from emrecon.tomo.kernels import axial, axial_tables, siddon
-from tests.benchmarks import scalar
+from emrecon.tomo.presets import PRESETS
+from tests.benchmarks import roofline, scalar
 
 
 def _geometry(n, v, nz, views, s_mm, radius, fov, rings):
@@ -176,7 +179,7 @@ def main():
     """Run the cases asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="every 4th view only")
-    parser.add_argument("cases", nargs="*", default=["mmr", "few", "parallel"])
+    parser.add_argument("cases", nargs="*", default=["mmr", "few", "parallel", "peak", "tof"])
     asked = parser.parse_args()
     quick = 4 if asked.quick else 1
     sys.stdout.write(f"{numba.get_num_threads()} threads; {compile_seconds():.1f} s to compile\n")
@@ -187,6 +190,15 @@ def main():
     if "parallel" in asked.cases:
         shape, geometry = parallel()
         against_matrix("parallel", shape, thinned(geometry, quick), 5)
+    shape, geometry = mmr()
+    if "peak" in asked.cases:
+        roofline.report("mmr", shape, thinned(geometry, quick))
+    few_views = thinned(geometry, 42)  # all would take 10 GB
+    for scanner in PRESETS.values():
+        if "tof" in asked.cases and scanner.timing is not None:
+            roofline.per_bin(shape, few_views, scanner.timing)
+    if "tof" in asked.cases:
+        roofline.report("tof", shape, few_views, PRESETS["Vision 600"].timing)
 
 
 if __name__ == "__main__":

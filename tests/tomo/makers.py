@@ -13,6 +13,7 @@ from emrecon.tomo.operator import Chain, Dense, Operator
 from emrecon.tomo.ray import Projector
 from emrecon.tomo.scanner import Scanner
 from emrecon.tomo.siddon import Siddon
+from emrecon.tomo.tof import Timing
 from emrecon.volume import Grid, Volume
 
 SMALL = Scanner("small", 5, 40, 4.1, 60.0, 3.0, 4.0, 25)
@@ -71,6 +72,14 @@ def siddon(seed: int) -> Operator:
         axial /= 1 if rng.integers(2) else 2
     grid = Grid(grid.shape, (*grid.spacing_mm[:2], float(axial)), grid.origin_mm)
     return Siddon(grid, bins, bins.fov_mm * rng.uniform(0.3, 1.2), int(rng.integers(1, 4)))
+
+
+def timed(seed: int) -> Operator:
+    """Any time-of-flight bins: few or many, narrow or wide, also too few for what is seen."""
+    rng = np.random.default_rng(seed)
+    bins = ring_bins(seed)
+    timing = Timing(rng.uniform(5, 60), rng.uniform(3, 90), int(rng.integers(1, 14)))
+    return Projector(random_grid(seed, bins), bins.timed(timing), ring_wide=bool(rng.integers(2)))
 
 
 def subset(seed: int) -> Operator:
@@ -132,5 +141,5 @@ def bare_camera(seed: int) -> Operator:
 
 
 MAKERS = [
-    dense, chain, ring, wide, siddon, subset, parallel, blur, resolved, camera, bare_camera,
+    dense, chain, ring, wide, siddon, timed, subset, parallel, blur, resolved, camera, bare_camera,
 ]  # fmt: skip

@@ -10,29 +10,35 @@ from numba import njit, prange
 def compare(counts, factors, background, views, projection):
     """Turn `projection` into what the adjoint wants, and return the log-likelihood of each row.
 
-    Row r of `projection` is row ``views[r]`` of the other arrays.
+    Arrays are (tof, rows, columns), but for `factors` (rows, columns): those are shared by all
+    time-of-flight bins. A `background` of one time-of-flight bin is spread evenly over all.
+    Row (view) r of `projection` is row ``views[r]`` of the other arrays.
     A `factors` or `background` without rows stands for 1 and 0. On return `projection` holds
     ``factor * counts / mean`` with ``mean = factor * projection + background``. Bins of factor 0
     take no part, nor do bins of mean 0: no voxel lies on their line.
     """
-    rows, columns = projection.shape
+    tofs, rows, columns = projection.shape
     likelihood = np.zeros(rows)
     scaled, offset = factors.shape[0] > 0, background.shape[0] > 0
+    flat = background.shape[0] < tofs
+    part = np.float32(1 / tofs) if flat else np.float32(1)
     for r in prange(rows):
         at = views[r]
         total = 0.0
-        for c in range(columns):
-            factor = factors[at, c] if scaled else np.float32(1)
-            mean = factor * projection[r, c]
-            if offset:
-                mean += background[at, c]
-            if factor > 0 and mean > 0:
-                y = counts[at, c]
-                total -= mean
-                if y > 0:
-                    total += y * math.log(np.float64(mean))
-                projection[r, c] = factor * y / mean
-            else:
-                projection[r, c] = 0
+        for t in range(tofs):
+            behind = 0 if flat else t
+            for c in range(columns):
+                factor = factors[at, c] if scaled else np.float32(1)
+                mean = factor * projection[t, r, c]
+                if offset:
+                    mean += part * background[behind, at, c]
+                if factor > 0 and mean > 0:
+                    y = counts[t, at, c]
+                    total -= mean
+                    if y > 0:
+                        total += y * math.log(np.float64(mean))
+                    projection[t, r, c] = factor * y / mean
+                else:
+                    projection[t, r, c] = 0
         likelihood[r] = total
     return likelihood
