@@ -7,34 +7,32 @@ import numpy as np
 
 from emrecon.tomo.bins import Bins, subset_order
 from emrecon.tomo.operator import Array
+from emrecon.tomo.siddon import Siddon
 from tests.stir_case import SUBSETS, Case
-from tests.tomo.siddon import Siddon
 
 
 def main(folder: str) -> None:
     case = Case(Path(folder))
     interleaved = [list(range(n, 96, SUBSETS)) for n in subset_order(SUBSETS)]
 
-    def siddon(bins: Bins) -> Siddon:
-        return Siddon(case.grid, bins)
-
     def one_ray(bins: Bins) -> Siddon:
-        return Siddon(case.grid, bins, spread=0.0)
+        return Siddon(case.grid, bins, rays=1)
 
     print("| run, at 48 updates | voxels | filtered | end planes | other regions |")
     print("|---|---|---|---|---|")
     wanted = case.stir("osem_48.npy")
-    row(case, "Siddon with STIR's rays", case.osem(siddon)[48], wanted)
-    found = case.osem(siddon, subsets=interleaved)[48]
-    row(case, "the same, emrecon's subsets", found, wanted)
-    row(case, "Siddon, one ray across a bin", case.osem(one_ray)[48], wanted)
-    row(case, "Joseph", case.osem(case.joseph)[48], wanted)
-    row(case, "Joseph, ring's width", case.osem(case.joseph_ring_wide)[48], wanted)
     row(case, "`emrecon recon`", case.product(), wanted)
     row(case, "`emrecon recon --ring-wide`", case.product(ring_wide=True), wanted)
+    row(case, "`emrecon recon --projector siddon`", case.product(projector="siddon"), wanted)
+    row(case, "Siddon, STIR's start", case.osem(case.siddon)[48], wanted)
+    found = case.osem(case.siddon, subsets=interleaved)[48]
+    row(case, "the same, emrecon's subsets", found, wanted)
+    row(case, "the same, one ray across a bin (`--rays 1`)", case.osem(one_ray)[48], wanted)
+    row(case, "Joseph", case.osem(case.joseph)[48], wanted)
+    row(case, "Joseph, ring's width", case.osem(case.joseph_ring_wide)[48], wanted)
 
     counts = case.noiseless()
-    wanted = case.osem(siddon, counts)[48]
+    wanted = case.osem(case.siddon, counts)[48]
     row(case, "no noise: Joseph", case.osem(case.joseph, counts)[48], wanted)
     found = case.osem(case.joseph_ring_wide, counts)[48]
     row(case, "no noise: Joseph, ring's width", found, wanted)

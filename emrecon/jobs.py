@@ -144,7 +144,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
 
 def _about_axis(settings: Settings, scan: Scan) -> Settings:
     """Return the settings with the image's centre about the axis that a camera turns round."""
-    origin = scan.facts.get("origin_mm")
+    origin = scan.origin_mm
     if not (origin and settings.centre_mm):
         return settings
     centre = np.subtract(settings.centre_mm, origin)
@@ -153,7 +153,7 @@ def _about_axis(settings: Settings, scan: Scan) -> Settings:
 
 def _placed(volume: Volume, scan: Scan) -> Volume:
     """Return an image where it lies in the patient, if the scan's file says where that is."""
-    origin = scan.facts.get("origin_mm")
+    origin = scan.origin_mm
     if not origin:
         return volume
     affine = volume.affine.copy()

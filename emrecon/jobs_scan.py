@@ -134,10 +134,8 @@ def convert_listmode(
 def convert_spect(path: Path, folder: Path, camera: CameraFacts | None = None) -> tuple[Path, ...]:
     """Turn a SPECT file into a folder of Interfile, one energy window of it."""
     scan, _ = read_scan(path, camera=camera)
-    if scan.facts.get("origin_mm"):
-        log.warning(
-            "Interfile cannot say that the axis is at %s mm (RAS)", scan.facts["origin_mm"]
-        )
+    if scan.origin_mm:
+        log.warning("Interfile cannot say that the axis is at %s mm (RAS)", scan.origin_mm)
     return write_scan(folder, scan)
 
 

@@ -68,7 +68,8 @@ class Acquisition:
     """Whether the phantom attenuates."""
 
     noise: bool = True
-    """Whether counts are drawn; without noise they are the exact mean."""
+    """Whether counts are drawn; without noise they are the exact mean. DICOM
+    holds whole counts: there the mean over the views is exact, and --counts 1e9 finer."""
 
     fit: bool = True
     """Shrink a phantom that is larger than the field of view until it fits."""

@@ -161,6 +161,23 @@ def drawn(mean: Array, rng: np.random.Generator) -> Array:
     return out
 
 
+def rounded(mean: Array, rng: np.random.Generator) -> Array:
+    """Return whole counts that follow a mean without noise: what is cut off goes to the next view.
+
+    Over any run of views a bin's counts are within 1 of the sum of its means. Rounding each bin by
+    itself would err alike in every view of an object that is round about the axis, and an error
+    of 0.3 % that all views share is one of 3 % on the axis behind 100 mm of water. Where a bin's
+    first count falls is drawn, so that no two bins round up in step.
+    """
+    out = np.empty(mean.shape, np.float32)
+    passed = rng.random(mean.shape[1:])
+    for view, expected in zip(out, mean, strict=True):
+        passed += expected
+        np.floor(passed, out=view, casting="same_kind")
+        passed -= view
+    return out
+
+
 def _efficiency(
     normalisation: Array | Efficiencies | None, bins: Bins, rng: np.random.Generator
 ) -> Array | None:

@@ -158,7 +158,7 @@ def _counted(
 ) -> CameraSimulation:
     import numpy as np  # noqa: PLC0415 - quick --help
 
-    from phantoms.simulate import drawn  # noqa: PLC0415
+    from phantoms.simulate import drawn, rounded  # noqa: PLC0415
 
     camera = acquisition.camera(like.views, like.bins)
     if like.fit:
@@ -171,7 +171,7 @@ def _counted(
     limits = _limits(acquisition.source().windows_kev()[0])
     means, scatter = _windows(trues, camera, like, limits)
     rng = np.random.default_rng(like.seed)
-    counts = np.stack([drawn(mean, rng) if like.noise else np.rint(mean) for mean in means])
+    counts = np.stack([(drawn if like.noise else rounded)(mean, rng) for mean in means])
     facts = {
         "phantom": phantom.name,
         "labels": dict(phantom.labels),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from emrecon.tomo.ray import Projector
 from emrecon.tomo.recon import recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.siddon import Siddon
 from emrecon.volume import Grid
-from tests.tomo.siddon import Siddon
 
 VOXEL_MM = (4.44114, 4.44114, 3.375)
 SIZE = (60, 60, 31)
@@ -145,7 +146,7 @@ class Case:
         iterates = until(em(cycle(models), self.start), after(max(at)))
         return {i.number: i.params * VOXEL_MM[0] for i in iterates if i.number in at}
 
-    def product(self, *, ring_wide: bool = False) -> Array:
+    def product(self, **choices: Any) -> Array:
         """Run OSEM as ``emrecon recon`` does, at 48 updates; in STIR's units."""
         settings = Settings(
             subsets=SUBSETS,
@@ -153,9 +154,11 @@ class Case:
             size=SIZE,
             centre_mm=CENTRE_MM,
             iterations=4,
-            ring_wide=ring_wide,
         )
-        return recon(self.scan, settings).voxels * VOXEL_MM[0]
+        return recon(self.scan, replace(settings, **choices)).voxels * VOXEL_MM[0]
+
+    def siddon(self, bins: Bins) -> Operator:
+        return Siddon(self.grid, bins)
 
     def joseph(self, bins: Bins) -> Operator:
         return Projector(self.grid, bins, bins.fov_mm)

@@ -101,7 +101,7 @@ def test_osem_is_the_same_loop() -> None:
             whole.counts,
             whole.factors,
             whole.background,
-            (k, 4),
+            np.arange(k, len(whole.counts), 4),
         )
         for k in range(4)
     ]

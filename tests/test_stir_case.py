@@ -2,8 +2,8 @@
 
 The counts are few: STIR's image differs from what they were drawn from by 43 %. At that level the
 image at 48 updates is mostly noise, and which voxel the noise goes to is decided by how a
-projector interpolates. So loop, model, geometry, reader and subsets are tested with a projector
-that interpolates as STIR's does, and the fast projector on what does not depend on it.
+projector interpolates. So voxels are compared with the siddon projector, whose rays are STIR's,
+and the default projector on what does not depend on interpolation.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ import numpy as np
 import pytest
 
 from emrecon.io import interfile
-from emrecon.tomo.scanner import Scanner
-from emrecon.volume import Grid
 from tests.stir_case import VOXEL_MM, Case, stir_subsets
-from tests.tomo.siddon import Siddon
 
 
 @pytest.fixture(scope="module")
@@ -32,23 +29,6 @@ def case(shared_data: Path) -> Case:
 @pytest.fixture(scope="module")
 def stir(case: Case) -> np.ndarray:
     return case.stir("osem_48.npy")
-
-
-def test_the_reference_is_its_own_adjoint_and_has_the_length_of_a_chord() -> None:
-    bins = Scanner("small", 5, 40, 4.0, 60.0, 0.0, 4.0, 25).bins(span=1, arc_corrected=True)
-    grid = Grid.centred((31, 31, 9), (3.0, 3.0, 2.0))
-    system, rng = Siddon(grid, bins), np.random.default_rng(3)
-    image, data = rng.random(system.domain, np.float32), rng.random(system.range, np.float32)
-    there = np.vdot(system.forward(image).astype(float), data)
-    back = np.vdot(image.astype(float), system.adjoint(data))
-    assert there == pytest.approx(back, rel=1e-6)
-    middle = system.forward(np.ones(system.domain, np.float32))[:, :, 2]
-    chord = 2 * np.sqrt(np.maximum(system.fov_mm**2 - bins.s_mm**2, 0))
-    seen = chord > 20
-    # Whole voxels at either end: longer, by at most a voxel's diagonal each.
-    excess = (middle - chord)[:, seen]
-    assert excess.min() > -0.5
-    assert excess.max() < 2 * 3 * np.sqrt(2)
 
 
 def test_the_grid_is_that_of_stirs_start_image(case: Case) -> None:
@@ -83,7 +63,7 @@ def test_sensitivities_are_stirs(case: Case) -> None:
     bins = case.scan.bins
     first = replace(bins, phi_rad=bins.phi_rad[stir_subsets(96)[0]])
     for part, name in ((first, "subset_sensitivity_0.npy"), (bins, "sensitivity_total.npy")):
-        found = Siddon(case.grid, part).adjoint(np.ones(part.shape, np.float32)) / VOXEL_MM[0]
+        found = case.siddon(part).adjoint(np.ones(part.shape, np.float32)) / VOXEL_MM[0]
         wanted = case.stir(name)
         assert case.nrms(found, wanted, wanted > 0) < 1e-5  # both are float32
         assert np.array_equal(found > 0, wanted > 0)
@@ -92,12 +72,30 @@ def test_sensitivities_are_stirs(case: Case) -> None:
 @pytest.mark.slow
 def test_osem_is_stirs_with_the_same_rays(case: Case, stir: np.ndarray) -> None:
     """What is left is the rounding of float32, which grows with the updates."""
-    images = case.osem(lambda bins: Siddon(case.grid, bins), at=(12, 24, 48))
+    images = case.osem(case.siddon, at=(12, 24, 48))
     for number, image in images.items():
         wanted = case.stir(f"osem_{number}.npy")
         assert case.nrms(image, wanted) < 1e-4
         assert max(abs(r) for r in case.ratios(image, wanted).values()) < 1e-4
     found = images[48]
+    moved = [np.flip(found, axis) for axis in range(3)] + [found.transpose(1, 0, 2)]
+    moved += [np.roll(found, 1, axis) for axis in range(3)]
+    assert min(case.nrms(image, stir) for image in moved) > 0.4
+
+
+@pytest.mark.slow
+def test_the_product_gives_stirs_image(case: Case, stir: np.ndarray) -> None:
+    """``emrecon recon --projector siddon``: voxels within 5 %, regions within 2 %.
+
+    Measured: 0.02 % and 0.01 %, of the scale of the uniform start image.
+    """
+    found = case.product(projector="siddon")
+    assert case.nrms(found, stir) < 0.002
+    assert max(abs(r) for r in case.ratios(found, stir).values()) < 0.001
+    # Everywhere, not only in the object: the rim of the field of view is STIR's.
+    assert case.nrms(found, stir, np.ones(stir.shape, bool)) < 0.005
+    assert np.array_equal(found > 0, case.start > 0)
+    assert max(abs(d) for d in case.displacement(found, stir)) < 0.01
     moved = [np.flip(found, axis) for axis in range(3)] + [found.transpose(1, 0, 2)]
     moved += [np.roll(found, 1, axis) for axis in range(3)]
     assert min(case.nrms(image, stir) for image in moved) > 0.4
@@ -147,7 +145,7 @@ def test_the_width_of_a_ring_is_what_the_end_planes_miss(case: Case, stir: np.nd
 def test_without_noise_the_projectors_agree_voxel_by_voxel(case: Case) -> None:
     """Mean counts instead of drawn ones: what is left is interpolation, below 5 % unfiltered."""
     counts = case.noiseless()
-    wanted = case.osem(lambda part: Siddon(case.grid, part), counts)[48]
+    wanted = case.osem(case.siddon, counts)[48]
     found = case.osem(case.joseph_ring_wide, counts)[48]
     assert case.nrms(found, wanted) < 0.03
     assert max(abs(r) for r in case.ratios(found, wanted).values()) < 0.01

@@ -210,7 +210,14 @@ def _geometry(header: Header, flight: Flight) -> _Geometry:
     position, facts = position_of(header)
     figures = figures_of(header, layout, arc_corrected=arc_corrected)
     bins = _bins(header, layout, figures, arc_corrected=arc_corrected)
-    timing = None if flight.summed else timing_of(header, layout, flight.fwhm_ps)
+    flown = replace(layout, timings=0) if flight.summed else layout
+    timing = timing_of(header, flown, flight.fwhm_ps)
+    if timing is not None:
+        facts |= {
+            "tof_bins": timing.bins,
+            "tof_width_mm": timing.width_mm,
+            "tof_fwhm_mm": timing.fwhm_mm,
+        }
     bins = replace(bins, phi_rad=turned_phi(bins.phi_rad, position), timing=timing)
     facts |= {
         "scanner": figures.scanner.name,

@@ -103,6 +103,8 @@ def timing_of(header: Header, layout: Layout, fwhm_ps: float = 0.0) -> Timing | 
     FormatError
         If the width of the bins or the resolution is not known, or numbers contradict each other.
     """
+    for key in (UNMASHED, UNMASHED_PS, MASHING, *RESOLUTION):
+        header.entry(key)  # a scanner may say what the data do without
     if not layout.timings:
         return None
     names = [header.text(key, default="") for key in _NAMES]

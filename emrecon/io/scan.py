@@ -76,7 +76,7 @@ def read_scan(
     -------
     Scan
         The scan. That of a gamma camera lies about its axis of rotation, the attenuation map too;
-        ``facts["origin_mm"]`` says where in the patient the camera's origin is.
+        `Scan.origin_mm` says where in the patient the camera's origin is.
     dict of Path
         Every file that was read, by what it is.
     """
@@ -241,13 +241,17 @@ def _camera_scan(path: Path, camera: CameraFacts, isotope: str) -> Scan:
     from emrecon.io import spect  # noqa: PLC0415 - not for PET
 
     read = spect.read_projections(path, camera, isotope)
-    facts = dict(read.facts) | {"origin_mm": read.origin_mm and list(read.origin_mm)}
+    origin = read.origin_mm
+    facts = dict(read.facts) | {"origin_mm": origin and list(origin)}  # for the sidecar
     scatter = None
     if camera.scatter_from:
         scatter = spect.scatter_estimate(read, camera.scatter_from, camera.scatter_fwhm_mm)
         facts |= {"scatter_from": camera.scatter_from, "scatter_fwhm_mm": camera.scatter_fwhm_mm}
     duration_s = read.facts.get("duration_s")
-    return Scan(read.camera, read.data, scatter=scatter, duration_s=duration_s, facts=facts)
+    return Scan(
+        read.camera, read.data, scatter=scatter, duration_s=duration_s, origin_mm=origin,
+        facts=facts,
+    )  # fmt: skip
 
 
 def _matching(
@@ -297,7 +301,7 @@ def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
     """Return an attenuation map, which lies in the patient, about a camera's axis of rotation."""
     if not isinstance(scan.bins, Camera) or scan.facts.get("format") == "Interfile":
         return mu
-    origin = scan.facts.get("origin_mm")
+    origin = scan.origin_mm
     if origin is None:
         raise FormatError(
             f"{path}: where the axis of rotation lies in the patient is not known "

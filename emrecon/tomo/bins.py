@@ -153,7 +153,11 @@ class Bins:
 
     def subset(self, number: int, subsets: int) -> Bins:
         """Return every `subsets`-th view, starting with view `number`."""
-        return replace(self, phi_rad=self.phi_rad[number::subsets])
+        return self.of_views(np.arange(number, self.phi_rad.size, subsets))
+
+    def of_views(self, views: NDArray[np.intp]) -> Bins:
+        """Return some of the views, in the order given."""
+        return replace(self, phi_rad=self.phi_rad[views])
 
     def difference(self, other: Bins) -> str:
         """Return in words where `other` lies differently; empty where it does not.

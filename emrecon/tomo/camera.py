@@ -123,8 +123,11 @@ class Camera:
 
     def subset(self, number: int, subsets: int) -> Camera:
         """Return every `subsets`-th view, starting with view `number`."""
-        every = slice(number, None, subsets)
-        return Camera(self.theta_rad[every], self.radius_mm[every], self.u_mm, self.z_mm)
+        return self.of_views(np.arange(number, self.theta_rad.size, subsets))
+
+    def of_views(self, views: NDArray[np.intp]) -> Camera:
+        """Return some of the views, in the order given."""
+        return Camera(self.theta_rad[views], self.radius_mm[views], self.u_mm, self.z_mm)
 
     def difference(self, other: object) -> str:
         """Return in words where `other` lies differently; empty where it does not."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.kernels import poisson
@@ -48,8 +49,8 @@ class Emission:
     """Mean scatter and randoms :math:`b` in counts, shape of `counts`, or views first and spread
     evenly over the time-of-flight bins; None for 0."""
 
-    views: tuple[int, int] = (0, 1)
-    """First view and distance between views of this subset."""
+    views: NDArray[np.intp] | None = None
+    """Which views are of this subset; None for all."""
 
     sensitivity: Callable[[], Array] | None = None
     """Gives :math:`A^T f`, image-shaped; None to compute it now and keep it."""
@@ -59,12 +60,13 @@ class Emission:
 
     def __post_init__(self) -> None:
         tof = self.summed is not None
-        views = slice(self.views[0], None, self.views[1])
-        chosen = (self.counts[:, views] if tof else self.counts[views]).shape
-        if chosen != self.system.range:
+        whole = self.counts.shape[1:] if tof else self.counts.shape
+        chosen = whole[0] if self.views is None else len(self.views)
+        tofs = self.counts.shape[:1] if tof else ()
+        if (*tofs, chosen, *whole[1:]) != self.system.range:
             raise GeometryError(
-                f"the subset has counts of shape {chosen}, but its projector gives "
-                f"{self.system.range}"
+                f"the subset has {chosen} views of {self.counts.shape[1:]} counts, but its "
+                f"projector gives {self.system.range}"
             )
         flat = self.counts.shape[1:] if tof else self.counts.shape
         shapes = {"factors": (flat,), "background": (flat, self.counts.shape)}
@@ -81,7 +83,7 @@ class Emission:
         system = self.system if self.summed is None else self.summed
         if self.factors is None:
             return system.adjoint(np.ones(system.range, np.float32))
-        chosen = np.ascontiguousarray(self.factors[self.views[0] :: self.views[1]])
+        chosen = self.factors if self.views is None else self.factors[self.views]
         return system.adjoint(chosen.reshape(system.range))
 
     def expect(self, params: Array) -> tuple[Array, float]:
@@ -95,7 +97,7 @@ class Emission:
             NONE_TIMED
             if behind is None
             else _timed(behind, timed=timed and behind.ndim == self.counts.ndim),
-            *self.views,
+            np.arange(projection.shape[1 if timed else 0]) if self.views is None else self.views,
             _timed(projection, timed=timed),
         )
         return projection, float(rows.sum())

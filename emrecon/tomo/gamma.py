@@ -31,6 +31,10 @@ def completed(scan: Scan, settings: Settings) -> Scan:
         return scan
     if settings.ring_wide:
         raise SettingsError("ring_wide is for ring scanners, and this scan is of a gamma camera")
+    if settings.projector != "joseph":
+        raise SettingsError(
+            f"{settings.projector} is a projector of lines, and this scan is of a gamma camera"
+        )
     if settings.response_mm:
         return scan.with_(response=Response(*settings.response_mm))
     if settings.collimator:

@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.em import Iterate, Model, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo import attenuation, gamma, rotate
-from emrecon.tomo.bins import subset_order
+from emrecon.tomo.bins import Bins
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.emission import Emission
@@ -26,6 +27,8 @@ from emrecon.tomo.ray import Projector
 from emrecon.tomo.scan import Scan, together
 from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import Settings, per_axis
+from emrecon.tomo.siddon import Siddon, field_of_view_mm
+from emrecon.tomo.subsets import Views, turns
 from emrecon.volume import Grid, Volume
 
 log = logging.getLogger(__name__)
@@ -160,48 +163,27 @@ def prepare(
     """
     set_threads(settings.threads)
     scan.check()
-    subsets = fitting_subsets(settings.subsets, scan.bins.shape[0])
-    settings = replace(settings, subsets=subsets)
     scan, calibration = gamma.completed(scan, settings), gamma.calibration(scan, settings)
     grid = grid_of(scan, settings)
+    order = turns(scan.bins, grid, settings)
+    settings = replace(settings, subsets=len(order))
     scan = _medium(scan, grid)
     factors, background = _factors(scan), _background(scan)
     kept = kept or Sensitivities()
     models: dict[int, Emission] = {}
     total = np.zeros(grid.shape, np.float32)
-    for done, number in enumerate(subset_order(subsets), 1):
-        systems = _systems(scan, settings, grid, number)
-        bare = _Subset(*systems, scan, factors, background, number)
-        models[number] = bare.model(kept, subsets)
+    for done, (number, views) in enumerate(order, 1):
+        systems = _systems(scan, settings, grid, views)
+        bare = _Subset(*systems, scan, factors, background, views)
+        models[number] = bare.model(kept, number, len(order))
         sensitivity = models[number].sensitivity
         assert sensitivity is not None  # noqa: S101 - tells the type checker
         total += sensitivity()
-        progress(done, subsets)
-    start, facts = _start(scan, grid, factors, background, total)
+        progress(done, len(order))
+    inside = _inside(scan, settings, grid)
+    start, facts = _start(scan, inside, factors, background, total)
     facts |= gamma.facts(scan, calibration)
     return Problem(tuple(models.values()), start, grid, settings, facts, kept, calibration)
-
-
-def fitting_subsets(wanted: int, views: int) -> int:
-    """Return how many subsets are made of so many views, and say so where it is not as wanted.
-
-    The divisor of `views` nearest to `wanted`; where none is near (within a half), as many as
-    wanted, some with a view more than others, which their own sensitivities make up for.
-    """
-    divisors = [n for n in range(1, views + 1) if views % n == 0]
-    nearest = min(divisors, key=lambda n: (abs(n - wanted), n))
-    if nearest == wanted:
-        return wanted
-    if wanted < views and not wanted / 1.5 <= nearest <= wanted * 1.5:
-        log.warning(
-            "%d subsets do not divide %d views evenly: they hold %d or %d views",
-            wanted, views, views // wanted, views // wanted + 1,
-        )  # fmt: skip
-        return wanted
-    log.warning(
-        "%d subsets do not divide %d views evenly: %d subsets are used", wanted, views, nearest
-    )
-    return nearest
 
 
 def grid_of(scan: Located, settings: Settings) -> Grid:
@@ -234,7 +216,8 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
     parts = (scan.prompts, scan.normalisation, scan.attenuation, scan.randoms, scan.scatter)
     mu = scan.mu and (scan.mu.voxels, scan.mu.affine)
     grid = (settings.voxel_mm, settings.size, settings.centre_mm)
-    decides = (settings.subsets, grid, settings.psf_fwhm_mm, settings.ring_wide)
+    projector = (settings.projector, settings.rays, settings.ring_wide)
+    decides = (settings.subsets, grid, settings.psf_fwhm_mm, projector)
     if isinstance(scan.bins, Camera):
         at = (scan.bins.theta_rad, scan.bins.radius_mm, scan.bins.u_mm, scan.bins.z_mm)
         response = gamma.completed(scan, settings).response
@@ -253,32 +236,34 @@ class _Subset:
     scan: Scan
     factors: Array | None
     background: Array | None
-    number: int
+    views: Views
 
-    def model(self, kept: Sensitivities, subsets: int) -> Emission:
-        views = (self.number, subsets)
+    def model(self, kept: Sensitivities, number: int, subsets: int) -> Emission:
+        prompts, views = self.scan.prompts, self.views
         bare = Emission(
-            self.system, self.scan.prompts, self.factors, self.background, views,
+            self.system, prompts, self.factors, self.background, views,
             lambda: NOTHING, self.summed,
         )  # fmt: skip
-        return replace(bare, sensitivity=kept.of(bare, self.number, subsets))
+        return replace(bare, sensitivity=kept.of(bare, number, subsets))
 
 
 NOTHING = np.empty(0, np.float32)
 
 
 def _systems(
-    scan: Scan, settings: Settings, grid: Grid, number: int
+    scan: Scan, settings: Settings, grid: Grid, chosen: Views
 ) -> tuple[Operator, Operator | None]:
     """Return the projector of one subset, with the resolution model where one is wanted.
 
     With time of flight also its sum over the time-of-flight bins.
     """
-    views, fov_mm = scan.bins.subset(number, settings.subsets), scan.bins.fov_mm
+    views, fov_mm = scan.bins.of_views(chosen), scan.bins.fov_mm
     projector: Operator
     summed: Operator | None = None
     if isinstance(views, Camera):
         projector = rotate.Projector(grid, views, scan.response, scan.mu, fov_mm)
+    elif settings.projector == "siddon":
+        projector = Siddon(grid, views, rays=settings.rays)
     else:
         projector = Projector(grid, views, fov_mm, settings.ring_wide)
         if views.timing is not None:
@@ -322,12 +307,23 @@ def _background(scan: Scan) -> Array | None:
     return together(timed.copy(), flat)
 
 
+def _inside(scan: Scan, settings: Settings, grid: Grid) -> NDArray[np.bool_]:
+    """Return which columns of voxels lie in the field of view."""
+    fov_mm = scan.bins.fov_mm
+    if settings.projector == "siddon" and isinstance(scan.bins, Bins):
+        fov_mm = field_of_view_mm(grid, scan.bins) * (1 + 1e-6)  # voxel centres lie on it
+    x, y = grid.centres_mm(0), grid.centres_mm(1)
+    return x[:, None] ** 2 + y[None, :] ** 2 <= fov_mm**2
+
+
 def _start(
-    scan: Scan, grid: Grid, factors: Array | None, background: Array | None, sensitivity: Array
+    scan: Scan,
+    inside: NDArray[np.bool_],
+    factors: Array | None,
+    background: Array | None,
+    sensitivity: Array,
 ) -> tuple[Array, dict[str, Any]]:
     """Return the start image and what was counted: expected and measured totals agree."""
-    x, y = grid.centres_mm(0), grid.centres_mm(1)
-    inside = x[:, None] ** 2 + y[None, :] ** 2 <= scan.bins.fov_mm**2
     seen = (sensitivity > 0) & inside[:, :, None]
     prompts, behind = _totals(scan.prompts, factors, background)
     reach = float(np.sum(sensitivity, where=seen, dtype=np.float64))
@@ -342,7 +338,7 @@ def _start(
         "prompts": prompts,
         "background": behind,
         "voxels": int(seen.size),
-        "voxels_in_field_of_view": int(inside.sum()) * grid.shape[2],
+        "voxels_in_field_of_view": int(inside.sum()) * sensitivity.shape[2],
         "voxels_not_seen": int(np.count_nonzero(inside[:, :, None] & (sensitivity <= 0))),
     }
     if facts["voxels_not_seen"]:

@@ -55,6 +55,9 @@ class Scan:
     duration_s: float | None = None
     """Length of the acquisition."""
 
+    origin_mm: tuple[float, float, float] | None = None
+    """Where the camera's own origin lies in the patient, RAS; None where that is not known."""
+
     facts: dict[str, Any] = field(default_factory=dict)
     """What the files said besides: isotope, patient position, totals; kept for the sidecar."""
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from emrecon.errors import SettingsError
 
+PROJECTORS = ("joseph", "siddon")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -34,8 +36,16 @@ class Settings:
     psf_fwhm_mm: tuple[float, ...] = ()
     """Resolution modelled in the image: FWHM of a Gaussian in mm, one number or x, y, z."""
 
+    projector: str = "joseph"
+    """How lines of response meet voxels: joseph, which interpolates, or siddon, which adds up
+    lengths in boxes along STIR's rays, with STIR's subsets: to compare with STIR's images."""
+
+    rays: int = 2
+    """The siddon projector: rays across a bin, which STIR calls "number of rays in tangential
+    direction to trace for each bin"."""
+
     ring_wide: bool = False
-    """Give every line of response the axial width of a ring, as STIR does, instead of none.
+    """Give every line of response the axial width of a ring, as STIR (and siddon) does.
     Nothing is taken to lie beyond the image: its end planes overshoot where something does."""
 
     collimator: str = ""
@@ -73,9 +83,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         whole = (self.iterations, self.subsets, self.checkpoint_every, self.threads, *self.size)
-        if any(not isinstance(number, int) for number in whole):
+        if any(not isinstance(number, int) for number in (*whole, self.rays)):
             raise SettingsError(f"counts are whole numbers, unlike one of {whole}")
-        for name in ("iterations", "subsets"):
+        for name in ("iterations", "subsets", "rays"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be 1 or more, not {getattr(self, name)}")
         for name in ("checkpoint_every", "threads", "tolerance", "cps_per_mbq", "view_s"):
@@ -86,7 +96,13 @@ class Settings:
         _lengths("centre_mm", self.centre_mm, {0, 3}, least=-1e6)
         for name in ("psf_fwhm_mm", "post_fwhm_mm"):
             _lengths(name, getattr(self, name), {0, 1, 3}, least=0.0)
+        self._check_projector()
         self._check_camera()
+
+    def _check_projector(self) -> None:
+        if self.projector not in PROJECTORS:
+            choices = " or ".join(PROJECTORS)
+            raise SettingsError(f"projector is {choices}, not {self.projector!r}")
 
     def _check_camera(self) -> None:
         _lengths("response_mm", self.response_mm, {0, 2, 3}, least=0.0)

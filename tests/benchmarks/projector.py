@@ -3,6 +3,8 @@
 Run it as ``python -m tests.benchmarks.projector [--quick] [case ...]``.  CPU seconds are those of
 all threads together, the best of a few runs; the plain projector runs on every k-th view and is
 scaled up, since the whole would take minutes.  ``--quick`` takes every 4th view of everything.
+``peak`` says which part of the machine's measured peak they reach, ``tof`` what a time-of-flight
+bin costs.
 """
 
 import argparse
@@ -16,8 +18,9 @@ import numba
 import numpy as np
 import scipy.sparse
 
-from emrecon.tomo.kernels import axial, axial_tables
-from tests.benchmarks import scalar
+from emrecon.tomo.kernels import axial, axial_tables, siddon
+from emrecon.tomo.presets import PRESETS
+from tests.benchmarks import roofline, scalar
 
 
 def _geometry(n, v, nz, views, s_mm, radius, fov, rings):
@@ -106,18 +109,24 @@ def matrix(shape, geometry):
 
 
 def against_scalar(name, shape, geometry, every, repeats):
-    """Time a scanner, and the plain projector on every k-th of its views."""
+    """Time a scanner, and the plain and the siddon projector on every k-th of its views."""
     rng = np.random.default_rng(0)
-    image, ours, plain = rng.random(shape, np.float32), [], []
-    for module, taken, times, each in ((axial, ours, repeats, 1), (scalar, plain, 1, every)):
+    image, ours, plain, rays = rng.random(shape, np.float32), [], [], []
+    for module, taken, times, each in (
+        (axial, ours, repeats, 1), (siddon, rays, 1, max(1, every // 4)), (scalar, plain, 1, every)
+    ):  # fmt: skip
         some = thinned(geometry, each)
+        if module is siddon:  # two rays a bin
+            aside = np.gradient(some["s_mm"]) / 4
+            some["s_mm"] = np.stack([some["s_mm"] - aside, some["s_mm"] + aside], axis=1)
         args = list(some.values())
-        out = np.empty((some["cosines"].size, some["s_mm"].size, some["planes"].sum()), np.float32)
+        out = np.empty((some["cosines"].size, len(some["s_mm"]), some["planes"].sum()), np.float32)
         back = np.empty(shape, np.float32)
         factor = geometry["cosines"].size / some["cosines"].size
         taken.append(factor * seconds(lambda: module.forward(image, *args, out), times))  # noqa: B023
         taken.append(factor * seconds(lambda: module.adjoint(out, *args, back), times))  # noqa: B023
     report(name, ours, plain, "scalar")
+    report(name, rays, plain, "siddon: scalar")
 
 
 def against_matrix(name, shape, geometry, repeats):
@@ -170,7 +179,7 @@ def main():
     """Run the cases asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="every 4th view only")
-    parser.add_argument("cases", nargs="*", default=["mmr", "few", "parallel"])
+    parser.add_argument("cases", nargs="*", default=["mmr", "few", "parallel", "peak", "tof"])
     asked = parser.parse_args()
     quick = 4 if asked.quick else 1
     sys.stdout.write(f"{numba.get_num_threads()} threads; {compile_seconds():.1f} s to compile\n")
@@ -181,6 +190,15 @@ def main():
     if "parallel" in asked.cases:
         shape, geometry = parallel()
         against_matrix("parallel", shape, thinned(geometry, quick), 5)
+    shape, geometry = mmr()
+    if "peak" in asked.cases:
+        roofline.report("mmr", shape, thinned(geometry, quick))
+    few_views = thinned(geometry, 42)  # all would take 10 GB
+    for scanner in PRESETS.values():
+        if "tof" in asked.cases and scanner.timing is not None:
+            roofline.per_bin(shape, few_views, scanner.timing)
+    if "tof" in asked.cases:
+        roofline.report("tof", shape, few_views, PRESETS["Vision 600"].timing)
 
 
 if __name__ == "__main__":

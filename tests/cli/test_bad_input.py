@@ -286,6 +286,13 @@ def test_things_that_are_no_scan(copy: Path, tmp_path: Path, out: Path, capsys) 
     refused(capsys, 2, "not both", "recon", copy / "prompts.hs", *both, "-o", out)
 
 
+def test_what_siddon_cannot_do(copy: Path, out: Path, capsys) -> None:
+    refused(capsys, 2, "joseph or siddon", "recon", copy, "--projector", "sidon", "-o", out)
+    rays = ["recon", copy, "--projector", "siddon", "-o", out]
+    refused(capsys, 1, "a whole number of voxels apart", *rays, "--voxel-mm", 4, 4, 4.9)
+    refused(capsys, 1, "centred on the scanner's axis", *rays, "--centre-mm", 40, 0, 0)
+
+
 def test_usage(capsys) -> None:
     assert run("recon") == 2
     assert run("recon", "a", "--iterations", "many") == 2

@@ -262,6 +262,34 @@ def test_info_says_what_files_are(scan_folder: Path, capsys) -> None:
         assert words in said, words
 
 
+def test_time_of_flight(tmp_path: Path, capsys) -> None:
+    """Simulated, described, reconstructed, and with its bins summed."""
+    scan = tmp_path / "scan"
+    flags = ["--scanner", "tiny", "--span", 3, "--counts", 2e5, "--tof-fwhm-ps", 80]
+    assert run("simulate", "cylinder", "-o", scan, *flags, "--tof-width-ps", 60) == 0
+    assert run("info", scan) == 0
+    said = capsys.readouterr().out
+    assert "bins of 8.994 mm (60 ps)" in said
+    assert "11.99 mm (80 ps)" in said
+    images = {}
+    for name, more in (("timed", []), ("summed", ["--sum-tof"])):
+        assert run("recon", scan, "-o", tmp_path / f"{name}.nii.gz", *QUICK, *more) == 0
+        images[name] = read_image(tmp_path / f"{name}.nii.gz").voxels
+    told = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in images}
+    bins = read_scan(scan)[0].bins
+    assert bins.timing.covers(bins.fov_mm)
+    assert told["timed"]["Facts"]["tof_bins"] == bins.timing.bins
+    assert told["summed"]["Facts"]["tof_bins_summed"] == bins.timing.bins
+    difference = np.abs(images["timed"] - images["summed"]).mean() / images["summed"].mean()
+    assert 0.01 < difference < 0.5
+    assert run("simulate", "cylinder", "-o", tmp_path / "no", "--tof-bins", 5) != 0
+    assert "tof_fwhm_ps" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+    (scan / "scan.toml").write_text('prompts = "prompts.hs"\nsum_tof = 1\n')
+    assert run("recon", scan, "-o", tmp_path / "no.nii.gz") != 0
+    assert "true or false" in capsys.readouterr().err
+
+
 def test_demo(tmp_path: Path, monkeypatch) -> None:
     """The demo on a smaller scanner; its full size is the README's first command."""
     from dataclasses import replace

@@ -186,7 +186,7 @@ def test_kinds_and_the_scan(tmp_path):
     assert inputs == {"prompts": path}
     assert scan.duration_s == 12 * 15
     assert scan.facts["view_duration_s"] == 15
-    assert scan.facts["origin_mm"] == pytest.approx([1, 2, 3], abs=1e-3)
+    assert scan.origin_mm == pytest.approx((1, 2, 3), abs=1e-3)
     with pytest.raises(FormatError, match="holds no image"):
         io.read_image(path)
 

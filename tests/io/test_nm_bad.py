@@ -196,7 +196,7 @@ def test_an_attenuation_map_needs_the_place_of_the_axis(tmp_path):
         read_scan(path, parts)
     scan, _ = read_scan(path, parts, CameraFacts(axis_mm=(5.0, 6.0, 7.0)))
     np.testing.assert_allclose(scan.mu.affine[:3, 3], grid.affine[:3, 3] - (5, 6, 7))
-    assert scan.facts["origin_mm"] == [5, 6, 7]
+    assert scan.origin_mm == (5, 6, 7)
 
 
 def test_other_dicom_is_named_by_every_reader(tmp_path):

@@ -14,7 +14,7 @@ from emrecon.volume import Grid
 from phantoms import flip_finder, uniform_cylinder
 from phantoms.detection import Efficiencies
 from phantoms.lines import line_integrals
-from phantoms.simulate import Simulation, attenuation_factors, scatter_shape, simulate
+from phantoms.simulate import Simulation, attenuation_factors, rounded, scatter_shape, simulate
 
 SCANNER = Scanner("small", 8, 96, 12.0, 150.0, 5.0, 5.0, 61, block_crystals=(8, 4))
 PHANTOM = flip_finder().fitted(120, 48)
@@ -85,6 +85,21 @@ def test_without_noise_prompts_are_the_mean(bins: Bins) -> None:
     got = run(bins, noise=False)
     np.testing.assert_array_equal(got.scan.prompts, got.mean)
     assert got.scan.prompts is not got.mean
+
+
+def test_whole_counts_follow_a_mean_over_any_views() -> None:
+    """Within 1 of the mean over every run of views, and no common error where views are alike."""
+    rng = np.random.default_rng(2)
+    mean = np.repeat(rng.uniform(0, 90, (1, 40, 30)), 25, axis=0).astype(np.float32)
+    mean[:, :5] = 0
+    got = rounded(mean, rng)
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, np.rint(got))
+    assert not got[:, :5].any()
+    for start, stop in ((0, 25), (3, 4), (7, 20)):
+        error = (got - mean)[start:stop].sum(axis=0, dtype=np.float64)
+        assert np.abs(error).max() < 1 + 1e-3
+        assert abs(error.mean()) < 4 * 0.5 / np.sqrt(error.size)
 
 
 def test_seeds_decide(bins: Bins) -> None:

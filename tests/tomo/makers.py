@@ -12,6 +12,7 @@ from emrecon.tomo.collimator import Response
 from emrecon.tomo.operator import Chain, Dense, Operator
 from emrecon.tomo.ray import Projector
 from emrecon.tomo.scanner import Scanner
+from emrecon.tomo.siddon import Siddon
 from emrecon.tomo.tof import Timing
 from emrecon.volume import Grid, Volume
 
@@ -61,6 +62,18 @@ def wide(seed: int) -> Operator:
     return Projector(random_grid(seed, bins), bins, ring_wide=True)
 
 
+def siddon(seed: int) -> Operator:
+    """Rays through an image that may lie anywhere, planes one to six voxels apart."""
+    rng = np.random.default_rng(seed)
+    bins = ring_bins(seed) if rng.integers(4) else parallel_bins(rng)
+    grid = random_grid(seed, bins)
+    axial = bins.segments[0].step_mm / (1 if bins.scanner is None else rng.integers(1, 4))
+    if bins.scanner is not None and bins.segments[0].planes == SMALL.rings:
+        axial /= 1 if rng.integers(2) else 2
+    grid = Grid(grid.shape, (*grid.spacing_mm[:2], float(axial)), grid.origin_mm)
+    return Siddon(grid, bins, bins.fov_mm * rng.uniform(0.3, 1.2), int(rng.integers(1, 4)))
+
+
 def timed(seed: int) -> Operator:
     """Any time-of-flight bins: few or many, narrow or wide, also too few for what is seen."""
     rng = np.random.default_rng(seed)
@@ -74,11 +87,14 @@ def subset(seed: int) -> Operator:
     return Projector(random_grid(seed, bins), bins.subset(seed % 3, 3), bins.fov_mm)
 
 
-def parallel(seed: int) -> Operator:
-    rng = np.random.default_rng(seed)
+def parallel_bins(rng: np.random.Generator) -> Bins:
     angles = np.sort(rng.uniform(0, 2 * np.pi, 7))
     s_mm = np.cumsum(rng.uniform(1, 5, 15)) - 40
-    bins = Bins.parallel(angles, s_mm, slices=int(rng.integers(1, 6)), slice_mm=2.5)
+    return Bins.parallel(angles, s_mm, slices=int(rng.integers(1, 6)), slice_mm=2.5)
+
+
+def parallel(seed: int) -> Operator:
+    bins = parallel_bins(np.random.default_rng(seed))
     return Projector(bins.grid((4.0, 3.1, 2.5)), bins)
 
 
@@ -124,4 +140,6 @@ def bare_camera(seed: int) -> Operator:
     return camera(seed, response=False, mu=False)
 
 
-MAKERS = [dense, chain, ring, wide, timed, subset, parallel, blur, resolved, camera, bare_camera]
+MAKERS = [
+    dense, chain, ring, wide, siddon, timed, subset, parallel, blur, resolved, camera, bare_camera,
+]  # fmt: skip

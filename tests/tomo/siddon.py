@@ -38,6 +38,9 @@ class Siddon:
     spread: float = 0.25
     """How far, in bins, the two rays lie from the middle; 0 makes them one."""
 
+    bound_mm: float = np.inf
+    """Radius that the field of view is at most."""
+
     @property
     def domain(self) -> tuple[int, ...]:
         return self.grid.shape
@@ -50,7 +53,7 @@ class Siddon:
     def fov_mm(self) -> float:
         """Distance from the axis to the outermost voxel centre, on the nearest side."""
         ends = [self.grid.centres_mm(axis)[[0, -1]] for axis in (0, 1)]
-        return float(np.abs(ends).min())
+        return min(float(np.abs(ends).min()), self.bound_mm)
 
     def forward(self, image: Array) -> Array:
         out = np.zeros(self.range, np.float32)

@@ -7,6 +7,8 @@ a bin: no raster, no voxels, no cut.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.special import erf
 
@@ -60,6 +62,7 @@ def exact(phantom, camera, response, fine_mm, *, attenuate=True):
 
     Activity is taken at points `fine_mm` apart; each is attenuated by the exact integral of mu
     on its way out, and spreads over the bins by the integral of the Gaussian over their area.
+    Chords are whole numbers of `fine_mm`: a bin is up to half a percent off in a body of 200 mm.
     """
     low, high = phantom.bounds_mm
     reach = float(np.hypot(*np.maximum(np.abs(low), np.abs(high))[:2]))
@@ -88,6 +91,34 @@ def exact(phantom, camera, response, fine_mm, *, attenuate=True):
                 over_z = cover(camera.z_mm, camera.plane_mm, z, sigma)
                 out[v] += over_u @ activity @ over_z.T
     return (out * fine_mm**2 * step_z / camera.bin_mm / camera.plane_mm).astype(np.float32)
+
+
+def cylinder(camera, radius_mm, length_mm, mu_per_mm, response=None, step_mm=1.0):
+    """Projection of a uniform cylinder of activity 1 about the axis, the same from everywhere.
+
+    Integrals along depth are exact for slabs of `step_mm`, in each of which the response is that
+    at its middle: chords end where the cylinder does, not where a sample does. A view's error is
+    no averaged error here, for all views share it: 0.3 % in the middle is 3 % on the axis.
+    """
+    count = int(np.ceil(24 * 2 * radius_mm / camera.bin_mm))
+    fine = 2 * radius_mm / count
+    u = (np.arange(count) + 0.5) * fine - radius_mm
+    half = np.sqrt(radius_mm**2 - u**2)
+    edges = np.linspace(-radius_mm, radius_mm, int(np.ceil(2 * radius_mm / step_mm)) + 1)
+    fine_z = camera.z_mm[:, None] + ((np.arange(16) + 0.5) / 16 - 0.5) * camera.plane_mm
+    out = np.zeros(camera.shape[1:])
+    for low, high in pairwise(edges):
+        near, far = half - np.clip(high, -half, half), half - np.clip(low, -half, half)
+        seen = far - near
+        if mu_per_mm:
+            seen = (np.exp(-mu_per_mm * near) - np.exp(-mu_per_mm * far)) / mu_per_mm
+        sigma = fine  # so that samples spread evenly where a bin ends between them
+        if response is not None:
+            sigma = response.sigma_mm(camera.radius_mm[0] - (low + high) / 2)
+        over_u = cover(camera.u_mm, camera.bin_mm, u, sigma) @ seen
+        ends = [erf((fine_z + end * length_mm / 2) / (np.sqrt(2) * sigma)) for end in (1, -1)]
+        out += np.outer(over_u, (ends[0] - ends[1]).mean(axis=1) / 2)
+    return (out * fine / camera.bin_mm).astype(np.float32)
 
 
 def cover(bins_mm, size, places_mm, sigma):

@@ -15,11 +15,12 @@ from emrecon.stop import after
 from emrecon.tomo import attenuation
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.ray import Projector
-from emrecon.tomo.recon import fingerprint, fitting_subsets, prepare, recon
+from emrecon.tomo.recon import fingerprint, prepare, recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scanner import Scanner
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.subsets import fitting_subsets
 from emrecon.volume import Grid, Volume
 from emrecon.watchers import ConvergenceLog
 from phantoms.cylinder import uniform_cylinder

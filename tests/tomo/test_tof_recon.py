@@ -194,22 +194,22 @@ def test_the_sensitivity_is_the_sum_over_the_bins() -> None:
         for model in problem.models:
             assert model.factors is not None
             assert model.sensitivity is not None
-            chosen = model.factors[model.views[0] :: model.views[1]]
+            chosen = model.factors if model.views is None else model.factors[model.views]
             wanted = model.system.adjoint(np.repeat(chosen[None], timing.bins, axis=0))
             np.testing.assert_allclose(model.sensitivity(), wanted, atol=1e-4 * wanted.max())
 
 
 def test_time_of_flight_converges_in_fewer_iterations() -> None:
-    """Contrast of a 2:1 insert: updates until it is within 10 % of what 60 give."""
+    """Contrast of a 2:1 insert: updates until it is within 10 % of what 40 give."""
     updates = {}
     for name, timing in (("with", Timing(12.0, 9.0, 19)), ("without", None)):
         scan = cylinder_scan(timing)
-        problem = prepare(scan, Settings(iterations=60, subsets=1))
+        problem = prepare(scan, Settings(iterations=40, subsets=1))
         x, y = problem.grid.centres_mm(0)[:, None], problem.grid.centres_mm(1)[None, :]
         hot = np.hypot(x - 20, y + 12) < 6
         warm = (np.hypot(x - 20, y + 12) > 16) & (np.hypot(x, y) < 36)
         ratios = []
-        for iterate in until(problem.iterates(), after(60)):
+        for iterate in until(problem.iterates(), after(40)):
             middle = iterate.params[:, :, 3:-3]
             ratios.append(float(middle[hot].mean() / middle[warm].mean()))
         gained = (np.array(ratios) - 1) / (ratios[-1] - 1)
@@ -220,8 +220,8 @@ def test_time_of_flight_converges_in_fewer_iterations() -> None:
 
 def test_subsets_and_cold_starts_come_to_the_same_image() -> None:
     scan = cylinder_scan(TIMING)
-    one = recon(scan, Settings(iterations=24, subsets=1))
-    many = recon(scan, Settings(iterations=4, subsets=6))
+    one = recon(scan, Settings(iterations=18, subsets=1))
+    many = recon(scan, Settings(iterations=3, subsets=6))
     inside = one.voxels > 0.3 * one.voxels.max()
     np.testing.assert_allclose(many.voxels[inside].mean(), one.voxels[inside].mean(), rtol=5e-3)
 

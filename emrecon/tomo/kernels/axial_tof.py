@@ -28,6 +28,7 @@ _jit = numba.njit(nogil=True, cache=True, fastmath=True)
 _inline = numba.njit(fastmath=True, forceinline=True)
 
 BLOCK = 16  # steps in a block, at most
+WHOLE = 32  # numbers that a compiled loop takes at once; what is left over goes one by one
 
 # table[phase, j] is the share of bin n + first + j, at the place n parts + phase in steps.
 # The middle of the line is at the place `middle`.
@@ -88,16 +89,22 @@ def _layout(shape, step, segments, lines):
 
 @_inline
 def _scratch(layout, segments, flight):
-    """Room for the rows of a block, those of a segment's planes, columns, shares and taps."""
+    """Room for the rows of a block, those of a segment's planes, columns, shares and runs."""
     pitch = layout.size + 1 + layout.margin
     rows = np.zeros(layout.step * layout.block * pitch + 2 * layout.margin, np.float32)
-    widest = np.max(segments.planes)
+    widest = _rounded(np.max(segments.planes))
     planes = np.zeros(layout.block * widest, np.float32)
     where = np.zeros(layout.block, np.int64)
     near, far = np.zeros(layout.block, np.float32), np.zeros(layout.block, np.float32)
     lowest = np.zeros(layout.block, np.int64)
     phase = np.zeros(layout.block, np.int64)
     return pitch, rows, planes, widest, where, near, far, lowest, phase
+
+
+@_inline
+def _rounded(count):
+    """Round up to whole passes of a loop as it is compiled."""
+    return -(-count // WHOLE) * WHOLE
 
 
 @_inline
@@ -170,24 +177,65 @@ def _add(x, at, a, out, to, length):
 
 
 @_inline
-def _add_four(x, where, weight, i, out, to, length):
-    """Add four rows at once."""
-    i0, i1 = np.uint64(where[i]), np.uint64(where[i + 1])
-    i2, i3 = np.uint64(where[i + 2]), np.uint64(where[i + 3])
-    a0, a1, a2, a3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-    o = np.uint64(to)
-    for p in range(np.uint64(length)):
-        out[o + p] += (a0 * x[i0 + p] + a1 * x[i1 + p]) + (a2 * x[i2 + p] + a3 * x[i3 + p])
+def _add_rows(x, where, weight, count, out, to, length):
+    """Add so many rows to `out`, four at a time."""
+    o, n = np.uint64(to), np.uint64(length)
+    full = count - count % TOGETHER
+    for i in range(0, full, TOGETHER):
+        i0, i1 = np.uint64(where[i]), np.uint64(where[i + 1])
+        i2, i3 = np.uint64(where[i + 2]), np.uint64(where[i + 3])
+        a0, a1, a2, a3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
+        for p in range(n):
+            out[o + p] += (a0 * x[i0 + p] + a1 * x[i1 + p]) + (a2 * x[i2 + p] + a3 * x[i3 + p])
+    if count - full == 1:
+        _add(x, where[full], weight[full], out, to, length)
+    elif count - full > 1:
+        i0, i1 = np.uint64(where[full]), np.uint64(where[full + 1])
+        i2 = np.uint64(where[count - 1])
+        a0, a1 = weight[full], weight[full + 1]
+        a2 = weight[count - 1] if count - full == 3 else np.float32(0)
+        for p in range(n):
+            out[o + p] += a0 * x[i0 + p] + a1 * x[i1 + p] + a2 * x[i2 + p]
 
 
 @_inline
-def _add_all(x, where, weight, count, out, to, length):
-    """Add so many rows to `out`."""
-    full = count // TOGETHER * TOGETHER
-    for i in range(0, full, TOGETHER):
-        _add_four(x, where, weight, i, out, to, length)
-    for i in range(full, count):
-        _add(x, where[i], weight[i], out, to, length)
+def _add_run(x, begin, pitch, weight, at, count, out, to, length):
+    """Add `count` rows that lie `pitch` apart to `out`, with the weights from `at` on."""
+    o, n, d = np.uint64(to), np.uint64(length), np.uint64(pitch)
+    full = count - count % TOGETHER
+    i0 = np.uint64(begin)
+    for i in range(at, at + full, TOGETHER):
+        i1, i2, i3 = i0 + d, i0 + d + d, i0 + d + d + d
+        a0, a1, a2, a3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
+        for p in range(n):
+            out[o + p] += (a0 * x[i0 + p] + a1 * x[i1 + p]) + (a2 * x[i2 + p] + a3 * x[i3 + p])
+        i0 += d + d + d + d
+    for i in range(at + full, at + count):
+        _add(x, i0, weight[i], out, to, length)
+        i0 += d
+
+
+@_inline
+def _runs(n, lowest, phase, flight, tofs, block, begins, counts, weights):
+    """List, for each time-of-flight bin that a block reaches, the run of steps in it and shares.
+
+    Returns the first and the last + 1 of these bins; the run of bin `tof` is at tof - first.
+    """
+    window = flight.table.shape[1]
+    low = max(0, min(lowest[0], lowest[n - 1]))
+    high = min(tofs, max(lowest[0], lowest[n - 1]) + window)
+    for each in range(high - low):
+        counts[each] = 0
+    for i in range(n):
+        for j in range(max(0, low - lowest[i]), min(window, high - lowest[i])):
+            share_ = flight.table[phase[i], j]
+            each = lowest[i] + j - low
+            if share_ > 0:
+                if counts[each] == 0:
+                    begins[each] = i
+                weights[each * block + counts[each]] = share_
+                counts[each] += 1
+    return low, high
 
 
 @_inline
@@ -203,11 +251,11 @@ def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
     pitch, rows, planes, widest, where, near, far, lowest, phase = _scratch(
         layout, segments, flight
     )
-    taps, weights = np.zeros(layout.block, np.int64), np.zeros(layout.block, np.float32)
     pixels, data = image.reshape(-1), out.reshape(-1)
     step, size, margin, block = layout.step, layout.size, layout.margin, layout.block
     tofs, views, bins, row = out.shape
-    window = flight.table.shape[1]
+    begins, counts = np.zeros(tofs, np.int64), np.zeros(tofs, np.int64)
+    weights = np.zeros(tofs * block, np.float32)
     slabs = -(-max(image.shape[0], image.shape[1]) // block)
     for item in range(begin * slabs, end * slabs):
         v, k = item // slabs, item % slabs * block
@@ -227,24 +275,28 @@ def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
                     to = (each * block + i) * pitch + margin
                     at = where[i] + each * size
                     _blend(pixels, at, at + jump, near[i], far[i], rows, to, size)
+            gain, low, high = 0.0, 0, 0
             for g in range(segments.planes.size):
                 count = segments.planes[g]
-                _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
+                # Adding the zeros behind a segment's planes to those of the next changes nothing.
+                length = min(_rounded(count), row - segments.offset[g])
+                if segments.gain[t, g] != gain:  # opposite tilts share theirs
+                    gain = segments.gain[t, g]
+                    _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
+                    low, high = _runs(
+                        n, lowest, phase, flight, tofs, block, begins, counts, weights
+                    )
                 for i in range(n):
                     at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
                     _blend(rows, at, at1, a, b, planes, i * widest, count)
-                low = max(0, min(lowest[0], lowest[n - 1]))
-                high = min(tofs, max(lowest[0], lowest[n - 1]) + window)
+                    _clear(planes, i * widest + count, length - count)
                 for tof in range(low, high):
-                    found = 0
-                    for i in range(n):
-                        j = tof - lowest[i]
-                        if 0 <= j < window:
-                            taps[found] = i * widest
-                            weights[found] = flight.table[phase[i], j]
-                            found += 1
+                    each = tof - low
                     at = tof * views * bins * row + line + segments.offset[g]
-                    _add_all(planes, taps, weights, found, data, at, count)
+                    _add_run(
+                        planes, begins[each] * widest, widest, weights, each * block,
+                        counts[each], data, at, length,
+                    )  # fmt: skip
 
 
 @_jit
@@ -265,18 +317,23 @@ def _adjoint(begin, end, image, lines, segments, layout, flight, vz, values, cho
             if n <= 0:
                 continue
             _clear(rows, 0, rows.size)
+            gain = 0.0
             for g in range(segments.planes.size):
                 count = segments.planes[g]
-                _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
+                length = min(_rounded(count), row - segments.offset[g])
+                if segments.gain[t, g] != gain:
+                    gain = segments.gain[t, g]
+                    _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
                 for i in range(n):
                     found = 0
                     for j in range(max(0, -lowest[i]), min(window, tofs - lowest[i])):
-                        tof = lowest[i] + j
-                        taps[found] = tof * views * bins * row + line + segments.offset[g]
-                        weights[found] = flight.table[phase[i], j]
-                        found += 1
-                    _clear(planes, 0, count)
-                    _add_all(data, taps, weights, found, planes, 0, count)
+                        share_, tof = flight.table[phase[i], j], lowest[i] + j
+                        if share_ > 0:
+                            taps[found] = tof * views * bins * row + line + segments.offset[g]
+                            weights[found] = share_
+                            found += 1
+                    _clear(planes, 0, length)
+                    _add_rows(data, taps, weights, found, planes, 0, length)
                     at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
                     _add(planes, 0, a, rows, at, count)
                     _add(planes, 0, b, rows, at1, count)

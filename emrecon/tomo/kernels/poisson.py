@@ -7,12 +7,12 @@ from numba import njit, prange
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def compare(counts, factors, background, first, stride, projection):
+def compare(counts, factors, background, views, projection):
     """Turn `projection` into what the adjoint wants, and return the log-likelihood of each row.
 
     Arrays are (tof, rows, columns), but for `factors` (rows, columns): those are shared by all
     time-of-flight bins. A `background` of one time-of-flight bin is spread evenly over all.
-    Rows (views) of `projection` are rows ``first, first + stride, ...`` of the other arrays.
+    Row (view) r of `projection` is row ``views[r]`` of the other arrays.
     A `factors` or `background` without rows stands for 1 and 0. On return `projection` holds
     ``factor * counts / mean`` with ``mean = factor * projection + background``. Bins of factor 0
     take no part, nor do bins of mean 0: no voxel lies on their line.
@@ -23,7 +23,7 @@ def compare(counts, factors, background, first, stride, projection):
     flat = background.shape[0] < tofs
     part = np.float32(1 / tofs) if flat else np.float32(1)
     for r in prange(rows):
-        at = first + r * stride
+        at = views[r]
         total = 0.0
         for t in range(tofs):
             behind = 0 if flat else t
