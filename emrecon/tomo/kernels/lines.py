@@ -29,16 +29,13 @@ PAD = 2  # voxels of nothing on every side across the axis that is stepped along
 RIM = 1e-4  # a sample so near (in steps) to the end of a line is in
 TILTS, PLACES = 16, 32  # lines are told apart so finely when they are sorted
 
-LOOSE = {
-    "nnan",
-    "ninf",
-    "nsz",
-    "contract",
-    "arcp",
-    "afn",
-}  # sums in order: short loops stay scalar
-_jit = numba.njit(nogil=True, cache=True, fastmath=LOOSE)
-_inline = numba.njit(fastmath=LOOSE, forceinline=True)
+# Sums may be reordered in the forward projection alone, where a line belongs to one thread: its
+# samples are then taken many at a time.
+ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
+_jit = numba.njit(nogil=True, cache=True, fastmath=ORDERED)
+_inline = numba.njit(fastmath=ORDERED, forceinline=True)
+_jit_sums = numba.njit(nogil=True, cache=True, fastmath=True)
+_inline_sums = numba.njit(fastmath=True, forceinline=True)
 
 Frame = namedtuple("Frame", "shape origin spacing fov")
 # Sorted lines, a row of `course` each: places across the axis at the first layer, each followed by
@@ -233,7 +230,10 @@ def _trace(begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, tra
             m, lengths[n] = _course(p, q, frame, centre, half_mm, step_mm, timed, row)
             if lengths[n] > 0:
                 a = (1, 0, 0)[m]
-                tilt = (row[1] * frame.spacing[a] / frame.spacing[m] + 1) * (TILTS / 2)
+                if timed:  # a short stretch: where it begins says more than how it runs
+                    tilt = row[4] / frame.shape[m] * TILTS
+                else:
+                    tilt = (row[1] * frame.spacing[a] / frame.spacing[m] + 1) * (TILTS / 2)
                 place = (row[0] + (row[5] - row[4]) / 2 * row[1]) / (frame.shape[a] + 2 * PAD)
                 tilt, place = min(max(tilt, 0.0), TILTS - 1.0), min(max(place, 0.0), 0.999)
                 key[n] = m * keys + np.int64(tilt) * PLACES + np.int64(place * PLACES)
@@ -260,7 +260,7 @@ def _share_of_bin(table, q):
     return table[i] + w * (table[i + np.uint64(1)] - table[i])
 
 
-@_inline
+@_inline_sums
 def _sum(pixels, layer, line, row, table, timed):
     """Add up the samples of a line."""
     one, total = np.uint64(1), np.float32(0)
@@ -303,7 +303,7 @@ def _spread(pixels, layer, line, row, begin, end, table, timed, value):
         pixels[j + one] += far * wb
 
 
-@_jit
+@_jit_sums
 def _forward(begin, end, x, y, z, strides, course, length, order, at, table, out):
     """Fill the lines of the blocks begin ... end - 1."""
     for task in range(3 * begin, 3 * end):
