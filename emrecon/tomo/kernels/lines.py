@@ -134,7 +134,7 @@ def _flat(views):
 
 
 def _strides(frame):
-    """Voxels from layer to layer and from row to row of each view."""
+    """Return the voxels from layer to layer and from row to row of each view."""
     rows = np.array([[frame.shape[i] + 2 * PAD for i in _across(m)] for m in range(3)])
     return np.column_stack([rows[:, 0] * rows[:, 1], rows[:, 1]]).astype(np.uint64)
 
@@ -230,10 +230,7 @@ def _trace(begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, tra
             m, lengths[n] = _course(p, q, frame, centre, half_mm, step_mm, timed, row)
             if lengths[n] > 0:
                 a = (1, 0, 0)[m]
-                if timed:  # a short stretch: where it begins says more than how it runs
-                    tilt = row[4] / frame.shape[m] * TILTS
-                else:
-                    tilt = (row[1] * frame.spacing[a] / frame.spacing[m] + 1) * (TILTS / 2)
+                tilt = (row[1] * frame.spacing[a] / frame.spacing[m] + 1) * (TILTS / 2)
                 place = (row[0] + (row[5] - row[4]) / 2 * row[1]) / (frame.shape[a] + 2 * PAD)
                 tilt, place = min(max(tilt, 0.0), TILTS - 1.0), min(max(place, 0.0), 0.999)
                 key[n] = m * keys + np.int64(tilt) * PLACES + np.int64(place * PLACES)
