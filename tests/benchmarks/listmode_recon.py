@@ -12,9 +12,7 @@ most memory that the process ever held. ``--voxels 50`` keeps it short; events, 
 import argparse
 import resource
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numba
 import numpy as np
@@ -96,7 +94,7 @@ def speed(count, voxels, timing):
     sys.stdout.write(f"TOF is {ratios[0]:.1f} x faster forward, {ratios[1]:.1f} x back\n")
 
 
-def memory(count, voxels, folder):
+def memory(count, voxels):
     """Make events in a folder, take an update over them, and tell the most memory held."""
     scanner = by_name("mMR")
     rng = np.random.default_rng(1)
@@ -132,8 +130,7 @@ def main():
     asked = parser.parse_args()
     sys.stdout.write(f"{numba.get_num_threads()} threads\n")
     if asked.memory:
-        with tempfile.TemporaryDirectory() as folder:
-            memory(int(asked.memory), asked.voxels, Path(folder))
+        memory(int(asked.memory), asked.voxels)
         return
     speed(int(asked.events), asked.voxels, Timing.of_ps(asked.fwhm_ps, 50.0, 61))
 
