@@ -111,7 +111,7 @@ class Coincidences:
 
     @property
     def fans(self) -> NDArray[np.int64]:
-        """Delayeds and prompts of each detector, shape ``(2, rings, crystals)``."""
+        """The delayeds and prompts of each detector, shape ``(2, rings, crystals)``."""
         return np.ascontiguousarray(self._fans.transpose(0, 2, 1))
 
     @property

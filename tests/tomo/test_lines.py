@@ -149,9 +149,10 @@ def whole_pairs(rings: int = 3, crystals: int = 44) -> tuple[Bins, Events]:
             one, two = (view + t) % crystals, (view - t + crystals // 2) % crystals
             for segment in segments:
                 difference = segment.ring_differences[0]
-                for ring in range(max(0, -difference), rings - max(0, difference)):
-                    ends.append((ring * crystals + one, (ring + difference) * crystals + two))
-    return bins, Events(points.reshape(-1, 3), np.array(ends, np.uint16))
+                ring = np.arange(max(0, -difference), rings - max(0, difference))
+                first, second = ring * crystals + one, (ring + difference) * crystals + two
+                ends.append(np.column_stack([first, second]))
+    return bins, Events(points.reshape(-1, 3), np.concatenate(ends).astype(np.uint16))
 
 
 def test_events_on_every_bin_project_as_the_sinogram():
@@ -174,7 +175,7 @@ def test_refuses_detectors_and_bins_that_do_not_exist():
         operator.forward(np.zeros(GRID.shape, np.float32))
     late = random_events(10, timing=TIMING)
     late.tof[3] = 31
-    with pytest.raises(DataError, match="from 0 on|run from"):
+    with pytest.raises(DataError, match="bins run from"):
         EventProjector(LineProjector(GRID), late).adjoint(np.zeros(10, np.float32))
 
 

@@ -115,7 +115,7 @@ def test_ordered_subsets_come_near_the_same_image_sooner():
 
 
 def test_a_turned_timing_puts_a_source_elsewhere():
-    """Sources off the middle of lines come back at their place, and do not if the sign is turned."""
+    """A source off the middle comes back at its place, and does not if the sign is turned."""
     rng = np.random.default_rng(5)
     _, pairs = whole_pairs()
     grid, _, _ = ring_case()

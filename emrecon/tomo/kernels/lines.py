@@ -29,16 +29,13 @@ PAD = 2  # voxels of nothing on every side across the axis that is stepped along
 RIM = 1e-4  # a sample so near (in steps) to the end of a line is in
 TILTS, PLACES = 16, 32  # lines are told apart so finely when they are sorted
 
-LOOSE = {
-    "nnan",
-    "ninf",
-    "nsz",
-    "contract",
-    "arcp",
-    "afn",
-}  # sums in order: short loops stay scalar
-_jit = numba.njit(nogil=True, cache=True, fastmath=LOOSE)
-_inline = numba.njit(fastmath=LOOSE, forceinline=True)
+# Sums may be reordered in the forward projection alone, where a line belongs to one thread: its
+# samples are then taken many at a time.
+ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
+_jit = numba.njit(nogil=True, cache=True, fastmath=ORDERED)
+_inline = numba.njit(fastmath=ORDERED, forceinline=True)
+_jit_sums = numba.njit(nogil=True, cache=True, fastmath=True)
+_inline_sums = numba.njit(fastmath=True, forceinline=True)
 
 Frame = namedtuple("Frame", "shape origin spacing fov")
 # Sorted lines, a row of `course` each: places across the axis at the first layer, each followed by
@@ -137,7 +134,7 @@ def _flat(views):
 
 
 def _strides(frame):
-    """Voxels from layer to layer and from row to row of each view."""
+    """Return the voxels from layer to layer and from row to row of each view."""
     rows = np.array([[frame.shape[i] + 2 * PAD for i in _across(m)] for m in range(3)])
     return np.column_stack([rows[:, 0] * rows[:, 1], rows[:, 1]]).astype(np.uint64)
 
@@ -260,7 +257,7 @@ def _share_of_bin(table, q):
     return table[i] + w * (table[i + np.uint64(1)] - table[i])
 
 
-@_inline
+@_inline_sums
 def _sum(pixels, layer, line, row, table, timed):
     """Add up the samples of a line."""
     one, total = np.uint64(1), np.float32(0)
@@ -303,7 +300,7 @@ def _spread(pixels, layer, line, row, begin, end, table, timed, value):
         pixels[j + one] += far * wb
 
 
-@_jit
+@_jit_sums
 def _forward(begin, end, x, y, z, strides, course, length, order, at, table, out):
     """Fill the lines of the blocks begin ... end - 1."""
     for task in range(3 * begin, 3 * end):
