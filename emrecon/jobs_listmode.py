@@ -76,7 +76,7 @@ class _Sensitivity:
     def of(self, scan: ListmodeScan, settings: Settings, meters: Meters) -> Array:
         from emrecon.tomo import listmode_recon  # noqa: PLC0415 - brings numba
 
-        if not np.array_equal(self.efficiency, scan.efficiency):
+        if not (self.image.size and np.array_equal(self.efficiency, scan.efficiency)):
             with meters("sensitivity", listmode_recon.GROUPS) as meter:
                 told = meter.update if meter else lambda done, total: None
                 self.image = listmode_recon.sensitivity_of(scan, settings, told)
@@ -98,7 +98,7 @@ def reconstruct_listmode(
     Parameters
     ----------
     path : Path
-        A PETLINK list-mode header.
+        A PETLINK list-mode header, or a PETSIRD file (event by event).
     output : Path
         Image to write: ``.nii``, ``.nii.gz`` or, without frames, ``.hv``.
     settings : Settings, optional
@@ -146,8 +146,10 @@ def _refuse(path: Path, output: Path, settings: Settings, choice: Choice) -> Non
     ending = io.image_format(output).name
     check_writable(output)
     kind = io.kind(path)
-    if kind != "listmode":
+    if kind not in {"listmode", "petsird"}:
         raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
+    if kind == "petsird" and not choice.events:
+        raise SettingsError("PETSIRD is reconstructed event by event: say --list-mode")
     if choice.frames and ending != "NIfTI":
         raise SettingsError("several frames are written as NIfTI: name the image .nii.gz")
     if settings.checkpoint_every:
@@ -173,11 +175,15 @@ def _problem(  # noqa: PLR0913, PLR0917 - one step of a story
         told = {**scan.facts, "duration_s": scan.duration_s, "inputs": inputs}
         yield recon.prepare(scan, settings), told
         return
-    from emrecon.io import petlink_events  # noqa: PLC0415 - brings numba
+    from emrecon.io import petlink_events, petsird_events  # noqa: PLC0415 - bring numba
     from emrecon.tomo import listmode_recon  # noqa: PLC0415
 
     mu, inputs = read_medium(parts)
-    with petlink_events.reading(path, parts.span, window_s, mu) as events:
+    if io.kind(path) == "petsird":
+        reading = petsird_events.reading(path, window_s, mu)
+    else:
+        reading = petlink_events.reading(path, parts.span, window_s, mu)
+    with reading as events:
         _check_end(window_s, events.events.duration_s)
         seen = kept.of(events, settings, meters)
         problem = listmode_recon.prepare(events, settings, sensitivity=seen)

@@ -35,7 +35,7 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
     ----------
     scan
         A simulated scan's folder, Interfile projection data (.hs, PET or SPECT), a PETLINK
-        list-mode header, or a DICOM NM TOMO file.
+        list-mode header, a PETSIRD file, or a DICOM NM TOMO file.
     out
         Image to write: .nii.gz, .nii or .hv.
     settings

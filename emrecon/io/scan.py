@@ -216,6 +216,11 @@ def _prompts(
         return Scan(read.bins, read.data, duration_s=seconds, facts=dict(read.facts))
     if kind in {"spect", "dicom"}:
         return _camera_scan(path, camera, isotope)
+    if kind == "petsird":
+        raise SettingsError(
+            f"{path} holds single events, which have no sinograms here: say --list-mode, and no "
+            "corrections but --mu or --ct"
+        )
     raise FormatError(
         f"{path} is no scan that can be read here ({kind}): give Interfile projection data, "
         "PETLINK list-mode, a DICOM NM TOMO file, or a folder with scan.toml"

@@ -131,7 +131,8 @@ def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[
     lines = LineProjector(aligned.grid(), bins.radius_mm)
     views = lines.views(aligned.voxels)
     for part in parts:
-        yield np.exp(-lines.trace(part).forward(views))
+        whole = part.with_(tof=None, timing=None)  # the photons cross all of the line
+        yield np.exp(-lines.trace(whole).forward(views))
 
 
 CHECK = "the map and the scanner do not overlap; check the map's affine"

@@ -117,7 +117,7 @@ class Pairs:
         chunks, again = tee(self.every())
         survival = repeat(np.float32(1)) if mu is None else event_factors(mu, self, again)
         for number, (chunk, survived) in enumerate(zip(chunks, survival, strict=False), 1):
-            values = survived * np.ones(len(chunk), np.float32)
+            values = np.full(len(chunk), 1, np.float32) * np.asarray(survived, np.float32)
             if chunk.factors is not None:
                 values *= chunk.factors
             lines.trace(chunk).adjoint(np.ascontiguousarray(values, np.float32), views)
