@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from phantoms.phantom import Phantom
     from phantoms.simulate import Simulation
+    from phantoms.simulate_events import EventSimulation
     from phantoms.spect_acquisition import CameraSimulation
 
 
@@ -51,6 +52,22 @@ def write_simulation(folder: Path, made: Simulation) -> tuple[Path, ...]:
     volumes = _volumes(folder, truth=made.truth, mu=made.mu, labels=made.labels)
     names = sidecar.write_label_names(folder / "labels.nii.gz", made.facts["labels"])
     return (*files, *volumes, names, folder / "truth.png")
+
+
+def write_event_simulation(
+    folder: Path, made: EventSimulation, seconds: float
+) -> tuple[Path, ...]:
+    """Write a simulated list-mode scan as PETSIRD with its truth, as NIfTI, and a picture."""
+    from emrecon.io.petsird_write import Coincidences, write  # noqa: PLC0415 - not every job
+
+    make_folder(folder)
+    scan = folder / "scan.petsird"
+    prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
+    write(scan, made.bins, prompts, delayeds, seconds, made.efficiencies)
+    preview(made.truth, folder / "truth.png", title="truth")
+    volumes = _volumes(folder, truth=made.truth, mu=made.mu, labels=made.labels)
+    names = sidecar.write_label_names(folder / "labels.nii.gz", made.facts["labels"])
+    return (scan, *volumes, names, folder / "truth.png")
 
 
 def write_camera_simulation(folder: Path, made: CameraSimulation) -> tuple[Path, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from emrecon.errors import SettingsError
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from emrecon.tomo.tof import Timing
     from phantoms.phantom import Phantom
     from phantoms.simulate import Simulation
+    from phantoms.simulate_events import EventSimulation
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,34 @@ class Acquisition:
             normalisation=unlike if self.spread or self.dead_blocks else None,
             attenuate=self.attenuate,
             noise=self.noise,
+        )
+
+    def events(self, phantom: Phantom) -> EventSimulation:
+        """Count a phantom pair by pair: span 1, all views, no scatter, always with noise."""
+        import numpy as np  # noqa: PLC0415 - quick --help
+
+        from phantoms.detection import Efficiencies  # noqa: PLC0415
+        from phantoms.simulate_events import simulate_events  # noqa: PLC0415
+
+        if self.span not in {None, 1} or self.views or self.arc_corrected or not self.noise:
+            raise SettingsError(
+                "events are of single crystal pairs, one by one: leave span, views, "
+                "arc_corrected and noise as they are"
+            )
+        layout = replace(self, span=1, bins=None).layout()
+        count = self.bins or layout.s_mm.size
+        layout = replace(self, span=1, bins=count - (count % 2 == 0)).layout()
+        unlike = Efficiencies(self.spread, self.dead_blocks)
+        if self.fit:
+            phantom = phantom.fitted(0.95 * layout.fov_mm)
+        return simulate_events(
+            phantom,
+            layout,
+            counts=self.counts,
+            rng=np.random.default_rng(self.seed),
+            randoms_fraction=self.randoms_fraction,
+            efficiencies=unlike if self.spread or self.dead_blocks else None,
+            attenuate=self.attenuate,
         )
 
 

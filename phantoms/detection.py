@@ -49,14 +49,14 @@ class Efficiencies:
         """
         if bins.scanner is None:
             return self._columns(bins, rng)
-        crystals = self._crystals(bins.scanner, rng)
+        crystals = self.crystals(bins.scanner, rng)
         if not bins.arc_corrected:
             return sum_over_pairs(bins, crystals)
         ranges = [segment.ring_differences for segment in bins.segments]
         raw = bins.scanner.bins_of(ranges, views=bins.phi_rad.size)
         return _resampled(sum_over_pairs(raw, crystals), raw.s_mm, bins.s_mm)
 
-    def _crystals(self, scanner: Scanner, rng: np.random.Generator) -> Floats:
+    def crystals(self, scanner: Scanner, rng: np.random.Generator) -> Floats:
         """Return crystal efficiencies ``[ring, crystal]``."""
         size = (scanner.rings, scanner.crystals)
         around, along = scanner.block_crystals

@@ -19,19 +19,22 @@ CameraAcquisitionFlags = Annotated[
 ]
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - each is a flag
     phantom: str,
     *,
     out: Out = Path("scan"),
     acquisition: AcquisitionFlags | None = None,
     dicom: bool = False,
+    petsird: bool = False,
+    seconds: float = 60.0,
     camera: CameraAcquisitionFlags | None = None,
 ) -> None:
     """Simulate a scan of a phantom, with its truth beside it.
 
     Writes a folder: prompts, normalisation, attenuation, randoms and scatter as Interfile, truth,
     attenuation map and labels as NIfTI, and scan.toml that says which is which. With --dicom it is
-    a SPECT scan: the projections of all energy windows in one DICOM NM TOMO file.
+    a SPECT scan: the projections of all energy windows in one DICOM NM TOMO file. With --petsird
+    it is a PET scan event by event, without scatter: the list-mode data in one PETSIRD file.
 
     Parameters
     ----------
@@ -43,12 +46,27 @@ def simulate(
         What scans it, and how. A gamma camera takes views, bins, counts, scatter, noise and seed.
     dicom
         Let a gamma camera scan it, and write DICOM.
+    petsird
+        Write list-mode data; needs the package petsird.
+    seconds
+        Duration of list-mode data.
     camera
         The gamma camera, and how it goes around the patient.
     """
-    from emrecon.jobs_scan import write_camera_simulation, write_simulation
+    from emrecon.jobs_scan import (
+        write_camera_simulation,
+        write_event_simulation,
+        write_simulation,
+    )
 
     acquisition = acquisition or Acquisition()
+    if dicom and petsird:
+        raise SettingsError("a scan is written as DICOM or as PETSIRD: give one of them")
+    if petsird:
+        with stage(f"counting {phantom}"):
+            counted = acquisition.events(phantom_named(phantom))
+        done(*write_event_simulation(out, counted, seconds))
+        return
     if dicom:
         with stage(f"counting {phantom}"):
             seen = (camera or CameraAcquisition()).scan(phantom_named(phantom), acquisition)

@@ -20,6 +20,7 @@ from emrecon.io.sniff import (
     is_dicom,
     is_interfile,
     is_nifti,
+    is_petsird,
     open_head,
 )
 from emrecon.volume import Volume
@@ -61,6 +62,7 @@ FORMATS = (
     Format("NIfTI", (".nii", ".nii.gz"), is_nifti, lambda _: "image", "emrecon.io.nifti"),
     Format("Interfile", (".hv",), is_interfile, interfile_kind, "emrecon.io.interfile_images"),
     Format("DICOM", (), is_dicom, dicom_kind, "emrecon.io.nm"),
+    Format("PETSIRD", (), is_petsird, lambda _: "petsird", "emrecon.io.petsird"),
 )
 """Formats in the order in which they are tried."""
 

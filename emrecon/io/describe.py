@@ -44,9 +44,13 @@ def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
         return {"kind": "PET projections (Interfile)", **_counts(path)}
     if kind == "listmode":
         return _listmode(path)
+    if kind == "petsird":
+        return _petsird(path)
     if kind in {"spect", "dicom"}:
         return _spect(path, camera)
-    raise FormatError(f"cannot tell what {path} is: no NIfTI, Interfile, PETLINK or DICOM header")
+    raise FormatError(
+        f"cannot tell what {path} is: no NIfTI, Interfile, PETLINK, PETSIRD or DICOM header"
+    )
 
 
 def _folder(path: Path, camera: CameraFacts | None) -> dict[str, str]:
@@ -187,6 +191,36 @@ def _listmode(path: Path) -> dict[str, str]:
         "events dropped": str(counts.dropped),
         **geometry(counts.bins),
         **_facts(petlink.read_header(path).facts),
+    }
+
+
+def _petsird(path: Path) -> dict[str, str]:
+    from emrecon.io.petsird import PetsirdFile  # noqa: PLC0415 - brings numba
+
+    file = PetsirdFile(path)
+    scanner = file.detectors
+    prompts = delayeds = 0
+    start, stop = 0, 0
+    for number, block in enumerate(file.blocks()):
+        prompts, delayeds = prompts + len(block.bins), delayeds + len(block.delayeds)
+        start, stop = block.start_ms if not number else start, block.stop_ms
+    points = scanner.points_mm
+    modules = [f"{t.modules} of {t.elements} crystals, {t.energies} energy" for t in scanner.types]
+    timings = [
+        f"{t.bins} of {t.width_mm:g} mm, FWHM {t.fwhm_mm:g} mm ({t.fwhm_ps:.0f} ps)"
+        for t in scanner.timings.values()
+    ]
+    return {
+        "kind": "PET list-mode (PETSIRD)",
+        "prompts": f"{prompts:,}",
+        "delayeds": f"{delayeds:,}",
+        "time": f"{start / 1000:g} to {stop / 1000:g} s",
+        "scanner": scanner.model,
+        "crystals": f"{len(points)}, {np.hypot(*points[:, :2].T).max():.1f}"
+        " mm from the axis at most",
+        "axial": f"{points[:, 2].min():.1f} to {points[:, 2].max():.1f} mm",
+        "modules": "; ".join(modules),
+        "time-of-flight bins": "; ".join(timings) or "none",
     }
 
 

@@ -190,6 +190,31 @@ def _histogram(
 ) -> ListmodeSinograms:
     """Count the words of a file whose header was read."""
     size = header.data.stat().st_size - header.offset
+    rings = sinogram_rings(header.scanner.rings, header.max_ring_difference)
+    growing = Histogram(bins, *rings, window_s, tag_ms=header.tag_ms, keep_delayeds=keep_delayeds)
+    done = 0
+    for words in blocks(header):
+        growing.add(words)
+        done += words.nbytes
+        if progress is not None:
+            progress(done / size)
+        if growing.finished:
+            break
+    counts = growing.sinograms()
+    if counts.dropped:
+        logger.info("%s: %d events beyond the ring difference", header.path, counts.dropped)
+    return counts
+
+
+def blocks(header: ListmodeHeader) -> Iterator[NDArray[np.uint32]]:
+    """Yield the words of a file, a few MiB at a time.
+
+    Raises
+    ------
+    FormatError
+        If the file is empty or ends within a word.
+    """
+    size = header.data.stat().st_size - header.offset
     if size < 0 or size % 4:
         raise FormatError(
             f"{header.data} is truncated: {size} bytes after the first {header.offset} are not a "
@@ -203,24 +228,6 @@ def _histogram(
             "%s tells of %d words, but %s holds %d: it may have been cut",
             header.path.name, stated, header.data.name, size // 4,
         )  # fmt: skip
-    rings = sinogram_rings(header.scanner.rings, header.max_ring_difference)
-    growing = Histogram(bins, *rings, window_s, tag_ms=header.tag_ms, keep_delayeds=keep_delayeds)
-    done = 0
-    for words in _blocks(header):
-        growing.add(words)
-        done += words.nbytes
-        if progress is not None:
-            progress(done / size)
-        if growing.finished:
-            break
-    counts = growing.sinograms()
-    if counts.dropped:
-        logger.info("%s: %d events beyond the ring difference", header.path, counts.dropped)
-    return counts
-
-
-def _blocks(header: ListmodeHeader) -> Iterator[NDArray[np.uint32]]:
-    """Yield the words of a file, a few MiB at a time."""
     with header.data.open("rb") as file:
         file.seek(header.offset)
         while (words := np.fromfile(file, "<u4", BLOCK_WORDS)).size:

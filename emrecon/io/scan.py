@@ -21,12 +21,16 @@ from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
+from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
 
 log = logging.getLogger(__name__)
+
+PET_KEV = 510.999
+"""Energy of annihilation photons."""
 
 MANIFEST = "scan.toml"
 """Name of the manifest in a folder that holds a scan."""
@@ -50,6 +54,7 @@ def read_scan(
     parts: Parts | None = None,
     camera: CameraFacts | None = None,
     isotope: str = "",
+    window_s: tuple[float, float] = EVERYTHING,
 ) -> tuple[Scan, dict[str, Path]]:
     """Read a scan and its corrections.
 
@@ -64,6 +69,8 @@ def read_scan(
         What to take from SPECT files, and what stands in for what they do not say.
     isotope : str, optional
         Isotope that goes before that of SPECT files.
+    window_s : tuple of float, optional
+        Part of a list-mode file to take, in s.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def read_scan(
         path, parts = read_manifest(path, parts)
     camera = camera or CameraFacts()
     flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
-    scan = _prompts(path, parts, camera, isotope)
+    scan = _prompts(path, parts, camera, isotope, window_s)
     _no_rivals(parts)
     if camera.scatter_from and (parts.scatter or parts.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
@@ -95,12 +102,35 @@ def read_scan(
         inputs["mu"] = parts.mu
         changes["mu"] = _about_axis(_mu(parts.mu, parts.mu_unit), scan, path)
     elif parts.ct is not None:
-        mu, kvp, files = _mu_of_ct(parts.ct, parts.ct_kvp, scan)
+        mu, kvp, files = _mu_of_ct(parts.ct, parts.ct_kvp, _energy_kev(scan))
         inputs |= files
         changes["mu"] = _about_axis(mu, scan, path)
         changes["facts"] = scan.facts | {"ct_kvp": kvp, "mu_kev": _energy_kev(scan)}
     _from_stir(changes, scan)
     return scan.with_(**changes), inputs | _data_files(inputs)
+
+
+def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
+    """Read what attenuates the events of a PET scan; return it in 1/mm, and the files read.
+
+    Raises
+    ------
+    SettingsError
+        If there are corrections in bins, which events do not have.
+    """
+    _no_rivals(parts)
+    for name in ("normalisation", "attenuation", "correction", "randoms", "scatter", "additive"):
+        if getattr(parts, name) is not None:
+            raise SettingsError(
+                f"--{name} lies in bins, and list-mode is reconstructed event by event: give --mu "
+                "or --ct, or reconstruct sinograms"
+            )
+    if parts.mu is not None:
+        return _mu(parts.mu, parts.mu_unit), {"mu": parts.mu}
+    if parts.ct is not None:
+        mu, _, files = _mu_of_ct(parts.ct, parts.ct_kvp, PET_KEV)
+        return mu, files
+    return None, {}
 
 
 def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
@@ -166,13 +196,19 @@ def _data_files(headers: dict[str, Path]) -> dict[str, Path]:
     return found
 
 
-def _prompts(path: Path, parts: Parts, camera: CameraFacts, isotope: str) -> Scan:
+def _prompts(
+    path: Path,
+    parts: Parts,
+    camera: CameraFacts,
+    isotope: str,
+    window_s: tuple[float, float],
+) -> Scan:
     """Read the prompts, and for list-mode what comes with them."""
     kind = io.kind(path)
     if kind == "listmode":
         from emrecon.io import petlink  # noqa: PLC0415 - brings numba
 
-        return petlink.read_scan(path, span=parts.span)
+        return petlink.read_scan(path, span=parts.span, window_s=window_s)
     if kind == "projections":
         read = interfile.read_projections(path, Flight(parts.sum_tof, parts.tof_fwhm_ps))
         _raw(path, read.facts)
@@ -180,6 +216,11 @@ def _prompts(path: Path, parts: Parts, camera: CameraFacts, isotope: str) -> Sca
         return Scan(read.bins, read.data, duration_s=seconds, facts=dict(read.facts))
     if kind in {"spect", "dicom"}:
         return _camera_scan(path, camera, isotope)
+    if kind == "petsird":
+        raise SettingsError(
+            f"{path} holds single events, which have no sinograms here: say --list-mode, and no "
+            "corrections but --mu or --ct"
+        )
     raise FormatError(
         f"{path} is no scan that can be read here ({kind}): give Interfile projection data, "
         "PETLINK list-mode, a DICOM NM TOMO file, or a folder with scan.toml"
@@ -235,7 +276,7 @@ def _matching(
     return data
 
 
-def _mu_of_ct(path: Path, kvp: float, scan: Scan) -> tuple[Volume, float, dict[str, Path]]:
+def _mu_of_ct(path: Path, kvp: float, energy_kev: float) -> tuple[Volume, float, dict[str, Path]]:
     """Return a CT as an attenuation map, its tube voltage, and the files that it is in."""
     from emrecon.io.ct import read_ct  # noqa: PLC0415 - not every scan has one
     from emrecon.tomo.hounsfield import mu_map  # noqa: PLC0415
@@ -248,13 +289,13 @@ def _mu_of_ct(path: Path, kvp: float, scan: Scan) -> tuple[Volume, float, dict[s
         [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
     )
     named = {f"ct {number}" if len(files) > 1 else "ct": f for number, f in enumerate(files, 1)}
-    return mu_map(ct, _energy_kev(scan), used), used, named
+    return mu_map(ct, energy_kev, used), used, named
 
 
 def _energy_kev(scan: Scan) -> float:
     """Return the energy of the photons that a scan counts."""
     if not isinstance(scan.bins, Camera):
-        return 510.999
+        return PET_KEV
     energy = scan.facts.get("emission_kev")
     if energy is None:
         raise SettingsError("attenuation from CT needs the isotope's energy: say --isotope")

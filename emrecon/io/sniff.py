@@ -10,7 +10,7 @@ from typing import Literal
 from emrecon.errors import FormatError
 from emrecon.io.interfile_header import normal, parse
 
-Kind = Literal["image", "projections", "listmode", "spect", "dicom", "unknown"]
+Kind = Literal["image", "projections", "listmode", "petsird", "spect", "dicom", "unknown"]
 """What a file may hold."""
 
 _HEAD = 544
@@ -51,6 +51,11 @@ def is_nifti(head: bytes) -> bool:
 def is_dicom(head: bytes) -> bool:
     """Return whether a file that begins so is DICOM, with its preamble of 128 bytes."""
     return head[128:132] == b"DICM"
+
+
+def is_petsird(head: bytes) -> bool:
+    """Return whether a file that begins so is of yardl's encoding, of which PETSIRD is one."""
+    return head.startswith(b"yardl")
 
 
 def is_interfile(head: bytes) -> bool:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError, SettingsError
 from emrecon.tomo.bins import Bins
+from emrecon.tomo.events import Events
+from emrecon.tomo.lines import LineProjector
 from emrecon.tomo.operator import Array
 from emrecon.tomo.ray import Projector
 from emrecon.volume import Grid, Volume
@@ -61,6 +66,25 @@ def _likely(typical: float) -> str:
     return fits[0] if fits else "another unit, such as HU"
 
 
+class Field(Protocol):
+    """What a scanner sees, and how large it is."""
+
+    @property
+    def fov_mm(self) -> float:
+        """Distance from the axis of the farthest line."""
+        ...
+
+    @property
+    def radius_mm(self) -> float:
+        """Distance of the crystals from the axis."""
+        ...
+
+    @property
+    def plane_z_mm(self) -> NDArray[np.float64]:
+        """Places along the axis, from its one end to the other."""
+        ...
+
+
 def factors(mu: Volume, bins: Bins) -> Array:
     """Return the survival probability of every line, ``exp(-integral of mu)``.
 
@@ -90,10 +114,31 @@ def factors(mu: Volume, bins: Bins) -> Array:
     return np.exp(data, out=data)
 
 
+def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[Array]:
+    """Yield the survival probability of every event, for some stretches of events.
+
+    Parameters
+    ----------
+    mu : Volume
+        Attenuation map in 1/mm, as for `factors`.
+    bins : Field
+        Where the scanner that the events are from sees anything: its bins, or pairs.
+    parts : iterable of Events
+        Events, a chunk at a time.
+    """
+    aligned = _aligned(mu.ras(), bins)
+    _overlap(aligned.grid(), bins)
+    lines = LineProjector(aligned.grid(), bins.radius_mm)
+    views = lines.views(aligned.voxels)
+    for part in parts:
+        whole = part.with_(tof=None, timing=None)  # the photons cross all of the line
+        yield np.exp(-lines.trace(whole).forward(views))
+
+
 CHECK = "the map and the scanner do not overlap; check the map's affine"
 
 
-def _aligned(mu: Volume, bins: Bins) -> Volume:
+def _aligned(mu: Volume, bins: Field) -> Volume:
     """Return a map whose axes run along the scanner's, resampled only where they do not."""
     if mu.aligned:
         return mu
@@ -113,7 +158,7 @@ def _aligned(mu: Volume, bins: Bins) -> Volume:
     return Volume(voxels.astype(np.float32), grid.affine, mu.unit)
 
 
-def _around(mu: Volume, bins: Bins) -> Grid:
+def _around(mu: Volume, bins: Field) -> Grid:
     """Return a grid along the scanner's axes that holds an oblique map, as far as the ring."""
     ends = [(-0.5, count - 0.5) for count in mu.voxels.shape]
     corners = np.array(list(itertools.product(*ends)))
@@ -129,7 +174,7 @@ def _around(mu: Volume, bins: Bins) -> Grid:
     return Grid((i, j, k), (size, size, size), (x, y, z))
 
 
-def _overlap(grid: Grid, bins: Bins) -> None:
+def _overlap(grid: Grid, bins: Field) -> None:
     """Refuse a map beside the field of view, and say where one covers it in part."""
     z = bins.plane_z_mm
     wanted = [(-bins.fov_mm, bins.fov_mm)] * 2 + [(float(z.min()), float(z.max()))]

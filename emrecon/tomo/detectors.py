@@ -63,6 +63,21 @@ def crystal_pairs(bins: Bins) -> tuple[Indices, Indices]:
     return end1.astype(np.int32), end2.astype(np.int32)
 
 
+def crystal_centres(scanner: Scanner) -> Array:
+    """Return where photons interact in each crystal, RAS mm, shape ``(rings * crystals, 3)``.
+
+    Crystal ``c`` of ring ``r`` is number ``r * crystals + c``.
+    """
+    psi = np.deg2rad(scanner.view_offset_deg)
+    psi = psi + 2 * np.pi * np.arange(scanner.crystals) / scanner.crystals
+    points = np.empty((scanner.rings, scanner.crystals, 3), np.float32)
+    points[..., 0] = scanner.effective_radius_mm * np.sin(psi)
+    points[..., 1] = -scanner.effective_radius_mm * np.cos(psi)
+    ring = np.arange(scanner.rings) - (scanner.rings - 1) / 2
+    points[..., 2] = ring[:, None] * scanner.ring_spacing_mm
+    return points.reshape(-1, 3)
+
+
 def planes_of_rings(bins: Bins) -> Indices:
     """Return the plane of every ring pair, shape ``(rings, rings)`` for ends 1 and 2.
 

@@ -99,14 +99,10 @@ class Histogram:
     ) -> None:
         from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
 
-        if not 0 <= window_s[0] < window_s[1]:
-            raise GeometryError(
-                f"a time window starts at 0 s or later and ends after its start, not {window_s}"
-            )
         self._kernel = histogram
         self._bins = bins
         self._rings = ring1, ring2, planes_of_rings(bins)[ring1, ring2]
-        self._window = np.rint(np.minimum(window_s, 1e12) * 1000.0).astype(np.int64)
+        self._window = window_in_ms(window_s)
         self._tag_ms = tag_ms
         scanner = scanner_of(bins)
         self._crystals = scanner.crystals
@@ -142,7 +138,7 @@ class Histogram:
             If words did not fit the file's own description.
         """
         kernel, state = self._kernel, self._state
-        self._refuse_nonsense()
+        refuse_nonsense(state, self._window)
         delayeds, prompts = (int(kind.sum()) // 2 for kind in self._fans)  # two ends an event
         tags = int(state[kernel.TIME_TAGS])
         span_ms = int(state[kernel.LAST] - state[kernel.FIRST]) + self._tag_ms
@@ -162,22 +158,40 @@ class Histogram:
             duration_s=span_ms / 1000.0 if tags else 0.0,
         )
 
-    def _refuse_nonsense(self) -> None:
-        """Refuse words that the file's own header rules out."""
-        outside = int(self._state[self._kernel.OUT_OF_RANGE])
-        if outside:
-            raise FormatError(
-                f"{outside} events have a bin address beyond the sinograms that the header "
-                "describes: header and data do not belong together, or the file is damaged"
-            )
-        backwards = int(self._state[self._kernel.BACKWARDS])
-        if backwards:
-            raise FormatError(
-                f"time runs backwards {backwards} times: the file is damaged, or several were "
-                "joined; give them one by one"
-            )
-        if self._window[0] > self._state[self._kernel.NOW]:
-            raise FormatError(
-                f"the file ends at {self._state[self._kernel.NOW] / 1000:g} s, before the time "
-                f"window starts at {self._window[0] / 1000:g} s"
-            )
+
+def refuse_nonsense(state: Counts, window_ms: NDArray[np.int64]) -> None:
+    """Refuse words that the file's own header rules out, by the state of the kernels.
+
+    Raises
+    ------
+    FormatError
+        If addresses are beyond the sinograms, time runs backwards, or the window is after the end.
+    """
+    from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
+
+    outside = int(state[histogram.OUT_OF_RANGE])
+    if outside:
+        raise FormatError(
+            f"{outside} events have a bin address beyond the sinograms that the header "
+            "describes: header and data do not belong together, or the file is damaged"
+        )
+    backwards = int(state[histogram.BACKWARDS])
+    if backwards:
+        raise FormatError(
+            f"time runs backwards {backwards} times: the file is damaged, or several were "
+            "joined; give them one by one"
+        )
+    if window_ms[0] > state[histogram.NOW]:
+        raise FormatError(
+            f"the file ends at {state[histogram.NOW] / 1000:g} s, before the time "
+            f"window starts at {window_ms[0] / 1000:g} s"
+        )
+
+
+def window_in_ms(window_s: tuple[float, float]) -> NDArray[np.int64]:
+    """Return a time window in whole ms, refusing one that no scan can have."""
+    if not 0 <= window_s[0] < window_s[1]:
+        raise GeometryError(
+            f"a time window starts at 0 s or later and ends after its start, not {window_s}"
+        )
+    return np.rint(np.minimum(window_s, 1e12) * 1000.0).astype(np.int64)

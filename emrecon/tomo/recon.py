@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import Iterate, em, last, until, watch
+from emrecon.em import Iterate, Model, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo import attenuation, gamma, rotate
@@ -39,11 +39,33 @@ UNIT = "counts/mm"
 Progress = Callable[[int, int], object]
 
 
+class Gridded(Protocol):
+    """Anything that an image belongs to."""
+
+    def grid(
+        self,
+        voxel_mm: tuple[float, float, float] | None = None,
+        shape: tuple[int, int, int] | None = None,
+        centre_mm: tuple[float, float, float] | None = None,
+    ) -> Grid:
+        """Return an image grid that covers the field of view."""
+        ...
+
+
+class Located(Protocol):
+    """Anything with bins, which say where images lie."""
+
+    @property
+    def bins(self) -> Gridded:
+        """Where the counts lie."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Everything the loop needs: a model for each subset, and where to start."""
 
-    models: tuple[Emission, ...]
+    models: tuple[Model[Array, Array], ...]
     """One model a subset, in the order of their turns."""
 
     start: Array
@@ -164,7 +186,7 @@ def prepare(
     return Problem(tuple(models.values()), start, grid, settings, facts, kept, calibration)
 
 
-def grid_of(scan: Scan, settings: Settings) -> Grid:
+def grid_of(scan: Located, settings: Settings) -> Grid:
     """Return the image grid by the settings, else the scan's default."""
     voxel = per_axis(settings.voxel_mm) if settings.voxel_mm else None
     shape = None

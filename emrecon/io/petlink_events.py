@@ -1,0 +1,125 @@
+"""PETLINK list-mode to events: one pass over the words, and what is known about each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.io.event_store import EventStore, building
+from emrecon.io.petlink import blocks, sinogram_rings
+from emrecon.io.petlink_header import ListmodeHeader, read_header
+from emrecon.tomo.attenuation import event_factors
+from emrecon.tomo.bins import Bins
+from emrecon.tomo.detectors import crystal_centres, sum_over_pairs
+from emrecon.tomo.events import CHUNK, Events
+from emrecon.tomo.listmode import EVERYTHING
+from emrecon.tomo.listmode_scan import Coincidences, ListmodeScan
+from emrecon.tomo.normalisation import find_live, known_gaps, live_pairs
+from emrecon.tomo.randoms import singles
+from emrecon.volume import Volume
+
+Floats = NDArray[np.float64]
+
+
+@contextmanager
+def reading(
+    path: Path,
+    span: int = 11,
+    window_s: tuple[float, float] = EVERYTHING,
+    mu: Volume | None = None,
+    keep: Path | None = None,
+) -> Iterator[ListmodeScan]:
+    """Give a list-mode file as events, each with the randoms and attenuation of its own pair.
+
+    The events lie in a folder, memory-mapped, which is removed at the end.
+
+    Parameters
+    ----------
+    path : Path
+        The header, or the data file beside it.
+    span : int, optional
+        Axial compression of the bins that the sensitivity is summed in.
+    window_s : tuple of float, optional
+        Time in s at which to start, and before which to stop.
+    mu : Volume, optional
+        Attenuation map in 1/mm.
+    keep : Path, optional
+        Where to leave the folder of events.
+
+    Yields
+    ------
+    ListmodeScan
+        The scan. Detectors that are dead take no part.
+
+    Raises
+    ------
+    FormatError
+        If header or words cannot be honoured, see `emrecon.io.petlink.histogram`.
+    """
+    header = read_header(path)
+    bins = header.bins(span)
+    points = crystal_centres(header.scanner)
+    with building(keep, points) as store:
+        seen = _coincidences(header, window_s, store)
+        delayed, prompt = seen.fans
+        live = known_gaps(header.scanner)
+        live &= find_live(prompt + delayed, header.scanner.block_crystals)
+        total = float(delayed.sum()) / 2  # two ends an event
+        rates = _rates(delayed, bins, header.max_ring_difference, live)
+        facts = {"duration_s": seen.duration_s, "background_total": total}
+        events = store.events(**facts)
+        for part in events.subset(0, 1):
+            one, two = part.pairs.T
+            alive = live.ravel()[one] & live.ravel()[two]
+            if total:
+                store.add(background=rates.ravel()[one] * rates.ravel()[two])
+            if mu is None:
+                store.add(factors=alive)
+        if mu is not None:
+            _attenuate(events, bins, mu, live, store)
+        told = header.facts | {
+            "prompts": len(events),
+            "delayeds": int(total),
+            "dead_detectors": int(np.count_nonzero(~live)),
+            "span": span,
+        }
+        yield ListmodeScan(store.events(**facts), bins, live_pairs(bins, live), mu, told)
+
+
+def _coincidences(
+    header: ListmodeHeader, window_s: tuple[float, float], store: EventStore
+) -> Coincidences:
+    """Put the prompts of a file into a store, and return what else was counted."""
+    rings = sinogram_rings(header.scanner.rings, header.max_ring_difference)
+    seen = Coincidences(header.scanner, header.count, rings, window_s, header.tag_ms)
+    store.add(pairs=np.empty((0, 2), np.uint16))
+    for words in blocks(header):
+        store.add(pairs=seen.add(words))
+        if seen.finished:
+            break
+    seen.check()
+    return seen
+
+
+def _rates(delayed: NDArray[np.int64], bins: Bins, most: int, live: NDArray[np.bool_]) -> Floats:
+    """Return rates of single detectors whose products are the mean randoms of their pairs."""
+    total = float(delayed.sum()) / 2
+    if not total:
+        return np.zeros(live.shape)
+    rates = singles(delayed, bins, most, live)
+    modelled = float(sum_over_pairs(bins, rates).sum(dtype=np.float64))
+    return np.asarray(rates * np.sqrt(total / modelled), np.float64)
+
+
+def _attenuate(
+    events: Events, bins: Bins, mu: Volume, live: NDArray[np.bool_], store: EventStore
+) -> None:
+    """Add the factors of all events: survival between two live detectors."""
+    survival = event_factors(mu, bins, events.subset(0, 1, CHUNK))
+    for part, factor in zip(events.subset(0, 1, CHUNK), survival, strict=True):
+        one, two = part.pairs.T
+        store.add(factors=factor * (live.ravel()[one] & live.ravel()[two]))

@@ -1,0 +1,124 @@
+"""A list-mode scan: events with what is known about how they were counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import GeometryError
+from emrecon.tomo.bins import Bins
+from emrecon.tomo.events import Events
+from emrecon.tomo.listmode import EVERYTHING, refuse_nonsense, window_in_ms
+from emrecon.tomo.operator import Array
+from emrecon.tomo.pairs import Pairs
+from emrecon.volume import Volume
+
+if TYPE_CHECKING:
+    from emrecon.tomo.detectors import Indices
+    from emrecon.tomo.scanner import Scanner
+
+
+@dataclass(frozen=True, eq=False)
+class ListmodeScan:
+    """Events of a scanner, and what gathers all its detector pairs."""
+
+    events: Events
+    """The events, with the factors and background of their pairs."""
+
+    bins: Bins | Pairs
+    """Where the sensitivity is summed: raw bins of all detector pairs of a ring scanner, of any
+    span, or the pairs themselves. Events are not put into them."""
+
+    efficiency: Array
+    """Sum of the efficiencies of each bin's detector pairs, shape of `bins`; empty for pairs,
+    which have their own."""
+
+    mu: Volume | None = None
+    """Attenuation map in 1/mm; the events' factors hold it already."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the files said besides."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bins, Bins) and self.efficiency.shape != self.bins.shape:
+            raise GeometryError(
+                f"efficiencies of shape {self.efficiency.shape} for bins of {self.bins.shape}"
+            )
+
+    def with_(self, **parts: Any) -> ListmodeScan:  # noqa: ANN401 - any field
+        """Return the same scan with some parts replaced."""
+        return replace(self, **parts)
+
+
+class Coincidences:
+    """Turns blocks of list-mode words into detector pairs, counting what else they hold.
+
+    Parameters
+    ----------
+    scanner : Scanner
+        The scanner.
+    count : int
+        Tangential positions of the file.
+    rings : tuple of array
+        Rings at end 1 and end 2 of each sinogram of the file, in the file's order.
+    window_s : tuple of float, optional
+        Time at which to start, and before which to stop.
+    tag_ms : int, optional
+        Time between two time tags.
+    """
+
+    def __init__(
+        self,
+        scanner: Scanner,
+        count: int,
+        rings: tuple[Indices, Indices],
+        window_s: tuple[float, float] = EVERYTHING,
+        tag_ms: int = 1,
+    ) -> None:
+        from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
+
+        self._scanner, self._count, self._rings, self._tag_ms = scanner, count, rings, tag_ms
+        self._window = window_in_ms(window_s)
+        self._fans = np.zeros((2, scanner.crystals, scanner.rings), np.int64)
+        self._state = np.zeros(histogram.STATE, np.int64)
+        self._kernel = histogram
+        points = scanner.crystals * scanner.rings
+        self._type = np.uint16 if points <= 1 << 16 else np.uint32
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end of the time window was passed."""
+        return bool(self._state[self._kernel.FINISHED])
+
+    def add(self, words: NDArray[np.uint32]) -> NDArray[np.unsignedinteger]:
+        """Return the detectors of the prompts among `words`, shape ``(prompts, 2)``."""
+        from emrecon.tomo.kernels import words as kernel  # noqa: PLC0415 - brings numba
+
+        pairs = np.empty((len(words), 2), self._type)
+        ring1, ring2 = self._rings
+        sizes = self._scanner.crystals, self._count
+        found = kernel.pairs_of(
+            words, self._window, ring1, ring2, *sizes, self._fans, self._state, pairs
+        )
+        return pairs[:found]
+
+    def check(self) -> None:
+        """Refuse what was read if it cannot be; see `refuse_nonsense`."""
+        refuse_nonsense(self._state, self._window)
+
+    @property
+    def fans(self) -> NDArray[np.int64]:
+        """The delayeds and prompts of each detector, shape ``(2, rings, crystals)``."""
+        return np.ascontiguousarray(self._fans.transpose(0, 2, 1))
+
+    @property
+    def duration_s(self) -> float:
+        """Time between the first and the last time tag, both included; 0 without any."""
+        state = self._state
+        if not state[self._kernel.TIME_TAGS]:
+            return 0.0
+        span = int(state[self._kernel.LAST] - state[self._kernel.FIRST]) + self._tag_ms
+        return span / 1000.0

@@ -1,0 +1,160 @@
+"""PETSIRD files to images: places, quantity, and what is refused."""
+
+import numpy as np
+import pytest
+
+from emrecon import io
+from emrecon.em import last, until
+from emrecon.errors import FormatError, SettingsError
+from emrecon.io.petsird import PetsirdFile
+from emrecon.io.petsird_events import all_pairs, reading
+from emrecon.io.petsird_write import Coincidences, write
+from emrecon.jobs_listmode import Choice, reconstruct_listmode
+from emrecon.stop import after
+from emrecon.tomo import listmode_recon
+from emrecon.tomo.presets import by_name
+from emrecon.tomo.settings import Settings
+from emrecon.tomo.tof import Timing
+from phantoms.cylinder import uniform_cylinder
+from phantoms.phantom import Phantom
+from phantoms.shapes import Material, ellipsoid
+from phantoms.simulate_events import simulate_events
+from tests.io.test_petsird import NEWEST, crystal_mm
+
+BINS = by_name("tiny").bins(count=21).timed(Timing.of_ps(200, 100, 9))
+
+
+def saved(path, made, seconds=10.0):
+    prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
+    write(path, made.bins, prompts, delayeds, seconds, made.efficiencies)
+    return path
+
+
+def by_stock(path, ours):
+    """Write the same events again by the stock library alone."""
+    petsird = pytest.importorskip("petsird")
+    with (
+        petsird.BinaryPETSIRDReader(str(ours)) as reader,
+        petsird.BinaryPETSIRDWriter(str(path)) as writer,
+    ):
+        writer.write_header(reader.read_header())
+        writer.write_time_blocks(reader.read_time_blocks())
+    return path
+
+
+def image_of(path, updates=15, **settings):
+    with reading(path) as scan:
+        problem = listmode_recon.prepare(scan, Settings(subsets=1, **settings))
+        return problem.volume(last(until(problem.iterates(), after(updates))).params)
+
+
+PLACES = np.array([[18.0, -9.0, 3.0], [0.0, -24.0, -4.0], [-12.0, 21.0, 5.0]])
+
+
+def test_three_points_of_a_stock_file_are_at_their_places(tmp_path):
+    """Half a voxel of 4 mm; a turned sign of time of flight moves the first by 36 mm."""
+    bodies = tuple(
+        ellipsoid(place, (1.5, 1.5, 1.5)).filled(Material(1.0, 0.0), label=k + 1)
+        for k, place in enumerate(PLACES)
+    )
+    phantom = Phantom("points", bodies, {1: "one", 2: "two", 3: "three"})
+    made = simulate_events(phantom, BINS, counts=60_000, rng=np.random.default_rng(3))
+    path = by_stock(tmp_path / "stock.petsird", saved(tmp_path / "ours.petsird", made))
+    volume = image_of(path, voxel_mm=(4.0, 4.0, 2.0), size=(19, 19, 11))
+    where = np.stack(
+        np.meshgrid(*(volume.grid().centres_mm(a) for a in range(3)), indexing="ij"), -1
+    )
+    for place in PLACES:
+        near = np.linalg.norm(where - place, axis=-1) < 8
+        found = np.average(where[near], axis=0, weights=volume.voxels[near])
+        assert np.all(np.abs(found - place) < (2.0, 2.0, 1.0))
+    far = np.min([np.linalg.norm(where - p, axis=-1) for p in PLACES], axis=0) > 8
+    assert volume.voxels[far].sum() < 0.05 * volume.voxels.sum()
+
+
+def test_activity_is_right_with_attenuation_randoms_and_efficiencies(tmp_path):
+    from phantoms.detection import Efficiencies
+
+    phantom = uniform_cylinder(28, 60, mu_per_mm=0.01)
+    made = simulate_events(
+        phantom, BINS, counts=600_000, rng=np.random.default_rng(4), randoms_fraction=0.3,
+        efficiencies=Efficiencies(0.3), grid=BINS.grid((2.0, 2.0, 2.0)),
+    )  # fmt: skip
+    path = saved(tmp_path / "scan.petsird", made)
+    io.write_image(made.mu, tmp_path / "mu.nii.gz")
+    from emrecon.tomo.parts import Parts
+
+    settings = Settings(iterations=6, subsets=4, voxel_mm=(4.0, 4.0, 2.0), size=(19, 19, 11))
+    for parts, wanted in (
+        (Parts(mu=tmp_path / "mu.nii.gz"), (0.98, 1.02)),
+        (Parts(), (0.5, 0.85)),
+    ):
+        out = tmp_path / f"{bool(parts.mu)}.nii.gz"
+        done = reconstruct_listmode(path, out, settings, parts, Choice())
+        x, y = (done.volume.grid().centres_mm(axis) for axis in range(2))
+        inside = np.hypot(x[:, None], y) < 18
+        found = done.volume.voxels[inside][:, 2:-2].mean()
+        assert wanted[0] < found / made.truth.voxels.max() < wanted[1]
+    assert done.facts[0]["background"] == len(made.delayeds[0])
+
+
+def test_randoms_of_pairs_add_to_the_delayeds(tmp_path):
+    from phantoms.detection import Efficiencies
+
+    made = simulate_events(
+        uniform_cylinder(20, 20), BINS, counts=100_000, rng=np.random.default_rng(5),
+        randoms_fraction=0.5, efficiencies=Efficiencies(0.3),
+    )  # fmt: skip
+    path = saved(tmp_path / "scan.petsird", made)
+    with reading(path) as scan:
+        events = scan.events
+        assert events.background_total == len(made.delayeds[0])
+        # Half of the events are randoms: the mean of their share among events says so too.
+        around = np.linalg.norm(events.points_mm[:, None] - crystal_mm(np.arange(288)), axis=2)
+        product = made.efficiencies.ravel()[around.argmin(axis=1)][events.pairs].prod(axis=1)
+        chance = np.array(events.background) / product
+    pairs = np.prod(BINS.shape) * BINS.timing.bins
+    even = 50_000 / (pairs * np.mean(made.efficiencies) ** 2)
+    assert np.median(chance) == pytest.approx(even, rel=0.03)
+    assert np.std(chance) < 0.1 * even  # about 350 delayeds a crystal: 5 % each
+
+
+def test_all_pairs_of_two_kinds_of_modules():
+    scanner = PetsirdFile(NEWEST).detectors
+    pairs = all_pairs(scanner)
+    chunks = list(pairs.every())
+    assert len(chunks) == pairs.chunks
+    total = 0.0
+    for one, two in ((0, 0), (1, 0), (1, 1)):
+        a, b = (np.arange(scanner.types[kind].bins) for kind in (one, two))
+        bins = np.array([(i, j) for i in a for j in b if one != two or i >= j])
+        total += scanner.efficiencies.of(scanner.types, (one, two), bins).sum(dtype=float)
+    assert sum(chunk.factors.sum(dtype=float) for chunk in chunks) == pytest.approx(total)
+
+
+def test_frames_of_events(tmp_path):
+    from emrecon.io.frames import read_frames
+
+    made = simulate_events(
+        uniform_cylinder(20, 20), BINS, counts=50_000, rng=np.random.default_rng(6)
+    )
+    path = saved(tmp_path / "scan.petsird", made)
+    choice = Choice(frames=read_frames("0:4,4:6"))
+    settings = Settings(iterations=2, subsets=1, voxel_mm=(4.0, 4.0, 4.0), size=(19, 19, 6))
+    done = reconstruct_listmode(path, tmp_path / "out.nii.gz", settings, choice=choice)
+    counted = [facts["prompts"] for facts in done.facts]
+    assert sum(counted) == len(made.prompts[0])
+    np.testing.assert_allclose(counted, [20_000, 30_000], rtol=0.03)
+    first, second = (voxels.sum() for voxels in done.volume.voxels)
+    assert first == pytest.approx(second, rel=0.05)  # rates
+
+
+def test_different_times_of_flight_are_refused(tmp_path):
+    with pytest.raises(FormatError, match="differs between kinds of modules"), reading(NEWEST):
+        pass
+
+
+def test_events_have_no_sinograms(tmp_path):
+    with pytest.raises(SettingsError, match="say --list-mode"):
+        reconstruct_listmode(NEWEST, tmp_path / "x.nii.gz", choice=Choice(events=False))
+    assert not list(tmp_path.iterdir())
