@@ -81,7 +81,7 @@ class Field(Protocol):
 
     @property
     def plane_z_mm(self) -> NDArray[np.float64]:
-        """Places along the axis, from its one end to the other."""
+        """Where the scanner lies along the axis, from its one end to the other."""
         ...
 
 
