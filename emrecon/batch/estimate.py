@@ -26,7 +26,7 @@ MB = 1 << 20
 BASE_MB = 230.0
 """A worker with the libraries and kernels loaded, and no data."""
 
-STEP_S = 4.5e-10
+STEP_S = 5.5e-10
 """Processor time for a line to pass a voxel, there and back."""
 
 TISSUE_BYTES = 420.0
@@ -35,7 +35,7 @@ TISSUE_BYTES = 420.0
 TISSUE_S = 1.5e-5
 """Processor time for a voxel of a segmentation."""
 
-START_S = 1.0
+START_S = 1.5
 """Reading, writing and pictures."""
 
 
@@ -96,9 +96,9 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
         "mu",
         "ct",
     }
-    arrays = 1 + len(known & set(inputs))
+    arrays = 1.0 + len(known & set(inputs)) + len({"mu", "ct"} & set(inputs))
     if io.kind(inputs["prompts"]) == "listmode":
-        arrays += 2
+        arrays += 2.5
     lines = float(np.prod(bins.shape))
     from emrecon.tomo.recon import grid_of  # noqa: PLC0415 - brings numba
     from emrecon.tomo.scan import Scan  # noqa: PLC0415
@@ -107,8 +107,9 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
     grid = grid_of(empty, settings)
     voxels = float(np.prod(grid.shape))
     subsets = min(settings.subsets, bins.shape[0])
-    kept = min(voxels * 4 * subsets, IN_MEMORY_BYTES)
-    held = lines * 4 * (arrays + 1.0) + voxels * 4 * 8 + kept
+    kept = voxels * 4 * subsets  # sensitivities: beyond a size they are in files, one is held
+    kept = kept if kept <= IN_MEMORY_BYTES else voxels * 4
+    held = lines * 4 * arrays + voxels * 4 * 8 + kept
     passes = settings.iterations + 0.7
     cost = passes * lines * max(grid.shape[:2]) * STEP_S
     return Estimate(BASE_MB + held / MB, cost + START_S + lines * 4 * arrays / MB / 200)
@@ -128,7 +129,7 @@ def _simulation(job: Job) -> Estimate:
     if job.options.get(CAMERA):
         return Estimate(BASE_MB + 400, 0.0)
     lines = float(np.prod(job.forms()[0].layout().shape))
-    return Estimate(BASE_MB + lines * 4 * 7 / MB, START_S + lines * 2e-6)
+    return Estimate(BASE_MB + lines * 4 * 8 / MB, START_S + lines * 2.2e-7)
 
 
 def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:

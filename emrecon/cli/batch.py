@@ -107,7 +107,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     where
         Who does the jobs.
     """
-    from emrecon.batch import Store, plan, run
+    from emrecon.batch import Processes, Store, plan, run
     from emrecon.batch.run import exit_code
     from emrecon.cli.board import Board
 
@@ -134,7 +134,8 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
 
             describe_derivative(source, out)
         view = stack.enter_context(Board(planned, json=json))
-        engine = _engine(where, out)
+        begins = any(one.todo == "run" for one in planned)
+        engine = _engine(where, out) if begins else Processes(1, 1)
         stack.callback(engine.close)
         view.about(engine.about())
         records = run(
