@@ -7,6 +7,7 @@ and sinogram header in ``sourcedata/sub-*/[ses-*/]pet/`` is reconstructed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -28,7 +29,7 @@ ORDER = (
 )  # fmt: skip
 """Entities in the order that names have them (BIDS 1.10, appendix on entities)."""
 
-IGNORED = ("batch/", "*.png", "*.csv", "*_biasfield.nii.gz", "*_entropy.nii.gz", "*_histogram.png")
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*")
 """Files for which BIDS has no name."""
 
 README = """Made by emrecon {version} from the dataset that dataset_description.json links to.
@@ -146,6 +147,8 @@ def publish(written: Sequence[Path], job: Job) -> tuple[Path, ...]:
         path.replace(targets[path])
     for path in targets:
         path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: something else lies there
+        written[0].parent.rmdir()
     sidecars = [target for target in targets.values() if target.suffix == ".json"]
     return (*(targets[path] for path in moving), *sidecars)
 

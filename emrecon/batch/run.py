@@ -61,6 +61,19 @@ class View(Protocol):
         ...
 
 
+class Unseen:
+    """A view that no one looks at."""
+
+    def started(self, name: str) -> None:
+        """Show nothing."""
+
+    def told(self, name: str, what: str, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def ended(self, record: Record) -> None:
+        """Show nothing."""
+
+
 def plan(
     jobs: Sequence[Job],
     store: Store,
@@ -116,7 +129,7 @@ def run(
     planned: Sequence[Planned],
     engine: Engine,
     store: Store,
-    view: View,
+    view: View | None = None,
     *,
     resume: bool = False,
     budget_mb: float = 0.0,
@@ -134,7 +147,7 @@ def run(
         Who does it.
     store : Store
         Where it is remembered.
-    view : View
+    view : View, optional
         Looks on.
     resume : bool, optional
         Remember what was begun in an earlier run; otherwise all begins anew.
@@ -142,6 +155,7 @@ def run(
         Memory for all jobs that run at a time; 0 leaves that to the engine.
     """
     store.make()
+    view = view or Unseen()
     records = {one.job.name: _before(one) for one in planned}
     for one in planned:
         if not resume:

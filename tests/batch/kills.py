@@ -1,4 +1,4 @@
-"""Kill a command with SIGKILL, take it up again, and hold what it leaves against an undisturbed run."""
+"""Kill a command with SIGKILL, and hold what is left of it against an undisturbed run."""
 
 from __future__ import annotations
 
