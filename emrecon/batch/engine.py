@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from emrecon.batch.record import Record
 from emrecon.batch.slot import Slot, Told
 
-
 CGROUP = Path("/sys/fs/cgroup")
 """Where a container is told how much memory it may use."""
 

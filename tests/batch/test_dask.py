@@ -13,9 +13,10 @@ import pytest
 
 pytest.importorskip("distributed")
 
+import emrecon
 from emrecon import Settings
 from emrecon.batch import Job, Record, Store, plan, run
-from emrecon.batch.dask_engine import DaskEngine, Slurm, existing, job_script, local
+from emrecon.batch.dask_engine import DaskEngine, Slurm, existing, job_script, local, slurm
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.jobs import reconstruct
 from tests.batch import faults
@@ -121,3 +122,27 @@ def test_what_slurm_would_be_given() -> None:
         "--mem=6G", "--resources RECON=1", "--nthreads 1", "--local-directory /scratch",
     ):  # fmt: skip
         assert words in script, script
+
+
+def test_workers_that_slurm_starts(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins for sbatch and scancel that run the script here."""
+    pytest.importorskip("dask_jobqueue")
+    commands = {
+        "sbatch": f"cp $1 {tmp_path}/job.sh\nsetsid sh {tmp_path}/job.sh > {tmp_path}/log 2>&1 &\n"
+        "echo Submitted batch job $!\n",
+        "scancel": "kill -TERM -- -$1\n",
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(emrecon.__file__).parents[1]))
+    scan, store = copies(made, tmp_path, 1), Store(tmp_path / "batch")
+    engine = slurm(Slurm(1, 1, 2000), tmp_path)
+    try:
+        (record,) = run(plan(jobs(scan, tmp_path, 1), store), engine, store)
+    finally:
+        engine.close()
+    assert record.status == "done", record.error

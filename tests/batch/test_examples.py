@@ -58,7 +58,7 @@ def test_slurm_script(made: Path, tmp_path: Path, surroundings: dict[str, str]) 
     run(["bash", EXAMPLES / "slurm.sh"], tmp_path, surroundings)
     assert (tmp_path / "out/p000.nii.gz").exists()
     text = (EXAMPLES / "slurm.sh").read_text()
-    assert re.findall(r"^#SBATCH --(\S+?)[=\n]", text, re.M) == [
+    assert re.findall(r"^#SBATCH --(\S+?)[=\n]", text, re.MULTILINE) == [
         "job-name", "nodes", "cpus-per-task", "mem", "time", "signal", "requeue", "output",
     ]  # fmt: skip
 

@@ -44,7 +44,7 @@ iterations = 20000
 """
 
 WHY = {
-    "p002": "does not hold|truncat|bytes|short|values",
+    "p002": "is truncated",
     "p003": "there is no .*mu.nii.gz",
     "p004": "finite|NaN",
     "p005": "prompts.hs",

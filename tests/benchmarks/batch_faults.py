@@ -2,6 +2,7 @@
 
 ``python -m tests.benchmarks.batch_faults [scans]``
 """
+# ruff: noqa: T201 - a measurement prints what it finds
 
 from __future__ import annotations
 
@@ -60,11 +61,11 @@ def main() -> None:
             log = folder / "out/batch/logs/killed.log"
             log.unlink(missing_ok=True)
             began = time.monotonic()
+            command = [sys.executable, "-m", "emrecon", "batch", folder / "jobs.toml", "--json"]
             with faults.Killer(log):
                 done = subprocess.run(
-                    [sys.executable, "-m", "emrecon", "batch", folder / "jobs.toml", "--json", *flags],
-                    capture_output=True, text=True, check=False,
-                )  # fmt: skip
+                    [*command, *flags], capture_output=True, text=True, check=False
+                )
             ran = [json.loads(line) for line in done.stdout.splitlines()]
             _tell(folder, done.returncode, ran, time.monotonic() - began)
 

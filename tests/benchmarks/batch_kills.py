@@ -4,6 +4,7 @@ After each kill no file with a final name may differ from that of an undisturbed
 ``--resume`` none may be missing or left over, and all be the same. Run it with
 ``python -m tests.benchmarks.batch_kills [kills] [seed]``.
 """
+# ruff: noqa: T201 - a measurement prints what it finds
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ time is that of all its processes, imports and start included, so that its share
 not the scans' can be told even on a machine that is busy with other things; wall times are told
 too, and mean something on an idle one.
 """
+# ruff: noqa: T201 - a measurement prints what it finds
 
 from __future__ import annotations
 
