@@ -74,7 +74,7 @@ def perform(job: Job, meters: Meters, *, resume: bool) -> Made:
 def remove_parts(out: Path) -> None:
     """Remove what a killed run of the same job had begun to write."""
     stem = out.name.split(".")[0]
-    pattern = re.compile(rf"\.part-[a-z0-9_]{{8}}-{re.escape(stem)}\..+")
+    pattern = re.compile(rf"(\.part-[a-z0-9_]{{8}}-)+{re.escape(stem)}\..+")
     beside = [path for path in out.parent.glob(".part-*") if pattern.fullmatch(path.name)]
     inside = out.glob(".part-*") if out.is_dir() else []
     for path in (*beside, *inside):

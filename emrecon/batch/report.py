@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from emrecon.batch.record import Record
 from emrecon.batch.store import Store, safe
-from emrecon.files import write_text
+from emrecon.files import replacing, write_text
 
-THUMB_PX = (360, 240)
+THUMB_PX = 360
 
 STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:78em;padding:0 1em;color:#222}
@@ -54,7 +53,9 @@ def page(store: Store, records: Sequence[Record]) -> str:
         _summary(records, found),
         _failures(store, failed),
         _unfinished(open_),
-        f"<h2>Done</h2><div class=grid>{''.join(map(_card, done))}</div>" if done else "",
+        f"<h2>Done</h2><div class=grid>{''.join(_card(store, one) for one in done)}</div>"
+        if done
+        else "",
         "</body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -95,7 +96,14 @@ def _unfinished(records: Sequence[Record]) -> str:
     return f"<h2>Not finished</h2><p>{names}. Run the same command with <code>--resume</code>.</p>"
 
 
-def _card(record: Record) -> str:
+def _done(store: Store, records: Sequence[Record]) -> str:
+    if not records:
+        return ""
+    cards = "".join(_card(store, record) for record in records)
+    return f"<h2>Done</h2><div class=grid>{cards}</div>"
+
+
+def _card(store: Store, record: Record) -> str:
     facts = [f"{record.seconds:.1f} s", f"{record.peak_mb:.0f} MB"]
     if record.counts is not None:
         facts.append(f"{record.counts:,.0f} {'voxels' if record.kind == 'segment' else 'counts'}")
@@ -103,26 +111,26 @@ def _card(record: Record) -> str:
         facts.append(f"taken up at update {record.resumed_at}")
     main = Path(record.outputs[0]).name if record.outputs else ""
     return (
-        f"<div class=card><b>{_text(record.name)}</b> {_thumbnail(record)}"
+        f"<div class=card><b>{_text(record.name)}</b> {_thumbnail(store, record)}"
         f"{_curve(record)}<div class=small>{_text(' · '.join(facts))}<br>{_text(main)}</div></div>"
     )
 
 
-def _thumbnail(record: Record) -> str:
-    """Return the job's picture, made small, in the page itself."""
-    if not record.picture:
-        return ""
+def write_thumbnail(picture: Path, to: Path) -> None:
+    """Write a picture made small, for the report; the job's worker does this beside the others."""
     from PIL import Image  # noqa: PLC0415 - only where there are pictures
 
-    try:
-        with Image.open(record.picture) as image:
-            small = image.convert("RGB")
-            small.thumbnail(THUMB_PX)
-            out = io.BytesIO()
-            small.save(out, "JPEG", quality=80)
-    except OSError as error:
-        return f"<p class='small bad'>no picture: {_text(str(error))}</p>"
-    data = base64.b64encode(out.getvalue()).decode()
+    with Image.open(picture) as image, replacing(to) as beside:
+        small = image.convert("RGB").reduce(max(1, image.width // THUMB_PX))
+        small.save(beside, "JPEG", quality=80)
+
+
+def _thumbnail(store: Store, record: Record) -> str:
+    """Return the job's picture in the page itself."""
+    path = store.thumbnail_of(record.name)
+    if not (record.picture and path.is_file()):
+        return ""
+    data = base64.b64encode(path.read_bytes()).decode()
     return f"<img alt='{_text(record.name)}' src='data:image/jpeg;base64,{data}'>"
 
 

@@ -47,6 +47,10 @@ class Store:
         """Return the record file of a job."""
         return self.folder / "records" / f"{safe(name)}.json"
 
+    def thumbnail_of(self, name: str) -> Path:
+        """Return the file of a job's picture in the report."""
+        return self.folder / "thumbnails" / f"{safe(name)}.jpg"
+
     def make(self) -> None:
         """Make the folders.
 
@@ -55,7 +59,7 @@ class Store:
         WriteError
             If they cannot be made.
         """
-        for name in ("logs", "records"):
+        for name in ("logs", "records", "thumbnails"):
             make_folder(self.folder / name)
 
     def used(self) -> bool:

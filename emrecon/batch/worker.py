@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from emrecon.batch.job import Job
 from emrecon.batch.perform import Made, perform
 from emrecon.batch.record import Record, key_of, look_at
+from emrecon.batch.report import write_thumbnail
 from emrecon.batch.store import WAIT_S, Store, locked
 from emrecon.errors import EmreconError, WriteError
 from emrecon.io.scan import data_files
@@ -88,6 +89,8 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
             facts, same = _identified(job, store, facts)
             made = perform(job, _meters(tell), resume=same)
             ended = replace(_with_outputs(facts, made), status="done")
+            if ended.picture:
+                write_thumbnail(Path(ended.picture), store.thumbnail_of(job.name))
         except Exception as error:  # noqa: BLE001 - one job's failure is not the batch's
             ended = failed(facts, error)
         ended = replace(

@@ -10,6 +10,7 @@ import pytest
 
 from emrecon.batch import Job, Planned, Record, Store, plan, run
 from emrecon.batch.estimate import Estimate
+from emrecon.batch.perform import remove_parts
 from emrecon.batch.run import exit_code
 from emrecon.batch.store import locked
 from emrecon.cli import main
@@ -96,6 +97,15 @@ def test_locks_end_with_their_holder(tmp_path: Path) -> None:
         assert second is None
     with locked(tmp_path / "lock", 0) as third:
         assert third
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    mine = [".part-abcd_123-p1.nii.gz", ".part-abcd_123-.part-zz99zz99-p1.json"]
+    others = [".part-abcd_123-p10.nii.gz", "p1.nii.gz", ".part-own"]
+    for name in (*mine, *others):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path / "p1.nii.gz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 
 def test_estimates_cover_what_is_used(made: Path, tmp_path: Path) -> None:

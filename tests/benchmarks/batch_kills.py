@@ -48,7 +48,8 @@ def batch(folder: Path, name: str, *flags: str) -> list[object]:
 
 def main() -> None:
     """Kill both, and say what became of them."""
-    count, seed = (int(word) for word in [*sys.argv[1:], "30", "1"][:2])
+    given = [*sys.argv[1:], *("30", "1")[len(sys.argv) - 1 :]]
+    count, seed = (int(word) for word in given[:2])
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
