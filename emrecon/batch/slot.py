@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from emrecon.batch.job import Job
+from emrecon.batch.perform import remove_parts
 from emrecon.batch.record import Record
 from emrecon.batch.store import Store
 
@@ -92,6 +93,7 @@ class Slot:
             return store.load(job) or Record(job.name, job.kind, "waiting")
         code = process.wait()
         self._clear()
+        remove_parts(Path(job.out))
         return _lost(job, store, self._why or _last_words(code))
 
     def close(self) -> None:
