@@ -1,7 +1,7 @@
 """How much memory and time a job will take, from the headers of its files.
 
 The figures behind it were measured (docs/batch.md): memory is meant to be enough, time to be right
-within a factor of two on a core of 2024.
+within a factor of three on a core of 2024.
 """
 
 from __future__ import annotations
