@@ -57,6 +57,7 @@ def main() -> None:
         write_simulation(scan, TINY.scan(flip_finder().scaled(0.3)))
         copies(scan, folder, 3)
         for what, command in (("reconstruction", recon), ("batch", batch)):
+            assert kills.finish(*command(folder, f"warm-{what}")) == 0  # kernels are compiled now
             began = time.monotonic()
             assert kills.finish(*command(folder, f"whole-{what}")) == 0
             _kill(folder, (what, command), count, (time.monotonic() - began, rng))
@@ -68,7 +69,9 @@ def _kill(folder: Path, named, count: int, random) -> None:
     length_s, rng = random
     whole = folder / f"whole-{what}"
     struck = wrong = resumed = 0
-    for number in range(count):
+    number = -1
+    while struck < count:  # a run that ended before its moment came is no kill
+        number += 1
         name = f"{what}-{number}"
         running = kills.start(*command(folder, name))
         struck += kills.kill_when(running, kills.after(rng.uniform(0, length_s)))
@@ -81,12 +84,13 @@ def _kill(folder: Path, named, count: int, random) -> None:
             left.unlink()
         found += kills.differences(part, whole, whole=True)
         resumed += begun
+        print(f"{name}: {struck} killed, {resumed} with a checkpoint, {wrong} wrong", flush=True)
         if found or code or not gone:
             wrong += 1
             print(f"{name}: exit code {code}, workers gone: {gone}, {found}")
     print(
-        f"{what}: {count} runs, {struck} killed while running ({resumed} left a checkpoint), "
-        f"{count - wrong} ended in the same files, {wrong} did not",
+        f"{what}: {number + 1} runs, {struck} killed while running ({resumed} left a checkpoint), "
+        f"{number + 1 - wrong} ended in the same files, {wrong} did not",
         flush=True,
     )
 
