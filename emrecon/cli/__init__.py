@@ -44,6 +44,7 @@ COMMANDS = {
     "segment": "Segment an image into tissue classes by EM.",
     "recon": "Reconstruct a scan by MLEM or OSEM.",
     "info": "Say what a file is, and how its geometry is understood.",
+    "batch": "Do many jobs: a job file, or a BIDS dataset.",
     "convert": "Turn list-mode into sinograms, or an image into another format.",
     "metrics": "Hold an image against the truth.",
 }

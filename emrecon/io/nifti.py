@@ -41,6 +41,20 @@ _BROKEN = (
 )
 
 
+def shape(path: Path) -> tuple[int, ...]:
+    """Return the numbers of voxels that the header of a single-file NIfTI tells.
+
+    Raises
+    ------
+    FormatError
+        If there is no such header.
+    """
+    try:
+        return tuple(int(n) for n in _load(path).shape)
+    except _BROKEN as error:
+        raise FormatError(f"{path} is not a NIfTI file that can be read: {error}") from error
+
+
 def read(path: Path) -> Volume:
     """Read a single-file NIfTI as float32, scaling applied, lengths in mm.
 

@@ -107,7 +107,7 @@ def read_scan(
         changes["mu"] = _about_axis(mu, scan, path)
         changes["facts"] = scan.facts | {"ct_kvp": kvp, "mu_kev": _energy_kev(scan)}
     _from_stir(changes, scan)
-    return scan.with_(**changes), inputs | _data_files(inputs)
+    return scan.with_(**changes), inputs | data_files(inputs)
 
 
 def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
@@ -185,7 +185,31 @@ def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _data_files(headers: dict[str, Path]) -> dict[str, Path]:
+def scan_files(path: Path, parts: Parts | None = None) -> dict[str, Path]:
+    """Return every file that `read_scan` would read, by what it is, reading only what names them.
+
+    Raises
+    ------
+    FormatError
+        If a manifest or a header cannot be read.
+    """
+    parts, manifest = parts or Parts(), {}
+    path = path / MANIFEST if path.is_dir() else path
+    if path.suffix == ".toml":
+        manifest = {"manifest": path}
+        path, parts = read_manifest(path, parts)
+    found = {"prompts": path}
+    for field in fields(Parts):
+        file = getattr(parts, field.name)
+        if isinstance(file, Path) and file.is_dir():
+            inside = sorted(item for item in file.iterdir() if item.is_file())
+            found |= {f"{field.name} {n}": item for n, item in enumerate(inside, 1)}
+        elif isinstance(file, Path):
+            found[field.name] = file
+    return manifest | found | data_files({k: v for k, v in found.items() if v.exists()})
+
+
+def data_files(headers: dict[str, Path]) -> dict[str, Path]:
     """Return the data files that headers name, by what they hold."""
     found = {}
     for what, path in headers.items():

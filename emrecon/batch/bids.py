@@ -1,0 +1,231 @@
+"""BIDS datasets in, BIDS derivatives out.
+
+T1-weighted images (``sub-*/[ses-*/]anat/*_T1w.nii[.gz]``) are segmented. Raw PET data have no
+place of their own in BIDS but ``sourcedata``: every folder with a ``scan.toml``, list-mode header
+and sinogram header in ``sourcedata/sub-*/[ses-*/]pet/`` is reconstructed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from emrecon.batch.job import Job
+from emrecon.errors import DataError
+from emrecon.files import make_folder, write_text
+
+BIDS_VERSION = "1.10.0"
+
+ORDER = (
+    "sub", "ses", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain", "rec",
+    "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split",
+    "recording", "chunk", "seg", "res", "den", "label", "desc",
+)  # fmt: skip
+"""Entities in the order that names have them (BIDS 1.10, appendix on entities)."""
+
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*")
+"""Files for which BIDS has no name."""
+
+README = """Made by emrecon {version} from the dataset that dataset_description.json links to.
+
+- anat, for each T1-weighted image: labels (dseg), probabilities (label-*_probseg), tissue
+  fractions (label-*_desc-fraction_probseg), and the image corrected for bias
+- pet: reconstructed images
+- batch: records, logs and the report (batch/report.html) of the run
+"""
+
+
+def bids_jobs(
+    dataset: Path,
+    out: Path,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+    participants: Sequence[str] = (),
+    sessions: Sequence[str] = (),
+) -> list[Job]:
+    """Return the jobs that a BIDS dataset asks for.
+
+    Parameters
+    ----------
+    dataset : Path
+        BIDS dataset.
+    out : Path
+        Folder of the derivatives.
+    tables : mapping, optional
+        Settings of the jobs of each kind, ``recon`` and ``segment``.
+    participants, sessions : sequence of str, optional
+        Labels to take, with or without ``sub-`` and ``ses-``; all by default.
+
+    Raises
+    ------
+    DataError
+        If the dataset is none, a participant is not there, or there is nothing to do.
+    """
+    if not (dataset / "dataset_description.json").is_file():
+        raise DataError(f"{dataset} is no BIDS dataset: it has no dataset_description.json")
+    wanted = {label.removeprefix("sub-") for label in participants}
+    chosen = {label.removeprefix("ses-") for label in sessions}
+    roots = (dataset, dataset / "sourcedata")
+    there = {path.name[4:] for root in roots for path in root.glob("sub-*") if path.is_dir()}
+    if missing := sorted(wanted - there):
+        raise DataError(f"{dataset} has no participant {missing[0]}; it has {_few(there)}")
+    jobs = [
+        _job(dataset.resolve(), out.resolve(), path, tables or {})
+        for subject in sorted(wanted or there)
+        for path in _inputs(dataset.resolve(), subject)
+        if not chosen or entities(path).get("ses", "") in chosen
+    ]
+    if not jobs:
+        raise DataError(
+            f"{dataset} has nothing to do: no T1-weighted image in sub-*/[ses-*/]anat, and no "
+            "scan in sourcedata/sub-*/[ses-*/]pet, of the participants and sessions asked for"
+        )
+    return jobs
+
+
+def describe_derivative(dataset: Path, out: Path) -> None:
+    """Write what every derivative dataset needs at its top."""
+    make_folder(out)
+    link = os.path.relpath(dataset.resolve(), out.resolve())
+    description = {
+        "Name": "emrecon: reconstruction and tissue segmentation",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "emrecon", "Version": version("emrecon")}],
+        "DatasetLinks": {"raw": Path(link).as_posix()},
+    }
+    write_text(out / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    write_text(out / ".bidsignore", "\n".join(IGNORED) + "\n")
+    write_text(out / "README", README.format(version=version("emrecon")))
+
+
+def entities(path: Path) -> dict[str, str]:
+    """Return the entities of a BIDS file: those of its name, else those of its folders."""
+    pairs = re.findall(r"(?:^|_)([a-z]+)-([A-Za-z0-9+]+)", path.name)
+    found = dict(pairs) if path.name.startswith("sub-") else {}
+    for folder in path.parts[:-1]:
+        key, _, label = folder.partition("-")
+        if key in {"sub", "ses"} and label:
+            found.setdefault(key, label)
+    if not path.name.startswith("sub-"):
+        found["acq"] = re.sub(r"[^A-Za-z0-9]", "", path.name.split(".")[0]) or "1"
+    return found
+
+
+def named(parts: Mapping[str, str]) -> str:
+    """Return the beginning of a file name: entities in BIDS' order."""
+    return "_".join(f"{key}-{parts[key]}" for key in ORDER if key in parts)
+
+
+def publish(written: Sequence[Path], job: Job) -> tuple[Path, ...]:
+    """Move what a job wrote to its work folder to the derivatives, under BIDS names.
+
+    The main image comes last, and each file moves at once.
+    """
+    to, about = Path(job.publish["folder"]), dict(job.publish["about"])
+    make_folder(to)
+    stem = job.publish["stem"]
+    targets = {path: to / _target(path.name, stem, job) for path in written}
+    for path, target in targets.items():
+        if path.name.endswith(".nii.gz"):
+            extra = _facts_of(target.name) | about
+            own = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+            kept = json.loads(own.read_text(encoding="utf-8")) if own in targets else {}
+            if job.kind == "recon":
+                extra |= _recon_facts(kept)
+            write_text(
+                target.with_name(target.name.removesuffix(".nii.gz") + ".json"),
+                json.dumps(kept | extra, indent=2) + "\n",
+            )
+    moving = [path for path in targets if path.suffix != ".json"]
+    for path in reversed(moving):
+        path.replace(targets[path])
+    for path in targets:
+        path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: something else lies there
+        written[0].parent.rmdir()
+    sidecars = [target for target in targets.values() if target.suffix == ".json"]
+    return (*(targets[path] for path in moving), *sidecars)
+
+
+def _inputs(dataset: Path, subject: str) -> Iterator[Path]:
+    """Yield the files of a participant that something is made of."""
+    for where in (f"sub-{subject}", f"sub-{subject}/ses-*"):
+        for ending in ("nii", "nii.gz"):
+            yield from sorted(dataset.glob(f"{where}/anat/*_T1w.{ending}"))
+        for path in sorted(dataset.glob(f"sourcedata/{where}/pet/*")):
+            if (path / "scan.toml").is_file() or path.name.endswith((".l.hdr", ".hs")):
+                yield path
+
+
+def _job(dataset: Path, out: Path, path: Path, tables: Mapping[str, Mapping[str, Any]]) -> Job:
+    inside = path.relative_to(dataset)
+    parts = entities(inside)
+    anat = path.parent.name == "anat"
+    kind = "segment" if anat else "recon"
+    options = dict(tables.get(kind, {}))
+    if not anat:
+        parts["rec"] = "mlem" if options.get("subsets") == 1 else "osem"
+    stem = f"{named(parts)}_{'T1w' if anat else 'pet'}"
+    work = out / "batch" / "work" / stem
+    session = [f"ses-{parts['ses']}"] if "ses" in parts else []
+    folder = out.joinpath(f"sub-{parts['sub']}", *session, "anat" if anat else "pet")
+    own = path.name.removesuffix(".gz").removesuffix(".nii") if anat else stem
+    about = {"Sources": [f"bids:raw:{inside.as_posix()}"]}
+    return Job(
+        stem,
+        "segment" if anat else "recon",
+        (str(path),),
+        str(work if anat else work / f"{stem}.nii.gz"),
+        options,
+        publish={"folder": str(folder), "stem": own, "prefix": named(parts), "about": about},
+    )
+
+
+def _target(name: str, stem: str, job: Job) -> str:
+    """Return the BIDS name of a file that a job wrote."""
+    if job.kind == "recon":
+        return name
+    rest = name.removeprefix(stem).lstrip("_")
+    rest = re.sub(r"^(label-\w+?)_fraction\.", r"\1_desc-fraction_probseg.", rest)
+    rest = re.sub(r"^corrected\.", "desc-biascorrected_T1w.", rest)
+    return f"{job.publish['prefix']}_{rest}"
+
+
+def _facts_of(name: str) -> dict[str, Any]:
+    """Return what the standard wants to know of a derivative of this name."""
+    if "desc-biascorrected" in name:
+        return {
+            "SkullStripped": True,
+            "Description": "divided by the bias field; 0 outside the mask",
+        }
+    if "desc-fraction" in name:
+        return {"Description": "expected fraction of the tissue in each voxel"}
+    if name.endswith("_pet.nii.gz"):
+        return {"SkullStripped": False}
+    return {}
+
+
+def _recon_facts(sidecar: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of BIDS-PET that say how an image was reconstructed."""
+    used = sidecar["Settings"]
+    psf = "PSF-" if any(used["psf_fwhm_mm"]) else ""
+    filtered = any(used["post_fwhm_mm"])
+    facts: dict[str, Any] = {
+        "ReconMethodName": psf + ("OSEM" if used["subsets"] > 1 else "MLEM"),
+        "ReconMethodParameterLabels": ["subsets", "iterations"],
+        "ReconMethodParameterUnits": ["none", "none"],
+        "ReconMethodParameterValues": [used["subsets"], used["iterations"]],
+        "ReconFilterType": "Gaussian" if filtered else "none",
+    }
+    return facts | ({"ReconFilterSize": max(used["post_fwhm_mm"])} if filtered else {})
+
+
+def _few(labels: set[str]) -> str:
+    listed = sorted(labels)
+    return ", ".join(listed[:8]) + (", ..." if len(listed) > 8 else "") or "none"

@@ -1,0 +1,32 @@
+"""What every Dask worker is given: a worker process of its own for jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from emrecon.batch.slot import Slot
+
+
+class OwnProcess(WorkerPlugin):
+    """A slot that lives as long as its Dask worker.
+
+    Parameters
+    ----------
+    threads : int
+        Processor threads of each job.
+    """
+
+    name = "emrecon"
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+
+    def setup(self, worker: Any) -> None:  # noqa: ANN401 - distributed.Worker
+        """Make the slot."""
+        self.slot = Slot(self._threads)
+
+    def teardown(self, worker: Any) -> None:  # noqa: ANN401 - distributed.Worker
+        """End the process with its Dask worker."""
+        self.slot.close()

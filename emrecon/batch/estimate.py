@@ -1,0 +1,158 @@
+"""How much memory and time a job will take, from the headers of its files.
+
+The figures behind it were measured (docs/batch.md): memory is meant to be enough, time to be right
+within a factor of three on a core of 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from emrecon import io
+from emrecon.batch.fill import filled
+from emrecon.batch.job import CAMERA, Conversion, Job
+from emrecon.io import interfile
+from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.bins import Bins
+from emrecon.tomo.parts import Parts
+from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
+from emrecon.tomo.settings import Settings
+
+MB = 1 << 20
+
+BASE_MB = 230.0
+"""A worker with the libraries and kernels loaded, and no data."""
+
+STEP_S = 5.5e-10
+"""Processor time for a line to pass a voxel, there and back."""
+
+TISSUE_BYTES = 210.0
+"""Memory for a voxel of an image of which a third is brain (600 for a voxel of brain)."""
+
+TISSUE_S = 3e-6
+"""Processor time for a voxel of such an image."""
+
+START_S = 1.5
+"""Reading, writing and pictures."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job is likely to need."""
+
+    memory_mb: float
+    """Most memory held at a time."""
+
+    cpu_s: float
+    """Processor time of all threads together; 0 where it cannot be told."""
+
+
+def estimate(job: Job, inputs: dict[str, Path]) -> Estimate:
+    """Return what a job is likely to need.
+
+    Parameters
+    ----------
+    job : Job
+        What to do.
+    inputs : dict of Path
+        The files that it reads, see `Job.inputs`.
+
+    Raises
+    ------
+    EmreconError
+        If a header cannot be read, or the settings do not go with it.
+    """
+    if job.kind == "recon":
+        return _recon(job, inputs)
+    if job.kind == "segment":
+        voxels = _voxels(Path(job.source[0]))
+        channels = len(job.source)
+        starts = filled(TissueSettings, job.options).starts
+        cost = voxels * TISSUE_S * (0.5 + channels / 2) * (0.5 + starts / 12)
+        return Estimate(
+            BASE_MB + voxels * TISSUE_BYTES * (0.5 + channels / 2) / MB, cost + START_S
+        )
+    if job.kind == "simulate":
+        return _simulation(job)
+    return _conversion(job, inputs)
+
+
+def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
+    settings, parts = filled(Settings, job.options), filled(Parts, job.options)
+    bins = _bins(inputs["prompts"], parts.span)
+    if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
+        held = sum(path.stat().st_size for path in inputs.values()) / MB
+        return Estimate(BASE_MB + 100 + 12 * held, 0.0)
+    known = {
+        "normalisation",
+        "attenuation",
+        "randoms",
+        "scatter",
+        "correction",
+        "additive",
+        "mu",
+        "ct",
+    }
+    arrays = 1.0 + len(known & set(inputs)) + len({"mu", "ct"} & set(inputs))
+    if io.kind(inputs["prompts"]) == "listmode":
+        arrays += 2.5
+    lines = float(np.prod(bins.shape))
+    from emrecon.tomo.recon import grid_of  # noqa: PLC0415 - brings numba
+    from emrecon.tomo.scan import Scan  # noqa: PLC0415
+
+    empty = Scan(bins, np.broadcast_to(np.float32(0), bins.shape))
+    grid = grid_of(empty, settings)
+    voxels = float(np.prod(grid.shape))
+    subsets = min(settings.subsets, bins.shape[0])
+    kept = voxels * 4 * subsets  # sensitivities: beyond a size they are in files, one is held
+    kept = kept if kept <= IN_MEMORY_BYTES else voxels * 4
+    held = lines * 4 * arrays + voxels * 4 * 8 + kept
+    passes = settings.iterations + 0.7
+    cost = passes * lines * max(grid.shape[:2]) * STEP_S
+    return Estimate(BASE_MB + held / MB, cost + START_S + lines * 4 * arrays / MB / 200)
+
+
+def _bins(path: Path, span: int) -> Bins | None:
+    """Return the bins of PET data; None for those of a gamma camera."""
+    kind = io.kind(path)
+    if kind == "listmode":
+        from emrecon.io.petlink_header import read_header  # noqa: PLC0415 - not every scan
+
+        return read_header(path).bins(span)
+    return interfile.read_geometry(path) if kind == "projections" else None
+
+
+def _simulation(job: Job) -> Estimate:
+    if job.options.get(CAMERA):
+        return Estimate(BASE_MB + 400, 0.0)
+    lines = float(np.prod(job.forms()[0].layout().shape))
+    return Estimate(BASE_MB + lines * 4 * 8 / MB, START_S + lines * 2.2e-7)
+
+
+def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:
+    source = inputs["source"]
+    kind = io.kind(source)
+    if kind == "image":
+        voxels = _voxels(source)
+        return Estimate(BASE_MB + voxels * 12 / MB, START_S)
+    if kind != "listmode":
+        size = sum(path.stat().st_size for path in inputs.values()) / MB
+        return Estimate(BASE_MB + 50 + 8 * size, START_S)
+    from emrecon.io.petlink_header import read_header  # noqa: PLC0415 - not every conversion
+
+    how, header = filled(Conversion, job.options), read_header(source)
+    lines = float(np.prod(header.bins(how.span, how.max_ring_difference).shape))
+    return Estimate(BASE_MB + lines * 4 * 5 / MB, START_S + header.data.stat().st_size / 4 * 1e-7)
+
+
+def _voxels(path: Path) -> float:
+    """Return the number of voxels of an image."""
+    if io.kind(path) == "image" and path.name.endswith((".nii", ".nii.gz")):
+        from emrecon.io import nifti  # noqa: PLC0415 - brings nibabel
+
+        return float(np.prod(nifti.shape(path)))
+    beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
+    return float(max(file.stat().st_size for file in beside))  # of a byte each at least

@@ -1,0 +1,235 @@
+"""The job file: TOML with a table of defaults, an entry or a glob a scan, a matrix of settings."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from emrecon.batch.fill import path_names
+from emrecon.batch.job import Job, Kind, check_options, forms, known_options
+from emrecon.batch.store import safe
+from emrecon.errors import DataError, SettingsError
+
+TABLES = {"out", "defaults", "matrix", "scan"}
+
+WORDS = {
+    "kind": str,
+    "input": str,
+    "name": str,
+    "output": str,
+    "channels": list,
+    "memory_mb": float,
+}
+"""Keys of an entry that are no settings."""
+
+Table = dict[str, Any]
+
+
+def read_jobs(path: Path, out: Path | None = None) -> tuple[list[Job], Path]:
+    """Read a job file; return its jobs, and the folder that results go to.
+
+    Parameters
+    ----------
+    path : Path
+        The job file. Paths in it are relative to its folder.
+    out : Path, optional
+        Folder for results, instead of the one that the file names.
+
+    Raises
+    ------
+    SettingsError
+        If the file is no job file, or anything in it is not as it should be; nothing was run.
+    DataError
+        If a glob matches nothing.
+    """
+    table = _read(path)
+    base = path.resolve().parent
+    folder = out.resolve() if out else base / str(table.get("out", path.stem))
+    entries = table.get("scan", [])
+    if not entries:
+        raise SettingsError(f"{path} has no [[scan]] with an input")
+    jobs: list[Job] = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            jobs += _jobs(table, entry, base, folder)
+        except SettingsError as error:
+            raise SettingsError(f"{path}, [[scan]] number {number}: {error}") from error
+    _distinct(path, jobs)
+    return jobs, folder
+
+
+def read_tables(path: Path, kinds: tuple[Kind, ...]) -> dict[str, Table]:
+    """Read a file with a table of settings for each kind of job, such as ``[recon]``.
+
+    Raises
+    ------
+    SettingsError
+        If it is no such file.
+    """
+    table = _toml(path)
+    if unknown := sorted(set(table) - set(kinds)):
+        raise SettingsError(f"{path}: unknown table {unknown[0]!r}; known are {', '.join(kinds)}")
+    for kind in kinds:
+        if not isinstance(table.get(kind, {}), dict):
+            raise SettingsError(f"{path}: {kind} is a table: [{kind}]")
+        check_options(kind, _anchored(kind, table.get(kind, {}), {}, path.resolve().parent))
+    return {kind: _anchored(kind, table.get(kind, {}), {}, path.resolve().parent)
+            for kind in kinds}  # fmt: skip
+
+
+def _toml(path: Path) -> Table:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML that can be read: {error}") from error
+
+
+def _read(path: Path) -> Table:
+    table = _toml(path)
+    if unknown := sorted(set(table) - TABLES):
+        raise SettingsError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(TABLES)}")
+    shapes = {"out": str, "defaults": dict, "matrix": dict, "scan": list}
+    for key, shape in shapes.items():
+        if not isinstance(table.get(key, shape()), shape):
+            written = {"out": "text in quotes", "scan": "written [[scan]]"}
+            raise SettingsError(f"{path}: {key} is {written.get(key, f'written [{key}]')}")
+    if any(not isinstance(entry, dict) for entry in table.get("scan", [])):
+        raise SettingsError(f"{path}: scan is written [[scan]]")
+    return table
+
+
+def _jobs(table: Table, entry: Table, base: Path, folder: Path) -> Iterator[Job]:
+    """Yield the jobs of an entry: every match of its glob, with every setting of the matrix."""
+    both = {**table.get("defaults", {}), **entry}
+    for key, kind in WORDS.items():
+        value = both.get(key, kind())
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise SettingsError(f"{key} is {'a number' if kind is float else kind.__name__}")
+    kind = both.get("kind", "recon")
+    if kind not in get_args(Kind):
+        raise SettingsError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
+    if not both.get("input"):
+        raise SettingsError("no input")
+    matrix = {**table.get("matrix", {}), **both.pop("matrix", {})}
+    for name, source in _sources(kind, both, base):
+        for marks, chosen in _combinations(matrix, kind):
+            yield _job(kind, name + marks, source, {**both, **chosen}, (base, folder))
+
+
+def _job(kind: Kind, name: str, source: str, table: Table, where: tuple[Path, Path]) -> Job:
+    base, folder = where
+    said = {"name": name, "folder": _folder(source), "stem": _stem(source)}
+    options = _anchored(kind, {k: v for k, v in table.items() if k not in WORDS}, said, base)
+    check_options(kind, options)
+    more = tuple(_path(item, said, base) for item in table.get("channels", ()))
+    output = _said(str(table.get("output", _usual(kind, source))), said)
+    memory = float(table.get("memory_mb", 0.0))
+    if not 0 <= memory < float("inf"):
+        raise SettingsError(f"memory_mb is above 0, not {memory:g}")
+    return Job(name, kind, (source, *more), str(folder / output), options, memory)
+
+
+def _usual(kind: Kind, source: str) -> str:
+    """Return the output where none is named."""
+    image = kind == "convert" and source.endswith((".nii", ".nii.gz", ".hv"))
+    return "{name}.nii.gz" if kind == "recon" or image else "{name}"
+
+
+def _sources(kind: Kind, table: Table, base: Path) -> Iterator[tuple[str, str]]:
+    """Yield a name and a path for each match of the input."""
+    wanted = str(table["input"])
+    if kind == "simulate":
+        yield str(table.get("name", wanted)), wanted
+        return
+    if not re.search(r"[*?\[]", wanted):
+        path = base / wanted
+        yield str(table.get("name", _stem(wanted))), str(path)
+        return
+    root, pattern = _split(base / wanted)
+    matches = sorted(path for path in root.glob(pattern) if not path.name.startswith("."))
+    if not matches:
+        raise DataError(f"nothing matches {wanted!r} in {base}")
+    for path in matches:
+        own = _stem("-".join(path.relative_to(root).parts))
+        yield _said(str(table.get("name", "{stem}")), {"stem": own}), str(path)
+
+
+def _split(wanted: Path) -> tuple[Path, str]:
+    """Return the folder down to the first part with a wildcard, and the rest."""
+    parts = wanted.parts
+    first = next(n for n, part in enumerate(parts) if re.search(r"[*?\[]", part))
+    return Path(*parts[:first]), str(Path(*parts[first:]))
+
+
+def _combinations(matrix: Table, kind: Kind) -> Iterator[tuple[str, Table]]:
+    """Yield what to add to the name, and the settings, for every combination of the matrix."""
+    known = known_options(kind)
+    for name, values in matrix.items():
+        if name not in known:
+            raise SettingsError(f"matrix: a {kind} job has no {name!r}")
+        if not isinstance(values, list) or not values:
+            raise SettingsError(f"matrix: {name} is a list of values, not {values!r}")
+    for chosen in itertools.product(*matrix.values()):
+        pairs = dict(zip(matrix, chosen, strict=True))
+        yield "".join(f"_{name}-{_mark(value)}" for name, value in pairs.items()), pairs
+
+
+def _mark(value: object) -> str:
+    if isinstance(value, list):
+        return "x".join(_mark(item) for item in value) or "none"
+    return Path(value).name if isinstance(value, str) else str(value).lower()
+
+
+def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -> Table:
+    """Return options with placeholders filled in and paths absolute."""
+    paths = path_names(*forms(kind, options))
+    anchored = dict(options)
+    for name in paths & set(options):
+        value = options[name]
+        if isinstance(value, list):
+            anchored[name] = [_path(item, said, base) for item in value]
+        else:
+            anchored[name] = _path(value, said, base)
+    return anchored
+
+
+def _path(value: object, said: Mapping[str, str], base: Path) -> str:
+    if not isinstance(value, str):
+        raise SettingsError(f"a path is text in quotes, not {value!r}")
+    return str(base / _said(value, said))
+
+
+def _said(text: str, said: Mapping[str, str]) -> str:
+    """Fill in placeholders."""
+    try:
+        return text.format_map(said) if said else text
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        known = ", ".join("{" + word + "}" for word in said)
+        raise SettingsError(f"{text!r} holds a placeholder that is not one of {known}") from error
+
+
+def _folder(source: str) -> str:
+    path = Path(source)
+    return str(path if path.is_dir() else path.parent)
+
+
+def _stem(source: str) -> str:
+    """Return a file's name without its ending."""
+    return re.sub(r"(\.nii\.gz|\.l\.hdr|\.[A-Za-z]\w{0,5})$", "", Path(source).name) or source
+
+
+def _distinct(path: Path, jobs: list[Job]) -> None:
+    """Refuse jobs that would write over each other."""
+    for what in ("name", "out"):
+        seen: set[str] = set()
+        for job in jobs:
+            value = safe(job.name) if what == "name" else job.out
+            if value in seen:
+                raise SettingsError(
+                    f"{path}: two jobs have the {what} {value}: give each its own 'name'"
+                )
+            seen.add(value)

@@ -1,0 +1,155 @@
+"""What became of a job: its record, and the key by which a later run knows it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from emrecon.batch.job import Job
+
+Status = Literal["done", "failed", "running", "waiting"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One job's line in the report."""
+
+    name: str
+    """Of the job."""
+
+    kind: str
+    """What was done."""
+
+    status: Status
+    """How far it came; `running` in a report is a job that was interrupted."""
+
+    key: str = ""
+    """Digest of inputs, settings and version; equal keys give equal results."""
+
+    seconds: float = 0.0
+    """Wall time."""
+
+    cpu_seconds: float = 0.0
+    """Processor time of all threads."""
+
+    peak_mb: float = 0.0
+    """Most memory that the worker held while it did this job."""
+
+    counts: float | None = None
+    """Prompts of a scan, voxels of a segmentation."""
+
+    curve: tuple[float, ...] = ()
+    """Log-likelihood of every iterate; of a segmentation the free energy of every pass."""
+
+    subsets: int = 1
+    """Only every so manieth value of the curve can be compared."""
+
+    resumed_at: int | None = None
+    """Update at which an interrupted run was taken up."""
+
+    outputs: tuple[str, ...] = ()
+    """Files, the most important first."""
+
+    sizes: tuple[int, ...] = ()
+    """Bytes of the outputs."""
+
+    picture: str = ""
+    """The output to show in the report."""
+
+    error: str = ""
+    """Why it failed, in a line."""
+
+    error_kind: str = ""
+    """Name of the error's class."""
+
+    inputs: Mapping[str, tuple[str, int, int, str]] = field(default_factory=dict)
+    """File, bytes, time of change in ns and SHA-256 of every input, by what it is."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that decide the result."""
+
+    version: str = ""
+    """Of emrecon."""
+
+    host: str = ""
+    """Where it ran."""
+
+    started: str = ""
+    """When, UTC."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return the record as JSON holds it."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """Return the record as one line of JSON."""
+        return json.dumps(_finite(self.plain()), separators=(",", ":"))
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Record:
+        """Return the record that `plain` holds; names of a later version are left out."""
+        known = {item.name for item in fields(cls)}
+        tuples = {name: tuple(plain.get(name, ())) for name in ("curve", "outputs", "sizes")}
+        inputs = {what: tuple(file) for what, file in plain.get("inputs", {}).items()}
+        named = {name: value for name, value in plain.items() if name in known}
+        return cls(**(named | tuples | {"inputs": inputs}))
+
+    def whole(self) -> bool:
+        """Return whether it is done and all that it wrote is still there, in its size."""
+        if self.status != "done":
+            return False
+        paths = [Path(name) for name in self.outputs]
+        return all(
+            path.is_file() and path.stat().st_size == size
+            for path, size in zip(paths, self.sizes, strict=True)
+        )
+
+
+def look_at(inputs: Mapping[str, Path], known: Record | None = None) -> dict[str, Any]:
+    """Return file, bytes, time of change and SHA-256 of every input.
+
+    A file of the bytes and time that the `known` record tells is taken to be the same, and not
+    read again.
+    """
+    before = {entry[0]: entry for entry in (known.inputs.values() if known else ())}
+    return {what: _seen(path, before.get(str(path))) for what, path in inputs.items()}
+
+
+def key_of(job: Job, inputs: Mapping[str, tuple[str, int, int, str]]) -> str:
+    """Return the digest of all that decides a job's result, and of where the result goes."""
+    decides = {
+        "version": version("emrecon"),
+        "kind": job.kind,
+        "settings": job.settings(),
+        "source": job.source if job.kind == "simulate" else None,
+        "inputs": {what: entry[3] for what, entry in inputs.items()},
+        "out": job.out,
+        "publish": dict(job.publish),
+    }
+    text = json.dumps(_finite(decides), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _seen(path: Path, before: tuple[str, int, int, str] | None) -> tuple[str, int, int, str]:
+    about = path.stat()
+    if before and before[1:3] == (about.st_size, about.st_mtime_ns):
+        return before
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return str(path), about.st_size, about.st_mtime_ns, digest
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return a value with words for the numbers that JSON has none for."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return str(value)
+    return value

@@ -1,0 +1,284 @@
+"""``emrecon batch``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+from cyclopts import Parameter
+
+from emrecon.errors import DataError, FormatError, SettingsError
+
+if TYPE_CHECKING:
+    from emrecon.batch import Engine, Job, Planned, Record, Store, dask_engine
+
+
+@dataclass(frozen=True)
+class Where:
+    """Who does the jobs."""
+
+    engine: Literal["processes", "dask", "slurm"] = "processes"
+    """Worker processes here; a Dask cluster (here, or at --scheduler); or Dask workers that are
+    jobs of SLURM. Dask needs emrecon[dask]."""
+
+    jobs: Annotated[int, Parameter(name=["--jobs", "-j", "--n-procs"])] = 0
+    """Jobs at a time; by default one for each core, over threads."""
+
+    threads: Annotated[int, Parameter(name=["--threads", "--omp-nthreads"])] = 1
+    """Processor threads of each job. Many small scans are done fastest with 1, a few large ones
+    with more."""
+
+    memory_mb: Annotated[float, Parameter(name=["--memory-mb", "--mem-mb"])] = 0.0
+    """Memory for all jobs that run at a time (of SLURM and --scheduler: for each); jobs are held
+    back that would not fit. By default nine tenths of what is free."""
+
+    scheduler: str = ""
+    """Address of a Dask scheduler, such as tcp://host:8786."""
+
+    queue: str = ""
+    """SLURM: partition."""
+
+    account: str = ""
+    """SLURM: account."""
+
+    walltime: str = "08:00:00"
+    """SLURM: time limit of a worker; jobs that it ends are done again by the next."""
+
+    scratch: str = ""
+    """SLURM: a folder on the node's own disk."""
+
+    def __post_init__(self) -> None:
+        if self.jobs < 0 or self.threads < 1 or not self.memory_mb >= 0:
+            raise SettingsError("--jobs and --memory-mb are 0 or more, --threads 1 or more")
+        if self.scheduler and self.engine != "dask":
+            raise SettingsError("--scheduler needs --engine dask")
+
+
+WhereFlags = Annotated[Where, Parameter(name="*", group="Engine")]
+
+
+def batch(  # noqa: PLR0913 - each is one choice of the user's
+    source: Path,
+    output: Path | None = None,
+    level: Literal["participant"] | None = None,
+    /,
+    *,
+    participant_label: tuple[str, ...] = (),
+    session_label: tuple[str, ...] = (),
+    config: Annotated[Path | None, Parameter(name=["--config", "--config-file"])] = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+    where: WhereFlags | None = None,
+) -> None:
+    """Do many jobs: those of a job file, or those that a BIDS dataset asks for.
+
+    Results go to the output folder, and in its folder "batch": report.html to look at,
+    report.jsonl with a line for each job, logs, records. Exit codes: 0 all done, 1 some failed,
+    2 usage, 3 inputs invalid (nothing ran), 130 interrupted.
+
+    Parameters
+    ----------
+    source
+        A job file (TOML), or a BIDS dataset, followed by the output folder and "participant".
+    output
+        Folder for results; a job file may name its own.
+    level
+        "participant", for a BIDS dataset.
+    participant_label, session_label
+        Of a BIDS dataset only these, with or without sub- and ses-.
+    config
+        Settings for a BIDS dataset: TOML with tables [recon] and [segment].
+    resume
+        Skip what is done (same inputs, settings and version), take up what was interrupted, do
+        the rest.
+    overwrite
+        Do all jobs anew, over the results of an earlier batch.
+    dry_run
+        Print the plan with memory and time, and write nothing.
+    json
+        Print a line of JSON for each job that ends, instead of words.
+    where
+        Who does the jobs.
+    """
+    from emrecon.batch import Processes, Store, plan, run
+    from emrecon.batch.run import exit_code
+    from emrecon.cli.board import Board
+
+    where = where or Where()
+    if resume and overwrite:
+        raise SettingsError("give --resume or --overwrite, not both")
+    with _invalid():
+        jobs, out = _jobs(source, output, level, config, (participant_label, session_label))
+    store, budget = Store(out / "batch"), _budget(where)
+    if store.used() and not (resume or overwrite or dry_run):
+        raise SettingsError(
+            f"{out} holds results of an earlier batch: give --resume to do what is not done, or "
+            "--overwrite to do all again"
+        )
+    planned = plan(jobs, store, resume=resume, most_mb=budget)
+    if dry_run:
+        _show(planned, where, budget)
+        sys.exit(0 if any(one.todo != "refuse" for one in planned) else 3)
+    _say(planned)
+    store.make()
+    with _terminated(), store.alone(), ExitStack() as stack:
+        if level:
+            from emrecon.batch.bids import describe_derivative
+
+            describe_derivative(source, out)
+        view = stack.enter_context(Board(planned, json=json))
+        begins = any(one.todo == "run" for one in planned)
+        engine = _engine(where, out) if begins else Processes(1, 1)
+        stack.callback(engine.close)
+        view.about(engine.about())
+        records = run(
+            planned, engine, store, view, resume=resume, budget_mb=_shared(where, budget)
+        )
+    _end(records, store)
+    sys.exit(exit_code(records))
+
+
+def _jobs(
+    source: Path,
+    output: Path | None,
+    level: str | None,
+    config: Path | None,
+    labels: tuple[tuple[str, ...], tuple[str, ...]],
+) -> tuple[list[Job], Path]:
+    """Return the jobs, and the folder for results."""
+    from emrecon.batch import bids_jobs, read_jobs
+    from emrecon.batch.jobfile import read_tables
+
+    if level is None:
+        if config or any(labels) or source.is_dir():
+            raise SettingsError(
+                "a BIDS dataset is given as: emrecon batch BIDS_DIR OUT_DIR participant; "
+                "--config and labels go with it"
+            )
+        return read_jobs(source, output)
+    if output is None:
+        raise SettingsError("name the output folder after the BIDS dataset")
+    if output.resolve() == source.resolve():
+        raise SettingsError("the output folder must be another than the BIDS dataset")
+    tables = read_tables(config, ("recon", "segment")) if config else {}
+    return bids_jobs(source, output, tables, *labels), output.resolve()
+
+
+@contextmanager
+def _invalid() -> Iterator[None]:
+    """End with the exit code for inputs of which nothing can be made."""
+    from emrecon.batch.run import INVALID
+
+    try:
+        yield
+    except (DataError, FormatError) as error:
+        print(f"emrecon: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(INVALID)
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Take the wish to end (SIGTERM, as of SLURM at its time limit) for Ctrl-C."""
+
+    def stop(*about: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _budget(where: Where) -> float:
+    from emrecon.batch.engine import memory_mb
+
+    elsewhere = where.engine == "slurm" or where.scheduler
+    if elsewhere and not where.memory_mb:
+        raise SettingsError("say the memory of a worker on another machine: --memory-mb")
+    return where.memory_mb or 0.9 * memory_mb()
+
+
+def _shared(where: Where, budget: float) -> float:
+    """Return the memory that jobs share; workers elsewhere have their own."""
+    return 0.0 if where.engine == "slurm" or where.scheduler else budget
+
+
+def _slots(where: Where) -> int:
+    from emrecon.batch.engine import cores
+
+    return where.jobs or max(1, cores() // where.threads)
+
+
+def _engine(where: Where, out: Path) -> Engine:
+    """Return who does the jobs."""
+    from emrecon.batch import Processes
+
+    if where.engine == "processes":
+        return Processes(_slots(where), where.threads)
+    from emrecon.batch import dask_engine
+
+    if where.scheduler:
+        return dask_engine.existing(where.scheduler, where.threads)
+    if where.engine == "dask":
+        return dask_engine.local(_slots(where), where.threads)
+    return dask_engine.slurm(_slurm(where), out)
+
+
+def _slurm(where: Where) -> dask_engine.Slurm:
+    from emrecon.batch.dask_engine import Slurm
+
+    return Slurm(
+        where.jobs or 4, where.threads, where.memory_mb, where.walltime,
+        where.queue, where.account, where.scratch,
+    )  # fmt: skip
+
+
+def _say(planned: list[Planned]) -> None:
+    """Say what cannot be done before hours are spent on the rest."""
+    refused = [one for one in planned if one.todo == "refuse"]
+    skipped = sum(one.todo == "skip" for one in planned)
+    if skipped:
+        print(f"{skipped} of {len(planned)} jobs are done already", file=sys.stderr)
+    for one in refused:
+        print(f"{one.job.name} cannot be done: {one.why}", file=sys.stderr)
+
+
+def _end(records: list[Record], store: Store) -> None:
+    """Say how it went."""
+    done = sum(record.status == "done" for record in records)
+    print(f"{done} of {len(records)} done; report: {store.report}", file=sys.stderr)
+
+
+def _show(planned: list[Planned], where: Where, budget: float) -> None:
+    """Print the plan."""
+    from rich.console import Console
+
+    from emrecon.cli.board import plan_table
+
+    console = Console()
+    console = console if console.is_terminal else Console(width=160)
+    console.print(plan_table(planned))
+    running = [one for one in planned if one.todo == "run"]
+    cpu_s = sum(one.needs.cpu_s for one in running)
+    slots = min(_slots(where), max(len(running), 1))
+    print(
+        f"{len(running)} to do, {sum(one.todo == 'skip' for one in planned)} done already, "
+        f"{sum(one.todo == 'refuse' for one in planned)} that cannot be done"
+    )
+    print(
+        f"about {cpu_s / 3600:.2f} processor hours, {cpu_s / slots / where.threads / 60:.0f} "
+        f"minutes with {slots} jobs at a time of {where.threads} threads; "
+        f"{budget:,.0f} MB of memory to use"
+    )
+    if where.engine == "slurm":
+        from emrecon.batch.dask_engine import job_script
+
+        print(job_script(_slurm(where)))

@@ -1,0 +1,111 @@
+"""BIDS datasets: what is found in them, and derivatives that the validator takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from emrecon.batch import bids_jobs
+from emrecon.batch.bids import entities, named
+from emrecon.cli import main
+from emrecon.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def dataset(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two participants, one with sessions: a T1-weighted image each, raw PET of the first."""
+    folder = tmp_path_factory.mktemp("bids") / "raw"
+    for where in ("sub-01/anat/sub-01", "sub-02/ses-a/anat/sub-02_ses-a_acq-fast"):
+        path = folder / f"{where}_T1w.nii.gz"
+        path.parent.mkdir(parents=True)
+        nib.save(_brain(), path)
+    shutil.copytree(made, folder / "sourcedata/sub-01/pet/sub-01_trc-FDG_run-1_pet")
+    (folder / "dataset_description.json").write_text('{"Name": "raw", "BIDSVersion": "1.10.0"}')
+    return folder
+
+
+def _brain() -> nib.Nifti1Image:
+    """Three shells of different brightness, and nothing outside."""
+    x = np.linspace(-1, 1, 32)
+    radius = np.sqrt(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2)
+    tissue = np.select([radius < 0.45, radius < 0.7, radius < 0.9], [3.0, 2.0, 1.0], 0.0)
+    noise = np.random.default_rng(1).normal(0, 0.08, tissue.shape)
+    image = nib.Nifti1Image(
+        np.where(tissue > 0, 100 * (tissue + noise), 0).astype(np.float32),
+        np.eye(4) * [4, 4, 4, 1],
+    )
+    image.set_qform(image.affine, 1)
+    image.header.set_xyzt_units("mm", "sec")
+    return image
+
+
+def test_what_is_found(dataset: Path, tmp_path: Path) -> None:
+    found = {job.name: job for job in bids_jobs(dataset, tmp_path / "out")}
+    assert {name: job.kind for name, job in found.items()} == {
+        "sub-01_T1w": "segment",
+        "sub-01_trc-FDG_rec-osem_run-1_pet": "recon",
+        "sub-02_ses-a_acq-fast_T1w": "segment",
+    }
+    one = bids_jobs(dataset, tmp_path / "out", participants=["sub-02"], sessions=["a"])
+    assert [job.name for job in one] == ["sub-02_ses-a_acq-fast_T1w"]
+    with pytest.raises(DataError, match="no participant 03; it has 01, 02"):
+        bids_jobs(dataset, tmp_path / "out", participants=["03"])
+    with pytest.raises(DataError, match="nothing to do"):
+        bids_jobs(dataset, tmp_path / "out", participants=["02"], sessions=["b"])
+
+
+def test_names() -> None:
+    found = entities(Path("sourcedata/sub-7/ses-x/pet/scan one.l.hdr"))
+    assert named(found) == "sub-7_ses-x_acq-scanone"
+
+
+@pytest.fixture(scope="module")
+def derived(dataset: Path) -> Path:
+    """What is made of the dataset."""
+    out, config = dataset.parent / "out", dataset.parent / "how.toml"
+    config.write_text("[recon]\niterations = 1\nsubsets = 4\n[segment]\nstarts = 2\n")
+    given = ["batch", dataset, out, "participant", "--config", config, "-j", "2"]
+    with pytest.raises(SystemExit) as left:
+        main([str(token) for token in given])
+    assert left.value.code == 0
+    return out
+
+
+def test_names_of_derivatives(derived: Path) -> None:
+    start = derived / "sub-02/ses-a/anat/sub-02_ses-a_acq-fast"
+    names = ["dseg.nii.gz", "dseg.tsv", "dseg.json", "label-GM_probseg.nii.gz"]
+    for name in (*names, "label-WM_desc-fraction_probseg.nii.gz", "desc-biascorrected_T1w.json"):
+        assert Path(f"{start}_{name}").exists()
+    labels = np.asarray(nib.load(f"{start}_dseg.nii.gz").dataobj)
+    assert labels[16, 16, 16] == 3
+    assert not list((derived / "batch/work").iterdir())
+
+
+def test_what_derivatives_say(derived: Path) -> None:
+    pet = derived / "sub-01/pet/sub-01_trc-FDG_rec-osem_run-1_pet"
+    told = json.loads(Path(f"{pet}.json").read_text())
+    assert told["ReconMethodName"] == "OSEM"
+    assert told["ReconMethodParameterValues"] == [4, 1]
+    assert told["Sources"] == ["bids:raw:sourcedata/sub-01/pet/sub-01_trc-FDG_run-1_pet"]
+    assert nib.load(f"{pet}.nii.gz").get_fdata().sum() == pytest.approx(told["Image"]["Sum"])
+    about = json.loads((derived / "dataset_description.json").read_text())
+    assert about["DatasetType"] == "derivative"
+    assert about["DatasetLinks"] == {"raw": "../raw"}
+
+
+def test_the_validator_takes_them(derived: Path) -> None:
+    validator = shutil.which("bids-validator-deno")
+    if validator is None:
+        pytest.skip("needs bids-validator-deno: emrecon[bids]")
+    done = subprocess.run(
+        [validator, str(derived), "--format", "json"], capture_output=True, text=True, check=False
+    )
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert not [issue for issue in issues if issue["severity"] == "error"]
+    assert done.returncode == 0

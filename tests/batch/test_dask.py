@@ -1,0 +1,148 @@
+"""Batches on a Dask cluster: the same images, and a death costs one job at most."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed")
+
+import emrecon
+from emrecon import Settings
+from emrecon.batch import Job, Record, Store, plan, run
+from emrecon.batch.dask_engine import DaskEngine, Slurm, existing, job_script, local, slurm
+from emrecon.errors import EmreconError, SettingsError
+from emrecon.jobs import reconstruct
+from tests.batch import faults
+from tests.batch.conftest import copies
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Port .* is already in use", "default::ResourceWarning"
+)
+
+
+class Quiet:
+    """Remembers how far jobs were."""
+
+    def __init__(self) -> None:
+        self.far: list[tuple[str, str, int, int]] = []
+
+    def started(self, name: str) -> None: ...
+
+    def told(self, name: str, what: str, done: int, total: int) -> None:
+        self.far.append((name, what, done, total))
+
+    def ended(self, record: Record) -> None: ...
+
+
+def jobs(scans: list[Path], out: Path, iterations: int) -> list[Job]:
+    settings = {"iterations": iterations, "subsets": 4}
+    return [
+        Job(s.name, "recon", (str(s),), str(out / f"{s.name}.nii.gz"), settings) for s in scans
+    ]
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = local(2, 1)
+    yield engine
+    engine.close()
+
+
+def test_same_images_and_a_killed_process_fails_only_its_job(
+    engine: DaskEngine, made: Path, tmp_path: Path
+) -> None:
+    assert "dashboard: http://127.0.0.1" in engine.about()
+    scans, store, view = copies(made, tmp_path, 4), Store(tmp_path / "batch"), Quiet()
+    todo = [*jobs(scans[:3], tmp_path, 2), *jobs(scans[3:], tmp_path, 20000)]
+    with faults.Killer(store.log_of("p003"), 0.5):
+        records = run(plan(todo, store), engine, store, view)
+    assert [record.status for record in records] == ["done"] * 3 + ["failed"]
+    assert "SIGKILL" in records[3].error
+    reconstruct(made, tmp_path / "here.nii.gz", Settings(iterations=2, subsets=4))
+    for name in ("p000", "p001", "p002"):
+        there = (tmp_path / f"{name}.nii.gz").read_bytes()
+        assert there == (tmp_path / "here.nii.gz").read_bytes()
+    assert ("OSEM", 8, 8) in {far[1:] for far in view.far}
+
+
+def test_a_job_goes_on_elsewhere_when_its_dask_worker_dies(
+    engine: DaskEngine, made: Path, tmp_path: Path
+) -> None:
+    scan, store = copies(made, tmp_path, 1), Store(tmp_path / "batch")
+    (job,) = jobs(scan, tmp_path, 60)
+    killed = []
+
+    def kill() -> None:
+        while not (tmp_path / "p000.checkpoint.npz").exists():
+            time.sleep(0.02)
+        pid = int(re.findall(r"pid (\d+)", store.log_of("p000").read_text())[0])
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        killed.append(int(stat.rsplit(")", 1)[1].split()[1]))  # parent: the Dask worker
+        os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    (record,) = run(plan([job], store), engine, store, Quiet())
+    thread.join()
+    assert killed
+    assert record.status == "done", record.error
+    assert record.resumed_at
+    reconstruct(made, tmp_path / "here.nii.gz", Settings(iterations=60, subsets=4))
+    assert (tmp_path / "p000.nii.gz").read_bytes() == (tmp_path / "here.nii.gz").read_bytes()
+
+
+def test_a_scheduler_without_fitting_workers_is_refused() -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, processes=False, dashboard_address=None, protocol="tcp"
+    ) as cluster:
+        with pytest.raises(SettingsError, match="--resources RECON=1"):
+            existing(cluster.scheduler_address, 1)
+
+
+def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emrecon.batch.dask_engine.START_S", 0.5)
+    with pytest.raises(EmreconError, match="no Dask scheduler answers"):
+        existing("tcp://127.0.0.1:9", 1)
+
+
+def test_what_slurm_would_be_given() -> None:
+    pytest.importorskip("dask_jobqueue")
+    script = job_script(Slurm(8, 4, 6000, "02:30:00", "long", "pet", "/scratch"))
+    for words in (
+        "#SBATCH -p long", "#SBATCH -A pet", "#SBATCH --cpus-per-task=4", "#SBATCH -t 02:30:00",
+        "--mem=6G", "--resources RECON=1", "--nthreads 1", "--local-directory /scratch",
+    ):  # fmt: skip
+        assert words in script, script
+
+
+def test_workers_that_slurm_starts(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With stand-ins for sbatch and scancel that run the script here."""
+    pytest.importorskip("dask_jobqueue")
+    commands = {
+        "sbatch": f"cp $1 {tmp_path}/job.sh\nsetsid sh {tmp_path}/job.sh > {tmp_path}/log 2>&1 &\n"
+        "echo Submitted batch job $!\n",
+        "scancel": "kill -TERM -- -$1\n",
+    }
+    for name, text in commands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(Path(emrecon.__file__).parents[1]))
+    scan, store = copies(made, tmp_path, 1), Store(tmp_path / "batch")
+    engine = slurm(Slurm(1, 1, 2000), tmp_path)
+    try:
+        (record,) = run(plan(jobs(scan, tmp_path, 1), store), engine, store)
+    finally:
+        engine.close()
+    assert record.status == "done", record.error

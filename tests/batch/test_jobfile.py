@@ -1,0 +1,152 @@
+"""Job files: what they say, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+
+from emrecon.batch import Job, read_jobs
+from emrecon.batch.fill import filled
+from emrecon.cli import main
+from emrecon.errors import DataError, SettingsError
+from emrecon.tomo.settings import Settings
+
+
+def jobs(folder: Path, text: str) -> list[Job]:
+    (folder / "jobs.toml").write_text(text)
+    return read_jobs(folder / "jobs.toml")[0]
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    for name in ("a/one.hs", "a/two.hs", "b/one.hs"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_defaults_globs_matrix_and_placeholders(scans: Path) -> None:
+    found = jobs(
+        scans,
+        """
+        out = "res"
+        [defaults]
+        iterations = 2
+        randoms = "{folder}/r-{stem}.hs"
+        [matrix]
+        subsets = [4, 8]
+        psf_fwhm_mm = [[], [4, 4, 5.5]]
+        [[scan]]
+        input = "*/one.hs"
+        [[scan]]
+        input = "a/two.hs"
+        name = "special"
+        iterations = 9
+        output = "{name}/image.nii"
+        matrix = {subsets = [1]}
+        """,
+    )
+    assert [job.name for job in found] == [
+        "a-one_subsets-4_psf_fwhm_mm-none", "a-one_subsets-4_psf_fwhm_mm-4x4x5.5",
+        "a-one_subsets-8_psf_fwhm_mm-none", "a-one_subsets-8_psf_fwhm_mm-4x4x5.5",
+        "b-one_subsets-4_psf_fwhm_mm-none", "b-one_subsets-4_psf_fwhm_mm-4x4x5.5",
+        "b-one_subsets-8_psf_fwhm_mm-none", "b-one_subsets-8_psf_fwhm_mm-4x4x5.5",
+        "special_subsets-1_psf_fwhm_mm-none", "special_subsets-1_psf_fwhm_mm-4x4x5.5",
+    ]  # fmt: skip
+    settings, parts, _ = found[1].forms()
+    assert settings == Settings(iterations=2, subsets=4, psf_fwhm_mm=(4.0, 4.0, 5.5))
+    assert parts.randoms == scans / "a/r-one.hs"
+    assert found[1].out == str(scans / "res" / f"{found[1].name}.nii.gz")
+    assert found[-1].forms()[0].iterations == 9
+    assert found[-1].out == str(scans / "res" / found[-1].name / "image.nii")
+
+
+def test_other_kinds(scans: Path) -> None:
+    found = jobs(
+        scans,
+        """
+        [[scan]]
+        kind = "segment"
+        input = "t1.nii.gz"
+        channels = ["t2.nii.gz"]
+        contrast = "T2"
+        mask = "m.nii"
+        [[scan]]
+        kind = "simulate"
+        input = "brain"
+        seed = 4
+        [[scan]]
+        kind = "convert"
+        input = "x.l.hdr"
+        max_ring_difference = 10
+        [[scan]]
+        kind = "convert"
+        input = "y.hv"
+        """,
+    )
+    assert [Path(job.out).name for job in found] == ["t1", "brain", "x", "y.nii.gz"]
+    assert found[0].source == (str(scans / "t1.nii.gz"), str(scans / "t2.nii.gz"))
+    assert found[0].forms()[1].mask == scans / "m.nii"
+    assert found[1].forms()[0].seed == 4
+    assert found[2].forms()[0].max_ring_difference == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no .*scan.* with an input"),
+        ("[[scan]]", "no input"),
+        ("scan = 3", r"written \[\[scan\]\]"),
+        ("iterations = 3\n[[scan]]\ninput='a/one.hs'", "unknown key 'iterations'"),
+        ("[[scan]]\ninput='a/one.hs'\niteration = 3", "has no 'iteration'"),
+        ("[[scan]]\ninput='a/one.hs'\niterations = 3.5", "iterations is a whole number, not 3.5"),
+        ("[[scan]]\ninput='a/one.hs'\niterations = true", "iterations is a whole number"),
+        ("[[scan]]\ninput='a/one.hs'\niterations = 0", "iterations must be 1 or more"),
+        ("[[scan]]\ninput='a/one.hs'\nmu = 3", "a path is text in quotes"),
+        ("[[scan]]\ninput='a/one.hs'\nmu = '{patient}.nii'", "placeholder .* {name}, {folder}"),
+        ("[[scan]]\ninput='a/one.hs'\nthreads = 3", "--threads"),
+        ("[[scan]]\ninput='a/one.hs'\nmemory_mb = -3", "memory_mb"),
+        ("[[scan]]\ninput='a/one.hs'\nkind = 'fuse'", "kind is one of recon, segment"),
+        ("[[scan]]\ninput='a/one.hs'\nkind = 'segment'\ncontrast = 'T3'", "one of 'T1', 'T2'"),
+        ("[matrix]\nsubsets = 3\n[[scan]]\ninput='a/one.hs'", "list of values"),
+        ("[matrix]\nsubset = [3]\n[[scan]]\ninput='a/one.hs'", "has no 'subset'"),
+        ("[[scan]]\ninput='a/one.hs'\n[[scan]]\ninput='b/one.hs'", "two jobs have the name one"),
+        ("[[scan]\n", "is not TOML"),
+    ],
+)
+def test_mistakes_are_refused(scans: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        jobs(scans, text)
+
+
+def test_a_glob_that_matches_nothing(scans: Path) -> None:
+    with pytest.raises(DataError, match="nothing matches 'c/"):
+        jobs(scans, "[[scan]]\ninput = 'c/*.hs'")
+
+
+def test_exit_codes_of_what_cannot_run(scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def code(text: str, *flags: str) -> int:
+        (scans / "jobs.toml").write_text(text)
+        with pytest.raises(SystemExit) as left:
+            main(["batch", str(scans / "jobs.toml"), *flags])
+        return int(left.value.code or 0)
+
+    before = sorted(scans.rglob("*"))
+    assert code("[[scan]]\ninput = 'a/one.hs'\nsubset = 3") == 2
+    assert code("[[scan]]\ninput = 'c/*.hs'") == 3
+    assert code("[[scan]]\ninput = 'c/one.hs'", "--dry-run") == 3
+    assert set(scans.rglob("*")) == {*before, scans / "jobs.toml"}
+    assert code("[[scan]]\ninput = 'c/one.hs'") == 3
+    assert "there is no" in capsys.readouterr().err
+    assert code("[[scan]]\ninput = 'c/one.hs'") == 2  # results of an earlier batch
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_jobs_travel(scans: Path) -> None:
+    (job,) = jobs(scans, "[[scan]]\ninput = 'a/one.hs'\npsf_fwhm_mm = 4.5")
+    assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301 - its own
+    assert Job.of(json.loads(json.dumps(job.plain()))) == job
+    assert filled(Settings, job.options).psf_fwhm_mm == (4.5,)

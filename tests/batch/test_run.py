@@ -1,0 +1,120 @@
+"""How a batch is run: what begins when, and who is kept out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emrecon.batch import Job, Planned, Record, Store, plan, run
+from emrecon.batch.estimate import Estimate
+from emrecon.batch.perform import remove_parts
+from emrecon.batch.run import exit_code
+from emrecon.batch.store import locked
+from emrecon.cli import main
+from tests.batch.conftest import copies
+
+
+class Scripted:
+    """An engine that ends jobs in the order in which they began, when nothing else can begin."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self.running: list[str] = []
+        self.most: list[set[str]] = []
+        self._timer: threading.Timer | None = None
+
+    def about(self) -> str:
+        return "scripted"
+
+    def slots(self) -> int:
+        return self._slots
+
+    def submit(self, order: dict[str, Any], told, done) -> None:
+        name = order["job"]["name"]
+        self.running.append(name)
+        self.most.append(set(self.running))
+
+        def end() -> None:
+            self.running.remove(name)
+            done(Record(name, "recon", "done"))
+
+        threading.Timer(0.2, end).start()
+
+    def close(self) -> None: ...
+
+
+def planned(name: str, memory_mb: float) -> Planned:
+    return Planned(Job(name, "simulate", ("brain",), name), "run", Estimate(memory_mb, 1.0))
+
+
+def test_jobs_are_held_back_until_they_fit(tmp_path: Path) -> None:
+    engine = Scripted(slots=3)
+    todo = [planned("big", 700), planned("large", 600), planned("small", 250), planned("own", 990)]
+    records = run(todo, engine, Store(tmp_path), budget_mb=1000)
+    assert [record.status for record in records] == ["done"] * 4
+    assert engine.most[:2] == [{"big"}, {"big", "small"}]
+    assert {"big", "large"} not in engine.most
+    assert {"own"} in engine.most
+    assert not any({"own"} < together for together in engine.most)
+
+
+def test_no_more_jobs_than_slots(tmp_path: Path) -> None:
+    engine = Scripted(slots=2)
+    run([planned(f"j{n}", 1) for n in range(6)], engine, Store(tmp_path), budget_mb=1000)
+    assert max(map(len, engine.most)) == 2
+
+
+@pytest.mark.parametrize(
+    ("records", "code"),
+    [
+        ([Record("a", "recon", "done")], 0),
+        ([Record("a", "recon", "done"), Record("b", "recon", "failed")], 1),
+        ([Record("a", "recon", "failed", started="2026")], 1),
+        ([Record("a", "recon", "failed"), Record("b", "recon", "failed")], 3),
+    ],
+)
+def test_exit_codes(records: list[Record], code: int) -> None:
+    assert exit_code(records) == code
+
+
+def test_a_second_batch_is_kept_out(made: Path, tmp_path: Path, capsys) -> None:
+    (scan,) = copies(made, tmp_path, 1)
+    (tmp_path / "jobs.toml").write_text(f"out = 'out'\n[[scan]]\ninput = '{scan.name}'\n")
+    store = Store(tmp_path / "out/batch")
+    store.make()
+    with store.alone(), pytest.raises(SystemExit) as left:
+        main(["batch", str(tmp_path / "jobs.toml")])
+    assert left.value.code == 1
+    assert "another batch is at work" in capsys.readouterr().err
+
+
+def test_locks_end_with_their_holder(tmp_path: Path) -> None:
+    with locked(tmp_path / "lock", 0) as first, locked(tmp_path / "lock", 0) as second:
+        assert first
+        assert second is None
+    with locked(tmp_path / "lock", 0) as third:
+        assert third
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    mine = [".part-abcd_123-p1.nii.gz", ".part-abcd_123-.part-zz99zz99-p1.json"]
+    others = [".part-abcd_123-p10.nii.gz", "p1.nii.gz", ".part-own"]
+    for name in (*mine, *others):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path / "p1.nii.gz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+def test_estimates_cover_what_is_used(made: Path, tmp_path: Path) -> None:
+    """Of a tiny scan, where all is base: `docs/batch.md` tells of large ones."""
+    (job,) = [Job("j", "recon", (str(made),), str(tmp_path / "i.nii"), {"subsets": 4})]
+    (one,) = plan([job], Store(tmp_path / "batch"))
+    assert one.todo == "run"
+    assert 200 < one.needs.memory_mb < 400
+    huge = Job("j", "recon", (str(made),), str(tmp_path / "i.nii"), {"size": [800, 800, 400]})
+    (one,) = plan([huge], Store(tmp_path / "batch"), most_mb=6000)
+    assert one.todo == "refuse"
+    assert one.needs.memory_mb > 8 * 800 * 800 * 400 * 4 / 2**20
