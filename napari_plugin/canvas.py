@@ -79,6 +79,7 @@ class RunLayers:
                 frames, name=f"{self._name} history", contrast_limits=tuple(window), **info
             )
         else:
+            self.history.visible = True  # hidden, it would not tell the slider of its length
             self.history.data = frames
         if self.live is not None:
             self.history.contrast_limits = tuple(self.live.contrast_limits)

@@ -50,7 +50,7 @@ class History:
 
     @property
     def numbers(self) -> list[int]:
-        """Updates of which there is a picture, in order."""
+        """Return the updates of which there is a picture, in order."""
         return list(self._kept)
 
     @property

@@ -68,7 +68,7 @@ class Outcome:
 
     @property
     def subsets(self) -> int:
-        """Updates in a pass over the data."""
+        """Return the number of updates in a pass over the data."""
         return len(self.begun.problem.models)
 
     def save(self, output: Path) -> Reconstruction:
@@ -150,7 +150,7 @@ class ReconJob:
 
     @property
     def subsets(self) -> int:
-        """Updates in a pass over the data; 1 before that is known."""
+        """Return the number of updates in a pass over the data; 1 before that is known."""
         return len(self.begun.problem.models) if self.begun else 1
 
     def _score(self, begun: Begun) -> Callable[[Iterate[Image]], None]:

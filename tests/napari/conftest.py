@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,6 @@ os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
 TINY = Acquisition(
     scanner="ECAT HR+", views=24, bins=32, span=9, max_ring_difference=4, counts=2e5, seed=3
 )
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Keep to Qt's offscreen platform where no X server was started (pytest-xvfb does)."""
-    if not os.environ.get("DISPLAY"):
-        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +42,12 @@ def wait() -> Callable[..., None]:
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep napari's settings and simulated samples out of the user's folders."""
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep to the test's own folders, and to Qt without a screen where no X server runs."""
+    if not os.environ.get("DISPLAY"):  # pytest-xvfb starts one where Xvfb is installed
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "napari.yaml"))
-    yield
 
 
 @pytest.fixture
