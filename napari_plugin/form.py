@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import types
 from collections.abc import Callable
 from dataclasses import fields
@@ -162,7 +163,8 @@ class Field:
             if isinstance(self.widget, FileChooser):
                 self._input.setEditText(text)
         elif self._many:
-            self._input.setText(" ".join(_words(one) for one in value))
+            words = [_words(one) for one in value]
+            self._input.setText(shlex.join(words) if self._item is Path else " ".join(words))
         else:
             self._input.setText(_words(value))
 
@@ -181,10 +183,18 @@ class Field:
         box = isinstance(self._input, QComboBox)
         text = str(self._input.currentText() if box else self._input.text()).strip()
         if self._many:
+            if self._item is Path:  # a blank in a path is quoted
+                return tuple(Path(word).expanduser() for word in self._words(text))
             return tuple(self._one(word) for word in text.replace(",", " ").split())
         if not text and self._optional:
             return None
         return self._one(text)
+
+    def _words(self, text: str) -> list[str]:
+        try:
+            return shlex.split(text)
+        except ValueError as error:
+            raise SettingsError(f"{self.caption}: {text}: {error}") from None
 
     def _one(self, text: str) -> Any:  # noqa: ANN401 - any type
         if get_origin(self._item) is Literal:

@@ -43,7 +43,19 @@ def scan_folder(phantom: str) -> Path:
     phantom : str
         One of `SCANS`.
     """
-    how = SCANS[phantom]
+    return simulated(phantom, SCANS[phantom])
+
+
+def simulated(phantom: str, how: Acquisition) -> Path:
+    """Return the folder of a scan, simulated now if it is not there.
+
+    Parameters
+    ----------
+    phantom : str
+        By its name on the command line.
+    how : Acquisition
+        Scanner and counts.
+    """
     folder = cache_folder() / f"{phantom}-{key_of(version('emrecon'), how)}"
     if not (folder / "truth.png").exists():  # what is written last
         from emrecon.jobs_scan import write_simulation  # noqa: PLC0415 - brings numba

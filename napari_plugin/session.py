@@ -170,7 +170,7 @@ class Session:
         self.number, self.total = 0, 0
         self.ready, self.ready_of = 0, 0
         self.thread: threading.Thread | None = None
-        self._spent, self._since, self._first = 0.0, 0.0, 0
+        self._spent, self._since, self._first, self._before = 0.0, 0.0, 0, 0.0
 
     @property
     def live(self) -> bool:
@@ -226,6 +226,10 @@ class Session:
         if self.control.is_set():
             raise Stopped
 
+    def stage(self, total: int) -> None:
+        """Be told that the run goes on at another pace, and ends at update `total`."""
+        self.total, self._first, self._before = total, self.number, self._spent
+
     def look(self, number: int, show: Callable[[], Image]) -> None:
         """Be shown an iterate: pass its picture on, keep it, and halt here if told to.
 
@@ -259,7 +263,7 @@ class Session:
         done = self.number - self._first
         if done < 1 or not self.total:
             return None
-        return self._spent / done * max(0, self.total - self.number)
+        return (self._spent - self._before) / done * max(0, self.total - self.number)
 
     @property
     def seconds_spent(self) -> float:
@@ -269,7 +273,7 @@ class Session:
     def _count(self, number: int) -> None:
         now = time.perf_counter()
         if self.phase == "preparing":
-            self._first, self._spent = number, 0.0
+            self._first, self._spent, self._before = number, 0.0, 0.0
             self.phase = "running"
         else:
             self._spent += now - self._since
