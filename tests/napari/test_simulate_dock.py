@@ -32,7 +32,7 @@ def press(qtbot, dock, name):
     qtbot.mouseClick(dock.findChild(QPushButton, name), Qt.MouseButton.LeftButton)
 
 
-def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told):
+def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told, scan_folder):
     viewer = ViewerModel()
     dock, recon = SimulateDock(viewer), ReconDock(viewer)
     for widget in (dock, recon):
@@ -56,7 +56,7 @@ def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told
     assert recon.session.close()
 
 
-def test_mistakes_are_told(qtbot, told):
+def test_mistakes_are_told(qtbot, told, scan_folder):
     dock = SimulateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.acquisition.fields["counts"].widget.setText("many")
