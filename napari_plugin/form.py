@@ -297,7 +297,7 @@ def _words(value: Any) -> str:  # noqa: ANN401 - any type
     """Return a value as it is typed, with all digits that it has."""
     if value is None:
         return ""
-    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e6
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
     return str(int(value)) if whole else str(value)
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _LEAST = 0.5
 """Where a logarithmic axis of counts begins."""
 
+_HEAD, _ROW = 30, 22
+"""Heights in the table, in pixels."""
+
 _COLUMNS = ("Class", "Mean", "SD", "Weight", "mL", "Dice")
 
 
@@ -112,12 +115,12 @@ class ClassTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
+        self.verticalHeader().setDefaultSectionSize(_ROW)
         head = self.horizontalHeader()
         head.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         head.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
         head.setMinimumSectionSize(30)
-        self.setMinimumHeight(98)
+        self._fit(0)
         self.setToolTip(
             "Mean and SD of the first channel, the others' in each cell's tooltip; weight is the "
             "share of the volume, Dice the overlap with the truth"
@@ -126,6 +129,7 @@ class ClassTable(QTableWidget):
     def put(self, rows: Sequence[Row]) -> None:
         """Show the classes."""
         self.setRowCount(len(rows))
+        self._fit(len(rows))
         for place, row in enumerate(rows):
             score = "" if row.dice is None else f"{row.dice:.3f}"
             texts = (
@@ -140,6 +144,10 @@ class ClassTable(QTableWidget):
                 if column in tips:
                     cell.setToolTip(", ".join(f"{value:.5g}" for value in tips[column]))
                 self.setItem(place, column, cell)
+
+    def _fit(self, rows: int) -> None:
+        """Take the height of the rows, of three to five; more are scrolled to."""
+        self.setFixedHeight(_HEAD + _ROW * min(max(rows, 3), 5))
 
     def texts(self) -> list[list[str]]:
         """Return what is in the cells, row by row."""

@@ -53,7 +53,7 @@ class SimulateDock(QWidget):
         self.setObjectName("emrecon-simulation")
         self._viewer = napari_viewer
         self.session = Session(0)
-        self._then_reconstruct = False
+        self._then_reconstruct, self._name = False, FIRST
         self.phantom = QComboBox()
         self.phantom.setObjectName("phantom")
         self.phantom.addItems(list(PHANTOMS))
@@ -91,7 +91,8 @@ class SimulateDock(QWidget):
         except EmreconError as error:
             show_error(str(error))
             return
-        name, self._then_reconstruct = self.phantom.currentText(), reconstruct
+        name = self._name = self.phantom.currentText()
+        self._then_reconstruct = reconstruct
 
         def job(session: Session) -> Path:
             session.preparing(0, 0)
@@ -127,10 +128,12 @@ class SimulateDock(QWidget):
         if not isinstance(folder, Path):
             return
         self.said.setText(f"Kept in {folder}")
-        counts, *_ = [
-            getattr(self._viewer, f"add_{kind}")(data, **info)
-            for data, info, kind in samples.scan_layers(folder)
-        ]
+        layers = []
+        for data, info, kind in samples.scan_layers(folder):
+            what = str(info["name"]).split()[-1]
+            info["name"] = f"{self._name} {what}"  # not the folder's, which ends in a checksum
+            layers.append(getattr(self._viewer, f"add_{kind}")(data, **info))
+        counts = layers[0]
         self._viewer.layers.selection.active = counts
         views.prefer()
         if self._then_reconstruct:

@@ -46,6 +46,9 @@ def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told
     assert counts.data.sum() == pytest.approx(TINY.counts, rel=0.02)
     assert (counts.visible, truth.visible, mu.visible, labels.visible) == (True, *[False] * 3)
     assert truth.axis_labels == ("S", "A", "R")
+    assert [layer.name for layer in viewer.layers] == [
+        "cylinder prompts", "cylinder truth", "cylinder mu", "cylinder labels"
+    ]  # fmt: skip
     assert recon.scan.box.currentText() == counts.name  # chosen by itself
     assert recon.scan.path() == dock.session.result
     assert dock.simulate_button.isEnabled()
