@@ -52,6 +52,7 @@ class MixturePlot(QWidget):
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "intensity of channel 1")
         item.setLabel("left", "voxels")
+        item.getAxis("bottom").setHeight(40)
         self.counts = item.plot(pen=None, brush=pg.mkBrush(141, 148, 158, 110), stepMode="center")
         self.total = item.plot(pen=pg.mkPen(AXES, width=2, style=Qt.PenStyle.DashLine))
         self.classes: list[Any] = []
@@ -122,8 +123,8 @@ class ClassTable(QTableWidget):
         head.setMinimumSectionSize(30)
         self._fit(0)
         self.setToolTip(
-            "Mean and SD of the first channel, the others' in each cell's tooltip; weight is the "
-            "share of the volume, Dice the overlap with the truth"
+            "Mean and SD of the first channel, the others' in each cell's tooltip; weight in the "
+            "mixture; Dice: overlap with the truth"
         )
 
     def put(self, rows: Sequence[Row]) -> None:

@@ -99,7 +99,7 @@ class PlanesDock(QWidget):
     def window(self, right: float, up: float) -> None:
         """Make the window wider by a drag to the right, and its middle higher by a drag up."""
         layer = self.layer
-        if layer is None or not isinstance(layer, Image) or layer.rgb:
+        if layer is None or layer.rgb:
             return
         low, high = layer.contrast_limits
         width = (high - low) * math.exp(right / 150)

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 
+_SHARE = 0.08
+"""Most of the run's time that its pictures may take."""
+
+
 class TissueDock(TissuePanel):
     """Segments images and shows it while it does.
 
@@ -229,7 +233,9 @@ class TissueDock(TissuePanel):
         return bool(self._viewer.dims.ndisplay == 3)
 
     def _rate(self) -> float:
-        return preferences().live_hz
+        """Return how often to draw: pictures are made by the run, which they may not slow down."""
+        made_in = self.job.picture_s if self.job is not None else 0.0
+        return min(preferences().live_hz, _SHARE / max(made_in, 1e-3))
 
 
 def _renumbered(volume: Volume, layer: Layer, names: tuple[str, ...]) -> Volume:

@@ -6,6 +6,7 @@ knows Qt.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,14 @@ Marks = NDArray[np.uint8]
 Strides = tuple[int, int, int]
 
 BINS = 200
-"""Of the histogram, as in the picture that is saved."""
+"""Of the histogram, or a little fewer."""
+
+
+_SOME = 30_000
+"""Values by which the ends of a histogram are chosen."""
+
+_FINE = 20_000
+"""Steps between the ends of a histogram that are told apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +77,7 @@ class Row:
     """Spread in each channel."""
 
     weight: float
-    """Share of the voxels."""
+    """Of the class in the mixture, that of mixed voxels parted."""
 
     ml: float
     """Volume."""
@@ -142,6 +150,7 @@ class TissueJob:
         self.begun: Begun | None = None
         self.seen: Seen | None = None
         self.passes = 0
+        self.picture_s = 0.0
         self._truth: NDArray[Any] | None = None
 
     def __call__(self, session: Session) -> Outcome:
@@ -180,8 +189,11 @@ class TissueJob:
     def _picture(self, image: Image, stride: Strides, state: State) -> NDArray[Any]:
         if self.begun is None:
             raise RuntimeError("an iterate came before the job began")
+        began = time.perf_counter()
         self.seen = seen(self.begun.fit, image, stride, state, self._truth)
-        return self._turned(self.seen)
+        picture = self._turned(self.seen)
+        self.picture_s = time.perf_counter() - began
+        return picture
 
     def _turned(self, what: Seen | None) -> NDArray[Any]:
         if what is None or self.begun is None:
@@ -231,12 +243,30 @@ def _seen(
     rows: tuple[Row, ...],
 ) -> Seen:
     values = values[np.isfinite(values)]
-    low, high = np.quantile(values[:: max(1, len(values) // 200_000)], [0.0005, 0.9995])
-    counts, edges = np.histogram(values, BINS, (float(low), float(high)))
+    some = values[:: max(1, len(values) // _SOME)]
+    low, high = np.quantile(some, [0.0005, 0.9995])
+    counts, edges = np.histogram(values, _bins(some, float(low), float(high)))
     parts = densities(*model, (edges[1:] + edges[:-1]) / 2)
     parts = parts[:, :: -1 if fit.settings.reversed else 1] * len(values) * (edges[1] - edges[0])
     stage = f"{model[0].lattice.size:,} of {int(fit.data.mask.sum()):,} voxels"
     return Seen(labels, edges, counts.astype(np.float64), parts, rows, stage)
+
+
+def _bins(values: NDArray[Any], low: float, high: float) -> Floats:
+    """Return edges of bins; of as many steps each where the values come in steps.
+
+    Bins of another width than a whole number of steps would show a comb.
+    """
+    if not high > low:
+        return np.linspace(low - 0.5, low + 0.5, 3)
+    fine = np.unique(np.rint((values - low) * (_FINE / (high - low))))
+    fine = fine[(fine >= 0) & (fine <= _FINE)]
+    if len(fine) < 2 or len(fine) > 2 * BINS:
+        return np.linspace(low, high, BINS + 1)
+    steps = np.rint((fine[-1] - fine[0]) / np.median(np.diff(fine)))
+    step = (fine[-1] - fine[0]) / steps * (high - low) / _FINE
+    width = step * np.ceil(steps / BINS)
+    return np.asarray(low - step / 2 + width * np.arange(np.rint((high - low) / width) + 2))
 
 
 def table(
@@ -244,8 +274,7 @@ def table(
 ) -> tuple[Row, ...]:
     """Return the classes in the image's unit, in the order of their labels.
 
-    The weight is the share of the voxels' volume, that of mixed voxels parted; a class of several
-    Gaussians has their mean and spread taken together.
+    A class of several Gaussians has their mean and spread taken together.
     """
     layout, data = image.rules.layout, fit.data
     means = classes.means * data.scale + data.centre

@@ -15,6 +15,7 @@ from emrecon.jobs_tissue import TissueInputs, segment_files
 from emrecon.tissue import segment as tissue_segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
+from napari_plugin import tissue_job
 from napari_plugin.session import Session
 from napari_plugin.tissue_job import Choice, Outcome, TissueJob, dice
 from tests.napari.tissue_case import MEANS, case
@@ -144,3 +145,14 @@ def test_dice_is_that_of_the_definition():
     assert dice(labels, truth, 3)[:2] == [0.5, pytest.approx(0.8)]
     assert np.isnan(dice(labels, truth, 3)[2])
     assert dice(labels, None, 2) == [None, None]
+
+
+def test_bins_of_whole_numbers_show_no_comb(rng):
+    """Counts of whole numbers drawn from a smooth density are smooth."""
+    values = np.rint(rng.normal(100, 20, 200_000)).astype(np.float32)
+    edges = tissue_job._bins(values, 40.0, 160.0)
+    counts, _ = np.histogram(values, edges)
+    assert len(counts) == 121
+    assert np.abs(np.diff(counts)).max() < 0.1 * counts.max()
+    smooth = rng.normal(100, 20, 5000)
+    assert len(tissue_job._bins(smooth, 40.0, 160.0)) == tissue_job.BINS + 1
