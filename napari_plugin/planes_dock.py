@@ -99,7 +99,7 @@ class PlanesDock(QWidget):
     def window(self, right: float, up: float) -> None:
         """Make the window wider by a drag to the right, and its middle higher by a drag up."""
         layer = self.layer
-        if layer is None or layer.rgb:
+        if layer is None or layer.rgb:  # colours have no window
             return
         low, high = layer.contrast_limits
         width = (high - low) * math.exp(right / 150)
@@ -132,8 +132,7 @@ class PlanesDock(QWidget):
             return
         if not layer.rgb:
             table = slices.colours(layer)
-            if layer is self.over:
-                table[0, 3] = 0  # below the window nothing is laid over
+            table[0, 3] *= layer is not self.over  # below the window nothing is laid over
             item.setLookupTable(table)
             item.setLevels(tuple(float(end) for end in layer.contrast_limits))
         put(item, found.picture, found.corner, found.step)

@@ -179,3 +179,17 @@ def test_it_lets_go_of_a_viewer_that_outlives_it(qtbot, viewer):
     viewer.dims.set_point(0, 5.0)
     viewer.layers["first"].contrast_limits = (0, 2)
     viewer.layers.clear()
+
+
+def test_an_image_laid_over_hides_nothing_where_it_is_empty(qtbot, dock, viewer):
+    data, info = marked()
+    over = viewer.add_image(data, name="over", contrast_limits=(0, 1), colormap="hot", **info)
+    viewer.layers.selection.active = viewer.layers["first"]
+    dock.over_box.setCurrentIndex(dock.over_box.findText("over"))
+    dock.over_box.activated.emit(dock.over_box.currentIndex())
+    dock.redraw()
+    item = dock.planes["axial"].overlay
+    assert dock.over is over
+    assert item.lut[0, 3] == 0
+    assert (item.lut[1:, 3] == 255).all()
+    assert dock.planes["axial"].image.lut[0, 3] == 255
