@@ -108,12 +108,67 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     EmreconError
         If anything is wrong with input, settings or output; nothing is left half-written.
     """
-    settings = settings or Settings()
     io.image_format(output)
     check_writable(output)
+    begun = begin(
+        path, settings, parts, camera=camera, output=output, cache=cache, resume=resume,
+        meters=meters,
+    )  # fmt: skip
+    saved = sidecar.beside(output, ".checkpoint.npz")
+    state = _state(saved, begun.key, begun.problem) if resume else None
+    reached, history = _iterate(begun.problem, state, saved, begun.key, meters)
+    made = finish(begun, reached, history, output, state)
+    if state or begun.wanted.checkpoint_every:
+        saved.unlink(missing_ok=True)
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A reconstruction job up to its first iterate."""
+
+    problem: Problem
+    """What is to be iterated."""
+
+    scan: Scan
+    """The scan, folded."""
+
+    inputs: dict[str, Path]
+    """The files that were read."""
+
+    facts: dict[str, Any]
+    """What they said, for the sidecar."""
+
+    wanted: Settings
+    """The settings as given."""
+
+    key: str
+    """Name of all that decides the iterates; empty where nothing is kept."""
+
+    def volume(self, image: Array) -> Volume:
+        """Return an iterate where it lies in the patient, after the post-filter."""
+        return _placed(self.problem.volume(image), self.scan)
+
+
+def begin(  # noqa: PLR0913 - as for `reconstruct`
+    path: Path,
+    settings: Settings | None = None,
+    parts: Parts | None = None,
+    *,
+    camera: CameraFacts | None = None,
+    output: Path | None = None,
+    resume: bool = False,
+    cache: Path | None = None,
+    meters: Meters = no_meters,
+) -> Begun:
+    """Read a scan and build its models; iterate over what comes back, then `finish`.
+
+    Parameters are those of `reconstruct`; `output` is refused here if it is one of the inputs.
+    """
+    settings = settings or Settings()
     scan, inputs = read_scan(path, parts, camera, settings.isotope)
-    made = _outputs(output)
-    keep_inputs(made, inputs)
+    if output is not None:
+        keep_inputs(_outputs(output), inputs)
     scan.check()
     totals = _totals(scan)
     scan = scan.folded()
@@ -123,22 +178,32 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     with meters("sensitivity", settings.subsets) as meter:
         progress = meter.update if meter else _silent
         problem = prepare(scan, settings, kept=kept, progress=progress)
-    saved = sidecar.beside(output, ".checkpoint.npz")
-    state = _state(saved, key, problem) if resume else None
-    reached, history = _iterate(problem, state, saved, key, meters)
-    problem = replace(problem, settings=replace(problem.settings, centre_mm=wanted.centre_mm))
-    volume = _placed(problem.volume(reached.params), scan)
     facts = {
         **scan.facts,
         "duration_s": scan.duration_s,
         **_choices(parts or Parts()),
         **totals,
         **problem.facts,
-        **_course(reached, history, state),
     }
-    _write(made, volume, problem, history, (inputs, facts))
-    if state or settings.checkpoint_every:
-        saved.unlink(missing_ok=True)
+    return Begun(problem, scan, inputs, facts, wanted, key)
+
+
+def finish(
+    begun: Begun,
+    reached: Iterate[Array],
+    history: ConvergenceLog,
+    output: Path,
+    state: State | None = None,
+) -> Reconstruction:
+    """Write an iterate with sidecar, picture and convergence log: all of them or none."""
+    io.image_format(output)
+    made = _outputs(output)
+    keep_inputs(made, begun.inputs)
+    used = replace(begun.problem.settings, centre_mm=begun.wanted.centre_mm)
+    problem = replace(begun.problem, settings=used)
+    volume = begun.volume(reached.params)
+    facts = begun.facts | _course(reached, history, state)
+    _write(made, volume, problem, history, (begun.inputs, facts))
     return Reconstruction(volume, problem, history, (made[-1], *made[:-1]))
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,10 +19,11 @@ from emrecon.files import check_writable, make_folder, write_text
 from emrecon.io import nifti, sidecar
 from emrecon.io.histogram import Curve, histogram
 from emrecon.io.preview import preview
-from emrecon.jobs import Meter, Meters, no_meters
+from emrecon.jobs import Meters, no_meters
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.result import Segmentation
-from emrecon.tissue.segment import segment
+from emrecon.tissue.segment import Begun as Fit
+from emrecon.tissue.segment import begin as begin_fit
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 
@@ -91,34 +91,83 @@ def segment_files(
     EmreconError
         If anything is wrong with input, settings or output; nothing is written then.
     """
-    settings, inputs = settings or Settings(), inputs or TissueInputs()
+    begun = begin(images, settings, inputs, folder=folder)
+    with meters("segmenting", begun.fit.settings.iterations) as meter:
+        observers = [meter] if meter else []
+        result = begun.fit.finish(begun.fit.stages(lambda *_: observers))
+    return finish(begun, result, folder)
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A segmentation job up to its first iterate."""
+
+    fit: Fit
+    """What is to be iterated."""
+
+    channels: list[Volume]
+    """Images."""
+
+    read: dict[str, Path]
+    """Files that were read, by what they are."""
+
+    stem: str
+    """What the files to be written are named after."""
+
+
+def begin(
+    images: Sequence[Path],
+    settings: Settings | None = None,
+    inputs: TissueInputs | None = None,
+    *,
+    folder: Path | None = None,
+    given: Mapping[Path, Volume] | None = None,
+) -> Begun:
+    """Read images and find where to start; make the stages of what comes back, then `finish`.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Channels, on one grid.
+    settings : Settings, optional
+        How to segment.
+    inputs : TissueInputs, optional
+        Mask, exclusion mask, priors, means.
+    folder : Path, optional
+        Refused here if nothing can be written to it.
+    given : mapping of Volume, optional
+        Images that are in memory, by the names that stand for them in `images` and `inputs`.
+    """
+    settings, inputs, given = settings or Settings(), inputs or TissueInputs(), given or {}
     if not images:
         raise SettingsError("there is no image to segment: name one or more")
     stem = sidecar.beside(images[0], "").name
-    if folder.exists():
+    if folder is not None and folder.exists():
         check_writable(folder / f"{stem}_dseg.nii.gz")
     read = {f"channel{n}": path for n, path in enumerate(images, 1)}
     read |= {"mask": inputs.mask} if inputs.mask else {}
     read |= {"exclude": inputs.exclude} if inputs.exclude else {}
     read |= {f"prior{n}": path for n, path in enumerate(inputs.priors, 1)}
-    volumes = {what: io.read_image(path) for what, path in read.items()}
+    volumes = {
+        what: given[path] if path in given else io.read_image(path) for what, path in read.items()
+    }
     channels = [volumes[f"channel{n}"] for n in range(1, len(images) + 1)]
-    with _bar(meters, settings) as meter:
-        result = segment(
-            channels,
-            settings,
-            mask=volumes.get("mask"),
-            exclude=volumes.get("exclude"),
-            means=np.array(inputs.means) if inputs.means else None,
-            priors=[volumes[f"prior{n}"] for n in range(1, len(inputs.priors) + 1)],
-            observers=[meter] if meter else [],
-        )
+    fit = begin_fit(
+        channels,
+        settings,
+        mask=volumes.get("mask"),
+        exclude=volumes.get("exclude"),
+        means=np.array(inputs.means) if inputs.means else None,
+        priors=[volumes[f"prior{n}"] for n in range(1, len(inputs.priors) + 1)],
+    )
+    files = {what: path for what, path in read.items() if path not in given}
+    return Begun(fit, channels, files, stem)
+
+
+def finish(begun: Begun, result: Segmentation, folder: Path) -> Segmented:
+    """Write labels, maps, pictures and a sidecar to a folder, made where it does not exist."""
     make_folder(folder)
-    return Segmented(result, _write(folder, stem, channels, result, read))
-
-
-def _bar(meters: Meters, settings: Settings) -> AbstractContextManager[Meter | None]:
-    return meters("segmenting", settings.iterations)
+    return Segmented(result, _write(folder, begun.stem, begun.channels, result, begun.read))
 
 
 def _write(
@@ -131,7 +180,7 @@ def _write(
     written.append(folder / f"{stem}_dseg.tsv")
     rows = [f"{k}\t{n}\t{COLOURS[(k - 1) % len(COLOURS)]}" for k, n in enumerate(result.names, 1)]
     write_text(written[-1], "\n".join(["index\tname\tcolor", *rows]) + "\n")
-    for name, image in _maps(result).items():
+    for name, image in maps(result).items():
         written.append(folder / f"{stem}_{name}.nii.gz")
         nifti.write(image, written[-1])
     written.append(folder / f"{stem}_dseg.json")
@@ -146,20 +195,20 @@ def _write(
     return tuple(written)
 
 
-def _maps(result: Segmentation) -> dict[str, Volume]:
+def maps(result: Segmentation) -> dict[str, Volume]:
     """Return the images to write, by name; shares are rounded to 1/4096."""
-    maps = {}
+    made = {}
     for k, name in enumerate(result.names):
         for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):
             rounded = np.rint(values[:, k] * _STEPS) / np.float32(_STEPS)
-            maps[f"label-{name}_{what}"] = result.volume(rounded.astype(np.float32))
+            made[f"label-{name}_{what}"] = result.volume(rounded.astype(np.float32))
     for c in range(len(result.corrected)):
         suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
         if result.settings.bias_mm:
-            maps[f"biasfield{suffix}"] = result.volume(result.field[c], 1.0)
-            maps[f"corrected{suffix}"] = result.volume(result.corrected[c])
-    maps["entropy"] = result.volume(np.rint(result.entropy * 256) / np.float32(256))
-    return maps
+            made[f"biasfield{suffix}"] = result.volume(result.field[c], 1.0)
+            made[f"corrected{suffix}"] = result.volume(result.corrected[c])
+    made["entropy"] = result.volume(np.rint(result.entropy * 256) / np.float32(256))
+    return made
 
 
 def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:

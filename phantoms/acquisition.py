@@ -25,7 +25,7 @@ class Acquisition:
     """Scanner by name, such as "Siemens Biograph mMR"; an unknown name lists them all."""
 
     span: int | None = None
-    """Axial compression: an odd number of ring differences a segment; by default the usual one."""
+    """Axial compression, an odd number of ring differences a segment; by default the usual one."""
 
     max_ring_difference: int | None = None
     """Largest ring difference in coincidence; by default the usual one, or all if a span is

@@ -140,22 +140,37 @@ class Segmentation:
 
     def densities(self, values: Floats) -> Floats:
         """Return each class's part of the model's density of channel 1, ``(n, k)``."""
-        image, state = self.stages[-1].image, self.stages[-1].state
-        layout, scale = image.rules.layout, image.scale[0]
-        at = (values - image.centre[0]) / scale
-        inner = len(layout.mixing) - int(layout.outliers)
-        means = (layout.mixing @ state.classes.means[:, 0])[:inner]
-        variances = (layout.mixing @ state.classes.covariances[:, 0, 0])[:inner]
-        square = (at[:, None] - means) ** 2 / variances
-        each = np.exp(-0.5 * square) / np.sqrt(2 * np.pi * variances) / scale
-        parts = (each * state.classes.weights[:inner]) @ layout.fractions[:inner]
-        return np.asarray(parts[:, :: -1 if self.settings.reversed else 1])
+        last = self.stages[-1]
+        parts = densities(last.image, last.state.classes, values)
+        return parts[:, :: -1 if self.settings.reversed else 1]
 
     def volume(self, values: NDArray[np.generic], outside: float = 0.0, unit: str = "") -> Volume:
         """Return the image with one value for each voxel of the mask."""
         image = np.full(self.shape, outside, values.dtype)
         image[self.index] = values
         return Volume(image, self.affine, unit)
+
+
+def densities(image: Image, classes: Classes, values: Floats) -> Floats:
+    """Return each class's part of a model's density of channel 1, dark to bright, ``(n, k)``.
+
+    Parameters
+    ----------
+    image : Image
+        The model, which says how intensities are standardised.
+    classes : Classes
+        Its parameters.
+    values : array, shape (n,)
+        Intensities without the bias field, in the image's unit.
+    """
+    layout, scale = image.rules.layout, image.scale[0]
+    at = (values - image.centre[0]) / scale
+    inner = len(layout.mixing) - int(layout.outliers)
+    means = (layout.mixing @ classes.means[:, 0])[:inner]
+    variances = (layout.mixing @ classes.covariances[:, 0, 0])[:inner]
+    square = (at[:, None] - means) ** 2 / variances
+    each = np.exp(-0.5 * square) / np.sqrt(2 * np.pi * variances) / scale
+    return np.asarray((each * classes.weights[:inner]) @ layout.fractions[:inner])
 
 
 def finish(

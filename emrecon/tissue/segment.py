@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import Iterate, em, until
+from emrecon.em import Iterate, em, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.neighbours import neighbourhood
-from emrecon.stop import after
+from emrecon.stop import Rule, after
 from emrecon.tissue.bias import basis
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, gather, prepare
@@ -29,6 +30,11 @@ from emrecon.volume import Volume
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Observer = Callable[[Iterate[State]], object]
+Strides = tuple[int, int, int]
+"""Voxel steps along i, j, k of a stage."""
+
+Look = Callable[[Image, Strides, int], Sequence[Observer]]
+"""Makes the observers of a stage from its model, its steps and the most passes it makes."""
 
 BINS = 256
 """Bins of the histogram from which the starts of one channel are fitted."""
@@ -85,6 +91,68 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     EmreconError
         If images, masks, priors or settings do not fit together, or hold nothing to segment.
     """
+    begun = begin(images, settings, mask=mask, exclude=exclude, means=means, priors=priors)
+    return begun.finish(begun.stages(lambda *_: observers))
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A segmentation up to its first iterate."""
+
+    data: Data
+    """What is to be segmented."""
+
+    layout: Layout
+    """How components make up classes."""
+
+    settings: Settings
+    """How."""
+
+    optima: list[Optimum]
+    """Where the starts led, best first."""
+
+    atlas: Floats32 | None
+    """Log prior of the classes, ``(k, i, j, k)``."""
+
+    def stages(self, look: Look, *rules: Rule) -> list[Stage]:
+        """Return the fits of ever finer samples of the image, the whole image last.
+
+        Once a rule says that it is enough, each stage that is left makes one pass.
+        """
+        classes, stages = self.optima[0].classes, list[Stage]()
+        bias: Floats | None = None
+        for stride in _strides(self.data):
+            image = _image(self.data, self.layout, self.settings, stride, self.atlas)
+            modes = 0 if image.basis is None else len(image.basis.modes)
+            if bias is None or bias.shape[1] != modes:
+                bias = np.zeros((len(self.data.channels), modes))
+            box = int(np.prod(image.lattice.shape))
+            state = State(classes, np.zeros((box, self.layout.classes), np.float32), bias)
+            most = self.settings.iterations * (1 if image.lattice.size > LARGE else 8)
+            observers = look(image, stride, most)
+            stage = _run(image, state, self.settings.tolerance, observers, (after(most), *rules))
+            classes, bias = stage.state.classes, stage.state.bias
+            stages.append(stage)
+        return stages
+
+    def finish(self, stages: list[Stage]) -> Segmentation:
+        """Return the segmentation that the stages' last estimate amounts to."""
+        return finish(self.data, self.settings, self.optima, stages)
+
+
+def begin(
+    images: Sequence[Volume],
+    settings: Settings | None = None,
+    *,
+    mask: Volume | None = None,
+    exclude: Volume | None = None,
+    means: Floats | None = None,
+    priors: Sequence[Volume] = (),
+) -> Begun:
+    """Check what is to be segmented and find where to start from.
+
+    Parameters are those of `segment`, which makes all the stages of what comes back.
+    """
     settings = settings or Settings()
     _use_threads(settings.threads)
     channels, region, affine = gather(images, mask, exclude, resample=settings.resample)
@@ -96,9 +164,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
         settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers
     )
     optima = starting_points(data, layout, settings, means)
-    atlas = _atlas(priors, images[0], settings)
-    stages = _stages(data, layout, settings, optima[0].classes, atlas, observers)
-    return finish(data, settings, optima, stages)
+    return Begun(data, layout, settings, optima, _atlas(priors, images[0], settings))
 
 
 def starting_points(
@@ -180,32 +246,7 @@ def _atlas(priors: Sequence[Volume], first: Volume, settings: Settings) -> Float
     return np.asarray(weighted, np.float32)
 
 
-def _stages(
-    data: Data,
-    layout: Layout,
-    settings: Settings,
-    classes: Classes,
-    atlas: Floats32 | None,
-    observers: Sequence[Observer],
-) -> list[Stage]:
-    """Return the fits of ever finer samples of the image, the whole image last."""
-    stages: list[Stage] = []
-    bias: Floats | None = None
-    for stride in _strides(data):
-        image = _image(data, layout, settings, stride, atlas)
-        modes = 0 if image.basis is None else len(image.basis.modes)
-        if bias is None or bias.shape[1] != modes:
-            bias = np.zeros((len(data.channels), modes))
-        box = int(np.prod(image.lattice.shape))
-        state = State(classes, np.zeros((box, layout.classes), np.float32), bias)
-        most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
-        stage = _run(image, state, most, settings.tolerance, observers)
-        classes, bias = stage.state.classes, stage.state.bias
-        stages.append(stage)
-    return stages
-
-
-def _strides(data: Data) -> Iterator[tuple[int, int, int]]:
+def _strides(data: Data) -> Iterator[Strides]:
     """Yield the voxel steps of each stage, from coarse to 1.
 
     Yields
@@ -253,14 +294,16 @@ def _image(
 
 
 def _run(
-    image: Image, state: State, most: int, tolerance: float, observers: Sequence[Observer]
+    image: Image,
+    state: State,
+    tolerance: float,
+    observers: Sequence[Observer],
+    rules: Sequence[Rule],
 ) -> Stage:
-    """Iterate until the free energy is flat or `most` passes are made."""
+    """Iterate until the free energy is flat or a rule says that it is enough."""
     trace: list[float] = []
     last = None
-    for iterate in until(em(repeat(image), state), after(most)):
-        for observer in observers:
-            observer(iterate)
+    for iterate in until(watch(em(repeat(image), state), *observers), *rules):
         trace.append(iterate.log_likelihood)
         last = iterate
         if len(trace) > 1 and trace[-1] - trace[-2] < tolerance * image.lattice.size:

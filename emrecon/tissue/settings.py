@@ -32,24 +32,24 @@ class Settings:
     """Gaussians of each class; several only without partial volume."""
 
     covariance: Literal["tied", "full", "diag", "spherical"] = "tied"
-    """Tied: one noise level for all classes, the safest; full, diag and spherical: each its
-    own."""
+    """Noise of the classes; tied is one level for all, the safest; full, diag and spherical are
+    each class its own."""
 
     outliers: bool = False
     """A uniform class for what no tissue explains."""
 
     beta: float = 1.0
-    """Strength of the spatial field: how much a neighbour 1 mm away counts; 0 is none."""
+    """Spatial field: how much a neighbour 1 mm away counts; 0 is no field."""
 
     neighbours: Literal[6, 26] = 6
-    """Neighbours of a voxel: across faces, or also across edges and corners."""
+    """Spatial field: neighbours of a voxel, across faces or also across edges and corners."""
 
     bias_mm: float = 100.0
-    """Shortest wavelength of the bias field in mm; 0 is no field, for an image already
-    corrected or one that is not multiplied by any."""
+    """Bias field: shortest wavelength in mm; 0 is no field, for an image already corrected or one
+    that is not multiplied by any."""
 
     starts: int = 6
-    """Starting points, of which the one with the best penalised likelihood goes on."""
+    """Start: points tried, of which the one with the best penalised likelihood goes on."""
 
     weight_prior: float = 0.1
     """Voxels, as a share of all, that each class is given beforehand."""
@@ -65,7 +65,7 @@ class Settings:
     """Stop once the free energy grows by less than this per voxel."""
 
     seed: int = 0
-    """Of the random starts."""
+    """Start: seed of the random points."""
 
     resample: bool = False
     """Interpolate further channels and masks onto the first channel's voxels where their grids

@@ -1,0 +1,144 @@
+"""The layers that a run draws on: its newest image, and its history with a slider."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_plugin import views
+from napari_plugin.history import History
+from napari_plugin.layers import KEY, Matrix, placed, sample, upper
+from napari_plugin.preferences import preferences
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+Voxels = NDArray[np.float32]
+
+
+class RunLayers:
+    """Shows the images of one run in a viewer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where.
+    name : str
+        Of the newest image's layer; the history's adds to it.
+    """
+
+    def __init__(self, viewer: ViewerModel, name: str) -> None:
+        self._viewer, self._name = viewer, name
+        self.live: Image | None = None
+        self.history: Image | None = None
+        self.numbers: list[int] = []
+        self._affine: Matrix = np.eye(4)
+        self._unit = ""
+        self._window: tuple[float, float] | None = None
+
+    def place(self, affine: Matrix, unit: str) -> None:
+        """Say where the images of the run lie (RAS) and in what unit they are."""
+        self._affine, self._unit = affine, unit
+
+    def clear(self) -> None:
+        """Remove the layers."""
+        for layer in (self.live, self.history):
+            if layer is not None and layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self.live = self.history = self._window = None
+        self.numbers = []
+        views.say(self._viewer)
+
+    def draw(self, image: Voxels, words: str) -> None:
+        """Show the newest image (axes S, A, R), and what it is in words."""
+        self.scrub(on=False)
+        if self.live is None or self.live not in self._viewer.layers:
+            self.live = self._added(image)
+        else:
+            self.live.data = image  # bound anew: no copy, and never half an image
+        self._adapt(self.live, image)
+        views.say(self._viewer, words)
+
+    def keep(self, history: History) -> None:
+        """Show the history as a layer with a slider over the updates kept, at the last."""
+        frames = history.frames()
+        if frames is None:
+            return
+        self.numbers = history.numbers
+        if self.history is None or self.history not in self._viewer.layers:
+            info = self._info(frames.shape[1:])
+            info["scale"] = (1.0, *info["scale"])
+            info["translate"] = (0.0, *info["translate"])
+            info["units"] = ("pixel", *info["units"])
+            info["axis_labels"] = ("kept", *info["axis_labels"])
+            window = self.live.contrast_limits if self.live is not None else (0.0, 1.0)
+            self.history = self._viewer.add_image(
+                frames, name=f"{self._name} history", contrast_limits=tuple(window), **info
+            )
+        else:
+            self.history.visible = True  # hidden, it would not tell the slider of its length
+            self.history.data = frames
+        if self.live is not None:
+            self.history.contrast_limits = tuple(self.live.contrast_limits)
+        self.scrub(on=True)
+        self.go(len(self.numbers) - 1)
+
+    def go(self, place: int) -> None:
+        """Show the picture at this place of the history."""
+        if self.history is not None:
+            self._viewer.dims.set_current_step(self._axis(), place)
+
+    def number(self) -> int | None:
+        """Return the update whose picture of the history is shown, if one is."""
+        if not (self.numbers and self.history is not None and self.history.visible):
+            return None
+        place = int(self._viewer.dims.current_step[self._axis()])
+        return self.numbers[min(place, len(self.numbers) - 1)]
+
+    def say(self, words: str) -> None:
+        """Write on the canvas what is seen."""
+        views.say(self._viewer, words)
+
+    def scrub(self, *, on: bool) -> None:
+        """Show the history in place of the newest image, or the other way round."""
+        if self.history is not None and self.history in self._viewer.layers:
+            self.history.visible = on
+            if self.live is not None:
+                self.live.visible = not on
+
+    def _axis(self) -> int:
+        return int(self._viewer.dims.ndim - 4)
+
+    def _info(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        about = {"unit": self._unit}
+        place = placed(self._affine, shape[::-1])
+        return {"colormap": "gray_r", "metadata": {KEY: about}, **place}
+
+    def _added(self, data: Voxels) -> Image:
+        """Add the newest image's layer, hide the counts, and show the middle of the patient."""
+        if views.sense_of(self._viewer) is None:
+            views.show(self._viewer, preferences().view)
+        for other in self._viewer.layers:
+            if "scan" in other.metadata.get(KEY, {}):
+                other.visible = False
+        self._window = (0.0, upper(sample(data)))
+        layer: Image = self._viewer.add_image(
+            data, name=self._name, contrast_limits=self._window, **self._info(data.shape)
+        )
+        middle = [(low + high) / 2 for low, high in zip(*layer.extent.world, strict=True)]
+        for axis, point in enumerate(middle, self._viewer.dims.ndim - 3):
+            self._viewer.dims.set_point(axis, point)
+        self._viewer.reset_view()
+        return layer
+
+    def _adapt(self, layer: Image, data: Voxels) -> None:
+        """Let the window follow the image until a person has set it."""
+        now = tuple(float(end) for end in layer.contrast_limits)
+        if self._window is not None and np.allclose(now, self._window, rtol=1e-5):
+            self._window = (0.0, upper(sample(data)))
+            layer.contrast_limits = self._window
+        else:
+            self._window = None

@@ -1,0 +1,95 @@
+"""Looks at a session from a timer, and draws no more than there is time for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_plugin.session import Picture, Session
+
+POLL_MS = 40
+SHARE = 0.2
+"""Most of the wall time that drawing may take."""
+
+IN_3D_S = 2.0
+"""Least time between pictures while the canvas shows 3D, which software draws in seconds."""
+
+
+class Live(QObject):
+    """Takes pictures from a session's slot and passes them on in the GUI's thread.
+
+    Parameters
+    ----------
+    session : Session
+        What is watched.
+    draw : callable
+        Shows a picture; how long that takes, with the repaint after it, decides when the next
+        is asked for.
+    in_3d : callable
+        Whether the canvas shows 3D.
+    live_hz : callable
+        Most pictures a second.
+    parent : QObject, optional
+        Qt's parent; the timer ends with it.
+    """
+
+    looked = Signal()
+    """Some time went by: show counters, buttons, curves."""
+
+    ended = Signal()
+    """The run ended, for whatever reason; its last picture was drawn."""
+
+    def __init__(
+        self,
+        session: Session,
+        draw: Callable[[Picture], None],
+        in_3d: Callable[[], bool],
+        live_hz: Callable[[], float],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._session, self._draw, self._in_3d, self._hz = session, draw, in_3d, live_hz
+        self._next, self._began = 0.0, 0.0
+        self.frame_s = 0.0
+        self.frames = 0
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.look)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._next, self.frames = 0.0, 0
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._timer.stop()
+
+    def look(self) -> None:
+        """Look once: draw what came, ask for the next when it is time."""
+        going = self._session.live  # before the slot: the last picture is left before the end
+        picture = self._session.slot.take()
+        if picture is not None:
+            self._show(picture)
+        elif time.perf_counter() >= self._next:
+            self._session.slot.ask()
+        self.looked.emit()
+        if not going:
+            self._timer.stop()
+            self.ended.emit()
+
+    def _show(self, picture: Picture) -> None:
+        self._began = time.perf_counter()
+        self._draw(picture)
+        self.frames += 1
+        self._next = float("inf")  # until this one is painted
+        QTimer.singleShot(0, self._painted)
+
+    def _painted(self) -> None:
+        """Come after the repaint that the picture caused, in the queue of events."""
+        now = time.perf_counter()
+        self.frame_s = now - self._began
+        least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
+        self._next = now + max(least - self.frame_s, self.frame_s * (1 / SHARE - 1))

@@ -1,0 +1,253 @@
+"""NIfTI as napari layers: in place to a thousandth of a millimetre, with all it takes to go back.
+
+An image keeps its type and header. napari cannot slice obliquely, so an oblique file is shown as
+a copy on a grid along R, A and S; whatever computes with it reads the file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import inv_ornt_aff, io_orientation
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from emrecon.errors import FormatError
+from emrecon.io import sidecar
+from napari_plugin.labels import label_info
+from napari_plugin.layers import KEY, Info, Matrix, look, placed, usual
+
+log = logging.getLogger(__name__)
+
+LayerData = tuple[Any, Info, str]
+
+OBLIQUE_DEG = 0.1
+"""Tilt from which on an image is resampled to be shown."""
+
+LAZY_BYTES = 1 << 30
+"""Size from which on voxels are read when they are looked at."""
+
+LABELS = 1002
+"""NIFTI_INTENT_LABEL."""
+
+_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation)", re.IGNORECASE)
+_TO_MM = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
+_TO_S = {"msec": 1e-3, "usec": 1e-6}
+_BROKEN = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+
+
+def read(path: Path) -> list[LayerData]:
+    """Return the layers of a NIfTI file: one, or one a channel.
+
+    Raises
+    ------
+    FormatError
+        If the file is damaged, or holds what cannot be shown.
+    """
+    try:
+        image = opened(path)
+        voxels = _voxels(image)
+    except _BROKEN as error:
+        raise FormatError(
+            f"cannot read {path} as NIfTI: {' '.join(str(error).split())}"
+        ) from error
+    if voxels.dtype.kind not in "biuf":
+        raise FormatError(f"{path} holds {voxels.dtype}, which cannot be shown")
+    affine = in_mm(image)
+    ornt = io_orientation(affine)
+    colour = voxels.shape[-1:] == (3,) and image.get_data_dtype().fields is not None
+    kept = {
+        "header": image.header.copy(),
+        "affine": affine,
+        "ornt": ornt,
+        "shape": image.shape,
+        "display_only": False,
+    }
+    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    channels = _channels(path, voxels, colour=colour)
+    made = []
+    for number, channel in enumerate(channels, 1):
+        name = stem if len(channels) == 1 else f"{stem} [{number}]"
+        about = {"path": str(path), "unit": _unit(image)}
+        info = {"name": name, "metadata": {"nifti": dict(kept), KEY: about}}
+        made.append(_layer(channel, info, path, colour=colour))
+    return made
+
+
+def opened(path: Path) -> Any:  # noqa: ANN401 - nibabel's types know no scaling
+    """Return a NIfTI file's image, its voxels not read."""
+    return nib.load(path)
+
+
+def in_mm(image: Any) -> Matrix:  # noqa: ANN401 - an image
+    """Return an image's affine, to RAS mm.
+
+    Raises
+    ------
+    FormatError
+        If it is singular or in no known unit.
+    """
+    affine = np.asarray(image.affine, np.float64)
+    affine[:3] *= _TO_MM[image.header.get_xyzt_units()[0]]
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise FormatError("its affine is singular or not finite")
+    return affine
+
+
+def tilt_deg(affine: Matrix) -> float:
+    """Return the largest angle between a voxel axis and the world axis nearest to it."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    nearest = np.abs(directions).max(axis=0)
+    return float(np.rad2deg(np.arccos(np.clip(nearest, 0, 1)).max()))
+
+
+def canonical(data: Any, ornt: NDArray[np.float64]) -> Any:  # noqa: ANN401 - array, in memory or not
+    """Return an array with its first three axes turned towards R, A and S; no copy."""
+    flips = tuple(slice(None, None, int(sign)) for sign in ornt[:, 1])
+    order = [int(np.flatnonzero(ornt[:, 0] == axis)[0]) for axis in range(3)]
+    return data[flips].transpose([*order, *range(3, data.ndim)])
+
+
+def native(data: Any, ornt: NDArray[np.float64]) -> Any:  # noqa: ANN401 - array
+    """Undo `canonical`."""
+    turned = data.transpose([*ornt[:, 0].astype(int), *range(3, data.ndim)])
+    return turned[tuple(slice(None, None, int(sign)) for sign in ornt[:, 1])]
+
+
+def shown(
+    data: Any,  # noqa: ANN401 - array
+    affine: Matrix,
+    ornt: NDArray[np.float64],
+    order: int,
+) -> tuple[Any, Matrix, bool]:
+    """Return voxels along R, A, S with their affine, and whether they had to be resampled."""
+    turned = canonical(data, ornt)
+    to_ras = affine @ inv_ornt_aff(ornt, data.shape[:3])
+    if tilt_deg(affine) < OBLIQUE_DEG:
+        return turned, to_ras, False
+    return *resampled(np.asarray(turned), to_ras, order), True
+
+
+def resampled(data: NDArray[Any], affine: Matrix, order: int) -> tuple[NDArray[Any], Matrix]:
+    """Return an oblique image on the grid along R, A and S that holds all of it."""
+    ends = [(-0.5, n - 0.5) for n in data.shape[:3]]
+    corners = np.array(list(itertools.product(*ends))) @ affine[:3, :3].T + affine[:3, 3]
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    shape = np.ceil((high - low) / spacing - 1e-6).astype(int)
+    grid = np.diag([*spacing, 1.0])
+    grid[:3, 3] = (low + high) / 2 - spacing * (shape - 1) / 2
+    return onto(data, affine, grid, tuple(shape), order), grid
+
+
+def onto(
+    data: NDArray[Any], affine: Matrix, grid: Matrix, shape: tuple[int, ...], order: int
+) -> NDArray[Any]:
+    """Return an image at the voxels of another grid, frame by frame; 0 beyond its own edge."""
+    from scipy.ndimage import affine_transform  # noqa: PLC0415 - heavy, seldom needed
+
+    to_data = np.linalg.inv(affine) @ grid
+    whole = data.dtype.kind in "biu" and order == 0
+    frames: NDArray[Any] = data.reshape(*data.shape[:3], -1)
+    out = np.empty((*shape, frames.shape[3]), data.dtype if whole else np.float32)
+    for number in range(frames.shape[3]):
+        out[..., number] = affine_transform(  # type: ignore[call-overload] # order is 0 or 1
+            frames[..., number] if whole else frames[..., number].astype(np.float32),
+            to_data[:3, :3], to_data[:3, 3], shape, order=order, mode="grid-constant",
+        )  # fmt: skip
+    return out.reshape(*shape, *data.shape[3:])
+
+
+def _voxels(image: Any) -> Any:  # noqa: ANN401 - array, in memory or not
+    """Return the values in the file's own type, or float32 where they are scaled."""
+    kind = image.get_data_dtype()
+    if kind.fields is not None:
+        raw = np.asarray(image.dataobj)
+        return np.stack([raw[name] for name in ("R", "G", "B")], axis=-1)
+    slope, inter = image.dataobj.slope, image.dataobj.inter
+    scaled = (slope, inter) != (1.0, 0.0)
+    if int(np.prod(image.shape)) * kind.itemsize > LAZY_BYTES:
+        from dask.array import from_array
+
+        chunks = (*image.shape[:3], *(1,) * (len(image.shape) - 3))
+        return from_array(image.dataobj, chunks=chunks, asarray=True)
+    if scaled:
+        return np.asarray(image.dataobj, np.float32)
+    return np.asarray(image.dataobj.get_unscaled()).astype(kind.newbyteorder("="), copy=False)
+
+
+def _channels(path: Path, voxels: Any, *, colour: bool) -> list[Any]:  # noqa: ANN401 - array
+    """Return the arrays (i, j, k) or (i, j, k, t), colours last, of all channels."""
+    if colour:
+        while voxels.ndim > 4 and voxels.shape[3] == 1:
+            voxels = voxels[..., 0, :]
+        if voxels.ndim == 4:
+            return [voxels]
+        raise FormatError(f"{path}: colours with frames cannot be shown")
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    while voxels.ndim < 3:
+        voxels = voxels[..., None]
+    if voxels.ndim == 5:
+        parts = [voxels[..., number] for number in range(voxels.shape[4])]
+        return [part[..., 0] if part.shape[3] == 1 else part for part in parts]
+    if voxels.ndim > 5 or not all(voxels.shape):
+        raise FormatError(f"{path}: {voxels.shape} is more than space, time and channels")
+    return [voxels]
+
+
+def _layer(voxels: Any, info: Info, path: Path, *, colour: bool) -> LayerData:  # noqa: ANN401
+    """Return one layer."""
+    kept, about = info["metadata"]["nifti"], info["metadata"][KEY]
+    labels = not colour and _is_labels(path, voxels, kept["header"])
+    data, to_ras, copied = shown(voxels, kept["affine"], kept["ornt"], 0 if labels else 1)
+    kept["display_only"] = copied
+    frames = _frames(kept["header"], voxels.ndim - 3 - int(colour))
+    info |= placed(to_ras, data.shape[:3], frames)
+    if colour:
+        colours = data.astype(np.uint8).transpose(2, 1, 0, 3)
+        return colours, info | {"rgb": True}, "image"
+    data = data.transpose()
+    if copied:
+        info["name"] += " (resampled to be shown)"
+        log.info("%s is oblique: what is shown is a resampled copy", path.name)
+    if labels:
+        return data, info | label_info(path, data), "labels"
+    return data, info | _window(data, kept["header"], about["unit"]), "image"
+
+
+def _frames(header: nib.Nifti1Header, count: int) -> tuple[float, ...]:
+    """Return the seconds between frames."""
+    if count == 0:
+        return ()
+    step = float(header["pixdim"][4]) * _TO_S.get(header.get_xyzt_units()[1], 1.0)
+    return (step if step > 0 else 1.0,)
+
+
+def _window(data: Any, header: nib.Nifti1Header, unit: str) -> Info:  # noqa: ANN401 - array
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    chosen = look(usual(data, unit), data)
+    return chosen | ({"contrast_limits": (low, high)} if high > low else {})
+
+
+def _is_labels(path: Path, voxels: Any, header: nib.Nifti1Header) -> bool:  # noqa: ANN401 - array
+    """Return whether an image's whole numbers stand for something."""
+    if voxels.dtype.kind not in "iu":
+        return False
+    named = _NAMED.search(path.name.partition(".")[0]) is not None
+    return int(header["intent_code"]) == LABELS or named or bool(sidecar.label_names(path))
+
+
+def _unit(image: Any) -> str:  # noqa: ANN401 - an image
+    """Return the unit that emrecon put into the description."""
+    text = bytes(image.header["descrip"].item()).decode("ascii", "ignore").rstrip("\0")
+    made, _, unit = text.partition(" [")
+    return unit.removesuffix("]") if made == "emrecon" else ""

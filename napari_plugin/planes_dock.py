@@ -1,0 +1,283 @@
+"""The dock of three planes in mm with one crosshair, beside napari's own view."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from napari.layers import Image, Labels, Layer
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSlider, QVBoxLayout, QWidget
+
+from napari_plugin import slices, views
+from napari_plugin.layers import AXES, world
+from napari_plugin.planes import Plane, put
+from napari_plugin.recon_panel import WIDTH
+from napari_plugin.view_box import ViewBox
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_SOON_MS = 15
+_HALF, _FULL = 50, 100
+_EVENTS = ("data", "set_data", "contrast_limits", "colormap", "scale", "translate", "name")
+
+
+class PlanesDock(QWidget):
+    """Axial, coronal and sagittal planes of the active image, with another layer laid over.
+
+    Parameters
+    ----------
+    napari_viewer : ViewerModel
+        The viewer, given by napari by this name.
+    parent : QWidget, optional
+        Qt's parent.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("emrecon-planes")
+        self._viewer = napari_viewer
+        self.layer: Layer | None = None
+        self.over: Layer | None = None
+        self.planes = {
+            "axial": Plane(0, 1, 2), "coronal": Plane(1, 0, 2), "sagittal": Plane(2, 0, 1)
+        }  # fmt: skip
+        self._watched: list[Callable[[], object]] = []
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SOON_MS)
+        self._timer.timeout.connect(self.redraw)
+        self._lay_out()
+        self._connect()
+        self._follow()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
+        """Return the size that Qt is to begin with."""
+        return QSize(WIDTH, 700)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Set the planes beside or below each other, as there is room."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def showEvent(self, event: Any) -> None:  # noqa: ANN401, N802
+        """Draw what was not drawn while nobody could see it."""
+        super().showEvent(event)
+        self._soon()
+
+    def redraw(self) -> None:
+        """Draw the three planes through the crosshair."""
+        point = tuple(float(value) for value in self._viewer.dims.point)
+        for plane in self.planes.values():
+            self._draw(plane.image, self.layer, point, plane.depth)
+            self._draw(plane.overlay, self.over, point, plane.depth)
+            if len(point) >= 3:
+                plane.point(point[-3:][plane.across], point[-3:][plane.upright])
+        self.said.setText(self._words(point))
+
+    def fit(self) -> None:
+        """Show all of the image."""
+        if self.layer is None:
+            return
+        low, high = slices.extent(self.layer)
+        for plane in self.planes.values():
+            plane.setRange(
+                xRange=(low[plane.across], high[plane.across]),
+                yRange=(low[plane.upright], high[plane.upright]),
+                padding=0.02,
+            )
+
+    def go_to(self, plane: Plane, across: float, upright: float) -> None:
+        """Move the crosshair to a place on a plane, within the image."""
+        self._go({plane.across: across, plane.upright: upright})
+
+    def window(self, right: float, up: float) -> None:
+        """Make the window wider by a drag to the right, and its middle higher by a drag up."""
+        layer = self.layer
+        if layer is None or layer.rgb:  # colours have no window
+            return
+        low, high = layer.contrast_limits
+        width = (high - low) * math.exp(right / 150)
+        middle = (low + high) / 2 + (high - low) * up / 300
+        layer.contrast_limits = (middle - width / 2, middle + width / 2)
+
+    def scroll(self, plane: Plane, steps: int) -> None:
+        """Go through the planes by so many voxels."""
+        if self.layer is not None:
+            size = abs(float(world(self.layer)[plane.depth, plane.depth]))
+            now = float(self._viewer.dims.point[-3:][plane.depth])
+            self._go({plane.depth: now + steps * size})
+
+    def _go(self, wanted: dict[int, float]) -> None:
+        dims = self._viewer.dims
+        if self.layer is None or dims.ndim < 3:
+            return
+        low, high = slices.extent(self.layer)
+        for axis, place in wanted.items():
+            inside = min(max(place, float(low[axis])), float(high[axis]))
+            dims.set_point(dims.ndim - 3 + axis, inside)
+
+    def _draw(self, item: Any, layer: Layer | None, point: tuple[float, ...], depth: int) -> None:  # noqa: ANN401
+        found = slices.cut(layer, point, depth) if layer is not None else None
+        if layer is None or found is None:
+            item.hide()
+            return
+        if isinstance(layer, Labels):
+            put(item, slices.painted(layer, found.picture), found.corner, found.step)
+            return
+        if not layer.rgb:
+            table = slices.colours(layer)
+            table[0, 3] *= layer is not self.over  # below the window nothing is laid over
+            item.setLookupTable(table)
+            item.setLevels(tuple(float(end) for end in layer.contrast_limits))
+        put(item, found.picture, found.corner, found.step)
+
+    def _words(self, point: tuple[float, ...]) -> str:
+        if self.layer is None:
+            return "Select an image layer"
+        names = AXES if slices.known_axes(self.layer) else ("0", "1", "2")
+        there = zip(reversed(names), reversed(point[-3:]), strict=True)
+        text = "  ".join(f"{name} {value:+.1f}" for name, value in there) + " mm"
+        for layer in (self.layer, self.over):
+            found = slices.value(layer, point) if layer is not None else None
+            if found is not None:
+                text += f";  {' '.join(f'{one:.4g}' for one in np.atleast_1d(found))}"
+        return text
+
+    def _lay_out(self) -> None:
+        self.shown = QLabel("")
+        self.over_box = QComboBox()
+        self.over_box.setObjectName("overlay")
+        self.over_box.setMinimumContentsLength(12)
+        self.over_box.setToolTip("A layer to lay over the image")
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setObjectName("opacity")
+        self.opacity.setRange(0, _FULL)
+        self.opacity.setValue(_HALF)
+        self.opacity.setToolTip("How much of the overlay is seen")
+        self.canvas = pg.GraphicsLayoutWidget()
+        self.canvas.setMinimumSize(150, 150)
+        self.canvas.setToolTip(
+            "<p>Left drag: crosshair. Right drag: window. Wheel: planes. Ctrl and wheel: zoom. "
+            "Middle drag: shift</p>"
+        )
+        self.said = QLabel("")
+        self.said.setWordWrap(True)
+        self.view_box = ViewBox()
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(4, 4, 4, 4)
+        whole.setSpacing(4)
+        head = QFormLayout()
+        head.addRow("Image", self.shown)
+        head.addRow("Overlay", self.over_box)
+        head.addRow("Opacity", self.opacity)
+        whole.addLayout(head)
+        whole.addWidget(self.canvas, 1)
+        whole.addWidget(self.said)
+        whole.addWidget(self.view_box)
+        self._columns = 0
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Set the planes in one row, one column, or two by two, by the shape of the room."""
+        wide, high = self.canvas.width(), max(1, self.canvas.height())
+        columns = 3 if wide > 1.6 * high else 1 if high > 1.6 * wide else 2
+        if columns == self._columns:
+            return
+        self._columns = columns
+        self.canvas.clear()
+        for number, plane in enumerate(self.planes.values()):
+            self.canvas.addItem(plane, row=number // columns, col=number % columns)
+
+    def _connect(self) -> None:
+        for plane in self.planes.values():
+            plane.moved.connect(partial(self.go_to, plane))
+            plane.windowed.connect(self.window)
+            plane.scrolled.connect(partial(self.scroll, plane))
+        self.over_box.activated.connect(self._lay_over)
+        self.opacity.valueChanged.connect(self._fade)
+        self._fade(_HALF)
+        self.view_box.watch(self._viewer)
+        viewer = self._viewer
+        undo = [
+            _bound(viewer.layers.selection.events.active, self._follow),
+            _bound(viewer.layers.events.inserted, self._follow),
+            _bound(viewer.layers.events.removed, self._follow),
+            _bound(viewer.dims.events.point, self._soon),
+            _bound(viewer.scene.camera.events.orientation, self._turn),
+        ]
+        self.destroyed.connect(partial(_leave, undo, self._watched))
+        self._turn()
+
+    def _follow(self, event: Any = None) -> None:  # noqa: ANN401 - any event
+        """Show the active image, or else what was shown, or else the uppermost."""
+        there = [layer for layer in self._viewer.layers if slices.spatial(layer)]
+        images = [layer for layer in there if isinstance(layer, Image)]
+        active = [layer for layer in images if layer == self._viewer.layers.selection.active]
+        kept = [layer for layer in images if layer is self.layer]
+        wanted = (images[-1:] + kept + active or [None])[-1]
+        changed = wanted is not self.layer
+        self.layer = wanted
+        self.over = self.over if self.over in there and self.over is not wanted else None
+        self.over_box.clear()
+        self.over_box.addItem("none", None)
+        for layer in there:
+            if layer is not wanted:
+                self.over_box.addItem(layer.name, layer)
+                if layer is self.over:
+                    self.over_box.setCurrentIndex(self.over_box.count() - 1)
+        self._watch()
+        if changed:
+            self.shown.setText(wanted.name if wanted is not None else "none")
+            self._turn()
+            self.fit()
+        self._soon()
+
+    def _lay_over(self, place: int) -> None:
+        self.over = self.over_box.itemData(place)
+        self._watch()
+        self._soon()
+
+    def _fade(self, percent: int) -> None:
+        for plane in self.planes.values():
+            plane.overlay.setOpacity(percent / _FULL)
+
+    def _watch(self) -> None:
+        """Be told of changes of the two layers, and of no other."""
+        while self._watched:
+            self._watched.pop()()
+        for layer in [layer for layer in (self.layer, self.over) if layer is not None]:
+            for name in _EVENTS:
+                if name in layer.events:
+                    self._watched.append(_bound(getattr(layer.events, name), self._soon))
+
+    def _turn(self, event: Any = None) -> None:  # noqa: ANN401 - any event
+        known = self.layer is not None and slices.known_axes(self.layer)
+        turned = known and views.sense_of(self._viewer) != "neurological"
+        for plane in self.planes.values():
+            plane.label(AXES if known else None, turned=turned)  # type: ignore[arg-type] # three names
+        self.view_box.watch(self._viewer)
+
+    def _soon(self, event: Any = None) -> None:  # noqa: ANN401 - any event
+        """Draw in a moment, once for all that happens until then; not where nobody sees it."""
+        if self.isVisible() and not self._timer.isActive():
+            self._timer.start()
+
+
+def _bound(event: Any, told: Callable[..., None]) -> Callable[[], object]:  # noqa: ANN401
+    """Connect to an event; return what undoes it."""
+    event.connect(told)
+    return partial(event.disconnect, told)
+
+
+def _leave(*undo: list[Callable[[], object]]) -> None:
+    """Let go of viewer and layers; the widget is gone, so events must not reach it."""
+    for some in undo:
+        if isinstance(some, list):
+            while some:
+                some.pop()()

@@ -1,0 +1,144 @@
+"""What the reconstruction dock looks like: forms in tabs, the run below them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import (
+    QFormLayout,
+    QFrame,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.settings import Settings
+from napari_plugin.form import Choices, FileChooser, Form
+from napari_plugin.plot import Curves
+from napari_plugin.run_bar import RunBar
+from napari_plugin.view_box import ViewBox
+
+if TYPE_CHECKING:
+    from napari_plugin.history import History
+
+WIDTH = 360
+"""Of the dock, in pixels: less than what is left for the canvas."""
+
+CURVES = {
+    "gap": ("Likelihood", "best log L - log L", True),
+    "change": ("Change", "relative change", True),
+    "nrmse": ("NRMSE", "NRMSE to truth", False),
+}
+"""Curves by name: tab, vertical axis, logarithmic or not."""
+
+
+class ReconPanel(QWidget):
+    """The widgets of the dock; `napari_plugin.recon_dock.ReconDock` gives them their meaning.
+
+    Parameters
+    ----------
+    scans, truths, files : callable
+        Return what scan, truth and corrections may be chosen from.
+    parent : QWidget, optional
+        Qt's parent.
+    """
+
+    def __init__(
+        self, scans: Choices, truths: Choices, files: Choices, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName("emrecon-reconstruction")
+        self.scan = FileChooser("Choose a scan", scans)
+        self.scan.setObjectName("scan")
+        self.scan.setToolTip(
+            "<p>A layer with a scan's counts, an example, or a file: Interfile, PETLINK "
+            "list-mode, DICOM NM TOMO, or scan.toml</p>"
+        )
+        self.truth = FileChooser("Choose the truth", truths)
+        self.truth.setObjectName("truth")
+        self.truth.setToolTip(
+            "<p>The true image, to plot the error against. The truth beside a simulated scan is "
+            "found by itself</p>"
+        )
+        self.settings: Form[Settings] = Form(Settings())
+        self.parts: Form[Parts] = Form(Parts(), files)
+        self.camera: Form[CameraFacts] = Form(CameraFacts())
+        self.run_bar = RunBar()
+        self.curves = Curves(CURVES)
+        self.kept = QLabel("")
+        self.view_box = ViewBox()
+        self.save_button = QPushButton("Save…")
+        self.python_button = QPushButton("Copy as Python")
+        self.command_button = QPushButton("Copy as command")
+        self._tell()
+        self._lay_out()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
+        """Return the size that Qt is to begin with."""
+        return QSize(WIDTH, 700)
+
+    def refresh_files(self) -> None:
+        """List what may be chosen now."""
+        for chooser in self.findChildren(FileChooser):
+            chooser.refresh()
+        if self.scan.path() is None or self.scan.is_default:
+            self.scan.choose_first()
+
+    def show_history(self, history: History) -> None:
+        """Say what is kept and what it takes."""
+        kept = len(history.numbers)
+        every = "" if history.every == 1 else f", 1 in {history.every}"
+        used, most = history.bytes / 1e6, history.most_bytes / 1e6
+        self.kept.setText(f"History: {kept} images{every}; {used:.0f} of {most:.0f} MB")
+
+    def _tell(self) -> None:
+        self.kept.setToolTip("The most is set in napari's preferences, under emrecon")
+        self.save_button.setToolTip(
+            "Write the image as NIfTI or Interfile with sidecar, picture and convergence log"
+        )
+        self.python_button.setToolTip("Python that makes the same image, to the clipboard")
+        self.command_button.setToolTip("The command that makes the same image, to the clipboard")
+        for name in ("save", "python", "command"):
+            getattr(self, f"{name}_button").setObjectName(name)
+
+    def _lay_out(self) -> None:
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(4, 4, 4, 4)
+        whole.setSpacing(4)
+        data = QFormLayout()
+        data.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        data.addRow("Scan", self.scan)
+        data.addRow("Truth", self.truth)
+        whole.addLayout(data)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(scrolled(self.settings), "Settings")
+        self.tabs.addTab(scrolled(self.parts), "Corrections")
+        self.tabs.addTab(scrolled(self.camera), "SPECT files")
+        whole.addWidget(self.tabs, 3)
+        whole.addWidget(self.run_bar)
+        whole.addWidget(self.curves, 2)
+        whole.addWidget(self.kept)
+        row = QGridLayout()
+        row.setSpacing(3)
+        buttons = (self.save_button, self.python_button, self.command_button)
+        for place, button in enumerate(buttons):
+            row.addWidget(button, 0, place)
+        whole.addLayout(row)
+        whole.addWidget(self.view_box)
+
+
+def scrolled(widget: QWidget) -> QScrollArea:
+    """Return a widget in an area that scrolls upright."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setMinimumHeight(90)
+    area.setWidget(widget)
+    return area

@@ -1,0 +1,135 @@
+"""File > Open Sample: phantoms, and simulated scans of them with their truth.
+
+A scan is simulated once for each version and kept in the user's cache folder as files, so that
+the command line can reconstruct the very same one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from emrecon.tomo.sensitivity import key_of
+from emrecon.volume import Grid
+from napari_plugin.layers import KEY
+from napari_plugin.reader import LayerData, read, volume_layer
+from phantoms.acquisition import Acquisition, phantom_named
+from phantoms.phantom import Phantom
+
+SCANS = {
+    "brain": Acquisition(scanner="ECAT HR+", views=96, bins=96, span=9, max_ring_difference=4,
+                         counts=8e6),
+    "nema": Acquisition(scanner="ECAT HR+", views=96, bins=144, span=9, max_ring_difference=4,
+                        counts=8e6),
+}  # fmt: skip
+"""Ready-made scans: few views and segments of a clinical scanner, so that they take seconds."""
+
+_VOXEL_MM = 2.5
+
+
+def cache_folder() -> Path:
+    """Return the folder in which simulated scans are kept."""
+    from platformdirs import user_cache_path  # noqa: PLC0415 - comes with napari
+
+    return Path(user_cache_path("emrecon", appauthor=False)) / "samples"
+
+
+def scan_folder(phantom: str) -> Path:
+    """Return the folder of a ready-made scan, simulated now if it is not there.
+
+    Parameters
+    ----------
+    phantom : str
+        One of `SCANS`.
+    """
+    return simulated(phantom, SCANS[phantom])
+
+
+def simulated(phantom: str, how: Acquisition) -> Path:
+    """Return the folder of a scan, simulated now if it is not there.
+
+    Parameters
+    ----------
+    phantom : str
+        By its name on the command line.
+    how : Acquisition
+        Scanner and counts.
+    """
+    folder = cache_folder() / f"{phantom}-{key_of(version('emrecon'), how)}"
+    if not (folder / "truth.png").exists():  # what is written last
+        from emrecon.jobs_scan import write_simulation  # noqa: PLC0415 - brings numba
+
+        begun = folder.with_name(folder.name + ".part")
+        shutil.rmtree(begun, ignore_errors=True)
+        write_simulation(begun, how.scan(phantom_named(phantom)))
+        shutil.rmtree(folder, ignore_errors=True)
+        begun.rename(folder)
+    return folder
+
+
+def scan_layers(folder: Path) -> list[LayerData]:
+    """Return prompts, and hidden the truth, attenuation map and labels, of a simulated scan."""
+    made = read(folder)
+    for name in ("truth", "mu", "labels"):
+        for data, info, kind in read(folder / f"{name}.nii.gz"):
+            made.append((data, info | {"visible": False}, kind))
+    return made
+
+
+def brain_scan() -> list[LayerData]:
+    """Return a simulated PET scan of a brain."""
+    return scan_layers(scan_folder("brain"))
+
+
+def nema_scan() -> list[LayerData]:
+    """Return a simulated PET scan of the NEMA body phantom."""
+    return scan_layers(scan_folder("nema"))
+
+
+def phantom_layers(phantom: Phantom) -> list[LayerData]:
+    """Return a phantom's activity, and hidden its attenuation and labels, on voxels of 2.5 mm."""
+    from napari_plugin.labels import named  # noqa: PLC0415 - brings napari
+    from napari_plugin.layers import volume_info  # noqa: PLC0415
+
+    low, high = phantom.bounds_mm
+    extent = [2 * max(-a, b) for a, b in zip(low, high, strict=True)]
+    i, j, k = (int(length / _VOXEL_MM) + 3 for length in extent)
+    grid = Grid.centred((i, j, k), (_VOXEL_MM,) * 3)
+    activity = volume_layer(phantom.activity(grid), f"{phantom.name} activity")
+    voxels, info, kind = volume_layer(phantom.mu(grid), f"{phantom.name} mu")
+    mu: LayerData = (voxels, info | {"visible": False}, kind)
+    marks, place = volume_info(phantom.label_map(grid))
+    look = named(dict(phantom.labels), sorted(set(phantom.labels) - {0}))
+    about = {"name": f"{phantom.name} labels", "visible": False, "metadata": {KEY: {}}}
+    return [activity, mu, (marks.astype("uint8"), about | place | look, "labels")]
+
+
+def brain() -> list[LayerData]:
+    """Return the brain phantom."""
+    return phantom_layers(phantom_named("brain"))
+
+
+def nema() -> list[LayerData]:
+    """Return the NEMA body phantom."""
+    return phantom_layers(phantom_named("nema"))
+
+
+def derenzo() -> list[LayerData]:
+    """Return the Derenzo phantom."""
+    return phantom_layers(phantom_named("derenzo"))
+
+
+def shepp_logan() -> list[LayerData]:
+    """Return the Shepp-Logan phantom."""
+    return phantom_layers(phantom_named("shepp-logan"))
+
+
+def flip_finder() -> list[LayerData]:
+    """Return the flip finder phantom."""
+    return phantom_layers(phantom_named("flip-finder"))
+
+
+def cylinder() -> list[LayerData]:
+    """Return the uniform cylinder."""
+    return phantom_layers(phantom_named("cylinder"))

@@ -1,0 +1,326 @@
+"""A run that can be watched and steered: a thread, the newest picture, pause, step and stop.
+
+Nothing here knows Qt. A job is a function that is given its `Session` and shows it every
+iterate; a panel looks at the session from a timer and never waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import EmreconError
+from napari_plugin.history import History
+
+log = logging.getLogger(__name__)
+
+Image = NDArray[np.float32]
+Phase = Literal["idle", "preparing", "running", "paused", "done", "stopped", "failed"]
+"""Where a run stands."""
+
+LIVE: tuple[Phase, ...] = ("preparing", "running", "paused")
+"""Phases in which the thread is at work, or would be."""
+
+_POLL_S = 0.1
+
+_TURN = threading.Lock()
+"""Held by the run that computes: numba's plainest threading layer allows one at a time, and two
+at once would only share the cores. A paused run gives its turn away."""
+
+
+class Control:
+    """What a person may do to a run; the run asks at every iterate.
+
+    Nothing is lost if several orders come within one iterate: the last one counts, and every
+    step is made.
+    """
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._paused, self._stopped, self._steps = False, False, 0
+
+    def reset(self, *, paused: bool = False) -> None:
+        """Forget all orders; begin paused if wanted."""
+        with self._change:
+            self._paused, self._stopped, self._steps = paused, False, 0
+
+    def pause(self) -> None:
+        """Halt at the next iterate."""
+        self._order(paused=True)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._order(paused=False)
+
+    def step(self) -> None:
+        """Make one update and halt; a run that is going halts at its next iterate."""
+        with self._change:
+            self._steps += int(self._paused)
+            self._paused = True
+            self._change.notify_all()
+
+    def stop(self) -> None:
+        """End at the next iterate, paused or not."""
+        with self._change:
+            self._stopped = True
+            self._change.notify_all()
+
+    def is_set(self) -> bool:
+        """Return whether to stop: a control is a flag for `emrecon.stop.pressed`."""
+        return self._stopped
+
+    @property
+    def paused(self) -> bool:
+        """Whether the run is to halt at its next iterate."""
+        return self._paused and not self._stopped
+
+    def must_halt(self) -> bool:
+        """Return whether the iterate at hand is where the run halts; takes one step if not."""
+        with self._change:
+            if not self.paused:
+                return False
+            if self._steps:
+                self._steps -= 1
+                return False
+            return True
+
+    def wait(self) -> None:
+        """Return once the run may go on, with one step taken if that is why."""
+        with self._change:
+            while self.paused and not self._steps:
+                self._change.wait(_POLL_S)
+            self._steps -= int(self.paused and self._steps > 0)
+
+    def _order(self, *, paused: bool) -> None:
+        with self._change:
+            self._paused, self._steps = paused, 0
+            self._change.notify_all()
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An iterate as it is to be shown."""
+
+    number: int
+    """Updates made."""
+
+    image: Image
+    """Voxels."""
+
+
+class Slot:
+    """Room for one picture: a newer one replaces one not yet taken.
+
+    The worker asks `wanted` first, so that no picture is made for nobody; who takes one asks for
+    the next when there is time to draw it, and gets the newest of then.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: Picture | None = None
+        self.wanted = True
+
+    def ask(self) -> None:
+        """Want the next picture that comes."""
+        self.wanted = True
+
+    def put(self, picture: Picture) -> None:
+        """Leave a picture."""
+        with self._lock:
+            self._held, self.wanted = picture, False
+
+    def take(self) -> Picture | None:
+        """Return the picture, if there is one, and empty the slot."""
+        with self._lock:
+            picture, self._held = self._held, None
+            return picture
+
+
+class Stopped(Exception):  # noqa: N818 - no error: it was asked for
+    """The run is to end before its first iterate."""
+
+
+Job = Callable[["Session"], Any]
+"""What runs in the thread: shows its session every iterate and returns what it made."""
+
+
+class Session:
+    """One run after another, each in a thread of its own.
+
+    Parameters
+    ----------
+    history_bytes : int
+        Most memory for the pictures that are kept.
+    """
+
+    def __init__(self, history_bytes: int) -> None:
+        self.control, self.slot = Control(), Slot()
+        self.history = History(history_bytes)
+        self.phase: Phase = "idle"
+        self.error: str = ""
+        self.note: str = ""
+        self.result: Any = None
+        self.number, self.total = 0, 0
+        self.ready, self.ready_of = 0, 0
+        self.thread: threading.Thread | None = None
+        self._spent, self._since, self._first, self._before = 0.0, 0.0, 0, 0.0
+
+    @property
+    def live(self) -> bool:
+        """Whether a run is under way."""
+        return self.phase in LIVE
+
+    def start(self, job: Job, *, paused: bool = False, name: str = "emrecon") -> None:
+        """Start a run; `paused` halts it at its first iterate.
+
+        Raises
+        ------
+        RuntimeError
+            If a run is under way.
+        """
+        if self.live:
+            raise RuntimeError("a run is under way: stop it first")
+        self.control.reset(paused=paused)
+        self.clear()
+        self.phase = "preparing"
+        self.thread = threading.Thread(target=self._run, args=(job,), name=name, daemon=True)
+        self.thread.start()
+
+    def clear(self) -> None:
+        """Forget the last run."""
+        self.slot, self.error, self.result, self.note = Slot(), "", None, ""
+        self.history.clear()
+        self.number = self.total = self.ready = self.ready_of = 0
+        self._spent = 0.0
+        if not self.live:
+            self.phase = "idle"
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the thread to end; return whether it has."""
+        if self.thread is not None:
+            self.thread.join(timeout_s)
+            return not self.thread.is_alive()
+        return True
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """End the run, paused or not, and wait for it a while; return whether it ended."""
+        self.control.stop()
+        return self.join(timeout_s)
+
+    def preparing(self, done: int, total: int) -> None:
+        """Be told how much of what comes before the first iterate is done.
+
+        Raises
+        ------
+        Stopped
+            If the run is to end before it began.
+        """
+        self.ready, self.ready_of = done, total
+        if self.control.is_set():
+            raise Stopped
+
+    def stage(self, total: int) -> None:
+        """Be told that the run goes on at another pace, and ends at update `total`."""
+        self.total, self._first, self._before = total, self.number, self._spent
+
+    def look(self, number: int, show: Callable[[], Image]) -> None:
+        """Be shown an iterate: pass its picture on, keep it, and halt here if told to.
+
+        Parameters
+        ----------
+        number : int
+            Updates made.
+        show : callable
+            Makes the picture; called only if somebody wants it.
+        """
+        self._count(number)
+        halt = self.control.must_halt()
+        keep = halt or self.history.wants(number)
+        if keep or self.slot.wanted:
+            image = show()
+            if keep:
+                self.history.keep(number, image)
+            if halt or self.slot.wanted:
+                self.slot.put(Picture(number, image))
+        if halt:
+            self._halt()
+
+    def last(self, number: int, show: Callable[[], Image]) -> None:
+        """Be shown the iterate that the run ended with."""
+        image = show()
+        self.history.keep(number, image)
+        self.slot.put(Picture(number, image))
+
+    def seconds_left(self) -> float | None:
+        """Return how long the run will go on as it went so far; None where that is not known."""
+        done = self.number - self._first
+        if done < 1 or not self.total:
+            return None
+        return (self._spent - self._before) / done * max(0, self.total - self.number)
+
+    @property
+    def seconds_spent(self) -> float:
+        """Time iterated, without pauses."""
+        return self._spent
+
+    def _count(self, number: int) -> None:
+        now = time.perf_counter()
+        if self.phase == "preparing":
+            self._first, self._spent, self._before = number, 0.0, 0.0
+            self.phase = "running"
+        else:
+            self._spent += now - self._since
+        self._since, self.number = now, number
+
+    def _halt(self) -> None:
+        """Wait, without the turn, until told to go on."""
+        self.phase = "paused"
+        _TURN.release()
+        try:
+            self.control.wait()
+        finally:
+            self._take_turn(stoppable=False)
+            self.phase = "running"
+            self._since = time.perf_counter()
+
+    def _take_turn(self, *, stoppable: bool) -> bool:
+        while not _TURN.acquire(timeout=_POLL_S):
+            self.note = "waiting for another run"
+            if stoppable and self.control.is_set():
+                return False
+        self.note = ""
+        return True
+
+    def _run(self, job: Job) -> None:
+        """Be the thread."""
+        if not self._take_turn(stoppable=True):
+            self.phase = "stopped"
+            return
+        try:
+            self.result = job(self)
+        except Stopped:
+            self.phase = "stopped"
+        except EmreconError as error:
+            self._failed(" ".join(str(error).split()))
+        except MemoryError:
+            self._failed("out of memory: choose larger voxels or fewer of them")
+        except Exception as error:  # a thread has nobody else to tell
+            log.exception("the run failed")
+            self._failed(f"unexpected {type(error).__name__}: {error}")
+        else:
+            self.phase = "stopped" if self.control.is_set() else "done"
+        finally:
+            _TURN.release()
+
+    def _failed(self, why: str) -> None:
+        if self.control.is_set():
+            self.phase = "stopped"
+            return
+        self.error, self.phase = why, "failed"

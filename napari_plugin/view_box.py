@@ -1,0 +1,76 @@
+"""How images are looked at: radiological or neurological, and the window of the chosen layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
+
+from napari_plugin import views
+from napari_plugin.layers import PRESETS, look
+from napari_plugin.preferences import preferences
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+
+class ViewBox(QWidget):
+    """A button that turns the view round, and windows by name.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt's parent.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer: Any = None
+        self.sense = QPushButton("Neurological view", self)
+        self.sense.setObjectName("sense")
+        self.sense.clicked.connect(self._turn)
+        self.window_box = QComboBox(self)
+        self.window_box.setObjectName("window")
+        self.window_box.addItems(["Window…", *PRESETS])
+        self.window_box.setToolTip("Colours and window of the selected image layers")
+        self.window_box.activated.connect(self._apply)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.sense)
+        row.addWidget(self.window_box, 1)
+
+    def watch(self, viewer: ViewerModel) -> None:
+        """Serve a viewer, and show it in the preferred sense."""
+        self._viewer = viewer
+        if views.sense_of(viewer) is None:
+            views.show(viewer, preferences().view)
+        self._caption()
+
+    def _turn(self) -> None:
+        now = views.sense_of(self._viewer)
+        views.show(self._viewer, "neurological" if now == "radiological" else "radiological")
+        self._caption()
+
+    def _caption(self) -> None:
+        """Write on the button what a click makes."""
+        now = views.sense_of(self._viewer)
+        other = "Neurological" if now == "radiological" else "Radiological"
+        self.sense.setText(f"{other} view")
+        side = "right" if other == "Neurological" else "left"
+        self.sense.setToolTip(f"Show the patient's right on the {side}")
+
+    def _apply(self, place: int) -> None:
+        """Give the selected layers the window that was chosen."""
+        self.window_box.setCurrentIndex(0)
+        if place < 1:
+            return
+        chosen = [
+            layer for layer in self._viewer.layers.selection if hasattr(layer, "contrast_limits")
+        ]
+        if not chosen:
+            show_info("select an image layer first")
+        for layer in chosen:
+            found = look(PRESETS[place - 1], layer.data)
+            layer.colormap = found["colormap"]
+            layer.contrast_limits = found["contrast_limits"]

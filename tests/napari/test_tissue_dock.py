@@ -1,0 +1,172 @@
+"""The segmentation dock on a viewer without a canvas: real buttons, real runs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari", reason="napari is not installed")
+pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
+
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QPushButton
+
+from emrecon import io
+from emrecon.tissue.settings import Settings
+from napari_plugin import tissue_dock
+from napari_plugin.labels import named
+from napari_plugin.preferences import Preferences
+from napari_plugin.reader import read
+from napari_plugin.tissue_dock import TissueDock
+from napari_plugin.tissue_layers import shown
+from tests.napari.tissue_case import case
+
+pytestmark = pytest.mark.qt
+
+QUICK = Settings(starts=1, mixed=1, iterations=3)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What the person was told."""
+    said = []
+    monkeypatch.setattr(tissue_dock, "show_error", said.append)
+    monkeypatch.setattr(tissue_dock, "show_info", said.append)
+    return said
+
+
+@pytest.fixture
+def viewer(tmp_path):
+    image, truth = case()
+    io.write_image(image, tmp_path / "t1.nii.gz")
+    viewer = ViewerModel()
+    for data, info, kind in read(tmp_path / "t1.nii.gz"):
+        getattr(viewer, f"add_{kind}")(data, **info)
+    array, info = shown(truth, 0)
+    info["name"] = "true tissue"
+    # numbered otherwise than the classes: they are matched by name
+    look = named({7: "WM", 8: "GM", 9: "CSF"}, [7, 8, 9])
+    marks = np.array([0, 9, 8, 7])[array.astype(int)]
+    viewer.add_labels(marks, **info, **look)
+    return viewer
+
+
+@pytest.fixture
+def dock(qtbot, viewer, told, monkeypatch):
+    monkeypatch.setattr(tissue_dock, "preferences", Preferences)
+    dock = TissueDock(viewer)
+    qtbot.addWidget(dock)
+    dock.settings.fill(QUICK)
+    yield dock
+    assert dock.session.close()
+    dock.live.stop()
+
+
+def press(qtbot, dock, name):
+    button = dock.findChild(QPushButton, name)
+    assert button.isEnabled(), name
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def done(dock):
+    return lambda: dock.session.phase == "done" and len(dock.layers.maps) == 3
+
+
+def test_the_image_among_the_layers_is_segmented_and_scored(qtbot, dock, viewer, told, tmp_path):
+    dock.truth.box.setCurrentText("true tissue")
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(done(dock), timeout=60_000)
+    result = dock.session.result.result
+    labels = viewer.layers["Tissue labels"]
+    _, truth = case()
+    array, place = shown(truth, 0)
+    assert np.mean(np.asarray(labels.data) == array) > 0.95
+    np.testing.assert_allclose(labels.scale, place["scale"])
+    np.testing.assert_allclose(labels.translate, place["translate"])
+    assert list(labels.features["name"]) == ["", "CSF", "GM", "WM"]
+    share = viewer.layers["Tissue probability of WM"]
+    assert not share.visible
+    wanted = shown(result.volume(result.probabilities[:, 2]), 1)[0]
+    np.testing.assert_allclose(np.asarray(share.data), wanted, atol=1 / 4096)
+    texts = dock.table.texts()
+    assert [row[0] for row in texts] == ["CSF", "GM", "WM"]
+    assert [float(row[4]) for row in texts] == pytest.approx(result.volumes_ml, abs=0.06)
+    assert min(float(row[5]) for row in texts) > 0.9
+    dock.save_to(tmp_path / "out")
+    (about,) = (tmp_path / "out").glob("*_dseg.json")
+    assert json.loads(about.read_text())["Volumes"]["WM"]["FractionVolumeML"] == pytest.approx(
+        float(result.volumes_ml[2])
+    )
+    assert told == [f"wrote {len(list((tmp_path / 'out').iterdir()))} files to {tmp_path / 'out'}"]
+
+
+def test_the_histogram_is_explained_by_the_classes_live(qtbot, dock):
+    press(qtbot, dock, "step")
+    qtbot.waitUntil(lambda: len(dock.plot.classes) == 3, timeout=60_000)
+    before = dock.plot.classes[0].getData()[1].copy()
+    press(qtbot, dock, "step")
+    qtbot.waitUntil(
+        lambda: not np.array_equal(dock.plot.classes[0].getData()[1], before), timeout=20_000
+    )
+    press(qtbot, dock, "stop")
+    qtbot.waitUntil(lambda: dock.session.phase == "stopped", timeout=60_000)
+    qtbot.waitUntil(lambda: len(dock.layers.maps) == 3, timeout=20_000)
+    edges, counts = dock.plot.counts.getData()
+    middle, total = dock.plot.total.getData()
+    np.testing.assert_allclose(middle, (edges[1:] + edges[:-1]) / 2)
+    parts = sum(curve.getData()[1] for curve in dock.plot.classes)
+    np.testing.assert_allclose(parts, total)
+    assert np.abs(total - counts).sum() < 0.35 * counts.sum()  # noise of the counts, no more
+    dock.plot.log_box.click()
+    np.testing.assert_allclose(
+        dock.plot.total.getData()[1], np.log10(np.maximum(total, 0.5)), atol=1e-6
+    )
+
+
+def test_reset_forgets_and_mistakes_are_told(qtbot, dock, viewer, told):
+    press(qtbot, dock, "save")
+    assert told[-1].startswith("there is no segmentation yet")
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(done(dock), timeout=60_000)
+    press(qtbot, dock, "reset")
+    assert [layer.name for layer in viewer.layers] == ["t1", "true tissue"]
+    assert dock.table.rowCount() == 0
+    dock.settings.fields["classes"].widget.setText("1")
+    press(qtbot, dock, "run")
+    assert told[-1] == "classes must be 2 or more, not 1"
+    dock.settings.fill(QUICK)
+    dock.inputs.fields["priors"].widget.setText("'open quote")
+    press(qtbot, dock, "run")
+    assert "Priors" in told[-1]
+    dock.inputs.fields["priors"].widget.setText("'/nowhere/a b.nii' c.nii")
+    assert [str(path) for path in dock.inputs.value().priors] == ["/nowhere/a b.nii", "c.nii"]
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: dock.session.phase == "failed", timeout=20_000)
+    qtbot.waitUntil(lambda: "a b.nii" in told[-1], timeout=5000)
+    dock.channels.list.item(0).setCheckState(Qt.CheckState.Unchecked)
+    press(qtbot, dock, "run")
+    assert told[-1].startswith("tick an image")
+
+
+def test_painted_labels_are_a_mask_and_images_without_file_are_channels(qtbot, dock, viewer):
+    image = viewer.layers["t1"]
+    viewer.add_image(
+        np.asarray(image.data) * 1.5, name="second", scale=image.scale, translate=image.translate
+    )
+    viewer.layers["true tissue"].data[:13] = 0
+    dock.inputs.fields["mask"].widget.box.setCurrentText("true tissue")
+    second = dock.channels.list.item(1)
+    assert second.text() == "second"
+    second.setCheckState(Qt.CheckState.Checked)
+    dock.settings.fill(Settings(starts=1, mixed=1, iterations=2, bias_mm=0))
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(done(dock), timeout=60_000)
+    assert not viewer.layers["Tissue labels"].data[:13].any()
+    result = dock.session.result.result
+    assert result.classes.means.shape[1] == 2
+    np.testing.assert_allclose(
+        result.classes.means[:, 1], 1.5 * result.classes.means[:, 0], rtol=0.02
+    )

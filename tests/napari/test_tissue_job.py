@@ -1,0 +1,158 @@
+"""The panel's segmentation without Qt: the command line's bits, halts, stops, orientation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari", reason="napari is not installed")
+
+from emrecon import io
+from emrecon.io import read_image
+from emrecon.jobs_tissue import TissueInputs, segment_files
+from emrecon.tissue import segment as tissue_segment
+from emrecon.tissue.settings import Settings
+from emrecon.volume import Volume
+from napari_plugin import tissue_job
+from napari_plugin.session import Session
+from napari_plugin.tissue_job import Choice, Outcome, TissueJob, dice
+from tests.napari.tissue_case import MEANS, case
+
+SETTINGS = Settings(starts=1, mixed=1, iterations=3)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The image and its labels as files."""
+    folder = tmp_path_factory.mktemp("tissue")
+    image, truth = case()
+    io.write_image(image, folder / "t1.nii.gz")
+    io.write_image(truth, folder / "truth.nii.gz")
+    return folder
+
+
+@pytest.fixture
+def coarse(monkeypatch):
+    """Have coarse stages on a small image too."""
+    monkeypatch.setattr(tissue_segment, "FEW", 1000)
+
+
+def run(job, *, paused=False):
+    session = Session(0)
+    session.start(job, paused=paused)
+    return session
+
+
+def test_it_writes_the_bits_of_the_command_line(files, tmp_path, coarse):
+    image = files / "t1.nii.gz"
+    made = segment_files([image], tmp_path / "cli", SETTINGS)
+    job = TissueJob(Choice((image,), SETTINGS), lambda: read_image(files / "truth.nii.gz"))
+    session = run(job)
+    assert session.join(120)
+    assert session.phase == "done", session.error
+    saved = session.result.save(tmp_path / "panel")
+    assert [path.name for path in saved.written] == [path.name for path in made.written]
+    for one, other in zip(made.written, saved.written, strict=True):
+        if one.name.endswith(".nii.gz"):
+            same = read_image(one), read_image(other)
+            np.testing.assert_array_equal(same[0].voxels, same[1].voxels, one.name)
+            np.testing.assert_array_equal(same[0].affine, same[1].affine)
+        elif one.suffix in {".tsv", ".png"}:
+            assert one.read_bytes() == other.read_bytes(), one.name
+    assert session.number == session.total
+    rows = job.seen.rows
+    assert [row.name for row in rows] == ["CSF", "GM", "WM"]
+    np.testing.assert_allclose([row.mean[0] for row in rows], MEANS, rtol=0.05)
+    np.testing.assert_allclose([row.sd[0] for row in rows], 6, atol=3)
+    np.testing.assert_allclose([row.ml for row in rows], made.result.volumes_ml)
+    assert sum(row.weight for row in rows) == pytest.approx(1)
+    assert min(row.dice for row in rows) > 0.9
+    whole = job.seen.counts.sum()
+    assert job.seen.parts.sum() == pytest.approx(whole, rel=0.03)  # the classes explain them all
+
+
+def test_what_is_seen_of_coarse_stages_lies_where_the_image_does(files, coarse):
+    _, truth = case()
+    seen = []
+    job = TissueJob(Choice((files / "t1.nii.gz",), SETTINGS), show=lambda v: v.voxels)
+    session = Session(0)
+    real = session.look
+
+    def look(number, show):
+        show()
+        seen.append(job.seen)
+        real(number, show)
+
+    session.look = look
+    session.start(job)
+    assert session.join(120)
+    stages = list(dict.fromkeys(one.stage for one in seen))
+    assert len(stages) >= 2  # coarse and full
+    for stage in stages:
+        last = [one for one in seen if one.stage == stage][-1]
+        assert last.labels.shape == truth.voxels.shape
+        assert not last.labels[truth.voxels == 0].any()
+        assert np.mean(last.labels == truth.voxels) > 0.8, stage
+        size = (truth.voxels > 0).sum() * 8 / 1000
+        assert sum(row.ml for row in last.rows) == pytest.approx(size, rel=0.15)
+
+
+def test_pause_step_and_stop(files, wait, coarse):
+    settings = Settings(starts=1, mixed=1, iterations=500, tolerance=0)
+    job = TissueJob(Choice((files / "t1.nii.gz",), settings))
+    session = run(job, paused=True)
+    wait(lambda: session.phase == "paused" or not session.live)
+    assert session.number == 0, session.error
+    session.control.step()
+    wait(lambda: session.phase == "paused" and session.number == 1)
+    session.control.stop()
+    assert session.join(60)
+    assert session.phase == "stopped"
+    assert isinstance(session.result, Outcome)
+    assert session.result.stopped
+    stages = session.result.result.stages
+    assert [len(stage.trace) for stage in stages[1:]] == [1] * (len(stages) - 1)
+    assert not session.result.result.converged
+    assert np.mean(job.seen.labels == case()[1].voxels) > 0.9  # all of the image, none the less
+
+
+def test_layers_in_memory_are_turned_as_the_file_lies(files, tmp_path):
+    """A layer's axes run towards R, A and S; the file's first one towards L."""
+    _, truth = case()
+    mask = Volume((truth.voxels > 1).astype(np.float32), truth.affine)
+    io.write_image(mask, tmp_path / "mask.nii.gz")
+    made = segment_files(
+        [files / "t1.nii.gz"], tmp_path / "cli", Settings(classes=2, starts=1, mixed=0),
+        TissueInputs(mask=tmp_path / "mask.nii.gz"),
+    )  # fmt: skip
+    name = Path("painted")
+    choice = Choice(
+        (files / "t1.nii.gz",), Settings(classes=2, starts=1, mixed=0), TissueInputs(mask=name),
+        {name: mask.ras()},
+    )  # fmt: skip
+    session = run(TissueJob(choice))
+    assert session.join(60)
+    assert session.phase == "done", session.error
+    np.testing.assert_array_equal(session.result.result.fractions, made.result.fractions)
+    assert session.result.begun.read == {"channel1": files / "t1.nii.gz"}  # what is a file
+
+
+def test_dice_is_that_of_the_definition():
+    labels = np.array([1, 1, 2, 2, 0], np.uint8)
+    truth = np.array([1, 2, 2, 2, 1])
+    assert dice(labels, truth, 3)[:2] == [0.5, pytest.approx(0.8)]
+    assert np.isnan(dice(labels, truth, 3)[2])
+    assert dice(labels, None, 2) == [None, None]
+
+
+def test_bins_of_whole_numbers_show_no_comb(rng):
+    """Counts of whole numbers drawn from a smooth density are smooth."""
+    values = np.rint(rng.normal(100, 20, 200_000)).astype(np.float32)
+    edges = tissue_job._bins(values, 40.0, 160.0)
+    counts, _ = np.histogram(values, edges)
+    assert len(counts) == 121
+    assert np.abs(np.diff(counts)).max() < 0.1 * counts.max()
+    smooth = rng.normal(100, 20, 5000)
+    assert len(tissue_job._bins(smooth, 40.0, 160.0)) == tissue_job.BINS + 1
