@@ -56,9 +56,9 @@ def scan_folder(phantom: str) -> Path:
     return folder
 
 
-def scan_layers(folder: Path) -> list[LayerData]:
+def scan_layers(folder: Path, title: str) -> list[LayerData]:
     """Return prompts, and hidden the truth, attenuation map and labels, of a simulated scan."""
-    made = read(folder)
+    made = [(data, info | {"name": f"{title} prompts"}, kind) for data, info, kind in read(folder)]
     for name in ("truth", "mu", "labels"):
         for data, info, kind in read(folder / f"{name}.nii.gz"):
             made.append((data, info | {"visible": False}, kind))
@@ -67,12 +67,12 @@ def scan_layers(folder: Path) -> list[LayerData]:
 
 def brain_scan() -> list[LayerData]:
     """Return a simulated PET scan of a brain."""
-    return scan_layers(scan_folder("brain"))
+    return scan_layers(scan_folder("brain"), "brain")
 
 
 def nema_scan() -> list[LayerData]:
     """Return a simulated PET scan of the NEMA body phantom."""
-    return scan_layers(scan_folder("nema"))
+    return scan_layers(scan_folder("nema"), "NEMA")
 
 
 def phantom_layers(phantom: Phantom) -> list[LayerData]:

@@ -60,7 +60,9 @@ def neurological(viewer: ViewerModel) -> None:
 def letters(viewer: ViewerModel) -> str:
     """Return in words where the picture's left and top lie in the patient; empty if unknown."""
     names = [str(viewer.dims.axis_labels[axis]) for axis in viewer.dims.displayed[-2:]]
-    if viewer.dims.ndisplay != 2 or not set(names) <= set(_OPPOSITE):
+    seen = [layer for layer in viewer.layers if layer.visible]
+    patient = not seen or set(_OPPOSITE) <= set(seen[-1].axis_labels)
+    if viewer.dims.ndisplay != 2 or not patient or not set(names) <= set(_OPPOSITE):
         return ""
     ends = [str(end) for end in viewer.scene.camera.orientation2d]
     top = names[0] if ends[0] == "up" else _OPPOSITE[names[0]]
@@ -91,5 +93,6 @@ def _decorate(viewer: ViewerModel) -> None:
         for event in (viewer.dims.events.order, viewer.dims.events.ndisplay):
             event.connect(again)
         viewer.dims.events.axis_labels.connect(again)
+        viewer.layers.events.inserted.connect(again)
         viewer.scene.camera.events.orientation.connect(again)
     again()

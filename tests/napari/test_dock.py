@@ -265,6 +265,6 @@ def test_an_example_is_offered_in_an_empty_viewer_and_simulated_once(qtbot, told
     made = (folder / "prompts.hs").stat().st_mtime_ns
     assert samples.scan_folder("cylinder") == folder
     assert (folder / "prompts.hs").stat().st_mtime_ns == made
-    kinds = [kind for _, _, kind in samples.scan_layers(folder)]
+    kinds = [kind for _, _, kind in samples.scan_layers(folder, "x")]
     assert kinds == ["image", "image", "image", "labels"]
     assert dock.session.close()
