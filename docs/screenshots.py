@@ -82,6 +82,7 @@ def finish(viewer, dock):
     click(tabs, tabs.tabRect(2).center().x())
     view = dock.curves.plot.getPlotItem().getViewBox()
     best = dock.job.nrmse.index(min(dock.job.nrmse)) / dock.job.subsets
+    wait(lambda: view.viewRange()[0][0] < 0.1)  # the axes of the new curve are drawn
     low, high = view.viewRange()[0]
     across = view.sceneBoundingRect()
     click(dock.curves.plot, int(across.left() + (best - low) / (high - low) * across.width()))

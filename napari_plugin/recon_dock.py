@@ -56,7 +56,7 @@ class ReconDock(ReconPanel):
         self.live = Live(self.session, self._draw, self._in_3d, self._rate, self)
         self.live.looked.connect(self._look)
         self.live.ended.connect(self._ended)
-        self._told = False
+        self._halted = -1
         self._connect()
         self._layers_changed()
         self.run_bar.show_state(self.session)
@@ -73,7 +73,7 @@ class ReconDock(ReconPanel):
         self.layers.clear()
         self.curves.clear()
         self.session.history.most_bytes = preferences().history_bytes
-        self.job, self._told = ReconJob(choose, truth), False
+        self.job, self._halted = ReconJob(choose, truth), -1
         self.session.start(self.job, paused=paused, name="emrecon reconstruction")
         self.live.start()
         self._look()
@@ -228,6 +228,7 @@ class ReconDock(ReconPanel):
             self.layers.place(job.affine, job.unit)
             self.curves.per_iteration(job.subsets)
         self.layers.draw(picture.image, self._words(picture.number))
+        self._halted = -1  # the history, which this hides, is to be shown again
         self.curves.here(picture.number)
 
     def _words(self, number: int) -> str:
@@ -240,9 +241,10 @@ class ReconDock(ReconPanel):
         session, job = self.session, self.job
         self.run_bar.show_state(session)
         self.show_history(session.history)
-        if session.phase == "paused" and not self._told:
+        halted = session.number if session.phase == "paused" else -1
+        if halted >= 0 and halted != self._halted:
             self.layers.keep(session.history)
-        self._told = session.phase == "paused"
+        self._halted = halted
         if job is None:
             return
         rows, subsets = list(job.log.rows), job.subsets

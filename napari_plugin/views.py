@@ -80,7 +80,7 @@ def say(viewer: ViewerModel, text: str = "") -> None:
 def _decorate(viewer: ViewerModel) -> None:
     """Show scale, axes and letters, and keep the letters right."""
     viewer.canvas.overlays.scale_bar.visible = True
-    viewer.scene.overlays.axes.visible = True
+    viewer.canvas.overlays.axes.visible = True
     overlay = viewer.canvas.overlays.text
     overlay.position, overlay.font_size = "top_left", 12
 

@@ -171,12 +171,12 @@ def test_right_is_left_in_the_picture_and_3d_is_not_mirrored(viewer, tmp_path):
     affine = np.diag([2.0, 2, 2, 1])
     viewer.open(saved(tmp_path / "x.nii", affine, data, cal_max=1.0), plugin="emrecon")
     viewer.dims.set_point(0, 20.0)
-    viewer.scene.overlays.axes.visible = False
+    viewer.canvas.overlays.axes.visible = False
     viewer.canvas.overlays.text.visible = False
     viewer.layers[0].colormap = "gray"
     for sense, half in (("radiological", 0), ("neurological", 1)):
         views.show(viewer, sense)
-        viewer.scene.overlays.axes.visible = False
+        viewer.canvas.overlays.axes.visible = False
         viewer.canvas.overlays.text.visible = False
         viewer.canvas.overlays.scale_bar.visible = False
         seen = viewer.screenshot(canvas_only=True, flash=False)[..., 0] > 128
