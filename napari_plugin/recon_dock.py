@@ -152,12 +152,19 @@ class ReconDock(ReconPanel):
     def _copy(self, said: Callable[[Outcome], str], say: Callable[[Choice], str]) -> None:
         outcome = self.session.result
         try:
+            self._must_exist()
             text = said(outcome) if isinstance(outcome, Outcome) else say(self._chosen()[0]())
         except EmreconError as error:
             show_error(str(error))
             return
         QApplication.clipboard().setText(text)
         show_info("copied; it makes the image of this run again, bit by bit")
+
+    def _must_exist(self) -> None:
+        """Refuse what would simulate an example here and now, and hold up the window."""
+        name = str(self.scan.path() or "")
+        if name.startswith(EXAMPLE) and not samples.is_simulated(name.removeprefix(EXAMPLE)):
+            raise SettingsError("run the example once: its files are simulated then")
 
     def _outcome(self) -> Outcome | None:
         outcome = self.session.result

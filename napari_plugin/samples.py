@@ -35,6 +35,16 @@ def cache_folder() -> Path:
     return Path(user_cache_path("emrecon", appauthor=False)) / "samples"
 
 
+def folder_of(phantom: str) -> Path:
+    """Return where a ready-made scan is kept, simulated or not."""
+    return cache_folder() / f"{phantom}-{key_of(version('emrecon'), SCANS[phantom])}"
+
+
+def is_simulated(phantom: str) -> bool:
+    """Return whether a ready-made scan is there, whole."""
+    return (folder_of(phantom) / "truth.png").exists()  # what is written last
+
+
 def scan_folder(phantom: str) -> Path:
     """Return the folder of a ready-made scan, simulated now if it is not there.
 
@@ -43,9 +53,8 @@ def scan_folder(phantom: str) -> Path:
     phantom : str
         One of `SCANS`.
     """
-    how = SCANS[phantom]
-    folder = cache_folder() / f"{phantom}-{key_of(version('emrecon'), how)}"
-    if not (folder / "truth.png").exists():  # what is written last
+    how, folder = SCANS[phantom], folder_of(phantom)
+    if not is_simulated(phantom):
         from emrecon.jobs_scan import write_simulation  # noqa: PLC0415 - brings numba
 
         begun = folder.with_name(folder.name + ".part")

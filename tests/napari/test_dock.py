@@ -258,6 +258,8 @@ def test_an_example_is_offered_in_an_empty_viewer_and_simulated_once(qtbot, told
     qtbot.addWidget(dock)
     assert dock.scan.box.currentText() == "Example: PET of cylinder"
     dock.settings.fill(Settings(iterations=1, subsets=4))
+    press(qtbot, dock, "command")
+    assert told == ["run the example once: its files are simulated then"]
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
     assert len(dock.job.nrmse) == 5
