@@ -23,7 +23,7 @@ from napari_plugin.session import Session
 from phantoms.acquisition import Acquisition, phantom_named
 
 SHAPE = {"128": (128, 128, 128), "344": (344, 344, 127)}[sys.argv[1]]
-PASSES = {"128": 4, "344": 1}[sys.argv[1]]
+PASSES = 1
 
 
 def megabytes():

@@ -47,7 +47,7 @@ def picture(name):
     mouse("mousemove", 5, SIZE[1] - 5)
     QTest.qWait(1500)
     path = FOLDER / f"napari-{name}-{SIZE[0]}.png"
-    ImageGrab.grab(bbox=(0, 0, *SIZE), xdisplay=os.environ["DISPLAY"]).quantize(128).save(path)
+    ImageGrab.grab(bbox=(0, 0, *SIZE), xdisplay=os.environ["DISPLAY"]).quantize(256, 2).save(path)
     print(path)
 
 

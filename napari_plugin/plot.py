@@ -16,6 +16,10 @@ AXES = "#8d949e"
 LINE, MARK, HERE = "#56b4e9", "#e69f00", "#d55e00"
 
 
+_MANY = 300
+"""Points from which on only the line through them is drawn."""
+
+
 def plot_widget(parent: QWidget | None = None) -> Any:  # noqa: ANN401 - pyqtgraph has no types
     """Return an empty plot in the panel's colours that the mouse does not move."""
     plot = pg.PlotWidget(parent, background=None)
@@ -132,7 +136,7 @@ class Curves(QWidget):
         if logarithmic:  # few even ticks: pyqtgraph's own log axis prints them over each other
             across = [x for x, v in zip(across, values, strict=True) if v > 0]
             values = [math.log10(v) for v in values if v > 0]
-        self._line.setData(across, values)
+        self._line.setData(across, values, symbol="o" if len(across) < _MANY else None)
         mark = self._marks[self.shown]
         if mark is not None and mark in numbers:
             best = self._data[self.shown][1][numbers.index(mark)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "example:"
 _LAYER = "layer:"
+_CURVES_S = 0.5
+"""Least time between two drawings of the curves of a run that goes on."""
 
 
 class ReconDock(ReconPanel):
@@ -56,7 +59,7 @@ class ReconDock(ReconPanel):
         self.live = Live(self.session, self._draw, self._in_3d, self._rate, self)
         self.live.looked.connect(self._look)
         self.live.ended.connect(self._ended)
-        self._halted = -1
+        self._halted, self._curves_next = -1, 0.0
         self._connect()
         self._layers_changed()
         self.run_bar.show_state(self.session)
@@ -252,17 +255,18 @@ class ReconDock(ReconPanel):
         if halted >= 0 and halted != self._halted:
             self.layers.keep(session.history)
         self._halted = halted
-        if job is None:
+        began = time.perf_counter()
+        if job is None or (session.phase == "running" and began < self._curves_next):
             return
         rows, subsets = list(job.log.rows), job.subsets
-        if len(rows) == len(self.curves.data("change")[0]) + 1 and session.live:
-            return  # nothing new
         numbers = [row.sub_iteration for row in rows]
         self.curves.put("gap", *likelihood_gap(rows, subsets))
         self.curves.put("change", numbers, [row.relative_change for row in rows])
         errors = job.nrmse[: len(rows)]
         best = min(range(len(errors)), key=errors.__getitem__) if errors else None
         self.curves.put("nrmse", numbers[: len(errors)], errors, best)
+        now = time.perf_counter()
+        self._curves_next = now + max(_CURVES_S, 10 * (now - began))
 
     def _ended(self) -> None:
         self._look()

@@ -75,12 +75,13 @@ def say(viewer: ViewerModel, text: str = "") -> None:
     overlay = viewer.canvas.overlays.text
     lines = [line for line in (text, letters(viewer)) if line]
     overlay.text, overlay.visible = "\n".join(lines), bool(lines)
+    in_3d = viewer.dims.ndisplay == 3
+    viewer.canvas.overlays.axes.visible = in_3d or bool(letters(viewer))
 
 
 def _decorate(viewer: ViewerModel) -> None:
     """Show scale, axes and letters, and keep the letters right."""
     viewer.canvas.overlays.scale_bar.visible = True
-    viewer.canvas.overlays.axes.visible = True
     overlay = viewer.canvas.overlays.text
     overlay.position, overlay.font_size = "top_left", 12
 

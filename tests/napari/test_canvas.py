@@ -85,7 +85,7 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     assert dock.scan.box.currentText() == names[0]
     dock.settings.fill(Settings(iterations=2000, subsets=4))
     press(qtbot, dock, "run")
-    qtbot.waitUntil(lambda: dock.live.frames >= 3, timeout=60_000)  # the image is seen to change
+    qtbot.waitUntil(lambda: dock.live.frames >= 3, timeout=120_000)  # the image is seen to change
     press(qtbot, dock, "pause")
     qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=20_000)
     number = dock.session.number
