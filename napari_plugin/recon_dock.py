@@ -266,7 +266,7 @@ class ReconDock(ReconPanel):
         best = min(range(len(errors)), key=errors.__getitem__) if errors else None
         self.curves.put("nrmse", numbers[: len(errors)], errors, best)
         now = time.perf_counter()
-        self._curves_next = now + max(_CURVES_S, 10 * (now - began))
+        self._curves_next = now + max(_CURVES_S, 30 * (now - began))
 
     def _ended(self) -> None:
         self._look()
