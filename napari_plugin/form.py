@@ -32,6 +32,7 @@ Choices = Callable[[], list[tuple[str, str]]]
 """Returns what a file may be chosen from: what is shown, and the path it stands for."""
 
 _UNITS = {"mm": "mm", "deg": "deg", "s": "s", "h": "h", "kvp": "kVp"}
+_CAPITALS = {"psf", "fwhm", "ct"}
 _WIDE = 130
 
 
@@ -45,7 +46,8 @@ def caption(name: str) -> str:
     """Return a field's name as a person reads it, its unit in brackets."""
     words = name.split("_")
     unit = _UNITS.get(words[-1]) if len(words) > 1 else None
-    text = " ".join(words[:-1] if unit else words).replace("fwhm", "FWHM").replace("psf", "PSF")
+    plain = words[:-1] if unit else words
+    text = " ".join(word.upper() if word in _CAPITALS else word for word in plain)
     text = text[:1].upper() + text[1:]
     return f"{text} ({unit})" if unit else text
 

@@ -16,6 +16,10 @@ AXES = "#8d949e"
 LINE, MARK, HERE = "#56b4e9", "#e69f00", "#d55e00"
 
 
+_MANY = 300
+"""Points from which on only the line through them is drawn."""
+
+
 def plot_widget(parent: QWidget | None = None) -> Any:  # noqa: ANN401 - pyqtgraph has no types
     """Return an empty plot in the panel's colours that the mouse does not move."""
     plot = pg.PlotWidget(parent, background=None)
@@ -118,7 +122,7 @@ class Curves(QWidget):
 
     def pick(self, iteration: float) -> None:
         """Choose the update nearest to a place on the horizontal axis."""
-        numbers = self._data[self.shown][0] or next(iter(self._data.values()))[0]
+        numbers = max((numbers for numbers, _ in self._data.values()), key=len)
         if numbers:
             self.picked.emit(int(min(numbers, key=lambda n: abs(n / self._per - iteration))))
 
@@ -126,14 +130,13 @@ class Curves(QWidget):
         caption, upright, logarithmic = self._kinds[self.shown]
         item = self.plot.getPlotItem()
         numbers, values = self._data[self.shown]
-        item.setLogMode(x=False, y=logarithmic)
         item.setLabel("bottom", "iteration")
-        item.setLabel("left", upright)
+        item.setLabel("left", f"log10 ({upright})" if logarithmic else upright)
         across = [n / self._per for n in numbers]
-        if logarithmic:
+        if logarithmic:  # few even ticks: pyqtgraph's own log axis prints them over each other
             across = [x for x, v in zip(across, values, strict=True) if v > 0]
-            values = [v for v in values if v > 0]
-        self._line.setData(across, values)
+            values = [math.log10(v) for v in values if v > 0]
+        self._line.setData(across, values, symbol="o" if len(across) < _MANY else None)
         mark = self._marks[self.shown]
         if mark is not None and mark in numbers:
             best = self._data[self.shown][1][numbers.index(mark)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import EmreconError, FormatError
+from emrecon.tomo.bins import Bins
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
 from napari_plugin import views
@@ -82,13 +83,17 @@ def scan_layer(path: Path) -> LayerData:
 def prompts_layer(scan: Scan, name: str, path: Path) -> LayerData:
     """Return prompts ``[view, bin, plane]`` as an image layer (plane, view, bin).
 
-    It lies about the origin, in bins and views: counts have no place in millimetres.
+    It lies about the origin. Bins are as wide as they are, views and planes drawn as wide: they
+    have no millimetres, but napari shows no units at all where layers disagree on them.
     """
     data = scan.prompts.transpose(2, 0, 1)
-    middle = [-(n - 1) / 2 for n in data.shape]
+    bins = scan.bins
+    wide = bins.bin_mm if isinstance(bins, Bins) else float(bins.u_mm[1] - bins.u_mm[0])
     info: Info = {
         "name": name,
-        "translate": middle,
+        "scale": (wide,) * 3,
+        "translate": [-(n - 1) / 2 * wide for n in data.shape],
+        "units": ("mm",) * 3,
         "axis_labels": ("plane", "view", "bin"),
         "metadata": {KEY: {"scan": str(path)}},
         "colormap": "inferno",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "example:"
 _LAYER = "layer:"
+_CURVES_S = 0.5
+"""Least time between two drawings of the curves of a run that goes on."""
 
 
 class ReconDock(ReconPanel):
@@ -56,7 +59,7 @@ class ReconDock(ReconPanel):
         self.live = Live(self.session, self._draw, self._in_3d, self._rate, self)
         self.live.looked.connect(self._look)
         self.live.ended.connect(self._ended)
-        self._told = False
+        self._halted, self._curves_next = -1, 0.0
         self._connect()
         self._layers_changed()
         self.run_bar.show_state(self.session)
@@ -73,7 +76,7 @@ class ReconDock(ReconPanel):
         self.layers.clear()
         self.curves.clear()
         self.session.history.most_bytes = preferences().history_bytes
-        self.job, self._told = ReconJob(choose, truth), False
+        self.job, self._halted = ReconJob(choose, truth), -1
         self.session.start(self.job, paused=paused, name="emrecon reconstruction")
         self.live.start()
         self._look()
@@ -152,12 +155,19 @@ class ReconDock(ReconPanel):
     def _copy(self, said: Callable[[Outcome], str], say: Callable[[Choice], str]) -> None:
         outcome = self.session.result
         try:
+            self._must_exist()
             text = said(outcome) if isinstance(outcome, Outcome) else say(self._chosen()[0]())
         except EmreconError as error:
             show_error(str(error))
             return
         QApplication.clipboard().setText(text)
         show_info("copied; it makes the image of this run again, bit by bit")
+
+    def _must_exist(self) -> None:
+        """Refuse what would simulate an example here and now, and hold up the window."""
+        name = str(self.scan.path() or "")
+        if name.startswith(EXAMPLE) and not samples.is_simulated(name.removeprefix(EXAMPLE)):
+            raise SettingsError("run the example once: its files are simulated then")
 
     def _outcome(self) -> Outcome | None:
         outcome = self.session.result
@@ -228,6 +238,7 @@ class ReconDock(ReconPanel):
             self.layers.place(job.affine, job.unit)
             self.curves.per_iteration(job.subsets)
         self.layers.draw(picture.image, self._words(picture.number))
+        self._halted = -1  # the history, which this hides, is to be shown again
         self.curves.here(picture.number)
 
     def _words(self, number: int) -> str:
@@ -240,20 +251,22 @@ class ReconDock(ReconPanel):
         session, job = self.session, self.job
         self.run_bar.show_state(session)
         self.show_history(session.history)
-        if session.phase == "paused" and not self._told:
+        halted = session.number if session.phase == "paused" else -1
+        if halted >= 0 and halted != self._halted:
             self.layers.keep(session.history)
-        self._told = session.phase == "paused"
-        if job is None:
+        self._halted = halted
+        began = time.perf_counter()
+        if job is None or (session.phase == "running" and began < self._curves_next):
             return
         rows, subsets = list(job.log.rows), job.subsets
-        if len(rows) == len(self.curves.data("change")[0]) + 1 and session.live:
-            return  # nothing new
         numbers = [row.sub_iteration for row in rows]
         self.curves.put("gap", *likelihood_gap(rows, subsets))
         self.curves.put("change", numbers, [row.relative_change for row in rows])
         errors = job.nrmse[: len(rows)]
         best = min(range(len(errors)), key=errors.__getitem__) if errors else None
         self.curves.put("nrmse", numbers[: len(errors)], errors, best)
+        now = time.perf_counter()
+        self._curves_next = now + max(_CURVES_S, 30 * (now - began))
 
     def _ended(self) -> None:
         self._look()

@@ -31,7 +31,7 @@ WIDTH = 360
 """Of the dock, in pixels: less than what is left for the canvas."""
 
 CURVES = {
-    "gap": ("Likelihood", "best log L - log L", True),
+    "gap": ("Likelihood", "Lmax - L", True),
     "change": ("Change", "relative change", True),
     "nrmse": ("NRMSE", "NRMSE to truth", False),
 }

@@ -35,6 +35,19 @@ def cache_folder() -> Path:
     return Path(user_cache_path("emrecon", appauthor=False)) / "samples"
 
 
+def is_simulated(phantom: str) -> bool:
+    """Return whether a ready-made scan is there, whole."""
+    return _whole(_folder(phantom, SCANS[phantom]))
+
+
+def _folder(phantom: str, how: Acquisition) -> Path:
+    return cache_folder() / f"{phantom}-{key_of(version('emrecon'), how)}"
+
+
+def _whole(folder: Path) -> bool:
+    return (folder / "truth.png").exists()  # what is written last
+
+
 def scan_folder(phantom: str) -> Path:
     """Return the folder of a ready-made scan, simulated now if it is not there.
 
@@ -56,8 +69,8 @@ def simulated(phantom: str, how: Acquisition) -> Path:
     how : Acquisition
         Scanner and counts.
     """
-    folder = cache_folder() / f"{phantom}-{key_of(version('emrecon'), how)}"
-    if not (folder / "truth.png").exists():  # what is written last
+    folder = _folder(phantom, how)
+    if not _whole(folder):
         from emrecon.jobs_scan import write_simulation  # noqa: PLC0415 - brings numba
 
         begun = folder.with_name(folder.name + ".part")
@@ -68,9 +81,9 @@ def simulated(phantom: str, how: Acquisition) -> Path:
     return folder
 
 
-def scan_layers(folder: Path) -> list[LayerData]:
+def scan_layers(folder: Path, title: str) -> list[LayerData]:
     """Return prompts, and hidden the truth, attenuation map and labels, of a simulated scan."""
-    made = read(folder)
+    made = [(data, info | {"name": f"{title} prompts"}, kind) for data, info, kind in read(folder)]
     for name in ("truth", "mu", "labels"):
         for data, info, kind in read(folder / f"{name}.nii.gz"):
             made.append((data, info | {"visible": False}, kind))
@@ -79,12 +92,12 @@ def scan_layers(folder: Path) -> list[LayerData]:
 
 def brain_scan() -> list[LayerData]:
     """Return a simulated PET scan of a brain."""
-    return scan_layers(scan_folder("brain"))
+    return scan_layers(scan_folder("brain"), "brain")
 
 
 def nema_scan() -> list[LayerData]:
     """Return a simulated PET scan of the NEMA body phantom."""
-    return scan_layers(scan_folder("nema"))
+    return scan_layers(scan_folder("nema"), "NEMA")
 
 
 def phantom_layers(phantom: Phantom) -> list[LayerData]:

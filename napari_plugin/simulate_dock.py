@@ -129,7 +129,7 @@ class SimulateDock(QWidget):
             return
         self.said.setText(f"Kept in {folder}")
         layers = []
-        for data, info, kind in samples.scan_layers(folder):
+        for data, info, kind in samples.scan_layers(folder, self._name):
             what = str(info["name"]).split()[-1]
             info["name"] = f"{self._name} {what}"  # not the folder's, which ends in a checksum
             layers.append(getattr(self._viewer, f"add_{kind}")(data, **info))

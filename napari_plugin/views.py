@@ -60,7 +60,9 @@ def neurological(viewer: ViewerModel) -> None:
 def letters(viewer: ViewerModel) -> str:
     """Return in words where the picture's left and top lie in the patient; empty if unknown."""
     names = [str(viewer.dims.axis_labels[axis]) for axis in viewer.dims.displayed[-2:]]
-    if viewer.dims.ndisplay != 2 or not set(names) <= set(_OPPOSITE):
+    seen = [layer for layer in viewer.layers if layer.visible]
+    patient = not seen or set(_OPPOSITE) <= set(seen[-1].axis_labels)
+    if viewer.dims.ndisplay != 2 or not patient or not set(names) <= set(_OPPOSITE):
         return ""
     ends = [str(end) for end in viewer.scene.camera.orientation2d]
     top = names[0] if ends[0] == "up" else _OPPOSITE[names[0]]
@@ -73,12 +75,13 @@ def say(viewer: ViewerModel, text: str = "") -> None:
     overlay = viewer.canvas.overlays.text
     lines = [line for line in (text, letters(viewer)) if line]
     overlay.text, overlay.visible = "\n".join(lines), bool(lines)
+    in_3d = viewer.dims.ndisplay == 3
+    viewer.canvas.overlays.axes.visible = in_3d or bool(letters(viewer))
 
 
 def _decorate(viewer: ViewerModel) -> None:
     """Show scale, axes and letters, and keep the letters right."""
     viewer.canvas.overlays.scale_bar.visible = True
-    viewer.scene.overlays.axes.visible = True
     overlay = viewer.canvas.overlays.text
     overlay.position, overlay.font_size = "top_left", 12
 
@@ -91,5 +94,6 @@ def _decorate(viewer: ViewerModel) -> None:
         for event in (viewer.dims.events.order, viewer.dims.events.ndisplay):
             event.connect(again)
         viewer.dims.events.axis_labels.connect(again)
+        viewer.layers.events.inserted.connect(again)
         viewer.scene.camera.events.orientation.connect(again)
     again()

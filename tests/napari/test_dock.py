@@ -258,6 +258,8 @@ def test_an_example_is_offered_in_an_empty_viewer_and_simulated_once(qtbot, told
     qtbot.addWidget(dock)
     assert dock.scan.box.currentText() == "Example: PET of cylinder"
     dock.settings.fill(Settings(iterations=1, subsets=4))
+    press(qtbot, dock, "command")
+    assert told == ["run the example once: its files are simulated then"]
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
     assert len(dock.job.nrmse) == 5
@@ -265,6 +267,6 @@ def test_an_example_is_offered_in_an_empty_viewer_and_simulated_once(qtbot, told
     made = (folder / "prompts.hs").stat().st_mtime_ns
     assert samples.scan_folder("cylinder") == folder
     assert (folder / "prompts.hs").stat().st_mtime_ns == made
-    kinds = [kind for _, _, kind in samples.scan_layers(folder)]
+    kinds = [kind for _, _, kind in samples.scan_layers(folder, "x")]
     assert kinds == ["image", "image", "image", "labels"]
     assert dock.session.close()
