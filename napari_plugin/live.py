@@ -10,6 +10,9 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_plugin.session import Picture, Session
 
 POLL_MS = 40
+PATIENCE_S = 1.0
+"""How long a picture is waited for before counters are shown without one."""
+
 SHARE = 0.06
 """Most of the wall time that drawing may take. Software draws with all cores: a fifth of the time
 made a run on two cores take twice as long."""
@@ -52,7 +55,7 @@ class Live(QObject):
     ) -> None:
         super().__init__(parent)
         self._session, self._draw, self._in_3d, self._hz = session, draw, in_3d, live_hz
-        self._next, self._began = 0.0, 0.0
+        self._next, self._began, self._phase = 0.0, 0.0, ""
         self.frame_s = 0.0
         self.frames = 0
         self._timer = QTimer(self)
@@ -61,7 +64,7 @@ class Live(QObject):
 
     def start(self) -> None:
         """Begin to look."""
-        self._next, self.frames, self.frame_s = 0.0, 0, 0.0
+        self._next, self._phase, self.frames, self.frame_s = 0.0, "", 0, 0.0
         self._timer.start()
 
     def stop(self) -> None:
@@ -69,27 +72,36 @@ class Live(QObject):
         self._timer.stop()
 
     def look(self) -> None:
-        """Look once: draw what came, ask for the next when it is time."""
+        """Look once, if it is time: whatever changes in a window with a canvas redraws all of it.
+
+        A picture is waited for a while; where the run halts or ends there is no waiting.
+        """
+        now, phase = time.perf_counter(), self._session.phase
         going = self._session.live  # before the slot: the last picture is left before the end
+        changed = phase != self._phase
+        if going and not changed and now < self._next:
+            return
         picture = self._session.slot.take()
-        if picture is not None:
-            self._show(picture)
-        elif time.perf_counter() >= self._next:
+        if picture is None and going and not changed and now < self._next + PATIENCE_S:
             self._session.slot.ask()
-        self.looked.emit()
+            return
+        self._phase = phase
+        self._show(picture)
         if not going:
             self._timer.stop()
             self.ended.emit()
 
-    def _show(self, picture: Picture) -> None:
+    def _show(self, picture: Picture | None) -> None:
         self._began = time.perf_counter()
-        self._draw(picture)
-        self.frames += 1
-        self._next = float("inf")  # until this one is painted
+        if picture is not None:
+            self._draw(picture)
+            self.frames += 1
+        self.looked.emit()
+        self._next = float("inf")  # until this is painted
         QTimer.singleShot(0, self._painted)
 
     def _painted(self) -> None:
-        """Come after the repaint that the picture caused, in the queue of events."""
+        """Come after the repaint that this caused, in the queue of events."""
         now = time.perf_counter()
         if self.frames > 1:  # the first one makes the layer, which no other does
             self.frame_s = now - self._began
