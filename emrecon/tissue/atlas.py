@@ -30,7 +30,9 @@ LEAST = 0.01
 _MARGIN_MM = 12.0
 _MOST_SCALE = 1.7
 _TOLERANCE = 2e-5
-_CLEARLY = 0.02  # nats a point
+_CLEARLY = 0.01  # nats a point
+_FINALISTS = 3
+_STEEP = 45.0  # degrees
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,9 +187,9 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
     """
     coarse = points(image, region, maps, affine, 8.0)
     coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
-    begun = [_run(coarsest, coarsest.begin(m), 30) for m in _starts(coarsest, maps, affine)]
+    begun = [_run(coarsest, coarsest.begin(m), 20) for m in _starts(coarsest, maps, affine)]
     best = max(begun, key=lambda one: one.log_likelihood)
-    _upright(coarsest, best)
+    best = _upright(coarsest, best)
     coarse = points(image, region, maps, affine, 8.0)
     best = _run(coarse, coarse.begin(best.params.matrix), 30)
     fine = points(image, region, maps, affine, 5.0)
@@ -199,6 +201,13 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
             f"the priors cannot be aligned with the image: they would be scaled by "
             f"{1 / scales.max():.2f} to {1 / scales.min():.2f}. Check both files' voxel sizes, "
             "give a mask, or align them beforehand and take --align none"
+        )
+    turned = _angle(matrix, np.eye(4))
+    if turned > _STEEP:
+        log.warning(
+            "the priors lie on the image turned by %.0f degrees: is the image's header right "
+            "about its orientation? Look at the picture",
+            turned,
         )
     return Atlas(maps, affine, matrix, _explained(fine, end))
 
@@ -219,7 +228,10 @@ def points(
     box = tuple(
         slice(f, int(a.max()) + m + 1) for f, a, m in zip(first, where, margins, strict=True)
     )
-    shown = ndimage.uniform_filter(np.where(part[box], image.voxels[box], 0), steps)
+    used = part[box] & (image.voxels[box] > 0)
+    share = ndimage.uniform_filter(used.astype(np.float32), steps)
+    shown = ndimage.uniform_filter(np.where(used, image.voxels[box], 0), steps)
+    shown = np.where(share >= 0.5, shown / np.maximum(share, 0.5), 0)
     cut = tuple(slice(s // 2, None, s) for s in steps)
     known = np.isfinite(image.voxels[box][cut]).ravel()
     bins = _binned(shown[cut].ravel())
@@ -252,7 +264,7 @@ def _starts(aligned: Alignment, maps: Floats32, affine: Floats) -> list[Floats]:
     brain = (index @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0)
     seen = aligned.places[aligned.bins > np.median(aligned.bins)] * REACH_MM + aligned.middle
     found = [np.eye(4)]
-    for middle in (aligned.middle, seen.mean(axis=0), aligned.middle + [0, 0, 30.0]):
+    for middle in (aligned.middle, seen.mean(axis=0), aligned.middle + np.array([0, 0, 30.0])):
         found.append(np.eye(4))
         found[-1][:3, 3] = brain - middle
     return found
@@ -270,20 +282,37 @@ def _run(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
     return last
 
 
-def _upright(model: Alignment, best: Iterate[Pose]) -> None:
-    """Refuse an image whose header turns it by quarter turns against the atlas."""
+def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
+    """Return the best pose, or refuse an image that fits better when turned by quarter turns."""
+    tried = []
     for turn in _quarter_turns():
         about = np.eye(4)
         about[:3, :3] = turn
         about[:3, 3] = model.middle - turn @ model.middle
-        tried = _run(model, model.begin(best.params.matrix @ about), 12)
-        gain = (tried.log_likelihood - best.log_likelihood) / len(model.places)
-        if gain > _CLEARLY:
+        found = _run(model, model.begin(best.params.matrix @ about), 5)
+        tried.append((found.log_likelihood, turn, found.params))
+    for _, turn, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
+        found = _run(model, pose, 25)
+        gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
+        if gain > _CLEARLY and _angle(found.params.matrix, best.params.matrix) > _STEEP:
             raise DataError(
                 f"the priors fit better by {gain:.2f} nats a point when the image is turned "
                 f"{_in_words(turn)}: its header seems to be wrong about its orientation. Correct "
                 "the header, or take --align none and priors aligned beforehand"
             )
+        if gain > 0 and _angle(found.params.matrix, best.params.matrix) <= _STEEP:
+            best = found
+    return best
+
+
+def _angle(one: Floats, two: Floats) -> float:
+    """Return by how many degrees two maps turn differently."""
+    parts = []
+    for matrix in (one, two):
+        left, _, right = np.linalg.svd(matrix[:3, :3])
+        parts.append(left @ right)
+    cosine = (np.trace(parts[0].T @ parts[1]) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
 def _quarter_turns() -> list[Floats]:

@@ -92,7 +92,10 @@ def gather(
     if not images:
         raise DataError("there is no image to segment")
     first = images[0]
-    parts = [on_grid(image, first, f"channel {n}", 1, resample=resample) for n, image in enumerate(images, 1)]
+    parts = [
+        on_grid(image, first, f"channel {n}", 1, resample=resample)
+        for n, image in enumerate(images, 1)
+    ]
     region = None
     if mask is not None:
         region = on_grid(mask, first, "the mask", 0, resample=resample) > 0
@@ -154,9 +157,7 @@ def _varied(values: Floats32, classes: int, channel: int) -> None:
         )
 
 
-def on_grid(
-    volume: Volume, first: Volume, what: str, order: int, *, resample: bool
-) -> Floats32:
+def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: bool) -> Floats32:
     """Return a volume's voxels on the first image's grid, nearest (order 0) or linear (1).
 
     Raises

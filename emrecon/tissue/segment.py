@@ -122,7 +122,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     return replace(finish(data, settings, optima, stages), atlas=atlas)
 
 
-def _given(  # noqa: PLR0917 - what is there to start from, each in its own words
+def _given(
     data: Data,
     layout: Layout,
     settings: Settings,

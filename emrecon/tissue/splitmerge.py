@@ -21,14 +21,17 @@ MANY = 4
 CANDIDATES = 5
 """Merges and splits tried before an optimum is believed."""
 
-ROUNDS = 10
+TRIES = 25
+"""Accelerated steps of EM that a candidate is given."""
+
+ROUNDS = 5
 """Most moves that are taken."""
 
 
 def split_and_merge(
     model: Mixture, optima: list[Optimum], rng: np.random.Generator
 ) -> list[Optimum]:
-    """Return the optima, best first, and before them a better one, if moves from the best find one.
+    """Return the optima, and before them a better one where moves from the best find one.
 
     Of mixtures of more than four Gaussians the two whose memberships are most alike are merged,
     and the one whose voxels are least like its density is split; EM runs on from there. A move
@@ -64,7 +67,7 @@ def _better(model: Mixture, best: Optimum, rng: np.random.Generator) -> Optimum 
     for one, two, split in _candidates(model, best.classes, counts):
         start = _moved(best.classes, model.rules(best.classes).layout, (one, two), split, rng)
         try:
-            last, rest = fit(model, start)
+            last, rest = fit(model, start, iterations=TRIES)
         except EmreconError:
             continue
         posterior = last.log_likelihood / float(counts.sum())
@@ -75,9 +78,7 @@ def _better(model: Mixture, best: Optimum, rng: np.random.Generator) -> Optimum 
     return None
 
 
-def _candidates(
-    model: Mixture, classes: Classes, counts: Floats
-) -> list[tuple[int, int, int]]:
+def _candidates(model: Mixture, classes: Classes, counts: Floats) -> list[tuple[int, int, int]]:
     """Return pairs to merge and Gaussians to split, the most promising first."""
     count = len(classes.means)
     member = model.memberships(classes)[:, :count]
@@ -92,7 +93,7 @@ def _candidates(
         for rank, (a, b) in enumerate(pairs[:CANDIDATES])
         for other, k in enumerate(s for s in splits if s not in {a, b})
     ]
-    return [(a, b, k) for _, a, b, k in sorted(ranked)[: 2 * CANDIDATES]]
+    return [(a, b, k) for _, a, b, k in sorted(ranked)[:CANDIDATES]]
 
 
 def _unlikeness(model: Mixture, classes: Classes, member: Floats) -> Floats:
@@ -101,9 +102,7 @@ def _unlikeness(model: Mixture, classes: Classes, member: Floats) -> Floats:
     own = member[whole] / np.maximum(member[whole].sum(axis=0), 1e-300)
     equal = Classes(np.full(len(classes.means), 1.0), classes.means, classes.covariances)
     pure = Layout.of(len(classes.means))
-    density = log_joint(
-        model.voxels[whole], tables(equal, pure, np.ones(classes.channels, bool))
-    )
+    density = log_joint(model.voxels[whole], tables(equal, pure, np.ones(classes.channels, bool)))
     return np.asarray((own * (np.log(np.maximum(own, 1e-300)) - density)).sum(axis=0))
 
 

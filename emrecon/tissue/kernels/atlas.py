@@ -19,7 +19,7 @@ def _interpolate(maps, x, y, z, value, slope):
     value[:] = 0
     slope[:] = 0
     value[count] = 1.0
-    i, j, k = int(math.floor(x)), int(math.floor(y)), int(math.floor(z))
+    i, j, k = math.floor(x), math.floor(y), math.floor(z)
     inside = i >= -1 and j >= -1 and k >= -1
     if not (inside and i < maps.shape[0] and j < maps.shape[1] and k < maps.shape[2]):
         return
