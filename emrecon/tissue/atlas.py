@@ -29,7 +29,7 @@ LEAST = 0.01
 
 _MARGIN_MM = 12.0
 _MOST_SCALE = 1.7
-_TOLERANCE = 2e-5
+_TOLERANCE = 5e-6
 _CLEARLY = 0.01  # nats a point
 _FINALISTS = 3
 _STEEP = 45.0  # degrees
@@ -193,7 +193,7 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
     coarse = points(image, region, maps, affine, 8.0)
     best = _run(coarse, coarse.begin(best.params.matrix), 30)
     fine = points(image, region, maps, affine, 5.0)
-    end = _run(fine, fine.begin(best.params.matrix), 15)
+    end = _run(fine, fine.begin(best.params.matrix), 40)
     matrix = end.params.matrix
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if scales.max() > _MOST_SCALE or scales.min() < 1 / _MOST_SCALE:
