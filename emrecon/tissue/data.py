@@ -92,12 +92,15 @@ def gather(
     if not images:
         raise DataError("there is no image to segment")
     first = images[0]
-    parts = [_on(image, first, f"channel {n}", 1, resample) for n, image in enumerate(images, 1)]
+    parts = [
+        on_grid(image, first, f"channel {n}", 1, resample=resample)
+        for n, image in enumerate(images, 1)
+    ]
     region = None
     if mask is not None:
-        region = _on(mask, first, "the mask", 0, resample) > 0
+        region = on_grid(mask, first, "the mask", 0, resample=resample) > 0
     if exclude is not None:
-        left_out = _on(exclude, first, "the exclusion mask", 0, resample) > 0
+        left_out = on_grid(exclude, first, "the exclusion mask", 0, resample=resample) > 0
         region = ~left_out if region is None else region & ~left_out
         if mask is None:
             shown = np.isfinite(parts[0]) & (parts[0] > 0)
@@ -154,8 +157,14 @@ def _varied(values: Floats32, classes: int, channel: int) -> None:
         )
 
 
-def _on(volume: Volume, first: Volume, what: str, order: int, resample: bool) -> Floats32:  # noqa: FBT001
-    """Return a volume's voxels on the first image's grid."""
+def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: bool) -> Floats32:
+    """Return a volume's voxels on the first image's grid, nearest (order 0) or linear (1).
+
+    Raises
+    ------
+    GeometryError
+        If it has time frames, or its grid differs and may not be resampled.
+    """
     if volume.voxels.ndim != 3:
         raise GeometryError(f"{what} has {len(volume.voxels)} time frames: choose one")
     same = volume.voxels.shape == first.voxels.shape

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError
+from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data
 from emrecon.tissue.field import Image, State
@@ -90,6 +91,14 @@ class Segmentation:
 
     optima: tuple[Optimum, ...]
     """Where every start led, best first."""
+
+    atlas: Atlas | None = None
+    """Tissue priors as they were laid on the image."""
+
+    @property
+    def beta(self) -> float:
+        """Strength of the spatial field, as given or estimated."""
+        return self.stages[-1].image.beta
 
     @property
     def converged(self) -> bool:
