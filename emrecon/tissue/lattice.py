@@ -59,6 +59,11 @@ class Lattice:
         return tuple(np.asarray(a + c) for a, c in zip(inside, self.corner, strict=True))
 
     @property
+    def box(self) -> int:
+        """Number of voxels of the padded box."""
+        return int(np.prod(self.shape))
+
+    @property
     def size(self) -> int:
         """Number of voxels."""
         return len(self.places)
