@@ -108,7 +108,9 @@ def basis(
     steps = [max(round(block_mm / d), 1) for d in spacing_mm]
     coarse = [-(-n // s) for n, s in zip(shape, steps, strict=True)]
     index = [a // s for a, s in zip(np.unravel_index(places, shape), steps, strict=True)]
-    used, blocks = np.unique(np.ravel_multi_index(tuple(index), coarse), return_inverse=True)
+    flat = np.ravel_multi_index(tuple(index), coarse)
+    taken = np.bincount(flat, minlength=int(np.prod(coarse))) > 0
+    used, blocks = np.flatnonzero(taken), (np.cumsum(taken) - 1)[flat]
     factors = []
     for axis, (n, step) in enumerate(zip(shape, steps, strict=True)):
         centres = np.minimum((np.arange(coarse[axis]) + 0.5) * step, n)
@@ -119,7 +121,7 @@ def basis(
         values *= factors[axis][where[axis]][:, modes[:, axis]]
     return Basis(
         (factors[0], factors[1], factors[2]), size, margin, modes, precision,
-        np.asarray(blocks.ravel(), np.intp), values,
+        np.asarray(blocks, np.intp), values,
     )  # fmt: skip
 
 

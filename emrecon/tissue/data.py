@@ -98,7 +98,11 @@ class Data:
 def blocks(image: Floats32, steps: tuple[int, int, int]) -> Floats32:
     """Return the sums over blocks of so many voxels along the last three axes."""
     for axis, step in enumerate(steps, image.ndim - 3):
-        image = np.add.reduceat(image, np.arange(0, image.shape[axis], step), axis=axis)
+        lines = np.moveaxis(image, axis, 0)
+        total = lines[::step].copy()
+        for shift in range(1, step):
+            total[: len(lines[shift::step])] += lines[shift::step]
+        image = np.moveaxis(total, 0, axis)
     return image
 
 
