@@ -270,11 +270,10 @@ def _numbered(
     """Return the labels on the image's grid as 1, 2, ... (0 stays 0), their values and counts."""
     values = onto(labels, image, order=0)
     if values.min() >= 0 and values.max() <= _COUNTED and not (values % 1).any():
-        numbers = values.astype(np.uint16)  # counted, which takes far less than sorting
-        many = np.bincount(numbers.ravel())
-        found = np.flatnonzero(many).astype(np.float64)
-        counts, ranks = many[many > 0], np.cumsum(many > 0) - 1
-        numbers = ranks[numbers]
+        whole = values.astype(np.uint16)  # counted, which takes far less than sorting
+        many = np.bincount(whole.ravel())
+        found, counts = np.flatnonzero(many).astype(np.float64), many[many > 0]
+        numbers = (np.cumsum(many > 0) - 1)[whole]
     else:
         found, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
     if not np.array_equal(found, np.rint(found)) or len(found) > _MOST_LABELS:

@@ -221,7 +221,9 @@ def _carried(
     ratio = [round(a / b) for a, b in zip(coarse.image.spacing_mm, image.spacing_mm, strict=True)]
     inside = [
         np.clip((np.arange(n) + c) // r - o, 0, m - 1)
-        for n, c, r, o, m in zip(near.shape, near.corner, ratio, old.corner, old.shape, strict=True)
+        for n, c, r, o, m in zip(
+            near.shape, near.corner, ratio, old.corner, old.shape, strict=True
+        )
     ]
     box = coarse.state.fractions.reshape(*old.shape, -1)
     fractions = np.zeros_like(state.fractions)
@@ -291,7 +293,15 @@ def _image(
         means = blocks(atlas, stride) / np.prod(stride, dtype=np.float32)
         external = np.ascontiguousarray(means[:, x, y, z].T)
     return Image(
-        values, found, rules, data.centre, data.scale, settings.beta, functions, external, (i, j, k)
+        values,
+        found,
+        rules,
+        data.centre,
+        data.scale,
+        settings.beta,
+        functions,
+        external,
+        (i, j, k),
     )
 
 
