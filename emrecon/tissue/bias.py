@@ -21,11 +21,6 @@ MARGIN = 0.2
 wall of their box all are level, which a field at the edge of the head is not."""
 
 
-BEYOND = 1.8
-"""Newton steps are lengthened by this: below 2 they still improve, and the memberships, which
-hold the field back, follow sooner."""
-
-
 @dataclass(frozen=True, eq=False)
 class Basis:
     """Cosines over the box of the lattice, slower than a cut-off, and how large each may be."""
@@ -171,7 +166,7 @@ def _newton(found: Floats, channel: int, begun: Floats, block: Block, functions:
     own = block.square[:, channel, channel] * shrink[:, channel] ** 2
     left = kernel.gram(phi, own + block.count[:, channel]) + np.diag(precision)
     right = kernel.project(phi, pull) - precision * found[channel]
-    step = BEYOND * np.linalg.solve(left, right)
+    step = np.linalg.solve(left, right)
     now = _gain(found, begun, block, functions)
     for halving in range(6):
         tried = found.copy()
