@@ -56,7 +56,7 @@ def model(
         functions = basis(found.shape, found.places, SPACING, 100.0, 1.0, 12.0)
     prior = Prior(10.0, 5.0, 0.05 * np.eye(channels))
     rules = Rules(layout, covariance, 1e-9, prior, found.seen, -2.0)
-    made = Image(values, found, rules, centre, scale, beta, functions)
+    made = Image(values, found, rules, centre, scale, beta, functions, None, SPACING)
     means = np.repeat((LEVELS[:, :channels] - 600) / 200, layout.gaussians // 3, axis=0)
     start = from_means(means, layout, np.full(channels, 0.2))
     modes = 0 if functions is None else len(functions.modes)
