@@ -159,7 +159,7 @@ def _write(
 
 
 def _maps(result: Segmentation) -> dict[str, Volume]:
-    """Return the images to write, by name; shares are rounded to 1/4096."""
+    """Return the images to write, by name; shares and fields are rounded to 1/4096."""
     maps = {}
     for k, name in enumerate(result.names):
         for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):
@@ -168,7 +168,8 @@ def _maps(result: Segmentation) -> dict[str, Volume]:
     for c in range(len(result.corrected)):
         suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
         if result.settings.bias_mm:
-            maps[f"biasfield{suffix}"] = result.volume(result.field[c], 1.0)
+            field = np.rint(result.field[c] * _STEPS) / np.float32(_STEPS)
+            maps[f"biasfield{suffix}"] = result.volume(field, 1.0)
             maps[f"corrected{suffix}"] = result.volume(result.corrected[c])
     maps["entropy"] = result.volume(np.rint(result.entropy * 256) / np.float32(256))
     return maps

@@ -14,6 +14,7 @@ from emrecon.em import Iterate, em, until
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.stop import after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
+from emrecon.tissue.data import blocks
 from emrecon.tissue.kernels import atlas as kernel
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -218,7 +219,8 @@ def points(
     """Return the points of an image about every so many mm, and the maps as blurred as those."""
     from scipy import ndimage  # noqa: PLC0415 - heavy, and only atlases need it
 
-    steps = [max(round(distance_mm / d), 1) for d in image.spacing_mm]
+    i, j, k = (max(round(distance_mm / d), 1) for d in image.spacing_mm)
+    steps = (i, j, k)
     part = np.isfinite(image.voxels) if region is None else region & np.isfinite(image.voxels)
     where = np.nonzero(part & (image.voxels > 0))
     if not where[0].size:
@@ -228,14 +230,17 @@ def points(
     box = tuple(
         slice(f, int(a.max()) + m + 1) for f, a, m in zip(first, where, margins, strict=True)
     )
+    seen = np.isfinite(image.voxels[box])
     used = part[box] & (image.voxels[box] > 0)
-    share = ndimage.uniform_filter(used.astype(np.float32), steps)
-    shown = ndimage.uniform_filter(np.where(used, image.voxels[box], 0), steps)
-    shown = np.where(share >= 0.5, shown / np.maximum(share, 0.5), 0)
-    cut = tuple(slice(s // 2, None, s) for s in steps)
-    known = np.isfinite(image.voxels[box][cut]).ravel()
-    bins = _binned(shown[cut].ravel())
-    axes = (f + np.arange(n)[c] for f, n, c in zip(first, shown.shape, cut, strict=True))
+    count = blocks(used.astype(np.float32), steps)
+    total = blocks(np.where(used, image.voxels[box], np.float32(0)), steps)
+    shown = np.where(count >= np.prod(steps) / 2, total / np.maximum(count, 1), 0)
+    known = (blocks(seen.astype(np.float32), steps) > 0).ravel()
+    bins = _binned(shown.ravel())
+    axes = (
+        f + s * np.arange(n) + (s - 1) / 2
+        for f, n, s in zip(first, shown.shape, steps, strict=True)
+    )
     index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     mm = index @ image.affine[:3, :3].T + image.affine[:3, 3]
     middle = mm[bins > 0].mean(axis=0)
@@ -290,14 +295,14 @@ def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
         about[:3, :3] = turn
         about[:3, 3] = model.middle - turn @ model.middle
         found = _run(model, model.begin(best.params.matrix @ about), 5)
-        tried.append((found.log_likelihood, turn, found.params))
-    for _, turn, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
+        tried.append((found.log_likelihood, found.params))
+    for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
         found = _run(model, pose, 25)
         gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
         if gain > _CLEARLY and _angle(found.params.matrix, best.params.matrix) > _STEEP:
             raise DataError(
-                f"the priors fit better by {gain:.2f} nats a point when the image is turned "
-                f"{_in_words(turn)}: its header seems to be wrong about its orientation. Correct "
+                f"the priors fit better by {gain:.2f} nats a point when the image is turned by "
+                "quarter turns: its header seems to be wrong about its orientation. Correct "
                 "the header, or take --align none and priors aligned beforehand"
             )
         if gain > 0 and _angle(found.params.matrix, best.params.matrix) <= _STEEP:
@@ -325,16 +330,6 @@ def _quarter_turns() -> list[Floats]:
             if np.linalg.det(turn) > 0 and not np.array_equal(turn, np.eye(3)):
                 found.append(turn)
     return found
-
-
-def _in_words(turn: Floats) -> str:
-    """Return where a turn brings right, front and top."""
-    names = (("left", "right"), ("back", "front"), ("bottom", "top"))
-    parts = []
-    for axis in range(3):
-        to = int(np.abs(turn[:, axis]).argmax())
-        parts.append(f"{names[axis][1]} to {names[to][int(turn[to, axis] > 0)]}")
-    return ", ".join(parts)
 
 
 def _explained(model: Alignment, end: Iterate[Pose]) -> float:

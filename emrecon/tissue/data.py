@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,24 @@ class Data:
         """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
+    def averaged(self, steps: tuple[int, int, int]) -> Data:
+        """Return the means over blocks of so many voxels, where half a block or more is seen."""
+        if steps == (1, 1, 1):
+            return self
+        half = np.prod(steps) / 2
+        parts = []
+        for one in self.channels:
+            seen = self.mask & ~np.isnan(one)
+            count = blocks(seen.astype(np.float32), steps)
+            total = blocks(np.where(seen, one, np.float32(0)), steps)
+            parts.append(np.where(count >= half, total / np.maximum(count, 1), np.float32(np.nan)))
+        channels = np.stack(parts)
+        mask = (blocks(self.mask.astype(np.float32), steps) >= half) & np.isfinite(channels).any(0)
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ ((np.array(steps) - 1) / 2)
+        affine[:3, :3] *= steps
+        return replace(self, channels=channels, mask=mask, affine=affine)
+
     def standard(self, most: int) -> Floats:
         """Return about `most` voxels' standardised intensities, ``(n, c)``, evenly spread."""
         where = np.flatnonzero(self.mask)
@@ -75,6 +93,17 @@ class Data:
         used = count > 0
         standard = (middle[used, None] - self.centre) / self.scale
         return standard.astype(np.float64), count[used].astype(np.float64)
+
+
+def blocks(image: Floats32, steps: tuple[int, int, int]) -> Floats32:
+    """Return the sums over blocks of so many voxels along the last three axes."""
+    for axis, step in enumerate(steps, image.ndim - 3):
+        lines = np.moveaxis(image, axis, 0)
+        total = lines[::step].copy()
+        for shift in range(1, step):
+            total[: len(lines[shift::step])] += lines[shift::step]
+        image = np.moveaxis(total, 0, axis)
+    return image
 
 
 def gather(
