@@ -117,6 +117,7 @@ def _from_ranks(
         raise DataError(
             f"{what} put the classes in another order of brightness than --contrast "
             f"{settings.contrast} says: check the order of the classes, the contrast, and that "
-            "they lie on the image the right way round"
+            "they lie on the image the right way round. A head stripped without --mask may lack "
+            "the fluid: then give a mask, or take --start quantiles"
         )
     return from_labels(values, parts, layout)
