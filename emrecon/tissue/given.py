@@ -118,6 +118,6 @@ def _from_ranks(
             f"{what} put the classes in another order of brightness than --contrast "
             f"{settings.contrast} says: check the order of the classes, the contrast, and that "
             "they lie on the image the right way round. A head stripped without --mask may lack "
-            "the fluid: then give a mask, or take --start quantiles"
+            "the fluid: then give a mask that holds it"
         )
     return from_labels(values, parts, layout)
