@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from emrecon.cli import main
 from emrecon.errors import DataError, SettingsError, WriteError
 from emrecon.io import nifti
 from emrecon.jobs_tissue import TissueInputs, segment_files
@@ -116,3 +117,25 @@ def test_the_header_of_the_input_is_kept(tmp_path: Path) -> None:
     assert two["cal_max"] == 0
     np.testing.assert_allclose(nifti.read(tmp_path / "l.nii.gz").affine, AFFINE, atol=1e-4)
     np.testing.assert_array_equal(nifti.read(tmp_path / "l.nii.gz").voxels, 1)
+
+
+def test_the_command_takes_priors_and_estimates_the_field(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    image, mask = files
+    maps = []
+    for k, name in enumerate(("csf", "gm", "wm")):
+        maps.append(tmp_path / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(head().fractions[..., k], AFFINE), maps[-1])
+    tokens = ["segment", image, "--mask", mask, "--priors", *maps, "--prior-classes", 1, 2, 3,
+              "--align", "none", "--start", "atlas", "--beta", "auto", "--bias-mm", 0]  # fmt: skip
+    with pytest.raises(SystemExit) as left:
+        main([*map(str, tokens), "-o", str(tmp_path / "out")])
+        raise SystemExit(0)
+    assert not left.value.code
+    told = json.loads((tmp_path / "out" / "t1_dseg.json").read_text())
+    assert [start["Start"] for start in told["Starts"]] == ["atlas"]
+    assert 0 < told["Beta"] != 1.0
+    np.testing.assert_array_equal(told["Atlas"]["ImageToAtlasMM"], np.eye(4))
+    found = np.asarray(nib.load(tmp_path / "out" / "t1_dseg.nii.gz").dataobj)
+    assert (found[head().mask] == head().labels[head().mask]).mean() > 0.95
