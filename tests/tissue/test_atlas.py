@@ -53,6 +53,7 @@ def test_a_displaced_turned_and_scaled_atlas_is_found(truth: np.ndarray) -> None
     assert found.explained > 0.3
 
 
+@pytest.mark.slow
 def test_how_voxels_are_stored_does_not_matter() -> None:
     """A flip or a quarter turn in the handling of axes would put the atlas elsewhere."""
     brain, affine = maps()
@@ -86,6 +87,7 @@ def test_a_header_that_turns_the_head_is_refused_or_mended(axis: str, degrees: f
         assert apart_mm(found.matrix @ turn, np.eye(4)) < 3.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("truth", "outcome"),
     [
@@ -162,6 +164,7 @@ def test_priors_that_do_not_fit_are_refused(
         lay(priors, (), settings, shot(), head().mask)
 
 
+@pytest.mark.slow
 def test_a_real_brain_and_real_priors(shared_data: Path) -> None:
     """The atlas alone labels a real scan, also from a start far off; not when mirrored."""
     files = [shared_data / "brain_priors" / f"niftyseg_{name}_prior.nii.gz"

@@ -119,6 +119,7 @@ def test_the_header_of_the_input_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(nifti.read(tmp_path / "l.nii.gz").voxels, 1)
 
 
+@pytest.mark.slow
 def test_the_command_takes_priors_and_estimates_the_field(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
