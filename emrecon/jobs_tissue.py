@@ -20,6 +20,7 @@ from emrecon.io import nifti, sidecar
 from emrecon.io.histogram import Curve, histogram
 from emrecon.io.preview import preview
 from emrecon.jobs import Meters, no_meters
+from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.segment import Begun as Fit
@@ -45,8 +46,14 @@ class TissueInputs:
     """Image above 0 where voxels are left out, such as lesions."""
 
     priors: tuple[Path, ...] = ()
-    """Tissue probability maps, one a class in the order of the labels (CSF GM WM), aligned with
-    the image."""
+    """Tissue probability maps, one a class in the order of the labels (CSF GM WM), all on one
+    grid; see --align."""
+
+    prior_classes: tuple[int, ...] = ()
+    """Label of each prior, where several make up a class: 1 1 2 2 3."""
+
+    labels: Path | None = None
+    """Image of labels, 1 to k in their order and 0 where not known, to start from."""
 
     means: tuple[float, ...] = ()
     """Start from these class means of the one channel, in order of brightness."""
@@ -147,6 +154,7 @@ def begin(
     read = {f"channel{n}": path for n, path in enumerate(images, 1)}
     read |= {"mask": inputs.mask} if inputs.mask else {}
     read |= {"exclude": inputs.exclude} if inputs.exclude else {}
+    read |= {"labels": inputs.labels} if inputs.labels else {}
     read |= {f"prior{n}": path for n, path in enumerate(inputs.priors, 1)}
     volumes = {
         what: given[path] if path in given else io.read_image(path) for what, path in read.items()
@@ -158,6 +166,8 @@ def begin(
         mask=volumes.get("mask"),
         exclude=volumes.get("exclude"),
         means=np.array(inputs.means) if inputs.means else None,
+        labels=volumes.get("labels"),
+        prior_classes=inputs.prior_classes,
         priors=[volumes[f"prior{n}"] for n in range(1, len(inputs.priors) + 1)],
     )
     files = {what: path for what, path in read.items() if path not in given}
@@ -176,13 +186,15 @@ def _write(
     """Write everything; return the files, the labels first."""
     labels = result.volume(result.labels)
     written = [folder / f"{stem}_dseg.nii.gz"]
-    nifti.write(labels, written[0], labels=True)
+    like = read.get("channel1")
+    nifti.write(labels, written[0], labels=True, like=like, intent="label")
     written.append(folder / f"{stem}_dseg.tsv")
     rows = [f"{k}\t{n}\t{COLOURS[(k - 1) % len(COLOURS)]}" for k, n in enumerate(result.names, 1)]
     write_text(written[-1], "\n".join(["index\tname\tcolor", *rows]) + "\n")
     for name, image in maps(result).items():
         written.append(folder / f"{stem}_{name}.nii.gz")
-        nifti.write(image, written[-1])
+        intent = "estimate" if name.startswith("label-") or name == "entropy" else "none"
+        nifti.write(image, written[-1], like=like, intent=intent)
     written.append(folder / f"{stem}_dseg.json")
     sidecar.write(written[-1], describe(result, read))
     written.append(folder / f"{stem}_dseg.png")
@@ -196,7 +208,7 @@ def _write(
 
 
 def maps(result: Segmentation) -> dict[str, Volume]:
-    """Return the images to write, by name; shares are rounded to 1/4096."""
+    """Return the images to write, by name; shares and fields are rounded to 1/4096."""
     made = {}
     for k, name in enumerate(result.names):
         for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):
@@ -205,7 +217,8 @@ def maps(result: Segmentation) -> dict[str, Volume]:
     for c in range(len(result.corrected)):
         suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
         if result.settings.bias_mm:
-            made[f"biasfield{suffix}"] = result.volume(result.field[c], 1.0)
+            field = np.rint(result.field[c] * _STEPS) / np.float32(_STEPS)
+            made[f"biasfield{suffix}"] = result.volume(field, 1.0)
             made[f"corrected{suffix}"] = result.volume(result.corrected[c])
     made["entropy"] = result.volume(np.rint(result.entropy * 256) / np.float32(256))
     return made
@@ -246,6 +259,8 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "Parameters": _parameters(result.classes),
         "Errors": _parameters(result.errors.honest),
         "ErrorsIndependent": _parameters(result.errors.plain),
+        "Beta": result.beta,
+        "Atlas": _atlas(result.atlas),
         "Converged": result.converged,
         "FreeEnergy": [list(stage.trace) for stage in result.stages],
         "Starts": [
@@ -261,6 +276,13 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "Settings": asdict(result.settings),
         "Inputs": {what: _file(path) for what, path in read.items()},
     }
+
+
+def _atlas(atlas: Atlas | None) -> dict[str, Any] | None:
+    """Return where the priors were laid."""
+    if atlas is None:
+        return None
+    return {"ImageToAtlasMM": atlas.matrix, "ExplainedNatsPerPoint": atlas.explained}
 
 
 def _parameters(classes: Classes) -> dict[str, Any]:

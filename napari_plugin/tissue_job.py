@@ -213,7 +213,7 @@ class TissueJob:
 def seen(
     fit: Fit, image: Image, stride: Strides, state: State, truth: NDArray[Any] | None = None
 ) -> Seen:
-    """Return what is to be seen of an estimate on every so many voxels of an image."""
+    """Return what is to be seen of an estimate on blocks of so many voxels of an image."""
     fractions = state.fractions
     if not fractions.any():  # the first of a stage: no sweep was made
         fractions, _ = image.posterior(state, image.rules.layout.fractions)
@@ -222,10 +222,7 @@ def seen(
     inside = inside[:, order]
     shape = tuple(-(-n // step) for n, step in zip(fit.data.mask.shape, stride, strict=True))
     small = image.lattice.paint((inside.argmax(axis=1) + 1).astype(np.uint8), shape)
-    near = [
-        np.minimum((np.arange(n) + step // 2) // step, m - 1)
-        for n, m, step in zip(fit.data.mask.shape, shape, stride, strict=True)
-    ]
+    near = [np.arange(n) // step for n, step in zip(fit.data.mask.shape, stride, strict=True)]
     labels = np.asarray(small[np.ix_(*near)] * fit.data.mask, np.uint8)
     voxel_ml = fit.data.voxel_ml * float(np.prod(stride))
     volumes = inside.sum(axis=0, dtype=np.float64) * voxel_ml

@@ -86,11 +86,32 @@ def read(path: Path) -> Volume:
     return Volume(np.ascontiguousarray(voxels), affine, _unit(image))
 
 
-def write(volume: Volume, path: Path, *, labels: bool = False) -> None:
+def write(
+    volume: Volume,
+    path: Path,
+    *,
+    labels: bool = False,
+    like: Path | None = None,
+    intent: str = "none",
+) -> None:
     """Write `volume` as NIfTI-1 with its affine as it is, compressed if `path` ends in ``.gz``.
 
     Float32; with `labels`, or voxels of an integer type, uint8 or else int16. Both qform and
     sform say "scanner" (code 1), units are mm and s.
+
+    Parameters
+    ----------
+    volume : Volume
+        What to write.
+    path : Path
+        File to write.
+    labels : bool, optional
+        Whether the voxels are labels.
+    like : Path, optional
+        Image on the same voxels. If it is NIfTI, its header is kept: qform, sform and their
+        codes, units, description and all else but type, scaling, display range and extensions.
+    intent : str, optional
+        What the values are, in NIfTI's words: ``label``, ``estimate``.
 
     Raises
     ------
@@ -114,8 +135,34 @@ def write(volume: Volume, path: Path, *, labels: bool = False) -> None:
     image.header.set_xyzt_units("mm", "sec")
     unit = f" [{volume.unit}]" if volume.unit and volume.unit.isascii() else ""
     image.header["descrip"] = f"{_MADE}{unit}".encode()
+    if like is not None:
+        image = _like(image, like)
+    image.header.set_intent(intent)
     with replacing(path) as beside, _opened(beside) as file:
         image.to_stream(file)
+
+
+def _like(image: nib.Nifti1Image, path: Path) -> nib.Nifti1Image:
+    """Return the image with the header of the file at `path`, if that is NIfTI of its shape."""
+    try:
+        header = _load(path).header
+    except _BROKEN:
+        return image  # another format, whose reader has said where the voxels lie
+    if header.get_data_shape()[:3] != image.shape[:3]:
+        return image
+    kept = nib.Nifti1Header.from_header(header, check=False)
+    for name in ("qform_code", "sform_code", "xyzt_units", "descrip", "aux_file", "dim_info",
+                 "slice_start", "slice_end", "slice_code", "slice_duration", "toffset",
+                 "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+                 "srow_x", "srow_y", "srow_z"):  # fmt: skip
+        kept[name] = header[name]
+    kept.extensions.clear()  # they may name the patient
+    kept["pixdim"] = header["pixdim"]
+    kept.set_data_dtype(image.get_data_dtype())
+    kept.set_data_shape(image.shape)
+    kept["cal_min"] = kept["cal_max"] = 0
+    kept.set_slope_inter(1, 0)
+    return nib.Nifti1Image(image.dataobj, None, kept)
 
 
 @contextmanager

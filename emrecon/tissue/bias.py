@@ -6,6 +6,7 @@ smooth where it is written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,10 @@ from emrecon.tissue.kernels import cosines as kernel
 
 Floats = NDArray[np.float64]
 
+MARGIN = 0.2
+"""Part of the cut-off by which the cosines' box is larger than the image's on each side: at the
+wall of their box all are level, which a field at the edge of the head is not."""
+
 
 @dataclass(frozen=True, eq=False)
 class Basis:
@@ -23,8 +28,11 @@ class Basis:
     factors: tuple[Floats, Floats, Floats]
     """Cosines along each axis at the blocks' centres, shape ``(blocks, modes)``."""
 
-    fine: tuple[Floats, Floats, Floats]
-    """The same at every voxel of the box."""
+    size_mm: Floats
+    """Of the cosines' box, shape ``(3,)``."""
+
+    margin_mm: float
+    """By which it is larger than the lattice's box on each side."""
 
     modes: NDArray[np.intp]
     """Frequencies along the axes of each function kept, shape ``(m, 3)``."""
@@ -42,13 +50,18 @@ class Basis:
         """Return the log field on the blocks in use."""
         return np.asarray(kernel.combine(self.values, coefficients))
 
-    def smooth(self, coefficients: Floats) -> NDArray[np.float32]:
-        """Return the log field in every voxel of the box."""
-        full = np.zeros([f.shape[1] for f in self.fine])
+    def smooth(self, coefficients: Floats, axes_mm: Sequence[Floats]) -> NDArray[np.float32]:
+        """Return the log field on a grid, ``(i, j, k)``.
+
+        `axes_mm` are the grid's positions along each axis, from the corner of the lattice's box.
+        """
+        most = self.modes.max(axis=0)
+        full = np.zeros(most + 1)
         full[tuple(self.modes.T)] = coefficients
-        x, y, z = self.fine
-        parts = np.einsum("abc,ia,jb,kc->ijk", full, x, y, z, optimize=True)
-        return np.asarray(parts, np.float32)
+        for at, size, count in zip(axes_mm, self.size_mm, most, strict=True):
+            waves = _cosines((at + self.margin_mm) / size, int(count))
+            full = np.tensordot(full, waves.astype(np.float32), (0, 1))
+        return np.asarray(full, np.float32)
 
 
 def basis(
@@ -77,7 +90,8 @@ def basis(
     block_mm : float
         Size of the blocks.
     """
-    size = np.asarray(shape) * np.asarray(spacing_mm)
+    margin = MARGIN * cutoff_mm
+    size = np.asarray(shape) * np.asarray(spacing_mm) + 2 * margin
     most = np.floor(2 * size / cutoff_mm).astype(int)
     grid = np.stack(np.meshgrid(*(np.arange(m + 1) for m in most), indexing="ij"), -1)
     modes = grid.reshape(-1, 3)
@@ -89,24 +103,25 @@ def basis(
     steps = [max(round(block_mm / d), 1) for d in spacing_mm]
     coarse = [-(-n // s) for n, s in zip(shape, steps, strict=True)]
     index = [a // s for a, s in zip(np.unravel_index(places, shape), steps, strict=True)]
-    used, blocks = np.unique(np.ravel_multi_index(tuple(index), coarse), return_inverse=True)
-    fine, factors = [], []
-    for n, step, count, m in zip(shape, steps, coarse, most, strict=True):
-        fine.append(_cosines(np.arange(n) + 0.5, n, m))
-        centres = np.minimum((np.arange(count) + 0.5) * step, n)
-        factors.append(_cosines(centres, n, m))
+    flat = np.ravel_multi_index(tuple(index), coarse)
+    taken = np.bincount(flat, minlength=int(np.prod(coarse))) > 0
+    used, blocks = np.flatnonzero(taken), (np.cumsum(taken) - 1)[flat]
+    factors = []
+    for axis, (n, step) in enumerate(zip(shape, steps, strict=True)):
+        centres = np.minimum((np.arange(coarse[axis]) + 0.5) * step, n)
+        factors.append(_cosines((centres * spacing_mm[axis] + margin) / size[axis], most[axis]))
     where = np.unravel_index(used, coarse)
     values = np.ones((len(used), len(modes)))
     for axis in range(3):
         values *= factors[axis][where[axis]][:, modes[:, axis]]
     return Basis(
-        (factors[0], factors[1], factors[2]), (fine[0], fine[1], fine[2]), modes, precision,
-        np.asarray(blocks.ravel(), np.intp), values,
+        (factors[0], factors[1], factors[2]), size, margin, modes, precision,
+        np.asarray(blocks, np.intp), values,
     )  # fmt: skip
 
 
-def _cosines(at: NDArray[np.floating], length: int, most: int) -> Floats:
-    return np.asarray(np.cos(np.pi * np.outer(at / length, np.arange(most + 1))))
+def _cosines(at: NDArray[np.floating], most: int) -> Floats:
+    return np.asarray(np.cos(np.pi * np.outer(at, np.arange(most + 1))))
 
 
 def penalty(coefficients: Floats, precision: Floats) -> float:

@@ -86,7 +86,7 @@ def compare_classes(
     chosen = [replace(settings, classes=k, contrast="other") for k in candidates]
     layouts = [Layout.of(k, settings.gaussians, settings.mixed) for k in candidates]
     best = [
-        starting_points(data, layout, one, None)[0]
+        starting_points(data, layout, one, {})[0]
         for layout, one in zip(layouts, chosen, strict=True)
     ]
     # too few classes leave structure in the residuals: the most independent ones tell of noise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,24 @@ class Data:
         """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
+    def averaged(self, steps: tuple[int, int, int]) -> Data:
+        """Return the means over blocks of so many voxels, where half a block or more is seen."""
+        if steps == (1, 1, 1):
+            return self
+        half = np.prod(steps) / 2
+        parts = []
+        for one in self.channels:
+            seen = self.mask & ~np.isnan(one)
+            count = blocks(seen.astype(np.float32), steps)
+            total = blocks(np.where(seen, one, np.float32(0)), steps)
+            parts.append(np.where(count >= half, total / np.maximum(count, 1), np.float32(np.nan)))
+        channels = np.stack(parts)
+        mask = (blocks(self.mask.astype(np.float32), steps) >= half) & np.isfinite(channels).any(0)
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ ((np.array(steps) - 1) / 2)
+        affine[:3, :3] *= steps
+        return replace(self, channels=channels, mask=mask, affine=affine)
+
     def standard(self, most: int) -> Floats:
         """Return about `most` voxels' standardised intensities, ``(n, c)``, evenly spread."""
         where = np.flatnonzero(self.mask)
@@ -77,6 +95,17 @@ class Data:
         return standard.astype(np.float64), count[used].astype(np.float64)
 
 
+def blocks(image: Floats32, steps: tuple[int, int, int]) -> Floats32:
+    """Return the sums over blocks of so many voxels along the last three axes."""
+    for axis, step in enumerate(steps, image.ndim - 3):
+        lines = np.moveaxis(image, axis, 0)
+        total = lines[::step].copy()
+        for shift in range(1, step):
+            total[: len(lines[shift::step])] += lines[shift::step]
+        image = np.moveaxis(total, 0, axis)
+    return image
+
+
 def gather(
     images: Sequence[Volume], mask: Volume | None, exclude: Volume | None, *, resample: bool
 ) -> tuple[Floats32, Flags | None, Floats]:
@@ -92,12 +121,15 @@ def gather(
     if not images:
         raise DataError("there is no image to segment")
     first = images[0]
-    parts = [_on(image, first, f"channel {n}", 1, resample) for n, image in enumerate(images, 1)]
+    parts = [
+        on_grid(image, first, f"channel {n}", 1, resample=resample)
+        for n, image in enumerate(images, 1)
+    ]
     region = None
     if mask is not None:
-        region = _on(mask, first, "the mask", 0, resample) > 0
+        region = on_grid(mask, first, "the mask", 0, resample=resample) > 0
     if exclude is not None:
-        left_out = _on(exclude, first, "the exclusion mask", 0, resample) > 0
+        left_out = on_grid(exclude, first, "the exclusion mask", 0, resample=resample) > 0
         region = ~left_out if region is None else region & ~left_out
         if mask is None:
             shown = np.isfinite(parts[0]) & (parts[0] > 0)
@@ -154,8 +186,14 @@ def _varied(values: Floats32, classes: int, channel: int) -> None:
         )
 
 
-def _on(volume: Volume, first: Volume, what: str, order: int, resample: bool) -> Floats32:  # noqa: FBT001
-    """Return a volume's voxels on the first image's grid."""
+def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: bool) -> Floats32:
+    """Return a volume's voxels on the first image's grid, nearest (order 0) or linear (1).
+
+    Raises
+    ------
+    GeometryError
+        If it has time frames, or its grid differs and may not be resampled.
+    """
     if volume.voxels.ndim != 3:
         raise GeometryError(f"{what} has {len(volume.voxels)} time frames: choose one")
     same = volume.voxels.shape == first.voxels.shape

@@ -84,6 +84,31 @@ class Image:
     external: Floats32 | None = None
     """Log prior of each class in each voxel, times its weight, shape ``(n, k)``."""
 
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Distance of neighbouring voxels."""
+
+    def log_field(self, bias: Floats, basis: Basis, corner_mm: Floats) -> Floats32:
+        """Return a smooth log field in each voxel, shape ``(c, n)``.
+
+        Parameters
+        ----------
+        bias : array, shape (c, m)
+            Coefficients of each channel.
+        basis : Basis
+            Their functions, of this image or of a coarser one.
+        corner_mm : array, shape (3,)
+            Where the basis' box begins, from the corner of this image's box, along its axes.
+        """
+        axes = [
+            (np.arange(n) + 0.5) * d - at
+            for n, d, at in zip(self.lattice.shape, self.spacing_mm, corner_mm, strict=True)
+        ]
+        return np.stack([basis.smooth(one, axes).ravel()[self.lattice.places] for one in bias])
+
+    def without(self, log_field: Floats32) -> Image:
+        """Return the model of the image divided by a field, with no field of its own."""
+        return replace(self, values=self.values * np.exp(-log_field), basis=None)
+
     def corrected(self, bias: Floats) -> Floats32:
         """Return the standardised intensities without the field, shape ``(c, n)``."""
         out = np.empty_like(self.values)

@@ -59,6 +59,11 @@ class Lattice:
         return tuple(np.asarray(a + c) for a, c in zip(inside, self.corner, strict=True))
 
     @property
+    def box(self) -> int:
+        """Number of voxels of the padded box."""
+        return int(np.prod(self.shape))
+
+    @property
     def size(self) -> int:
         """Number of voxels."""
         return len(self.places)
@@ -81,7 +86,7 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     inside = [a - c for a, c in zip(where, corner, strict=True)]
     colour = near.colour(inside[0], inside[1], inside[2])
     seen, pattern = patterns(np.asarray(values.T, np.float64))
-    key = colour.astype(np.int64) * len(seen) + pattern
+    key = (colour.astype(np.int64) * len(seen) + pattern).astype(np.int16)  # sorted by digits
     order = np.argsort(key, kind="stable")
     flat = np.ravel_multi_index(tuple(inside), shape).astype(np.int32)
     edges = np.searchsorted(key[order], np.arange(near.colours * len(seen) + 1))

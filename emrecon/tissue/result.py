@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError
+from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data
 from emrecon.tissue.field import Image, State
@@ -43,6 +44,9 @@ class Stage:
 
     converged: bool
     """Whether the free energy had come to rest."""
+
+    log_field: Floats32 | None = None
+    """Field by which the image was divided beforehand, shape ``(c, n)``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,14 @@ class Segmentation:
 
     optima: tuple[Optimum, ...]
     """Where every start led, best first."""
+
+    atlas: Atlas | None = None
+    """Tissue priors as they were laid on the image."""
+
+    @property
+    def beta(self) -> float:
+        """Strength of the spatial field, as given or estimated."""
+        return self.stages[-1].image.beta
 
     @property
     def converged(self) -> bool:
@@ -184,12 +196,10 @@ def finish(
         If a class holds no voxel, or something is not finite.
     """
     last = stages[-1]
-    image, state = _smoothed(last.image, last.state)
+    image, state, log_field = _level(last)
     layout = image.rules.layout
     _, found = image.posterior(state, _loads(layout))
     fractions, chances = found[:, : layout.classes], found[:, layout.classes :]
-    ratio = last.image.values / np.where(image.values == 0, 1, image.values)
-    field = np.where(image.values == 0, 1, ratio).astype(np.float32)
     corrected = image.values.copy()
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
@@ -201,7 +211,7 @@ def finish(
     uncertain = _errors(image, state, data)
     return Segmentation(
         settings.names, settings, data.affine, _shape(data), image.lattice.index, fractions,
-        chances, field, corrected, _raw(state.classes, data, settings, layout),
+        chances, np.exp(log_field), corrected, _raw(state.classes, data, settings, layout),
         replace(
             uncertain,
             shares=uncertain.shares[order],
@@ -218,16 +228,15 @@ def _shape(data: Data) -> tuple[int, int, int]:
     return i, j, k
 
 
-def _smoothed(image: Image, state: State) -> tuple[Image, State]:
-    """Return the model of the image corrected by the smooth field."""
+def _level(stage: Stage) -> tuple[Image, State, Floats32]:
+    """Return the model of the image without its field, and the log field, ``(c, n)``."""
+    image, state = stage.image, stage.state
     if image.basis is None:
-        return image, state
-    values = image.values.copy()
-    for c, one in enumerate(state.bias):
-        values[c] *= np.exp(-image.basis.smooth(one).ravel()[image.lattice.places])
-    return replace(image, values=values, basis=None), replace(
-        state, bias=np.zeros((len(values), 0))
-    )
+        nothing = np.zeros((), np.float32)
+        given = nothing if stage.log_field is None else stage.log_field
+        return image, state, np.broadcast_to(given, image.values.shape)
+    field = image.log_field(state.bias, image.basis, np.zeros(3))
+    return image.without(field), replace(state, bias=np.zeros((len(field), 0))), field
 
 
 def _loads(layout: Layout) -> Floats:

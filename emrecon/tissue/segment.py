@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import numpy as np
@@ -13,10 +13,12 @@ from emrecon.em import Iterate, em, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.neighbours import neighbourhood
 from emrecon.stop import Rule, after
+from emrecon.tissue.atlas import Atlas, lay
 from emrecon.tissue.bias import basis
 from emrecon.tissue.classes import Classes
-from emrecon.tissue.data import Data, gather, prepare
+from emrecon.tissue.data import Data, gather, on_grid, prepare
 from emrecon.tissue.field import Image, State
+from emrecon.tissue.given import atlas_start, labels_start, means_start
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mask import brain_mask
@@ -24,7 +26,9 @@ from emrecon.tissue.mixture import Mixture, Prior
 from emrecon.tissue.moments import Rules
 from emrecon.tissue.result import Segmentation, Stage, finish
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.splitmerge import split_and_merge
 from emrecon.tissue.starts import Optimum, from_means, kmeans_means, quantile_means, search
+from emrecon.tissue.strength import strength
 from emrecon.volume import Volume
 
 Floats = NDArray[np.float64]
@@ -51,6 +55,12 @@ FEW = 100_000
 LARGE = 400_000
 """A stage of more voxels makes few passes: the coarser ones before it have done the work."""
 
+BEGIN = 1.0
+"""Strength of the spatial field before it is estimated."""
+
+ROUNDS = 4
+"""Most estimates of the spatial field's strength."""
+
 FIELD_WEIGHT = 1e-2
 """Prior precision of the slowest function of the bias field, per voxel of the mask."""
 
@@ -62,7 +72,9 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     mask: Volume | None = None,
     exclude: Volume | None = None,
     means: Floats | None = None,
+    labels: Volume | None = None,
     priors: Sequence[Volume] = (),
+    prior_classes: Sequence[int] = (),
     observers: Sequence[Observer] = (),
 ) -> Segmentation:
     """Segment an image of one or more channels into tissue classes.
@@ -80,9 +92,13 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
         Above 0 where voxels are left out, such as lesions.
     means : array, optional
         Means to start from in place of several starts, shape ``(k,)`` or ``(k, c)``.
+    labels : Volume, optional
+        Labels to start from: 1 to k in the order of the class names, 0 where not known.
     priors : sequence of Volume, optional
-        Probability of each class, in the order of the class names, on the first channel's grid
-        (or any, with `Settings.resample`).
+        Probability of each class, in the order of the class names, all on one grid; see
+        `Settings.align`.
+    prior_classes : sequence of int, optional
+        Class of each prior, from 1, where several make up a class; by default one a class.
     observers : sequence of callable, optional
         Are shown every iterate.
 
@@ -91,7 +107,10 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     EmreconError
         If images, masks, priors or settings do not fit together, or hold nothing to segment.
     """
-    begun = begin(images, settings, mask=mask, exclude=exclude, means=means, priors=priors)
+    begun = begin(
+        images, settings, mask=mask, exclude=exclude, means=means, labels=labels,
+        priors=priors, prior_classes=prior_classes,
+    )  # fmt: skip
     return begun.finish(begun.stages(lambda *_: observers))
 
 
@@ -111,43 +130,51 @@ class Begun:
     optima: list[Optimum]
     """Where the starts led, best first."""
 
-    atlas: Floats32 | None
-    """Log prior of the classes, ``(k, i, j, k)``."""
+    atlas: Atlas | None
+    """Priors of the classes, where there are some."""
 
     def stages(self, look: Look, *rules: Rule) -> list[Stage]:
-        """Return the fits of ever finer samples of the image, the whole image last.
+        """Return the fits of ever smaller blocks' means, the whole image last.
 
-        Once a rule says that it is enough, each stage that is left makes one pass.
+        Means of blocks show the field best: their noise is small. Once it was found in blocks of
+        2 mm, the whole image is divided by it and has no field of its own. Once a rule says that
+        it is enough, each stage that is left makes one pass.
         """
-        classes, stages = self.optima[0].classes, list[Stage]()
-        bias: Floats | None = None
-        for stride in _strides(self.data):
-            image = _image(self.data, self.layout, self.settings, stride, self.atlas)
+        classes, stages, settings = self.optima[0].classes, list[Stage](), self.settings
+        for steps in _strides(self.data):
+            image = _image(self.data, self.layout, settings, steps, self.atlas)
             modes = 0 if image.basis is None else len(image.basis.modes)
-            if bias is None or bias.shape[1] != modes:
-                bias = np.zeros((len(self.data.channels), modes))
-            box = int(np.prod(image.lattice.shape))
-            state = State(classes, np.zeros((box, self.layout.classes), np.float32), bias)
-            most = self.settings.iterations * (1 if image.lattice.size > LARGE else 8)
-            observers = look(image, stride, most)
-            stage = _run(image, state, self.settings.tolerance, observers, (after(most), *rules))
-            classes, bias = stage.state.classes, stage.state.bias
-            stages.append(stage)
+            bias = np.zeros((len(self.data.channels), modes))
+            empty = np.zeros((image.lattice.box, self.layout.classes), np.float32)
+            state, log_field = State(classes, empty, bias), None
+            if stages:
+                whole = steps == (1, 1, 1)
+                image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
+            most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
+            observers = look(image, steps, most)
+            stage = _run(image, state, settings.tolerance, observers, (after(most), *rules))
+            stages.append(replace(stage, log_field=log_field))
+            classes = stage.state.classes
+        if settings.beta == "auto":
+            stages[-1:] = _estimated(stages[-1], settings, look, rules)
         return stages
 
     def finish(self, stages: list[Stage]) -> Segmentation:
         """Return the segmentation that the stages' last estimate amounts to."""
-        return finish(self.data, self.settings, self.optima, stages)
+        made = finish(self.data, self.settings, self.optima, stages)
+        return replace(made, atlas=self.atlas)
 
 
-def begin(
+def begin(  # noqa: PLR0913 - as for `segment`
     images: Sequence[Volume],
     settings: Settings | None = None,
     *,
     mask: Volume | None = None,
     exclude: Volume | None = None,
     means: Floats | None = None,
+    labels: Volume | None = None,
     priors: Sequence[Volume] = (),
+    prior_classes: Sequence[int] = (),
 ) -> Begun:
     """Check what is to be segmented and find where to start from.
 
@@ -163,12 +190,37 @@ def begin(
     layout = Layout.of(
         settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers
     )
-    optima = starting_points(data, layout, settings, means)
-    return Begun(data, layout, settings, optima, _atlas(priors, images[0], settings))
+    atlas = lay(priors, prior_classes, settings, images[0], data.mask) if priors else None
+    drawn = None
+    if labels is not None:
+        drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
+    given = _given(data, layout, settings, means, drawn, atlas)
+    optima = starting_points(data, layout, settings, given)
+    return Begun(data, layout, settings, optima, atlas)
+
+
+def _given(
+    data: Data,
+    layout: Layout,
+    settings: Settings,
+    means: Floats | None,
+    labels: Floats32 | None,
+    atlas: Atlas | None,
+) -> dict[str, Classes]:
+    """Return the start that is wanted in place of several, if any."""
+    if settings.start == "atlas" and atlas is None:
+        raise SettingsError("there are no priors to start from: give them, or another start")
+    if means is not None:
+        return {"given": means_start(means, data, layout)}
+    if labels is not None:
+        return {"labels": labels_start(labels, data, layout, settings)}
+    if atlas is not None and settings.start in {"auto", "atlas"}:
+        return {"atlas": atlas_start(atlas, data, layout, settings)}
+    return {}
 
 
 def starting_points(
-    data: Data, layout: Layout, settings: Settings, means: Floats | None
+    data: Data, layout: Layout, settings: Settings, given: dict[str, Classes]
 ) -> list[Optimum]:
     """Return where several starts lead on a histogram or sample of the intensities, best first.
 
@@ -180,13 +232,13 @@ def starting_points(
         How components make up classes.
     settings : Settings
         Number of starts, priors, seed.
-    means : array, optional
-        Means to start from in place of all others.
+    given : dict of Classes
+        Starts to take in place of all others.
 
     Raises
     ------
     EmreconError
-        If the means do not fit the classes, or no start leads anywhere.
+        If no start leads anywhere.
     """
     if len(data.channels) == 1:
         values, counts = data.binned(BINS)
@@ -198,29 +250,23 @@ def starting_points(
     complete = ~np.isnan(values).any(axis=1)
     whole, many = values[complete], counts[complete]
     spread = np.full(values.shape[1], 0.1)
-    if means is not None:
-        wanted = np.asarray(means, np.float64).reshape(len(means), -1)
-        if wanted.shape != (layout.gaussians, values.shape[1]):
-            raise SettingsError(
-                f"{layout.gaussians} Gaussians of {values.shape[1]} channels need as many means, "
-                f"not {wanted.shape}"
-            )
-        start = from_means((wanted - data.centre) / data.scale, layout, spread)
-        return search(model, {"given": start})
+    if given:
+        return search(model, given)
     if len(whole) < layout.gaussians:
         raise DataError("too few voxels have all channels to start from: give means")
     count = layout.gaussians
     rng = np.random.default_rng(settings.seed)
     starts: dict[str, Classes] = {}
     for number in range(settings.starts):
-        if number % 2 == 0:
+        kind = {"quantiles": 0, "k-means": 1}.get(settings.start, number % 2)
+        if kind == 0:
             tail = 0.01 + 0.04 * (number // 2)
             found = quantile_means(whole, many, count, min(tail, 0.3))
             starts[f"quantiles {tail:.2f}"] = from_means(found, layout, spread)
         else:
             found = kmeans_means(whole, many, count, rng)
             starts[f"k-means {number // 2 + 1}"] = from_means(found, layout, spread)
-    return search(model, starts)
+    return split_and_merge(model, search(model, starts), rng)
 
 
 def _prior(settings: Settings, voxels: float, data: Data) -> Prior:
@@ -228,22 +274,41 @@ def _prior(settings: Settings, voxels: float, data: Data) -> Prior:
     return Prior(settings.weight_prior * voxels, 0.01 * voxels, 0.05 * np.eye(channels))
 
 
-def _atlas(priors: Sequence[Volume], first: Volume, settings: Settings) -> Floats32 | None:
-    """Return the classes' log prior on the first channel's grid, ``(k, i, j, k)``."""
-    if not priors:
-        return None
-    if len(priors) != settings.classes:
-        raise SettingsError(f"{settings.classes} classes need as many priors, not {len(priors)}")
-    maps, _, _ = gather([first, *priors], None, None, resample=settings.resample)
-    chance = np.clip(np.nan_to_num(maps[1:]), 0, None)
-    total = chance.sum(axis=0)
-    if not total.any():
-        raise DataError("the priors are 0 everywhere on the image's grid")
-    chance = np.where(total > 0, chance / np.where(total > 0, total, 1), 1 / settings.classes)
-    if settings.reversed:
-        chance = chance[::-1]
-    weighted = settings.atlas_weight * np.log(np.maximum(chance, 0.01))
-    return np.asarray(weighted, np.float32)
+def _carried(
+    coarse: Stage, image: Image, state: State, *, fixed: bool
+) -> tuple[Image, State, Floats32 | None]:
+    """Return where a finer stage begins: with the fractions and the field of the coarser one.
+
+    With `fixed` the image is divided by the field, which comes last, and has none of its own.
+    """
+    near, old = image.lattice, coarse.image.lattice
+    ratio = [round(a / b) for a, b in zip(coarse.image.spacing_mm, image.spacing_mm, strict=True)]
+    inside = [
+        np.clip((np.arange(n) + c) // r - o, 0, m - 1)
+        for n, c, r, o, m in zip(
+            near.shape, near.corner, ratio, old.corner, old.shape, strict=True
+        )
+    ]
+    box = coarse.state.fractions.reshape(*old.shape, -1)
+    fractions = np.zeros_like(state.fractions)
+    fractions[near.places] = box[np.ix_(*inside)].reshape(len(fractions), -1)[near.places]
+    bias, basis = coarse.state.bias, coarse.image.basis
+    begun = replace(state, fractions=fractions)
+    if basis is None:
+        return image, begun, None
+    if image.basis is not None and not fixed and image.basis.modes.shape == basis.modes.shape:
+        return image, replace(begun, bias=bias), None
+    if not fixed:
+        return image, begun, None
+    corner = [
+        o * d - c * e
+        for o, d, c, e in zip(
+            old.corner, coarse.image.spacing_mm, near.corner, image.spacing_mm, strict=True
+        )
+    ]
+    log_field = image.log_field(bias, basis, np.array(corner))
+    level = replace(begun, bias=np.zeros((len(bias), 0)))
+    return image.without(log_field), level, log_field
 
 
 def _strides(data: Data) -> Iterator[Strides]:
@@ -268,15 +333,15 @@ def _image(
     layout: Layout,
     settings: Settings,
     stride: tuple[int, int, int],
-    atlas: Floats32 | None,
+    atlas: Atlas | None,
 ) -> Image:
-    """Return the model of every so many voxels of the image."""
-    a, b, c = stride
-    channels, mask = data.channels[:, ::a, ::b, ::c], data.mask[::a, ::b, ::c]
-    i, j, k = (d * s for d, s in zip(data.spacing_mm, stride, strict=True))
-    found = lattice(mask, channels[:, mask], neighbourhood(settings.neighbours, (i, j, k)))
+    """Return the model of the image, or of the means of blocks of it."""
+    part = data.averaged(stride)
+    i, j, k = part.spacing_mm
+    near = neighbourhood(settings.neighbours, (i, j, k))
+    found = lattice(part.mask, part.channels[:, part.mask], near)
     x, y, z = found.index
-    values = np.nan_to_num(np.ascontiguousarray(channels[:, x, y, z]))
+    values = np.nan_to_num(np.ascontiguousarray(part.channels[:, x, y, z]))
     rules = Rules(
         layout, settings.covariance, 1e-6, _prior(settings, found.size, data), found.seen, -2.0
     )
@@ -289,8 +354,40 @@ def _image(
         functions = functions if len(functions.modes) else None
     external = None
     if atlas is not None:
-        external = np.ascontiguousarray(atlas[:, ::a, ::b, ::c][:, x, y, z].T)
-    return Image(values, found, rules, data.centre, data.scale, settings.beta, functions, external)
+        external = atlas.log_prior((x, y, z), part.affine, settings.atlas_weight)
+    beta = BEGIN if settings.beta == "auto" else settings.beta
+    return Image(
+        values,
+        found,
+        rules,
+        data.centre,
+        data.scale,
+        beta,
+        functions,
+        external,
+        (i, j, k),
+    )
+
+
+def _estimated(stage: Stage, settings: Settings, look: Look, rules: Sequence[Rule]) -> list[Stage]:
+    """Return fits with ever better estimates of the field's strength, each fixed in its fit.
+
+    Free energies of different strengths cannot be compared, so each fit has its own trace.
+    """
+    stages = [stage]
+    rng = np.random.default_rng(settings.seed)
+    for _ in range(ROUNDS):
+        image, state = stages[-1].image, stages[-1].state
+        found = strength(image, state, rng)
+        close = abs(found - image.beta) < 0.05 * max(found, 0.1)
+        again = replace(image, beta=found)
+        observers = look(again, (1, 1, 1), settings.iterations)
+        enough = (after(settings.iterations), *rules)
+        better = _run(again, state, settings.tolerance, observers, enough)
+        stages.append(replace(better, log_field=stage.log_field))
+        if close:
+            break
+    return stages
 
 
 def _run(

@@ -38,8 +38,9 @@ class Settings:
     outliers: bool = False
     """A uniform class for what no tissue explains."""
 
-    beta: float = 1.0
-    """Spatial field: how much a neighbour 1 mm away counts; 0 is no field."""
+    beta: float | Literal["auto"] = 1.0
+    """Spatial field: how much a neighbour 1 mm away counts; 0 is no field, auto estimates it from
+    the image."""
 
     neighbours: Literal[6, 26] = 6
     """Spatial field: neighbours of a voxel, across faces or also across edges and corners."""
@@ -51,11 +52,19 @@ class Settings:
     starts: int = 6
     """Start: points tried, of which the one with the best penalised likelihood goes on."""
 
+    start: Literal["auto", "quantiles", "k-means", "atlas"] = "auto"
+    """Where to start: from quantiles and k-means++ in turns, from one of them alone, or from the
+    atlas. Auto takes given means or labels first, then the atlas, then both of the others."""
+
     weight_prior: float = 0.1
     """Voxels, as a share of all, that each class is given beforehand."""
 
     atlas_weight: float = 0.5
     """How much given tissue priors count; 1 is as much as their probabilities say."""
+
+    align: Literal["auto", "affine", "none"] = "auto"
+    """How tissue priors are laid on the image: affine finds where they fit best, none takes their
+    geometry as it is; auto is none for priors on the image's own voxels, and else affine."""
 
     iterations: int = 10
     """Most passes over a full image; over small or coarse ones, eight
@@ -87,8 +96,9 @@ class Settings:
             "tolerance",
             "threads",
         ):
-            if not 0 <= getattr(self, name) < 1e6:
-                raise SettingsError(f"{name} must be 0 or more, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value != "auto" and not 0 <= value < 1e6:
+                raise SettingsError(f"{name} must be 0 or more, not {value}")
         if self.mixed and self.gaussians > 1:
             raise SettingsError("classes of several Gaussians need --mixed 0")
         if 0 < self.bias_mm < 20:

@@ -297,6 +297,7 @@ def fuzz(path, data):
 SOURCES = [path.read_bytes() for path in FILES]
 
 
+@pytest.mark.slow
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), source=st.sampled_from(SOURCES))
 def test_damaged_files_give_clear_errors(tmp_path_factory, data, source):

@@ -56,7 +56,7 @@ def model(
         functions = basis(found.shape, found.places, SPACING, 100.0, 1.0, 12.0)
     prior = Prior(10.0, 5.0, 0.05 * np.eye(channels))
     rules = Rules(layout, covariance, 1e-9, prior, found.seen, -2.0)
-    made = Image(values, found, rules, centre, scale, beta, functions)
+    made = Image(values, found, rules, centre, scale, beta, functions, None, SPACING)
     means = np.repeat((LEVELS[:, :channels] - 600) / 200, layout.gaussians // 3, axis=0)
     start = from_means(means, layout, np.full(channels, 0.2))
     modes = 0 if functions is None else len(functions.modes)
@@ -93,7 +93,7 @@ def test_field_and_classes_are_found() -> None:
     found = last.params.fractions[made.lattice.places]
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=2e-6)
     assert (found.argmax(axis=1) == truth[at]).mean() > 0.99
-    smooth = made.basis.smooth(last.params.bias[0]).ravel()[made.lattice.places]
+    smooth = made.log_field(last.params.bias, made.basis, np.zeros(3))[0]
     error = (smooth - log_field[at]) - (smooth - log_field[at]).mean()
     assert error.std() < 0.2 * log_field[at].std()  # a tilt is no sum of few cosines
     assert not last.params.fractions[np.setdiff1d(np.arange(len(last.params.fractions)),

@@ -66,6 +66,7 @@ def test_an_even_image_acquires_no_field() -> None:
     assert min(dice(off, head())) > 0.95
 
 
+@pytest.mark.slow
 def test_channels_help_and_may_be_missing() -> None:
     truth = head()
     one = shot(noise_percent=9.0)
@@ -127,6 +128,7 @@ def test_a_stripped_image_needs_no_mask() -> None:
     assert min(dice(result, truth)) > 0.95
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_true_volumes() -> None:
     """Eight draws; the benchmark makes a hundred."""
     truth = head()

@@ -55,6 +55,7 @@ def sampled(image, events: Events, grid: Grid, fov_mm: float):
     return np.array(sums)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timing", [None, TIMING])
 @pytest.mark.parametrize("fov_mm", [np.inf, 17.3])
 def test_forward_adds_up_samples_along_the_line(timing, fov_mm):

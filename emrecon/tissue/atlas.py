@@ -1,0 +1,341 @@
+"""Tissue probability maps as what is known of each voxel beforehand, laid on the image."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations, product, repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import Iterate, em, until
+from emrecon.errors import DataError, GeometryError, SettingsError
+from emrecon.stop import after
+from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
+from emrecon.tissue.data import blocks
+from emrecon.tissue.kernels import atlas as kernel
+from emrecon.tissue.settings import Settings
+from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+LEAST = 0.01
+"""Least probability of a class, so that no map can rule one out."""
+
+_MARGIN_MM = 12.0
+_MOST_SCALE = 1.7
+_TOLERANCE = 5e-6
+_CLEARLY = 0.01  # nats a point
+_FINALISTS = 3
+_STEEP = 45.0  # degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Probability maps of the classes, and where they lie on an image."""
+
+    maps: Floats32
+    """Probability of each class in the order of the names, shape ``(i, j, k, c)``."""
+
+    affine: Floats
+    """Voxels of the maps to atlas mm."""
+
+    matrix: Floats
+    """Image mm to atlas mm, shape ``(4, 4)``; the identity where they were aligned before."""
+
+    explained: float = 0.0
+    """What the maps tell of the intensities, nats a point; 0 where they were aligned before."""
+
+    def at(self, index: Sequence[NDArray[np.integer]], affine: Floats) -> Floats32:
+        """Return the classes' probabilities at an image's voxels, shape ``(n, c)``.
+
+        Sums over the classes are 1, or 0 beyond the atlas.
+        """
+        to_maps = np.linalg.inv(self.affine) @ self.matrix @ affine
+        points = np.stack(index, axis=1) @ to_maps[:3, :3].T + to_maps[:3, 3]
+        out = np.empty((len(points), self.maps.shape[3]), np.float32)
+        kernel.sample(self.maps, np.ascontiguousarray(points), out)
+        return out
+
+    def log_prior(
+        self, index: Sequence[NDArray[np.integer]], affine: Floats, weight: float
+    ) -> Floats32:
+        """Return the weighted log of the classes' share of what is known, shape ``(n, c)``."""
+        chance = self.at(index, affine)
+        chance += np.float32(1e-6)  # beyond the atlas all classes are alike
+        chance /= chance.sum(axis=1, keepdims=True)
+        return np.asarray(weight * np.log(np.maximum(chance, LEAST)), np.float32)
+
+
+def lay(
+    priors: Sequence[Volume],
+    classes_of: Sequence[int],
+    settings: Settings,
+    image: Volume,
+    region: Flags,
+) -> Atlas:
+    """Return given maps laid on an image, with its classes from dark to bright.
+
+    Parameters
+    ----------
+    priors, classes_of : sequences
+        Maps, and the class of each; see `stack`.
+    settings : Settings
+        Classes, and whether to align.
+    image : Volume
+        The first channel.
+    region : array
+        Voxels that take part.
+
+    Raises
+    ------
+    EmreconError
+        If the maps do not fit the classes or the image, or cannot be aligned with it.
+    """
+    maps, affine = stack(priors, settings.classes, classes_of)
+    if settings.reversed:
+        maps = np.ascontiguousarray(maps[..., ::-1])
+    same = maps.shape[:3] == image.voxels.shape
+    same = same and np.allclose(affine, image.affine, rtol=0, atol=1e-3)
+    if settings.align == "affine" or (settings.align == "auto" and not same):
+        return align(image, region, maps, affine)
+    if not same and not settings.resample:
+        raise GeometryError(
+            "the priors do not lie on the first channel's grid: have them interpolated "
+            "(--resample), or aligned (--align affine)"
+        )
+    atlas = Atlas(maps, affine, np.eye(4))
+    if not atlas.at(np.nonzero(region), image.affine).any():
+        raise DataError("the priors are 0 throughout the mask: do they lie on the image?")
+    return atlas
+
+
+def stack(
+    priors: Sequence[Volume], classes: int, classes_of: Sequence[int]
+) -> tuple[Floats32, Floats]:
+    """Return the maps of each class, ``(i, j, k, c)``, and their affine, from one map or more.
+
+    Parameters
+    ----------
+    priors : sequence of Volume
+        Probability maps, all on one grid.
+    classes : int
+        Number of classes.
+    classes_of : sequence of int
+        Class of each map, from 1; empty for one map a class, in order.
+
+    Raises
+    ------
+    SettingsError
+        If a class has no map, or a map no class.
+    GeometryError
+        If the maps are not on one grid.
+    DataError
+        If they are no probabilities, or 0 everywhere.
+    """
+    owners = tuple(classes_of) or tuple(range(1, len(priors) + 1))
+    if len(owners) != len(priors) or set(owners) != set(range(1, classes + 1)):
+        raise SettingsError(
+            f"{classes} classes need as many priors, or the class of each with --prior-classes: "
+            f"{len(priors)} maps stand for classes {', '.join(map(str, owners))}"
+        )
+    first = priors[0]
+    maps = np.zeros((*first.voxels.shape, classes), np.float32)
+    for number, (one, owner) in enumerate(zip(priors, owners, strict=True), 1):
+        if one.voxels.ndim != 3:
+            raise GeometryError(f"prior {number} has {len(one.voxels)} time frames: choose one")
+        if one.voxels.shape != first.voxels.shape or not np.allclose(
+            one.affine, first.affine, rtol=0, atol=1e-3
+        ):
+            raise GeometryError(f"prior {number} is not on the grid of the first prior")
+        maps[..., owner - 1] += np.clip(np.nan_to_num(one.voxels), 0, None)
+    total = maps.sum(axis=3)
+    if not total.any():
+        raise DataError("the priors are 0 everywhere")
+    if total.max() > 2:
+        raise DataError(
+            f"the priors add up to {total.max():g} in a voxel: give probabilities, from 0 to 1"
+        )
+    maps /= np.maximum(total, 1)[..., None]
+    return maps, first.affine
+
+
+def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -> Atlas:
+    """Return the atlas laid on an image, from wherever their headers put them.
+
+    Parameters
+    ----------
+    image : Volume
+        The first channel.
+    region : array, optional
+        Voxels that take part; all others are taken as outside the brain.
+    maps : float32 array, shape (i, j, k, c)
+        Probability of each class.
+    affine : array
+        Voxels of the maps to atlas mm.
+
+    Raises
+    ------
+    DataError
+        If no place is found where the maps explain the image, or they fit clearly better with
+        the image turned by quarter turns: its header then lies about its orientation.
+    """
+    coarse = points(image, region, maps, affine, 8.0)
+    coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
+    begun = [_run(coarsest, coarsest.begin(m), 20) for m in _starts(coarsest, maps, affine)]
+    best = max(begun, key=lambda one: one.log_likelihood)
+    best = _upright(coarsest, best)
+    coarse = points(image, region, maps, affine, 8.0)
+    best = _run(coarse, coarse.begin(best.params.matrix), 30)
+    fine = points(image, region, maps, affine, 5.0)
+    end = _run(fine, fine.begin(best.params.matrix), 40)
+    matrix = end.params.matrix
+    scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
+    if scales.max() > _MOST_SCALE or scales.min() < 1 / _MOST_SCALE:
+        raise DataError(
+            f"the priors cannot be aligned with the image: they would be scaled by "
+            f"{1 / scales.max():.2f} to {1 / scales.min():.2f}. Check both files' voxel sizes, "
+            "give a mask, or align them beforehand and take --align none"
+        )
+    turned = _angle(matrix, np.eye(4))
+    if turned > _STEEP:
+        log.warning(
+            "the priors lie on the image turned by %.0f degrees: is the image's header right "
+            "about its orientation? Look at the picture",
+            turned,
+        )
+    return Atlas(maps, affine, matrix, _explained(fine, end))
+
+
+def points(
+    image: Volume, region: Flags | None, maps: Floats32, affine: Floats, distance_mm: float
+) -> Alignment:
+    """Return the points of an image about every so many mm, and the maps as blurred as those."""
+    from scipy import ndimage  # noqa: PLC0415 - heavy, and only atlases need it
+
+    i, j, k = (max(round(distance_mm / d), 1) for d in image.spacing_mm)
+    steps = (i, j, k)
+    part = np.isfinite(image.voxels) if region is None else region & np.isfinite(image.voxels)
+    where = np.nonzero(part & (image.voxels > 0))
+    if not where[0].size:
+        raise DataError("the image is nowhere above 0: priors cannot be aligned with it")
+    margins = [round(_MARGIN_MM / d) for d in image.spacing_mm]
+    first = [max(int(a.min()) - m, 0) for a, m in zip(where, margins, strict=True)]
+    box = tuple(
+        slice(f, int(a.max()) + m + 1) for f, a, m in zip(first, where, margins, strict=True)
+    )
+    seen = np.isfinite(image.voxels[box])
+    used = part[box] & (image.voxels[box] > 0)
+    count = blocks(used.astype(np.float32), steps)
+    total = blocks(np.where(used, image.voxels[box], np.float32(0)), steps)
+    shown = np.where(count >= np.prod(steps) / 2, total / np.maximum(count, 1), 0)
+    known = (blocks(seen.astype(np.float32), steps) > 0).ravel()
+    bins = _binned(shown.ravel())
+    axes = (
+        f + s * np.arange(n) + (s - 1) / 2
+        for f, n, s in zip(first, shown.shape, steps, strict=True)
+    )
+    index = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    mm = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+    middle = mm[bins > 0].mean(axis=0)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    blur = [*(0.6 * distance_mm / spacing), 0]
+    blurred = ndimage.gaussian_filter(maps, blur, mode="constant", truncate=3.0)
+    places = np.ascontiguousarray((mm[known] - middle) / REACH_MM)
+    return Alignment(blurred, affine, places, bins[known], middle, AFFINE)
+
+
+def _binned(values: Floats32) -> NDArray[np.int32]:
+    """Return the bin of each intensity: 0 for 0 and less, the others of even width."""
+    above = values > 0
+    low, high = np.quantile(values[above], [0.0, 0.995])
+    width = (high - low) / (BINS - 1) or 1.0
+    bins = 1 + np.clip((values - low) / width, 0, BINS - 2).astype(np.int32)
+    return np.where(above, bins, 0).astype(np.int32)
+
+
+def _starts(aligned: Alignment, maps: Floats32, affine: Floats) -> list[Floats]:
+    """Return image mm to atlas mm: as the headers have it, and with the middles together."""
+    corner = maps[:: maps.shape[0] - 1, :: maps.shape[1] - 1, :: maps.shape[2] - 1]
+    inner = maps[..., corner.mean(axis=(0, 1, 2)) < 0.5]  # some maps count what is outside as CSF
+    total = (inner if inner.shape[3] else maps).sum(axis=3)
+    index = np.stack(np.nonzero(total > 0.5), axis=1)
+    brain = (index @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0)
+    seen = aligned.places[aligned.bins > np.median(aligned.bins)] * REACH_MM + aligned.middle
+    found = [np.eye(4)]
+    for middle in (aligned.middle, seen.mean(axis=0), aligned.middle + np.array([0, 0, 30.0])):
+        found.append(np.eye(4))
+        found[-1][:3, 3] = brain - middle
+    return found
+
+
+def _run(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
+    """Climb until the likelihood is flat."""
+    iterates = until(em(repeat(model), pose), after(most))
+    last = next(iterates)
+    for iterate in iterates:
+        gain = iterate.log_likelihood - last.log_likelihood
+        last = iterate
+        if gain < _TOLERANCE * len(model.places):
+            break
+    return last
+
+
+def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
+    """Return the best pose, or refuse an image that fits better when turned by quarter turns."""
+    tried = []
+    for turn in _quarter_turns():
+        about = np.eye(4)
+        about[:3, :3] = turn
+        about[:3, 3] = model.middle - turn @ model.middle
+        found = _run(model, model.begin(best.params.matrix @ about), 5)
+        tried.append((found.log_likelihood, found.params))
+    for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
+        found = _run(model, pose, 25)
+        gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
+        if gain > _CLEARLY and _angle(found.params.matrix, best.params.matrix) > _STEEP:
+            raise DataError(
+                f"the priors fit better by {gain:.2f} nats a point when the image is turned by "
+                "quarter turns: its header seems to be wrong about its orientation. Correct "
+                "the header, or take --align none and priors aligned beforehand"
+            )
+        if gain > 0 and _angle(found.params.matrix, best.params.matrix) <= _STEEP:
+            best = found
+    return best
+
+
+def _angle(one: Floats, two: Floats) -> float:
+    """Return by how many degrees two maps turn differently."""
+    parts = []
+    for matrix in (one, two):
+        left, _, right = np.linalg.svd(matrix[:3, :3])
+        parts.append(left @ right)
+    cosine = (np.trace(parts[0].T @ parts[1]) - 1) / 2
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def _quarter_turns() -> list[Floats]:
+    """Return the 23 turns that bring axes onto axes, no mirror images, without the one at rest."""
+    found = []
+    for order in permutations(range(3)):
+        for signs in product((1.0, -1.0), repeat=3):
+            turn = np.zeros((3, 3))
+            turn[range(3), order] = signs
+            if np.linalg.det(turn) > 0 and not np.array_equal(turn, np.eye(3)):
+                found.append(turn)
+    return found
+
+
+def _explained(model: Alignment, end: Iterate[Pose]) -> float:
+    """Return the likelihood's gain over one class everywhere, a point."""
+    counts = np.bincount(model.bins, minlength=BINS)
+    counts = counts[counts > 0]
+    alone = float((counts * np.log(counts / counts.sum())).sum())
+    before = float(0.5 * np.log(end.params.densities).sum())
+    return (end.log_likelihood - before - alone) / len(model.places)
