@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from emrecon.files import check_writable, keep_inputs, replacing
 from emrecon.io import sidecar
 from emrecon.io.preview import preview
 from emrecon.io.scan import read_scan
+from emrecon.tomo.gamma import about_axis
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.recon import Problem, fingerprint, prepare
@@ -47,6 +49,50 @@ Told = tuple[dict[str, Path], dict[str, Any]]
 
 Meters = Callable[[str, int], AbstractContextManager[Meter | None]]
 """Makes the meter of a stage from its name and number of steps."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to get ready: plain data, which can go to other machines."""
+
+    path: Path
+    """The scan."""
+
+    settings: Settings
+    """How to reconstruct."""
+
+    parts: Parts
+    """Files with corrections."""
+
+    camera: CameraFacts
+    """What stands in for what SPECT files do not say."""
+
+    made: tuple[Path, ...]
+    """Files that will be written, which must be none of the inputs."""
+
+    keyed: bool
+    """Whether the key is wanted, which takes a pass over all data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A reconstruction that can begin."""
+
+    problem: Problem
+    """Models, start image, settings as used."""
+
+    inputs: dict[str, Path]
+    """Every file that was read, by what it is."""
+
+    facts: dict[str, Any]
+    """What they say, for the sidecar."""
+
+    key: str
+    """Name of all that decides the iterates; empty where it is not wanted."""
+
+
+GetReady = Callable[[Order, Meters], Ready]
+"""Reads a scan and builds its models, in this process or elsewhere."""
 
 
 def no_meters(what: str, total: int) -> AbstractContextManager[Meter | None]:
@@ -81,6 +127,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     resume: bool = False,
     cache: Path | None = None,
     meters: Meters = no_meters,
+    get_ready: GetReady | None = None,
 ) -> Reconstruction:
     """Reconstruct a scan from files to an image with sidecar, picture and convergence log.
 
@@ -102,6 +149,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         Folder where the sensitivities are kept for later runs.
     meters : callable, optional
         Makes the progress bars.
+    get_ready : callable, optional
+        Reads the scan and builds its models; by default `prepared`, in this process.
 
     Raises
     ------
@@ -111,49 +160,43 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     settings = settings or Settings()
     io.image_format(output)
     check_writable(output)
-    scan, inputs = read_scan(path, parts, camera, settings.isotope)
     made = _outputs(output)
-    keep_inputs(made, inputs)
-    scan.check()
-    totals = _totals(scan)
-    scan = scan.folded()
-    wanted, settings = settings, _about_axis(settings, scan)
-    key = fingerprint(scan, settings) if cache or resume or settings.checkpoint_every else ""
-    kept = Sensitivities(cache, key)
-    with meters("sensitivity", settings.subsets) as meter:
-        progress = meter.update if meter else _silent
-        problem = prepare(scan, settings, kept=kept, progress=progress)
+    keyed = bool(cache or resume or settings.checkpoint_every)
+    order = Order(path, settings, parts or Parts(), camera or CameraFacts(), made, keyed)
+    ready = (get_ready or partial(prepared, cache=cache))(order, meters)
+    problem, key = ready.problem, ready.key
     saved = sidecar.beside(output, ".checkpoint.npz")
     state = _state(saved, key, problem) if resume else None
     reached, history = _iterate(problem, state, saved, key, meters)
-    problem = replace(problem, settings=replace(problem.settings, centre_mm=wanted.centre_mm))
-    volume = _placed(problem.volume(reached.params), scan)
-    facts = {
-        **scan.facts,
-        "duration_s": scan.duration_s,
-        **_choices(parts or Parts()),
-        **totals,
-        **problem.facts,
-        **_course(reached, history, state),
-    }
-    _write(made, volume, problem, history, (inputs, facts))
+    used = replace(problem.settings, centre_mm=settings.centre_mm)
+    problem = replace(problem, settings=used)
+    volume = _placed(problem.volume(np.asarray(reached.params)), ready.facts)
+    facts = {**ready.facts, **problem.facts, **_course(reached, history, state)}
+    _write(made, volume, problem, history, (ready.inputs, facts))
     if state or settings.checkpoint_every:
         saved.unlink(missing_ok=True)
     return Reconstruction(volume, problem, history, (made[-1], *made[:-1]))
 
 
-def _about_axis(settings: Settings, scan: Scan) -> Settings:
-    """Return the settings with the image's centre about the axis that a camera turns round."""
-    origin = scan.facts.get("origin_mm")
-    if not (origin and settings.centre_mm):
-        return settings
-    centre = np.subtract(settings.centre_mm, origin)
-    return replace(settings, centre_mm=tuple(float(value) for value in centre))
+def prepared(order: Order, meters: Meters, *, cache: Path | None = None) -> Ready:
+    """Read a scan and build its models in this process."""
+    settings = order.settings
+    scan, inputs = read_scan(order.path, order.parts, order.camera, settings.isotope)
+    keep_inputs(order.made, inputs)
+    scan.check()
+    facts = facts_of(scan, order.parts, background_totals(scan))
+    scan = scan.folded()
+    settings = about_axis(settings, scan)
+    key = fingerprint(scan, settings) if order.keyed else ""
+    with meters("sensitivity", settings.subsets) as meter:
+        progress = meter.update if meter else _silent
+        problem = prepare(scan, settings, kept=Sensitivities(cache, key), progress=progress)
+    return Ready(problem, inputs, facts, key)
 
 
-def _placed(volume: Volume, scan: Scan) -> Volume:
+def _placed(volume: Volume, facts: dict[str, Any]) -> Volume:
     """Return an image where it lies in the patient, if the scan's file says where that is."""
-    origin = scan.facts.get("origin_mm")
+    origin = facts.get("origin_mm")
     if not origin:
         return volume
     affine = volume.affine.copy()
@@ -178,7 +221,7 @@ def _iterate(
 ) -> tuple[Iterate[Array], ConvergenceLog]:
     """Run the loop to its end; return the last iterate and the log."""
     subsets = len(problem.models)
-    history = ConvergenceLog(subsets, state.rows if state else None)
+    history = ConvergenceLog(subsets, state.rows if state else None, problem.change)
     observers: list[Callable[[Iterate[Array]], object]] = [history]
     if problem.settings.checkpoint_every:
         observers.append(Checkpoint(saved, problem.settings.checkpoint_every, key, history))
@@ -193,12 +236,13 @@ def _iterate(
     return reached, history
 
 
-def _choices(parts: Parts) -> dict[str, Any]:
-    """Return how the files were read, for the sidecar."""
-    return {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
+def facts_of(scan: Scan, parts: Parts, totals: dict[str, float]) -> dict[str, Any]:
+    """Return what a scan and its files say, for the sidecar."""
+    read = {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
+    return {**scan.facts, "duration_s": scan.duration_s, **read, **totals}
 
 
-def _totals(scan: Scan) -> dict[str, Any]:
+def background_totals(scan: Scan) -> dict[str, float]:
     """Return the counts of each background, for the sidecar."""
     parts = {"randoms": scan.randoms, "scatter": scan.scatter}
     return {

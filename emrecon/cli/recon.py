@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emrecon.cli.common import CameraFlags, Out, PartsFlags, SettingsFlags, bars, done
+from emrecon.errors import SettingsError
+from emrecon.tomo.settings import Settings
+
+if TYPE_CHECKING:
+    from emrecon.jobs import GetReady
 
 
 def recon(  # noqa: PLR0913 - each is one choice of the user's
@@ -16,6 +25,8 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
     camera: CameraFlags | None = None,
     resume: bool = False,
     cache: Path | None = None,
+    workers: str = "",
+    chunks: int = 0,
 ) -> None:
     """Reconstruct a scan by MLEM or OSEM.
 
@@ -39,12 +50,20 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
         Take up a stopped run of the same scan and settings at its checkpoint.
     cache
         Folder where the sensitivities are kept for later runs.
+    workers
+        Share the views among so many processes here, or among the workers of the Dask scheduler
+        at this address (tcp://...).
+    chunks
+        With workers: in how many chunks the views are split, whatever the number of workers; by
+        default up to 8.
     """
     from emrecon.jobs import reconstruct
 
-    made = reconstruct(
-        scan, out, settings, parts, camera=camera, resume=resume, cache=cache, meters=bars
-    )
+    with _who(settings, workers, chunks, cache) as get_ready:
+        made = reconstruct(
+            scan, out, settings, parts,
+            camera=camera, resume=resume, cache=cache, meters=bars, get_ready=get_ready,
+        )  # fmt: skip
     rows, facts = made.history.rows, made.problem.facts
     shape = " x ".join(str(n) for n in made.volume.voxels.shape)
     voxel = " x ".join(f"{v:.4g}" for v in made.volume.spacing_mm)
@@ -54,3 +73,21 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
         f"{shape} voxels of {voxel} mm"
     )
     done(*made.written)
+
+
+@contextmanager
+def _who(
+    settings: Settings | None, workers: str, chunks: int, cache: Path | None
+) -> Iterator[GetReady | None]:
+    """Give what gets a scan ready on workers; None for this process."""
+    if not workers:
+        if chunks:
+            raise SettingsError("--chunks are for --workers")
+        yield None
+        return
+    if cache:
+        raise SettingsError("give --cache or --workers: each worker keeps its part in memory")
+    from emrecon import spread
+
+    with spread.opened(workers, settings.threads if settings else 0) as those:
+        yield partial(spread.ready, workers=those, chunks=chunks)

@@ -52,6 +52,10 @@ ARC_CORRECTED = frozenset({"arc correction", "arc corrected"})
 """What ``applied corrections`` calls bins that are equally spaced in mm."""
 
 
+Choice = Callable[[int], NDArray[np.int64]]
+"""Chooses views, given how many there are."""
+
+
 @dataclass(frozen=True, eq=False)
 class Projections:
     """Projection data, and what the header says besides."""
@@ -88,11 +92,18 @@ def read_geometry(path: Path) -> Bins:
     return _geometry(parse(path)).bins
 
 
-def read_projections(path: Path) -> Projections:
+def read_projections(path: Path, only: Choice | None = None) -> Projections:
     """Read the PET projections whose header is at `path`.
 
     Segments are read one by one, so that no more than the result and one of them are in memory.
     TOF positions are summed, which is logged.
+
+    Parameters
+    ----------
+    path : Path
+        The header.
+    only : callable, optional
+        Given the number of views, returns those that are wanted, in the order wanted.
 
     Raises
     ------
@@ -119,12 +130,14 @@ def read_projections(path: Path) -> Projections:
             geometry.layout.timings,
         )
         facts["tof_bins_summed"] = geometry.layout.timings
-    data = np.zeros(geometry.bins.shape, np.float32)
+    views = np.arange(geometry.layout.views) if only is None else only(geometry.layout.views)
+    bins = geometry.bins if only is None else geometry.bins.take(views)
+    data = np.zeros(bins.shape, np.float32)
     values: Callable[[int, int], NDArray[Any]] = lambda first, count: read_values(  # noqa: E731
         file, dtype, count, start + first * dtype.itemsize
     )
-    _gather(data, geometry, factors, values)
-    return Projections(geometry.bins, data, facts)
+    _gather((data, views), geometry, factors, values)
+    return Projections(bins, data, facts)
 
 
 def turned_phi(phi_rad: NDArray[np.float64], position: Position) -> NDArray[np.float64]:
@@ -143,12 +156,13 @@ def turned_segment(block: NDArray[Any], position: Position) -> NDArray[Any]:
 
 
 def _gather(
-    data: Array,
+    wanted: tuple[Array, NDArray[np.int64]],
     geometry: _Geometry,
     factors: list[float],
     values: Callable[[int, int], NDArray[Any]],
 ) -> None:
-    """Add every stored segment to its planes of `data`."""
+    """Add the views that are wanted of every stored segment to its planes of the data wanted."""
+    data, views = wanted
     layout, first = geometry.layout, 0
     offsets = geometry.bins.offsets
     for _ in range(layout.timings):
@@ -157,8 +171,9 @@ def _gather(
             stored = layout.by_view_bin_plane(values(first, count), planes)
             first += count
             at = int(offsets[layout.order.index(number)])
-            for view, block in enumerate(turned_segment(stored, geometry.position)):
-                data[view, :, at : at + planes] += scaled(block, factors[number])
+            turned = turned_segment(stored, geometry.position)
+            for row, view in enumerate(views):
+                data[row, :, at : at + planes] += scaled(turned[view], factors[number])
 
 
 def _geometry(header: Header) -> _Geometry:

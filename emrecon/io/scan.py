@@ -16,7 +16,7 @@ from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import interfile
 from emrecon.io.interfile_header import parse
-from emrecon.io.interfile_pet import ARC_CORRECTED
+from emrecon.io.interfile_pet import ARC_CORRECTED, Choice
 from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
@@ -50,6 +50,7 @@ def read_scan(
     parts: Parts | None = None,
     camera: CameraFacts | None = None,
     isotope: str = "",
+    only: Choice | None = None,
 ) -> tuple[Scan, dict[str, Path]]:
     """Read a scan and its corrections.
 
@@ -64,6 +65,9 @@ def read_scan(
         What to take from SPECT files, and what stands in for what they do not say.
     isotope : str, optional
         Isotope that goes before that of SPECT files.
+    only : callable, optional
+        Given the number of views, returns those to read. It is asked only where a part can be
+        read alone (Interfile PET): any other scan is read whole.
 
     Returns
     -------
@@ -79,7 +83,8 @@ def read_scan(
     if path.suffix == ".toml":
         path, parts = read_manifest(path, parts)
     camera = camera or CameraFacts()
-    scan = _prompts(path, parts, camera, isotope)
+    only = only if io.kind(path) == "projections" else None
+    scan = _prompts(path, parts, camera, isotope, only)
     _no_rivals(parts)
     if camera.scatter_from and (parts.scatter or parts.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
@@ -89,7 +94,7 @@ def read_scan(
         file = getattr(parts, name)
         if file is not None:
             inputs[name] = file
-            changes[name] = _matching(file, scan.bins, name, camera)
+            changes[name] = _matching(file, scan.bins, name, camera, only)
     if parts.mu is not None:
         inputs["mu"] = parts.mu
         changes["mu"] = _about_axis(_mu(parts.mu, parts.mu_unit), scan, path)
@@ -187,7 +192,9 @@ def data_files(headers: dict[str, Path]) -> dict[str, Path]:
     return found
 
 
-def _prompts(path: Path, parts: Parts, camera: CameraFacts, isotope: str) -> Scan:
+def _prompts(
+    path: Path, parts: Parts, camera: CameraFacts, isotope: str, only: Choice | None
+) -> Scan:
     """Read the prompts, and for list-mode what comes with them."""
     kind = io.kind(path)
     if kind == "listmode":
@@ -195,7 +202,7 @@ def _prompts(path: Path, parts: Parts, camera: CameraFacts, isotope: str) -> Sca
 
         return petlink.read_scan(path, span=parts.span)
     if kind == "projections":
-        read = interfile.read_projections(path)
+        read = interfile.read_projections(path, only)
         _raw(path, read.facts)
         seconds = read.facts.get("duration_s")
         return Scan(read.bins, read.data, duration_s=seconds, facts=dict(read.facts))
@@ -235,7 +242,9 @@ def _camera_scan(path: Path, camera: CameraFacts, isotope: str) -> Scan:
     return Scan(read.camera, read.data, scatter=scatter, duration_s=duration_s, facts=facts)
 
 
-def _matching(path: Path, bins: Bins | Camera, what: str, camera: CameraFacts) -> Array:
+def _matching(
+    path: Path, bins: Bins | Camera, what: str, camera: CameraFacts, only: Choice | None
+) -> Array:
     """Read projection data that must lie in the same bins as the prompts."""
     if isinstance(bins, Camera):
         from emrecon.io import spect  # noqa: PLC0415 - not for PET
@@ -243,7 +252,7 @@ def _matching(path: Path, bins: Bins | Camera, what: str, camera: CameraFacts) -
         seen = spect.read_projections(path, camera)
         data, difference = seen.data, bins.difference(seen.camera)
     else:
-        read = interfile.read_projections(path)
+        read = interfile.read_projections(path, only)
         data, difference = read.data, bins.difference(read.bins)
     if difference:
         raise GeometryError(f"{what} ({path.name}) does not fit the prompts: {difference}")

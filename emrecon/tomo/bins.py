@@ -7,7 +7,7 @@ Parallel-beam slices are one segment without tilt on a ring of infinite radius.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -141,6 +141,10 @@ class Bins:
             self.scanner,
             self.arc_corrected,
         )
+
+    def take(self, views: slice | NDArray[np.int64]) -> Bins:
+        """Return the chosen views, in the order given."""
+        return replace(self, phi_rad=self.phi_rad[views])
 
     def difference(self, other: Bins) -> str:
         """Return in words where `other` lies differently; empty where it does not."""

@@ -126,6 +126,10 @@ class Camera:
         every = slice(number, None, subsets)
         return Camera(self.theta_rad[every], self.radius_mm[every], self.u_mm, self.z_mm)
 
+    def take(self, views: slice | NDArray[np.int64]) -> Camera:
+        """Return the chosen views, in the order given."""
+        return Camera(self.theta_rad[views], self.radius_mm[views], self.u_mm, self.z_mm)
+
     def difference(self, other: object) -> str:
         """Return in words where `other` lies differently; empty where it does not."""
         if not isinstance(other, Camera):

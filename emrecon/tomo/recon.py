@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from emrecon.em import Iterate, em, last, until, watch
+from emrecon.em import Iterate, Model, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo import attenuation, gamma, rotate
@@ -27,6 +27,7 @@ from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Grid, Volume
+from emrecon.watchers import relative_change
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,10 @@ Progress = Callable[[int, int], object]
 class Problem:
     """Everything the loop needs: a model for each subset, and where to start."""
 
-    models: tuple[Emission, ...]
-    """One model a subset, in the order of their turns."""
+    models: tuple[Model[Any, Any], ...]
+    """One model a subset, in the order of their turns; `Emission` in one process."""
 
-    start: Array
+    start: Any
     """Uniform image inside the field of view that explains the total of the counts."""
 
     grid: Grid
@@ -61,10 +62,16 @@ class Problem:
     calibration: Calibration | None = None
     """What makes Bq/mL of counts/mm, where it is known."""
 
-    def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Array]]:
+    place: Callable[[Array], Any] = np.asarray
+    """Brings an image to where the models take it."""
+
+    change: Callable[[Any, Any], float] = relative_change
+    """Tells how far an iterate is from the one before."""
+
+    def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Any]]:
         """Yield the start image, or the `image` of a stopped run, and every update after it."""
         turns = islice(cycle(self.models), number % len(self.models), None)
-        return em(turns, self.start if image is None else image, start=number)
+        return em(turns, self.start if image is None else self.place(image), start=number)
 
     def enough(self, earlier: Sequence[float] = ()) -> list[Rule]:
         """Return the rules that end the run by the settings.
@@ -142,21 +149,35 @@ def prepare(
     settings = replace(settings, subsets=subsets)
     scan, calibration = gamma.completed(scan, settings), gamma.calibration(scan, settings)
     grid = grid_of(scan, settings)
-    scan = _medium(scan, grid)
-    factors, background = _factors(scan), _background(scan)
     kept = kept or Sensitivities()
-    models: dict[int, Emission] = {}
+    models: list[Emission] = []
     total = np.zeros(grid.shape, np.float32)
-    for done, number in enumerate(subset_order(subsets), 1):
-        bare = _Subset(_system(scan, settings, grid, number), scan, factors, background, number)
-        models[number] = bare.model(kept, subsets)
-        sensitivity = models[number].sensitivity
-        assert sensitivity is not None  # noqa: S101 - tells the type checker
+    for done, bare in enumerate(bare_models(scan, settings, grid, scan.bins.fov_mm), 1):
+        sensitivity = kept.of(bare, bare.views[0], subsets)
+        models.append(replace(bare, sensitivity=sensitivity))
         total += sensitivity()
         progress(done, subsets)
-    start, facts = _start(scan, grid, factors, background, total)
+    start, facts = start_image(scan.bins.fov_mm, grid, count_totals(models[0]), total)
     facts |= gamma.facts(scan, calibration)
-    return Problem(tuple(models.values()), start, grid, settings, facts, kept, calibration)
+    return Problem(tuple(models), start, grid, settings, facts, kept, calibration)
+
+
+def bare_models(scan: Scan, settings: Settings, grid: Grid, fov_mm: float) -> Iterator[Emission]:
+    """Yield the model of every subset, in the order of their turns, without its sensitivity.
+
+    Parameters
+    ----------
+    scan, settings, grid
+        What to reconstruct, how, and where.
+    fov_mm : float
+        Only the image within this distance of the axis counts.
+    """
+    scan = _medium(scan, grid, fov_mm)
+    factors, background = _factors(scan), _background(scan)
+    for number in subset_order(settings.subsets):
+        system = _system(scan, settings, (grid, fov_mm), number)
+        views = (number, settings.subsets)
+        yield Emission(system, scan.prompts, factors, background, views, lambda: NOTHING)
 
 
 def fitting_subsets(wanted: int, views: int) -> int:
@@ -220,30 +241,12 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
     return key_of(version("emrecon"), *parts, *(mu or ()), *bins, *decides)
 
 
-@dataclass(frozen=True)
-class _Subset:
-    """A subset's part of the scan, before its sensitivity is known."""
-
-    system: Operator
-    scan: Scan
-    factors: Array | None
-    background: Array | None
-    number: int
-
-    def model(self, kept: Sensitivities, subsets: int) -> Emission:
-        views = (self.number, subsets)
-        bare = Emission(
-            self.system, self.scan.prompts, self.factors, self.background, views, lambda: NOTHING
-        )
-        return replace(bare, sensitivity=kept.of(bare, self.number, subsets))
-
-
 NOTHING = np.empty(0, np.float32)
 
 
-def _system(scan: Scan, settings: Settings, grid: Grid, number: int) -> Operator:
+def _system(scan: Scan, settings: Settings, where: tuple[Grid, float], number: int) -> Operator:
     """Return the projector of one subset, with the resolution model where one is wanted."""
-    views, fov_mm = scan.bins.subset(number, settings.subsets), scan.bins.fov_mm
+    views, (grid, fov_mm) = scan.bins.subset(number, settings.subsets), where
     projector: Operator
     if isinstance(views, Camera):
         projector = rotate.Projector(grid, views, scan.response, scan.mu, fov_mm)
@@ -253,11 +256,11 @@ def _system(scan: Scan, settings: Settings, grid: Grid, number: int) -> Operator
     return Chain(projector, Blur(grid, fwhm)) if any(fwhm) else projector
 
 
-def _medium(scan: Scan, grid: Grid) -> Scan:
+def _medium(scan: Scan, grid: Grid, fov_mm: float) -> Scan:
     """Return a camera's scan with its attenuation map as all subsets read it."""
     if scan.mu is None or not isinstance(scan.bins, Camera):
         return scan
-    return scan.with_(mu=rotate.fitted(scan.mu, grid, scan.bins))
+    return scan.with_(mu=rotate.fitted(scan.mu, grid, scan.bins, fov_mm))
 
 
 def _factors(scan: Scan) -> Array | None:
@@ -284,14 +287,24 @@ def _background(scan: Scan) -> Array | None:
     return scan.randoms + scan.scatter
 
 
-def _start(
-    scan: Scan, grid: Grid, factors: Array | None, background: Array | None, sensitivity: Array
+def start_image(
+    fov_mm: float, grid: Grid, totals: tuple[float, float], sensitivity: Array
 ) -> tuple[Array, dict[str, Any]]:
-    """Return the start image and what was counted: expected and measured totals agree."""
+    """Return the start image and what was counted: expected and measured totals agree.
+
+    Parameters
+    ----------
+    fov_mm, grid
+        The field of view's radius, and where the image lies.
+    totals : tuple of float
+        Prompts and background, see `count_totals`.
+    sensitivity : Array
+        That of all subsets together.
+    """
     x, y = grid.centres_mm(0), grid.centres_mm(1)
-    inside = x[:, None] ** 2 + y[None, :] ** 2 <= scan.bins.fov_mm**2
+    inside = x[:, None] ** 2 + y[None, :] ** 2 <= fov_mm**2
     seen = (sensitivity > 0) & inside[:, :, None]
-    prompts, behind = _totals(scan.prompts, factors, background)
+    prompts, behind = totals
     reach = float(np.sum(sensitivity, where=seen, dtype=np.float64))
     if not reach:
         raise DataError("no voxel of the image is seen by any bin: check grid and normalisation")
@@ -312,8 +325,9 @@ def _start(
     return seen.astype(np.float32) * np.float32((prompts - behind) / reach), facts
 
 
-def _totals(counts: Array, factors: Array | None, background: Array | None) -> tuple[float, float]:
-    """Return prompts and background over the bins that take part, view by view."""
+def count_totals(model: Emission) -> tuple[float, float]:
+    """Return prompts and background of all views over the bins that take part, view by view."""
+    counts, factors, background = model.counts, model.factors, model.background
     prompts = behind = 0.0
     for view in range(len(counts)):
         live = True if factors is None else factors[view] > 0

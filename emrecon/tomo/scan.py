@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.bins import Bins
@@ -77,6 +78,13 @@ class Scan:
     def with_(self, **parts: Any) -> Scan:  # noqa: ANN401 - any field
         """Return the same scan with some parts replaced."""
         return replace(self, **parts)
+
+    def take(self, views: slice | NDArray[np.int64]) -> Scan:
+        """Return the chosen views in the order given; without copies for a slice."""
+        named = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
+        parts = {name: getattr(self, name) for name in named}
+        chosen = {name: data[views] for name, data in parts.items() if data is not None}
+        return self.with_(bins=self.bins.take(views), **chosen)
 
     def folded(self) -> Scan:
         """Return the same model in fewer arrays, changing those of this scan in place.
