@@ -98,8 +98,7 @@ class Choice:
     def of_chunk(self, views: int, chunk: int) -> NDArray[np.int64]:
         """Return the views of a chunk, in order."""
         subsets, chunks = self.counts(views)
-        every: NDArray[np.int64] = np.arange(views, dtype=np.int64)
-        return every[every // subsets % chunks == chunk]
+        return np.flatnonzero(np.arange(views) // subsets % chunks == chunk)
 
     def sizes(self, views: int) -> tuple[int, ...]:
         """Return the number of views in each of this worker's chunks."""

@@ -8,6 +8,8 @@ Then every step of a sub-iteration is done by itself, on one worker at a time wh
 processor time that counts. On a busy machine wall times are upper bounds.
 """
 
+# ruff: noqa: T201 - a benchmark prints
+
 from __future__ import annotations
 
 import argparse

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,6 @@ def test_a_sum_has_the_same_bits_however_the_chunks_are_shared(chunks):
     assert np.allclose(whole, values.sum(axis=0, dtype=np.float64), rtol=1e-6)
     for workers in range(1, chunks + 1):
         cuts = [n * chunks // workers for n in range(workers + 1)]
-        nodes = [own_nodes(range(a, b), chunks) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        nodes = [own_nodes(range(a, b), chunks) for a, b in pairwise(cuts)]
         parts = {node: summed(node, at, add) for own in nodes for node in own}
         assert summed((0, chunks), parts.get, add).tobytes() == whole.tobytes()

@@ -13,7 +13,7 @@ import pytest
 
 from emrecon import Settings, spread
 from emrecon.errors import DataError, FormatError, WriteError
-from emrecon.io import interfile, read_image
+from emrecon.io import interfile, read_image, write_image
 from emrecon.io.interfile_spect import write_projections
 from emrecon.io.scan import read_scan
 from emrecon.jobs import reconstruct
@@ -97,8 +97,6 @@ def test_a_gamma_camera_on_an_orbit_that_is_no_circle(tmp_path):
     mu = Volume((image > 0).astype(np.float32) * 0.015, grid.affine, "1/mm")
     mean = Projector(grid, camera, Response(0.05, 2.0), mu).forward(image)
     write_projections(tmp_path / "p.hs", camera, rng.poisson(mean).astype(np.float32), facts={})
-    from emrecon.io import write_image
-
     write_image(mu, tmp_path / "mu.nii.gz")
     settings = Settings(iterations=2, subsets=4, response_mm=(0.05, 2.0))
     parts = Parts(mu=tmp_path / "mu.nii.gz", mu_unit="1/mm")
@@ -122,7 +120,7 @@ def test_resumed_from_a_checkpoint_to_the_same_bits(scan, tmp_path):
     kept = replace(QUICK, checkpoint_every=3)
     out = tmp_path / "some.nii.gz"
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     class Meter:
@@ -138,9 +136,9 @@ def test_resumed_from_a_checkpoint_to_the_same_bits(scan, tmp_path):
 
         def __call__(self, iterate):
             if iterate.number == 5:
-                raise Stopped
+                raise StoppedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         reconstruct(scan, out, kept, get_ready=by(2), meters=Meter)
     assert (tmp_path / "some.checkpoint.npz").exists()
     for other in (by(2, 2), None):
@@ -177,7 +175,7 @@ def test_both_workers_work_on_every_update(scan, tmp_path):
     assert 0.4 < np.mean(workers.at) < 0.6
 
 
-def test_bad_data_and_outputs_are_refused_as_by_one_process(scan, tmp_path, caplog):
+def test_bad_data_and_outputs_are_refused_as_by_one_process(scan, tmp_path):
     ready = partial(spread.ready, workers=Here(2))
     negative = tmp_path / "negative.s"
     data = np.fromfile(scan / "randoms.s", np.float32)
@@ -188,11 +186,11 @@ def test_bad_data_and_outputs_are_refused_as_by_one_process(scan, tmp_path, capl
     parts = Parts(randoms=tmp_path / "negative.hs")
     with pytest.raises(DataError, match="randoms is negative in 1 bins"):
         reconstruct(scan, tmp_path / "a.nii.gz", QUICK, parts, get_ready=ready)
+    mu = tmp_path / "mu.nii.gz"
+    mu.write_bytes((scan / "mu.nii.gz").read_bytes())
+    parts = Parts(mu=mu, mu_unit="1/mm")
     with pytest.raises(WriteError, match="one of the inputs"):
-        reconstruct(
-            scan, tmp_path / "b.nii.gz", QUICK, Parts(mu=tmp_path / "b.nii.gz", mu_unit="1/mm"),
-            get_ready=ready,
-        ) if (tmp_path / "b.nii.gz").write_bytes((scan / "mu.nii.gz").read_bytes()) else None  # fmt: skip
+        reconstruct(scan, mu, QUICK, parts, get_ready=ready)
     assert not list(tmp_path.glob("a.*"))
 
 
