@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -126,6 +127,7 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
             processes=True,
             memory_limit=0,  # images must not be spilled while they are iterated
             dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what a worker raises is told once, by the client
         ) as cluster,
         _module("distributed").Client(cluster) as client,
     ):

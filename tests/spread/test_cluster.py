@@ -18,6 +18,7 @@ from emrecon.errors import EmreconError, SettingsError
 from emrecon.io import read_image
 from emrecon.jobs import reconstruct
 from emrecon.spread.cluster import Workers
+from tests.io.test_petsird import NEWEST
 from tests.spread.conftest import Here
 
 pytestmark = pytest.mark.filterwarnings(
@@ -96,6 +97,18 @@ def test_what_makes_no_sense_is_refused(scan, tmp_path, capsys, flags, words):
         main(["recon", str(scan), "-o", str(tmp_path / "a.nii.gz"), *flags])
     assert left.value.code == 2
     assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_worker_refuses_is_one_line(tmp_path, capfd):
+    """The workers' own words on it, with their tracebacks, are not for the user."""
+    out = str(tmp_path / "a.nii.gz")
+    with pytest.raises(SystemExit) as left:
+        main(["recon", str(NEWEST), "-o", out, "--workers", "2"])
+    assert left.value.code == 2
+    said = capfd.readouterr().err
+    assert "single events, which have no sinograms" in said
+    assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
 
 
