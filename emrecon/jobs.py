@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from emrecon.files import check_writable, keep_inputs, replacing
 from emrecon.io import sidecar
 from emrecon.io.preview import preview
 from emrecon.io.scan import read_scan
+from emrecon.tomo.gamma import about_axis
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.recon import Problem, fingerprint, prepare
@@ -81,6 +83,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     resume: bool = False,
     cache: Path | None = None,
     meters: Meters = no_meters,
+    get_ready: GetReady | None = None,
 ) -> Reconstruction:
     """Reconstruct a scan from files to an image with sidecar, picture and convergence log.
 
@@ -102,6 +105,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         Folder where the sensitivities are kept for later runs.
     meters : callable, optional
         Makes the progress bars.
+    get_ready : callable, optional
+        Reads the scan and builds its models; by default `prepared`, in this process.
 
     Raises
     ------
@@ -112,7 +117,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     check_writable(output)
     begun = begin(
         path, settings, parts, camera=camera, output=output, cache=cache, resume=resume,
-        meters=meters,
+        meters=meters, get_ready=get_ready,
     )  # fmt: skip
     saved = sidecar.beside(output, ".checkpoint.npz")
     state = _state(saved, begun.key, begun.problem) if resume else None
@@ -130,8 +135,8 @@ class Begun:
     problem: Problem
     """What is to be iterated."""
 
-    scan: Scan
-    """The scan, folded."""
+    origin_mm: tuple[float, float, float] | None
+    """Where a camera's own origin lies in the patient."""
 
     inputs: dict[str, Path]
     """The files that were read."""
@@ -147,7 +152,34 @@ class Begun:
 
     def volume(self, image: Array) -> Volume:
         """Return an iterate where it lies in the patient, after the post-filter."""
-        return _placed(self.problem.volume(image), self.scan)
+        return _placed(self.problem.volume(image), self.origin_mm)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to begin: plain data, which can go to other machines."""
+
+    path: Path
+    """The scan."""
+
+    settings: Settings
+    """How to reconstruct."""
+
+    parts: Parts
+    """Files with corrections."""
+
+    camera: CameraFacts
+    """What stands in for what SPECT files do not say."""
+
+    made: tuple[Path, ...]
+    """Files that will be written, which must be none of the inputs."""
+
+    keyed: bool
+    """Whether the key is wanted, which takes a pass over all data."""
+
+
+GetReady = Callable[[Order, Meters], Begun]
+"""Reads a scan and builds its models, in this process or elsewhere."""
 
 
 def begin(  # noqa: PLR0913 - as for `reconstruct`
@@ -160,32 +192,34 @@ def begin(  # noqa: PLR0913 - as for `reconstruct`
     resume: bool = False,
     cache: Path | None = None,
     meters: Meters = no_meters,
+    get_ready: GetReady | None = None,
 ) -> Begun:
     """Read a scan and build its models; iterate over what comes back, then `finish`.
 
     Parameters are those of `reconstruct`; `output` is refused here if it is one of the inputs.
     """
     settings = settings or Settings()
-    scan, inputs = read_scan(path, parts, camera, settings.isotope)
-    if output is not None:
-        keep_inputs(_outputs(output), inputs)
+    keyed = bool(cache or resume or settings.checkpoint_every)
+    made = () if output is None else _outputs(output)
+    order = Order(path, settings, parts or Parts(), camera or CameraFacts(), made, keyed)
+    return (get_ready or partial(prepared, cache=cache))(order, meters)
+
+
+def prepared(order: Order, meters: Meters, *, cache: Path | None = None) -> Begun:
+    """Read a scan and build its models in this process."""
+    scan, inputs = read_scan(order.path, order.parts, order.camera, order.settings.isotope)
+    keep_inputs(order.made, inputs)
     scan.check()
-    totals = _totals(scan)
+    totals = background_totals(scan)
     scan = scan.folded()
-    wanted, settings = settings, _about_axis(settings, scan)
-    key = fingerprint(scan, settings) if cache or resume or settings.checkpoint_every else ""
+    settings = about_axis(order.settings, scan)
+    key = fingerprint(scan, settings) if order.keyed else ""
     kept = Sensitivities(cache, key)
     with meters("sensitivity", settings.subsets) as meter:
         progress = meter.update if meter else _silent
         problem = prepare(scan, settings, kept=kept, progress=progress)
-    facts = {
-        **scan.facts,
-        "duration_s": scan.duration_s,
-        **_choices(parts or Parts()),
-        **totals,
-        **problem.facts,
-    }
-    return Begun(problem, scan, inputs, facts, wanted, key)
+    facts = facts_of(scan, order.parts) | totals | problem.facts
+    return Begun(problem, scan.origin_mm, inputs, facts, order.settings, key)
 
 
 def finish(
@@ -201,24 +235,14 @@ def finish(
     keep_inputs(made, begun.inputs)
     used = replace(begun.problem.settings, centre_mm=begun.wanted.centre_mm)
     problem = replace(begun.problem, settings=used)
-    volume = begun.volume(reached.params)
+    volume = begun.volume(np.asarray(reached.params))
     facts = begun.facts | _course(reached, history, state)
     _write(made, volume, problem, history, (begun.inputs, facts))
     return Reconstruction(volume, problem, history, (made[-1], *made[:-1]))
 
 
-def _about_axis(settings: Settings, scan: Scan) -> Settings:
-    """Return the settings with the image's centre about the axis that a camera turns round."""
-    origin = scan.origin_mm
-    if not (origin and settings.centre_mm):
-        return settings
-    centre = np.subtract(settings.centre_mm, origin)
-    return replace(settings, centre_mm=tuple(float(value) for value in centre))
-
-
-def _placed(volume: Volume, scan: Scan) -> Volume:
+def _placed(volume: Volume, origin: tuple[float, float, float] | None) -> Volume:
     """Return an image where it lies in the patient, if the scan's file says where that is."""
-    origin = scan.origin_mm
     if not origin:
         return volume
     affine = volume.affine.copy()
@@ -243,7 +267,7 @@ def _iterate(
 ) -> tuple[Iterate[Array], ConvergenceLog]:
     """Run the loop to its end; return the last iterate and the log."""
     subsets = len(problem.models)
-    history = ConvergenceLog(subsets, state.rows if state else None)
+    history = ConvergenceLog(subsets, state.rows if state else None, problem.change)
     observers: list[Callable[[Iterate[Array]], object]] = [history]
     if problem.settings.checkpoint_every:
         observers.append(Checkpoint(saved, problem.settings.checkpoint_every, key, history))
@@ -258,12 +282,13 @@ def _iterate(
     return reached, history
 
 
-def _choices(parts: Parts) -> dict[str, Any]:
-    """Return how the files were read, for the sidecar."""
-    return {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
+def facts_of(scan: Scan, parts: Parts) -> dict[str, Any]:
+    """Return what a scan's files say and how they were read, for the sidecar."""
+    read = {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
+    return {**scan.facts, "duration_s": scan.duration_s, **read}
 
 
-def _totals(scan: Scan) -> dict[str, Any]:
+def background_totals(scan: Scan) -> dict[str, float]:
     """Return the counts of each background, for the sidecar."""
     parts = {"randoms": scan.randoms, "scatter": scan.scatter}
     return {

@@ -6,10 +6,11 @@ import csv
 import io
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,13 @@ class Row:
     """Since the log was made."""
 
 
+def relative_change(image: Image, before: Image) -> float:
+    """Return the size of the step from `before` to `image`, over the size of `image`."""
+    size = float(np.linalg.norm(image.astype(np.float64, copy=False).ravel()))
+    step = float(np.linalg.norm((image - before).ravel()))
+    return step / size if size else 0.0
+
+
 class ConvergenceLog:
     """Remembers how every iterate fared.
 
@@ -53,20 +61,26 @@ class ConvergenceLog:
         Updates in a pass over all the data.
     rows : list of Row, optional
         What a stopped run had logged, to go on from.
+    change : callable, optional
+        Tells how far an iterate's parameters are from those before.
     """
 
-    def __init__(self, subsets: int = 1, rows: list[Row] | None = None) -> None:
+    def __init__(
+        self,
+        subsets: int = 1,
+        rows: list[Row] | None = None,
+        change: Callable[[Any, Any], float] = relative_change,
+    ) -> None:
+        self._change = change
         self.rows = list(rows or [])
         self._subsets = subsets
         self._began = time.perf_counter() - (self.rows[-1].seconds if self.rows else 0.0)
-        self._last: Image | None = None
+        self._last: Any = None
 
-    def __call__(self, iterate: Iterate[Image]) -> None:
+    def __call__(self, iterate: Iterate[Any]) -> None:
         change = float("nan")
         if self._last is not None:
-            size = float(np.linalg.norm(iterate.params.astype(np.float64, copy=False).ravel()))
-            step = float(np.linalg.norm((iterate.params - self._last).ravel()))
-            change = step / size if size else 0.0
+            change = self._change(iterate.params, self._last)
         self._last = iterate.params
         if self.rows and self.rows[-1].sub_iteration == iterate.number:
             return  # the first iterate of a resumed run was logged before it stopped

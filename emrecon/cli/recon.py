@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,9 @@ from emrecon.cli.common import CameraFlags, Out, PartsFlags, SettingsFlags, bars
 from emrecon.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from emrecon.jobs import GetReady
     from emrecon.tomo.parts import Parts
     from emrecon.tomo.settings import Settings
 
@@ -25,6 +30,8 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
     list_mode: bool = False,
     frames: str = "",
     decay_corrected: bool = False,
+    workers: str = "",
+    chunks: int = 0,
 ) -> None:
     """Reconstruct a scan by MLEM or OSEM.
 
@@ -55,18 +62,28 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
         seconds, or a BIDS .json or .tsv file with FrameTimesStart and FrameDuration.
     decay_corrected
         Bring each frame to the activity at the start of the scan.
+    workers
+        Share the views among so many processes here, or among the workers of the Dask scheduler
+        at this address (tcp://...).
+    chunks
+        With workers: in how many chunks the views are split, whatever the number of workers; by
+        default up to 8.
     """
     from emrecon.jobs import reconstruct
 
     if list_mode or frames or decay_corrected:
+        if workers or chunks:
+            raise SettingsError("events and frames are not shared: leave out --workers, --chunks")
         if resume or cache or camera:
             raise SettingsError("events and frames take neither --resume, --cache nor SPECT flags")
         _listmode(scan, out, settings, parts, (list_mode, frames, decay_corrected))
         return
 
-    made = reconstruct(
-        scan, out, settings, parts, camera=camera, resume=resume, cache=cache, meters=bars
-    )
+    with _who(settings, workers, chunks, cache) as get_ready:
+        made = reconstruct(
+            scan, out, settings, parts,
+            camera=camera, resume=resume, cache=cache, meters=bars, get_ready=get_ready,
+        )  # fmt: skip
     rows, facts = made.history.rows, made.problem.facts
     shape = " x ".join(str(n) for n in made.volume.voxels.shape)
     voxel = " x ".join(f"{v:.4g}" for v in made.volume.spacing_mm)
@@ -76,6 +93,24 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
         f"{shape} voxels of {voxel} mm"
     )
     done(*made.written)
+
+
+@contextmanager
+def _who(
+    settings: Settings | None, workers: str, chunks: int, cache: Path | None
+) -> Iterator[GetReady | None]:
+    """Give what gets a scan ready on workers; None for this process."""
+    if not workers:
+        if chunks:
+            raise SettingsError("--chunks are for --workers")
+        yield None
+        return
+    if cache:
+        raise SettingsError("give --cache or --workers: each worker keeps its part in memory")
+    from emrecon import spread
+
+    with spread.opened(workers, settings.threads if settings else 0) as those:
+        yield partial(spread.ready, workers=those, chunks=chunks)
 
 
 def _listmode(

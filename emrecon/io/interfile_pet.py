@@ -54,6 +54,10 @@ ARC_CORRECTED = frozenset({"arc correction", "arc corrected"})
 """What ``applied corrections`` calls bins that are equally spaced in mm."""
 
 
+Choice = Callable[[int], NDArray[np.intp]]
+"""Chooses views, given how many there are."""
+
+
 @dataclass(frozen=True, eq=False)
 class Projections:
     """Projection data, and what the header says besides."""
@@ -101,7 +105,9 @@ def read_geometry(path: Path, flight: Flight | None = None) -> Bins:
     return _geometry(parse(path), flight or Flight()).bins
 
 
-def read_projections(path: Path, flight: Flight | None = None) -> Projections:
+def read_projections(
+    path: Path, flight: Flight | None = None, only: Choice | None = None
+) -> Projections:
     """Read the PET projections whose header is at `path`.
 
     Segments are read one by one, so that no more than the result and one of them are in memory.
@@ -112,6 +118,8 @@ def read_projections(path: Path, flight: Flight | None = None) -> Projections:
         The header.
     flight : Flight, optional
         What to do with time of flight; kept by default.
+    only : callable, optional
+        Given the number of views, returns those that are wanted, in the order wanted.
 
     Raises
     ------
@@ -138,12 +146,14 @@ def read_projections(path: Path, flight: Flight | None = None) -> Projections:
             geometry.layout.timings,
         )
         facts["tof_bins_summed"] = geometry.layout.timings
-    data = np.zeros(geometry.bins.data_shape, np.float32)
+    views = np.arange(geometry.layout.views) if only is None else only(geometry.layout.views)
+    bins = geometry.bins if only is None else geometry.bins.of_views(views)
+    data = np.zeros(bins.data_shape, np.float32)
     values: Callable[[int, int], NDArray[Any]] = lambda first, count: read_values(  # noqa: E731
         file, dtype, count, start + first * dtype.itemsize
     )
-    _gather(data, geometry, factors, values)
-    return Projections(geometry.bins, data, facts)
+    _gather((data, views), geometry, factors, values)
+    return Projections(bins, data, facts)
 
 
 def turned_phi(phi_rad: NDArray[np.float64], position: Position) -> NDArray[np.float64]:
@@ -167,15 +177,16 @@ def turned_timing(number: int, timings: int, position: Position) -> int:
 
 
 def _gather(
-    data: Array,
+    wanted: tuple[Array, NDArray[np.intp]],
     geometry: _Geometry,
     factors: list[float],
     values: Callable[[int, int], NDArray[Any]],
 ) -> None:
-    """Add every stored segment to its planes of `data`."""
+    """Add the views that are wanted of every stored segment to its planes of their data."""
+    data, views = wanted
     layout, first = geometry.layout, 0
     offsets = geometry.bins.offsets
-    timed = data.reshape(-1, *geometry.bins.shape)
+    timed = data.reshape(-1, len(views), *geometry.bins.shape[1:])
     for timing in range(max(layout.timings, 1)):
         to = timed[turned_timing(timing, len(timed), geometry.position) if len(timed) > 1 else 0]
         for number, planes in enumerate(layout.planes):
@@ -183,8 +194,9 @@ def _gather(
             stored = layout.by_view_bin_plane(values(first, count), planes)
             first += count
             at = int(offsets[layout.order.index(number)])
-            for view, block in enumerate(turned_segment(stored, geometry.position)):
-                to[view, :, at : at + planes] += scaled(block, factors[number])
+            turned = turned_segment(stored, geometry.position)
+            for row, view in enumerate(views):
+                to[row, :, at : at + planes] += scaled(turned[view], factors[number])
 
 
 def _geometry(header: Header, flight: Flight) -> _Geometry:

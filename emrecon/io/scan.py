@@ -16,7 +16,7 @@ from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import interfile
 from emrecon.io.interfile_header import parse
-from emrecon.io.interfile_pet import ARC_CORRECTED, Flight
+from emrecon.io.interfile_pet import ARC_CORRECTED, Choice, Flight
 from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
@@ -55,6 +55,7 @@ def read_scan(
     camera: CameraFacts | None = None,
     isotope: str = "",
     window_s: tuple[float, float] = EVERYTHING,
+    only: Choice | None = None,
 ) -> tuple[Scan, dict[str, Path]]:
     """Read a scan and its corrections.
 
@@ -71,6 +72,9 @@ def read_scan(
         Isotope that goes before that of SPECT files.
     window_s : tuple of float, optional
         Part of a list-mode file to take, in s.
+    only : callable, optional
+        Given the number of views, returns those to read. It is asked only where a part can be
+        read alone (Interfile PET): any other scan is read whole.
 
     Returns
     -------
@@ -87,7 +91,8 @@ def read_scan(
         path, parts = read_manifest(path, parts)
     camera = camera or CameraFacts()
     flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
-    scan = _prompts(path, parts, camera, isotope, window_s)
+    only = only if io.kind(path) == "projections" else None
+    scan = _prompts(path, parts, camera, isotope, window_s, only)
     _no_rivals(parts)
     if camera.scatter_from and (parts.scatter or parts.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
@@ -97,7 +102,7 @@ def read_scan(
         file = getattr(parts, name)
         if file is not None:
             inputs[name] = file
-            changes[name] = _matching(file, scan.bins, name, camera, flight)
+            changes[name] = _matching(file, scan.bins, name, camera, flight, only)
     if parts.mu is not None:
         inputs["mu"] = parts.mu
         changes["mu"] = _about_axis(_mu(parts.mu, parts.mu_unit), scan, path)
@@ -226,6 +231,7 @@ def _prompts(
     camera: CameraFacts,
     isotope: str,
     window_s: tuple[float, float],
+    only: Choice | None,
 ) -> Scan:
     """Read the prompts, and for list-mode what comes with them."""
     kind = io.kind(path)
@@ -234,7 +240,7 @@ def _prompts(
 
         return petlink.read_scan(path, span=parts.span, window_s=window_s)
     if kind == "projections":
-        read = interfile.read_projections(path, Flight(parts.sum_tof, parts.tof_fwhm_ps))
+        read = interfile.read_projections(path, Flight(parts.sum_tof, parts.tof_fwhm_ps), only)
         _raw(path, read.facts)
         seconds = read.facts.get("duration_s")
         return Scan(read.bins, read.data, duration_s=seconds, facts=dict(read.facts))
@@ -284,7 +290,12 @@ def _camera_scan(path: Path, camera: CameraFacts, isotope: str) -> Scan:
 
 
 def _matching(
-    path: Path, bins: Bins | Camera, what: str, camera: CameraFacts, flight: Flight
+    path: Path,
+    bins: Bins | Camera,
+    what: str,
+    camera: CameraFacts,
+    flight: Flight,
+    only: Choice | None,
 ) -> Array:
     """Read projection data that must lie in the same bins as the prompts."""
     if isinstance(bins, Camera):
@@ -293,7 +304,7 @@ def _matching(
         seen = spect.read_projections(path, camera)
         data, difference = seen.data, bins.difference(seen.camera)
     else:
-        read = interfile.read_projections(path, flight)
+        read = interfile.read_projections(path, flight, only)
         data, difference = read.data, bins.difference(read.bins)
     if difference:
         raise GeometryError(f"{what} ({path.name}) does not fit the prompts: {difference}")

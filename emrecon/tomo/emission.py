@@ -109,10 +109,14 @@ class Emission:
     def maximise(self, params: Array, expected: Array) -> Array:
         """Return the counts each voxel gave over its sensitivity."""
         assert self.sensitivity is not None  # noqa: S101 - set above; tells the type checker
-        sensitivity = self.sensitivity()
-        image = params.copy()
-        np.divide(self.emitted(params, expected), sensitivity, out=image, where=sensitivity > 0)
-        return image
+        return renewed(params, self.emitted(params, expected), self.sensitivity())
+
+
+def renewed(image: Array, emitted: Array, sensitivity: Array) -> Array:
+    """Return `emitted` over `sensitivity`, and `image` where that is 0."""
+    image = image.copy()
+    np.divide(emitted, sensitivity, out=image, where=sensitivity > 0)
+    return image
 
 
 def _timed(data: Array, *, timed: bool) -> Array:

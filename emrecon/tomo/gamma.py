@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from emrecon.errors import SettingsError
 from emrecon.tomo.camera import Camera
@@ -73,6 +76,15 @@ def calibration(scan: Scan, settings: Settings) -> Calibration | None:
         settings.decayed_h * 3600,
         scan.duration_s or 0.0,
     )
+
+
+def about_axis(settings: Settings, scan: Scan) -> Settings:
+    """Return the settings with the image's centre about the axis that a camera turns round."""
+    origin = scan.origin_mm
+    if not (origin and settings.centre_mm):
+        return settings
+    centre = np.subtract(settings.centre_mm, origin)
+    return replace(settings, centre_mm=tuple(float(value) for value in centre))
 
 
 def facts(scan: Scan, known: Calibration | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from emrecon.tomo.settings import Settings, per_axis
 from emrecon.tomo.siddon import Siddon, field_of_view_mm
 from emrecon.tomo.subsets import Views, turns
 from emrecon.volume import Grid, Volume
+from emrecon.watchers import relative_change
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +66,10 @@ class Located(Protocol):
 class Problem:
     """Everything the loop needs: a model for each subset, and where to start."""
 
-    models: tuple[Model[Array, Array], ...]
-    """One model a subset, in the order of their turns."""
+    models: tuple[Model[Any, Any], ...]
+    """One model a subset, in the order of their turns; of arrays where it is one process."""
 
-    start: Array
+    start: Any
     """Uniform image inside the field of view that explains the total of the counts."""
 
     grid: Grid
@@ -86,10 +87,16 @@ class Problem:
     calibration: Calibration | None = None
     """What makes Bq/mL of counts/mm, where it is known."""
 
-    def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Array]]:
+    place: Callable[[Array], Any] = np.asarray
+    """Brings an image to where the models take it."""
+
+    change: Callable[[Any, Any], float] = relative_change
+    """Tells how far an iterate is from the one before."""
+
+    def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Any]]:
         """Yield the start image, or the `image` of a stopped run, and every update after it."""
         turns = islice(cycle(self.models), number % len(self.models), None)
-        return em(turns, self.start if image is None else image, start=number)
+        return em(turns, self.start if image is None else self.place(image), start=number)
 
     def enough(self, earlier: Sequence[float] = ()) -> list[Rule]:
         """Return the rules that end the run by the settings.
@@ -167,23 +174,40 @@ def prepare(
     grid = grid_of(scan, settings)
     order = turns(scan.bins, grid, settings)
     settings = replace(settings, subsets=len(order))
-    scan = _medium(scan, grid)
-    factors, background = _factors(scan), _background(scan)
     kept = kept or Sensitivities()
-    models: dict[int, Emission] = {}
+    models: list[Emission] = []
     total = np.zeros(grid.shape, np.float32)
-    for done, (number, views) in enumerate(order, 1):
-        systems = _systems(scan, settings, grid, views)
-        bare = _Subset(*systems, scan, factors, background, views)
-        models[number] = bare.model(kept, number, len(order))
-        sensitivity = models[number].sensitivity
-        assert sensitivity is not None  # noqa: S101 - tells the type checker
+    for number, bare in bare_models(scan, settings, (grid, scan.bins.fov_mm), order):
+        sensitivity = kept.of(bare, number, len(order))
+        models.append(replace(bare, sensitivity=sensitivity))
         total += sensitivity()
-        progress(done, len(order))
+        progress(len(models), len(order))
     inside = _inside(scan, settings, grid)
-    start, facts = _start(scan, inside, factors, background, total)
+    start, facts = start_image(inside, count_totals(models[0]), total)
     facts |= gamma.facts(scan, calibration)
-    return Problem(tuple(models.values()), start, grid, settings, facts, kept, calibration)
+    return Problem(tuple(models), start, grid, settings, facts, kept, calibration)
+
+
+def bare_models(
+    scan: Scan, settings: Settings, where: tuple[Grid, float], order: list[tuple[int, Views]]
+) -> Iterator[tuple[int, Emission]]:
+    """Yield number and model of every subset, in the `order` given, without its sensitivity.
+
+    Parameters
+    ----------
+    scan, settings
+        What to reconstruct, and how.
+    where : tuple
+        The image's grid, and the radius in mm of the field of view.
+    order : list
+        Number and views of every subset.
+    """
+    scan = _medium(scan, where)
+    prompts, factors, background = scan.prompts, _factors(scan), _background(scan)
+    for number, views in order:
+        system, summed = _systems(scan, settings, where, views)
+        bare = Emission(system, prompts, factors, background, views, lambda: NOTHING, summed)
+        yield number, bare
 
 
 def grid_of(scan: Located, settings: Settings) -> Grid:
@@ -227,37 +251,17 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
     return key_of(version("emrecon"), *parts, *(mu or ()), *bins, *decides)
 
 
-@dataclass(frozen=True)
-class _Subset:
-    """A subset's part of the scan, before its sensitivity is known."""
-
-    system: Operator
-    summed: Operator | None
-    scan: Scan
-    factors: Array | None
-    background: Array | None
-    views: Views
-
-    def model(self, kept: Sensitivities, number: int, subsets: int) -> Emission:
-        prompts, views = self.scan.prompts, self.views
-        bare = Emission(
-            self.system, prompts, self.factors, self.background, views,
-            lambda: NOTHING, self.summed,
-        )  # fmt: skip
-        return replace(bare, sensitivity=kept.of(bare, number, subsets))
-
-
 NOTHING = np.empty(0, np.float32)
 
 
 def _systems(
-    scan: Scan, settings: Settings, grid: Grid, chosen: Views
+    scan: Scan, settings: Settings, where: tuple[Grid, float], chosen: Views
 ) -> tuple[Operator, Operator | None]:
     """Return the projector of one subset, with the resolution model where one is wanted.
 
     With time of flight also its sum over the time-of-flight bins.
     """
-    views, fov_mm = scan.bins.of_views(chosen), scan.bins.fov_mm
+    views, (grid, fov_mm) = scan.bins.of_views(chosen), where
     projector: Operator
     summed: Operator | None = None
     if isinstance(views, Camera):
@@ -275,11 +279,11 @@ def _systems(
     return Chain(projector, blur), summed and Chain(summed, blur)
 
 
-def _medium(scan: Scan, grid: Grid) -> Scan:
+def _medium(scan: Scan, where: tuple[Grid, float]) -> Scan:
     """Return a camera's scan with its attenuation map as all subsets read it."""
     if scan.mu is None or not isinstance(scan.bins, Camera):
         return scan
-    return scan.with_(mu=rotate.fitted(scan.mu, grid, scan.bins))
+    return scan.with_(mu=rotate.fitted(scan.mu, where[0], scan.bins, where[1]))
 
 
 def _factors(scan: Scan) -> Array | None:
@@ -312,20 +316,31 @@ def _inside(scan: Scan, settings: Settings, grid: Grid) -> NDArray[np.bool_]:
     fov_mm = scan.bins.fov_mm
     if settings.projector == "siddon" and isinstance(scan.bins, Bins):
         fov_mm = field_of_view_mm(grid, scan.bins) * (1 + 1e-6)  # voxel centres lie on it
+    return within(grid, fov_mm)
+
+
+def within(grid: Grid, fov_mm: float) -> NDArray[np.bool_]:
+    """Return which columns of voxels lie within a distance of the axis."""
     x, y = grid.centres_mm(0), grid.centres_mm(1)
     return x[:, None] ** 2 + y[None, :] ** 2 <= fov_mm**2
 
 
-def _start(
-    scan: Scan,
-    inside: NDArray[np.bool_],
-    factors: Array | None,
-    background: Array | None,
-    sensitivity: Array,
+def start_image(
+    inside: NDArray[np.bool_], totals: tuple[float, float], sensitivity: Array
 ) -> tuple[Array, dict[str, Any]]:
-    """Return the start image and what was counted: expected and measured totals agree."""
+    """Return the start image and what was counted: expected and measured totals agree.
+
+    Parameters
+    ----------
+    inside : Array
+        Which columns of voxels lie in the field of view.
+    totals : tuple of float
+        Prompts and background, see `count_totals`.
+    sensitivity : Array
+        That of all subsets together.
+    """
     seen = (sensitivity > 0) & inside[:, :, None]
-    prompts, behind = _totals(scan.prompts, factors, background)
+    prompts, behind = totals
     reach = float(np.sum(sensitivity, where=seen, dtype=np.float64))
     if not reach:
         raise DataError("no voxel of the image is seen by any bin: check grid and normalisation")
@@ -346,8 +361,9 @@ def _start(
     return seen.astype(np.float32) * np.float32((prompts - behind) / reach), facts
 
 
-def _totals(counts: Array, factors: Array | None, background: Array | None) -> tuple[float, float]:
-    """Return prompts and background over the bins that take part, view by view."""
+def count_totals(model: Emission) -> tuple[float, float]:
+    """Return prompts and background of all views over the bins that take part, view by view."""
+    counts, factors, background = model.counts, model.factors, model.background
     prompts = behind = 0.0
     for view in range(counts.shape[-3]):
         live = True if factors is None else factors[view] > 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.bins import Bins
@@ -92,6 +93,22 @@ class Scan:
     def with_(self, **parts: Any) -> Scan:  # noqa: ANN401 - any field
         """Return the same scan with some parts replaced."""
         return replace(self, **parts)
+
+    def of_views(self, views: slice | NDArray[np.intp]) -> Scan:
+        """Return some of the views, in the order given; without copies for a slice.
+
+        Raises
+        ------
+        GeometryError
+            If there are time-of-flight bins, which come before the views.
+        """
+        if self.prompts.ndim != len(self.bins.shape):
+            raise GeometryError("some of the views are not taken of time-of-flight data")
+        named = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
+        parts = {name: getattr(self, name) for name in named}
+        chosen = {name: data[views] for name, data in parts.items() if data is not None}
+        numbers = np.arange(self.bins.shape[0])[views]
+        return self.with_(bins=self.bins.of_views(numbers), **chosen)
 
     def folded(self) -> Scan:
         """Return the same model in fewer arrays, changing those of this scan in place.

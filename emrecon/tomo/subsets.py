@@ -26,12 +26,17 @@ def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[tuple[int
     views = len(bins.phi_rad if isinstance(bins, Bins) else bins.theta_rad)
     if settings.projector != "siddon" or isinstance(bins, Camera):
         subsets = fitting_subsets(settings.subsets, views)
-        return [(n, np.arange(n, views, subsets)) for n in subset_order(subsets)]
+        return interleaved(subsets, views)
     fold = mirrors(bins, grid)
     what = {1: "views", 2: "pairs of mirrored views", 4: "fours of mirrored views"}[fold]
     subsets = fitting_subsets(settings.subsets, views // fold, what)
     numbers = _basic(views, fold) % subsets
     return [(n, np.flatnonzero(numbers == n)) for n in range(subsets)]
+
+
+def interleaved(subsets: int, views: int) -> list[tuple[int, Views]]:
+    """Return number and views of interleaved subsets, successive ones far apart."""
+    return [(n, np.arange(n, views, subsets)) for n in subset_order(subsets)]
 
 
 def mirrors(bins: Bins, grid: Grid) -> int:

@@ -1,0 +1,160 @@
+"""The workers: some of this machine, or those of a scheduler."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from emrecon.errors import EmreconError, SettingsError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+START_S = 60.0
+"""How long to wait for a scheduler."""
+
+OURS = {
+    # Replicas of the image are what outlives a worker; work belongs where its views are.
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.no-workers-timeout": "60s",
+    "logging.distributed": "error",  # deaths are survived, or reported by what they stop
+}
+"""Settings of a scheduler that is ours."""
+
+
+class Workers:
+    """Workers by number; a task goes to the worker named, or to another if that is dead.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the scheduler.
+    addresses : list of str
+        The workers to use.
+    threads : int
+        Processor threads of each; 0 is all there are.
+    """
+
+    def __init__(self, client: Client, addresses: list[str], threads: int) -> None:
+        self._client: Any = client
+        self._addresses = addresses
+        self.threads = threads
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def submit(self, worker: int, task: Callable[..., Any], *args: Any) -> Future[Any]:  # noqa: ANN401 - what the task takes
+        """Have a task done, with futures in place of their results."""
+        return self._client.submit(
+            task,
+            *args,
+            workers=[self._addresses[worker % len(self)]],
+            allow_other_workers=True,
+            pure=False,
+        )
+
+    def place(self, worker: int, value: Any) -> Future[Any]:  # noqa: ANN401 - any value
+        """Send a value to a worker."""
+        address = self._addresses[worker % len(self)]
+        return self._client.scatter(value, workers=[address], hash=False)
+
+    @staticmethod
+    def result(future: Future[Any]) -> Any:  # noqa: ANN401 - of any task
+        """Return what a task made.
+
+        Raises
+        ------
+        EmreconError
+            If its workers died, one after another, or the scheduler did; and what the task raised.
+        """
+        from distributed import KilledWorker  # noqa: PLC0415 - an extra
+        from distributed.scheduler import NoValidWorkerError  # noqa: PLC0415
+
+        try:
+            return future.result()
+        except (KilledWorker, NoValidWorkerError, CancelledError) as error:
+            raise EmreconError(
+                f"the workers died ({type(error).__name__}: {error}); with checkpoints "
+                "(--checkpoint-every) the run goes on from the last one with --resume"
+            ) from error
+
+
+@contextmanager
+def opened(where: str, threads: int = 0) -> Iterator[Workers]:
+    """Give workers: so many of this machine, or those of the scheduler at an address.
+
+    Parameters
+    ----------
+    where : str
+        A number, or the address of a scheduler.
+    threads : int, optional
+        Processor threads of each worker; 0 shares the cores of this machine, or takes all of each
+        of the others.
+
+    Raises
+    ------
+    EmreconError
+        If there is no scheduler, or no fitting worker, or Dask is not installed.
+    """
+    if where.isdecimal():
+        with _local(int(where), threads) as workers:
+            yield workers
+    elif "://" in where:
+        with _existing(where, threads) as workers:
+            yield workers
+    else:
+        raise SettingsError(
+            f"workers are a number or the address of a Dask scheduler, tcp://..., not {where!r}"
+        )
+
+
+@contextmanager
+def _local(count: int, threads: int) -> Iterator[Workers]:
+    if count < 1:
+        raise SettingsError("at least one worker is needed")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with (
+        _module("dask").config.set(OURS),  # before distributed is imported, which reads it then
+        _module("distributed").LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # images must not be spilled while they are iterated
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what a worker raises is told once, by the client
+        ) as cluster,
+        _module("distributed").Client(cluster) as client,
+    ):
+        addresses = [cluster.workers[n].worker_address for n in sorted(cluster.workers)]
+        yield Workers(client, addresses, threads or max(1, (cores or 1) // count))
+
+
+@contextmanager
+def _existing(address: str, threads: int) -> Iterator[Workers]:
+    distributed = _module("distributed")
+    try:
+        client = distributed.Client(address, timeout=START_S)
+    except (OSError, ValueError) as error:
+        raise EmreconError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        fitting = sorted(name for name, about in workers.items() if about["nthreads"] == 1)
+        if not fitting:
+            raise SettingsError(
+                f"no worker of {address} does one task at a time: start them with "
+                f"dask worker {address} --nthreads 1"
+            )
+        yield Workers(client, fitting, threads)
+
+
+def _module(name: str) -> Any:  # noqa: ANN401 - a module
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise SettingsError(f"{name} is not installed: pip install 'emrecon[dask]'") from error

@@ -1,0 +1,44 @@
+"""A small PET scan with every correction, and workers that work at once and here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emrecon.jobs_scan import write_simulation
+from phantoms.acquisition import Acquisition
+from phantoms.flip_finder import flip_finder
+
+SMALL = Acquisition(
+    scanner="tiny", span=3, counts=3e5, randoms_fraction=0.1, scatter_fraction=0.1, dead_blocks=1
+)
+
+
+@pytest.fixture(scope="session")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spread") / "scan"
+    write_simulation(folder, SMALL.scan(flip_finder().scaled(0.3)))
+    return folder
+
+
+class Here:
+    """Stands for a cluster's workers: a future is its result."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.threads = count, 1
+        self.at: list[int] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def submit(self, worker, task, *args):
+        self.at.append(worker % self.count)
+        return task(*args)
+
+    def place(self, worker, value):
+        return value
+
+    @staticmethod
+    def result(future):
+        return future

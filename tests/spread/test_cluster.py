@@ -1,0 +1,138 @@
+"""Real workers: the same bits as a stand-in for them, also when one is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("distributed")
+
+from emrecon import Settings, spread
+from emrecon.cli import main
+from emrecon.errors import EmreconError, SettingsError
+from emrecon.io import read_image
+from emrecon.jobs import reconstruct
+from emrecon.spread.cluster import Workers
+from tests.io.test_petsird import NEWEST
+from tests.spread.conftest import Here
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Port .* is already in use", "default::ResourceWarning"
+)
+
+QUICK = Settings(iterations=3, subsets=4, psf_fwhm_mm=(5.0,))
+FLAGS = ["--iterations", "3", "--subsets", "4", "--psf-fwhm-mm", "5"]
+
+
+@pytest.fixture(scope="module")
+def wanted(scan, tmp_path_factory):
+    """The image as one worker makes it."""
+    out = tmp_path_factory.mktemp("wanted") / "one.nii.gz"
+    ready = partial(spread.ready, workers=Here(1), chunks=3)
+    return reconstruct(scan, out, QUICK, get_ready=ready).volume.voxels.tobytes()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_worker_costs_time_and_no_bit(scan, tmp_path, wanted, victim):
+    """Its views are read again by another, and lost images made anew."""
+    killed = []
+    with spread.opened("2", 1) as workers:
+        pids = [workers.result(workers.submit(n, os.getpid)) for n in range(2)]
+        assert len({*pids, os.getpid()}) == 3
+
+        class Meter:
+            def __init__(self, what, total): ...
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *error): ...
+
+            def update(self, done, total): ...
+
+            def __call__(self, iterate):
+                if iterate.number == 5:
+                    os.kill(pids[victim], signal.SIGKILL)
+                    killed.append(pids[victim])
+
+        made = reconstruct(
+            scan, tmp_path / "a.nii.gz", replace(QUICK, checkpoint_every=5), meters=Meter,
+            get_ready=partial(spread.ready, workers=workers, chunks=3),
+        )  # fmt: skip
+    assert killed
+    assert made.history.rows[-1].sub_iteration == 12
+    assert made.volume.voxels.tobytes() == wanted
+
+
+def test_command_line(scan, tmp_path, wanted, capsys):
+    out = tmp_path / "two.nii.gz"
+    command = ["recon", str(scan), "-o", str(out), *FLAGS, "--workers", "2", "--chunks", "3"]
+    with pytest.raises(SystemExit) as left:
+        main([*command])
+        raise SystemExit(0)
+    assert left.value.code == 0
+    assert read_image(out).voxels.tobytes() == wanted
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "two.csv", "two.json", "two.nii.gz", "two.png"
+    ]  # fmt: skip
+    assert f"wrote {out}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--workers", "some"], "a number or the address of a Dask scheduler"),
+        (["--workers", "0"], "at least one worker"),
+        (["--workers", "2", "--cache", "here"], "--cache or --workers"),
+        (["--chunks", "2"], "--chunks are for --workers"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(scan, tmp_path, capsys, flags, words):
+    with pytest.raises(SystemExit) as left:
+        main(["recon", str(scan), "-o", str(tmp_path / "a.nii.gz"), *flags])
+    assert left.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_worker_refuses_is_one_line(tmp_path, capfd):
+    """The workers' own words on it, with their tracebacks, are not for the user."""
+    out = str(tmp_path / "a.nii.gz")
+    with pytest.raises(SystemExit) as left:
+        main(["recon", str(NEWEST), "-o", out, "--workers", "2"])
+    assert left.value.code == 2
+    said = capfd.readouterr().err
+    assert "single events, which have no sinograms" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_workers_that_die_again_and_again_are_told_of():
+    from distributed import KilledWorker
+
+    class Dead:
+        def result(self):
+            raise KilledWorker("load", SimpleNamespace(address="tcp://there:1"), 3)
+
+    with pytest.raises(EmreconError, match=r"the workers died .*--resume"):
+        Workers.result(Dead())
+
+
+def test_no_scheduler_and_no_fitting_worker(monkeypatch):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("emrecon.spread.cluster.START_S", 0.5)
+    with pytest.raises(EmreconError, match="no Dask scheduler answers"):
+        with spread.opened("tcp://127.0.0.1:9"):
+            pass
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
+    ) as cluster:
+        with pytest.raises(SettingsError, match="--nthreads 1"):
+            with spread.opened(cluster.scheduler_address):
+                pass
