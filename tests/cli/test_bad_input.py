@@ -186,17 +186,24 @@ def test_full_disk(copy: Path, out: Path, capsys) -> None:
 
 
 def test_ctrl_c(copy: Path, out: Path) -> None:
-    many = ["--iterations", "100000", "--subsets", "4"]
+    many = ["--iterations", "100000", "--subsets", "4", "--checkpoint-every", "4"]
     process = subprocess.Popen(
         [sys.executable, "-m", "emrecon", "recon", str(copy), "-o", str(out), *many],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(6)
+    begun = time.monotonic()
+    while not list(out.parent.glob("*.checkpoint.npz")):  # until it iterates
+        assert process.poll() is None
+        assert time.monotonic() < begun + 120
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert said.strip().splitlines()[-1] == "emrecon: interrupted"
     assert "Traceback" not in said
+    for kept in out.parent.iterdir():  # nothing else
+        assert kept.name.endswith(".checkpoint.npz")
+        kept.unlink()
 
 
 def test_disk_that_fills_while_the_image_is_written(copy: Path, out: Path, capsys) -> None:
