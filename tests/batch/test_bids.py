@@ -16,6 +16,8 @@ from emrecon.batch.bids import entities, named
 from emrecon.cli import main
 from emrecon.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dataset(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -22,9 +22,10 @@ from emrecon.jobs import reconstruct
 from tests.batch import faults
 from tests.batch.conftest import copies
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Port .* is already in use", "default::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Port .* is already in use", "default::ResourceWarning"),
+]
 
 
 class Quiet:

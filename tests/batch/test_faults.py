@@ -15,6 +15,8 @@ from emrecon.cli import main
 from tests.batch import faults
 from tests.batch.conftest import copies
 
+pytestmark = pytest.mark.slow
+
 JOBS = """
 out = "out"
 

@@ -12,6 +12,8 @@ from emrecon.jobs import reconstruct
 from tests.batch import kills
 from tests.batch.conftest import copies
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(iterations=30, subsets=4, checkpoint_every=4)
 
 JOBS = """

@@ -187,10 +187,13 @@ def test_full_disk(copy: Path, out: Path, capsys) -> None:
 
 def test_ctrl_c(copy: Path, out: Path) -> None:
     many = ["--iterations", "100000", "--subsets", "4", "--checkpoint-every", "4"]
+    # A job in the background ignores interruptions, and what it starts does too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, "-m", "emrecon", "recon", str(copy), "-o", str(out), *many],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     begun = time.monotonic()
     while not list(out.parent.glob("*.checkpoint.npz")):  # until it iterates
         assert process.poll() is None

@@ -37,6 +37,7 @@ def run(*tokens: object) -> int:
     return code if isinstance(code, int) else 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fastest", ["view", "detector"])
 @pytest.mark.parametrize("start", [0.0, 90.0, 217.0])
 @pytest.mark.parametrize("heads", [1, 2, 3])

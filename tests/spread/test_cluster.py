@@ -21,9 +21,10 @@ from emrecon.spread.cluster import Workers
 from tests.io.test_petsird import NEWEST
 from tests.spread.conftest import Here
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Port .* is already in use", "default::ResourceWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:Port .* is already in use", "default::ResourceWarning"),
+]
 
 QUICK = Settings(iterations=3, subsets=4, psf_fwhm_mm=(5.0,))
 FLAGS = ["--iterations", "3", "--subsets", "4", "--psf-fwhm-mm", "5"]

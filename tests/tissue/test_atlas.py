@@ -20,6 +20,8 @@ from emrecon.volume import Volume
 from phantoms.mri import Scan, acquire, from_labels, grouped
 from tests.tissue.test_segment import head, shot
 
+pytestmark = pytest.mark.slow
+
 LANDMARKS = np.array([[0, 0, 0, 1], [55, 0, 0, 1], [-55, 0, 0, 1], [0, 70, 0, 1], [0, -70, 0, 1],
                       [0, 0, 50, 1], [30, 30, -30, 1.0]])  # fmt: skip
 
