@@ -14,6 +14,8 @@ import pytest
 import emrecon
 from tests.batch.conftest import copies
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 

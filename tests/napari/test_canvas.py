@@ -27,6 +27,7 @@ from tests.napari.conftest import TINY  # noqa: E402
 from tests.napari.test_nifti import AFFINES, PEAK, affine_of, bright, peak_mm, saved, turned  # noqa: E402
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.qt,
     pytest.mark.skipif(
         sys.platform.startswith("linux") and not os.environ.get("DISPLAY"),

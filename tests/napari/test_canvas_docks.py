@@ -23,6 +23,7 @@ from tests.napari.test_canvas import settle, viewer  # noqa: E402, F401 - a fixt
 from tests.napari.tissue_case import case  # noqa: E402
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.qt,
     pytest.mark.skipif(
         sys.platform.startswith("linux") and not os.environ.get("DISPLAY"),

@@ -16,6 +16,8 @@ from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from tests.tissue.test_segment import head, region, shot
 
+pytestmark = pytest.mark.slow
+
 LAYOUT = Layout.of(3, mixed=3)
 
 
