@@ -23,9 +23,9 @@ from emrecon.jobs import Meters, no_meters
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.result import Segmentation
-from emrecon.tissue.segment import Begun as Fit
 from emrecon.tissue.segment import begin as begin_fit
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.stages import Begun as Fit
 from emrecon.volume import Volume
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")

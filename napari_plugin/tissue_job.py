@@ -23,14 +23,14 @@ from emrecon.stop import pressed
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.result import Segmentation, densities
-from emrecon.tissue.segment import Begun as Fit
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.stages import Begun as Fit
+from emrecon.tissue.stages import Strides
 from emrecon.volume import Volume
 from napari_plugin.session import Session
 
 Floats = NDArray[np.float64]
 Marks = NDArray[np.uint8]
-Strides = tuple[int, int, int]
 
 BINS = 200
 """Of the histogram, or a little fewer."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +16,7 @@ from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operator import Array, Chain, Operator
 from emrecon.tomo.pairs import Pairs
 from emrecon.tomo.ray import Projector
-from emrecon.tomo.recon import Problem, Progress, grid_of, set_threads
+from emrecon.tomo.recon import Problem, Progress, grid_of, set_threads, start_image, within
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Grid
@@ -63,7 +61,8 @@ def prepare(
     grid = grid_of(scan, settings)
     if sensitivity is None:
         sensitivity = sensitivity_of(scan, settings, progress)
-    start, facts = _start(scan, grid, sensitivity)
+    totals = float(len(events)), events.background_total * events.share
+    start, facts = start_image(within(grid, scan.bins.fov_mm), totals, sensitivity)
     lines, blur = LineProjector(grid, scan.bins.fov_mm), _blur(grid, settings)
     models = tuple(
         ListmodeEmission(lines, events, sensitivity, (number, settings.subsets), blur)
@@ -105,33 +104,3 @@ def _blur(grid: Grid, settings: Settings) -> Blur | None:
     """Return the resolution model in the image, where one is wanted."""
     fwhm = per_axis(settings.psf_fwhm_mm)
     return Blur(grid, fwhm) if any(fwhm) else None
-
-
-def _start(scan: ListmodeScan, grid: Grid, sensitivity: Array) -> tuple[Array, dict[str, Any]]:
-    """Return the start image and what was counted: expected and measured totals agree."""
-    x, y = grid.centres_mm(0), grid.centres_mm(1)
-    inside = (x[:, None] ** 2 + y[None, :] ** 2 <= scan.bins.fov_mm**2)[:, :, None]
-    seen = (sensitivity > 0) & inside
-    events = scan.events
-    prompts, behind = float(len(events)), events.background_total * events.share
-    reach = float(np.sum(sensitivity, where=seen, dtype=np.float64))
-    if not reach:
-        raise DataError("no voxel of the image is seen by any detectors: check the grid")
-    if prompts <= behind:
-        raise DataError(
-            f"{prompts:.6g} events are no more than the {behind:.6g} of randoms and scatter: "
-            "there is nothing left to reconstruct"
-        )
-    facts = {
-        "prompts": prompts,
-        "background": behind,
-        "voxels": int(seen.size),
-        "voxels_in_field_of_view": int(inside.sum()) * grid.shape[2],
-        "voxels_not_seen": int(np.count_nonzero(inside & (sensitivity <= 0))),
-    }
-    return seen.astype(np.float32) * np.float32((prompts - behind) / reach), facts
-
-
-def without_events(scan: ListmodeScan) -> ListmodeScan:
-    """Return a scan of the same scanner whose events are not held on to."""
-    return replace(scan, events=scan.events.part(0, 0))

@@ -12,7 +12,7 @@ pytest.importorskip("napari", reason="napari is not installed")
 from emrecon import io
 from emrecon.io import read_image
 from emrecon.jobs_tissue import TissueInputs, segment_files
-from emrecon.tissue import segment as tissue_segment
+from emrecon.tissue import stages as tissue_stages
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import tissue_job
@@ -36,7 +36,7 @@ def files(tmp_path_factory):
 @pytest.fixture
 def coarse(monkeypatch):
     """Have coarse stages on a small image too."""
-    monkeypatch.setattr(tissue_segment, "FEW", 1000)
+    monkeypatch.setattr(tissue_stages, "FEW", 1000)
 
 
 def run(job, *, paused=False):

@@ -105,7 +105,7 @@ def _scratch(layout):
 
 
 @_inline
-def _columns(v, t, k0, n, shape, lines, where, near, far):
+def columns(v, t, k0, n, shape, lines, where, near, far):
     """List the two columns that each of n steps reads: near at where, far at where + jump."""
     nx, ny, width = shape
     if lines.along_x[v]:
@@ -217,7 +217,8 @@ def _copy(x, begin, out, to, length):
 
 
 @_inline
-def _clear(x, begin, length):
+def clear(x, begin, length):
+    """Set a stretch to 0."""
     b = np.uint64(begin)
     for i in range(np.uint64(length)):
         x[b + i] = 0
@@ -257,13 +258,13 @@ def _forward(begin, end, image, lines, segments, layout, out):
         for t in range(out.shape[1]):
             line = (v * out.shape[1] + t) * out.shape[2]
             for g in range(0 if k else segments.planes.size):
-                _clear(data, line + segments.offset[g], segments.planes[g])
+                clear(data, line + segments.offset[g], segments.planes[g])
             k0 = max(k, lines.start[v, t])
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
-            jump = _columns(v, t, k0, n, image.shape, lines, where, near, far)
-            _clear(s, 0, step * size)
+            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
+            clear(s, 0, step * size)
             if flat:
                 _gather(pixels, jump, where, near, far, n, s, 0, step * size)
             for i in range(0 if flat else n):
@@ -298,8 +299,8 @@ def _adjoint(begin, end, image, lines, segments, layout, values, views):
                 continue
             for phase in range(step):
                 row = phase * (block + 3)
-                _clear(x, row * pitch, (1 if flat else n + 1) * pitch + margin)
-                _clear(x, (row + block + 1) * pitch, 2 * pitch + margin)
+                clear(x, row * pitch, (1 if flat else n + 1) * pitch + margin)
+                clear(x, (row + block + 1) * pitch, 2 * pitch + margin)
             for g in range(segments.planes.size):
                 count = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
                 at = (v * values.shape[1] + t) * values.shape[2] + segments.offset[g]
@@ -308,7 +309,7 @@ def _adjoint(begin, end, image, lines, segments, layout, values, views):
                 at = (phase * (block + 3) + block + 1) * pitch + margin
                 _copy(x, at, s, phase * size, size)
                 _copy(x, at + pitch, z, phase * size, size)
-            jump = _columns(v, t, k0, n, image.shape, lines, where, near, far)
+            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
             if flat:
                 _scatter(pixels, jump, where, near, far, n, s, 0, step * size)
                 continue

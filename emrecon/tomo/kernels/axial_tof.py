@@ -21,6 +21,7 @@ import numba
 import numpy as np
 
 from emrecon.tomo.kernels import axial_tables as tables
+from emrecon.tomo.kernels.axial import clear, columns
 from emrecon.tomo.kernels.axial_tables import TOGETHER
 from emrecon.tomo.kernels.share import share
 
@@ -105,27 +106,6 @@ def _scratch(layout, segments, flight):
 def _rounded(count):
     """Round up to whole passes of a loop as it is compiled."""
     return -(-count // WHOLE) * WHOLE
-
-
-@_inline
-def _columns(v, t, k0, n, shape, lines, where, near, far):
-    """List the two columns that each of n steps reads: near at where, far at where + jump."""
-    nx, ny, width = shape
-    if lines.along_x[v]:
-        count, main, jump = ny, ny * width, width
-    else:
-        count, main, jump = nx, width, ny * width
-    for i in range(n):
-        f = lines.place[v, t] + (k0 + i) * lines.drift[v]
-        j = min(max(math.floor(f), -1), count - 1)
-        a, b = 1.0 - (f - j), f - j
-        if j < 0:  # the first of the two is outside
-            j, a, b = 0, b, 0.0
-        elif j == count - 1:  # the second is
-            j, a, b = (j - 1, 0.0, a) if j else (0, a, 0.0)
-        where[i] = (k0 + i) * main + j * jump
-        near[i], far[i] = a, b
-    return jump if count > 1 else 0
 
 
 @_inline
@@ -238,13 +218,6 @@ def _runs(n, lowest, phase, flight, tofs, block, begins, counts, weights):
     return low, high
 
 
-@_inline
-def _clear(x, begin, length):
-    b = np.uint64(begin)
-    for i in range(np.uint64(length)):
-        x[b + i] = 0
-
-
 @_jit
 def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
     """Fill all lines of the views begin ... end - 1."""
@@ -264,12 +237,12 @@ def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
             for tof in range(0 if k else tofs):
                 for g in range(segments.planes.size):
                     at = tof * views * bins * row + line + segments.offset[g]
-                    _clear(data, at, segments.planes[g])
+                    clear(data, at, segments.planes[g])
             k0 = max(k, lines.start[v, t])
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
-            jump = _columns(v, t, k0, n, image.shape, lines, where, near, far)
+            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
             for i in range(n):
                 for each in range(step):
                     to = (each * block + i) * pitch + margin
@@ -289,7 +262,7 @@ def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
                 for i in range(n):
                     at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
                     _blend(rows, at, at1, a, b, planes, i * widest, count)
-                    _clear(planes, i * widest + count, length - count)
+                    clear(planes, i * widest + count, length - count)
                 for tof in range(low, high):
                     each = tof - low
                     at = tof * views * bins * row + line + segments.offset[g]
@@ -316,7 +289,7 @@ def _adjoint(begin, end, image, lines, segments, layout, flight, vz, values, cho
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
-            _clear(rows, 0, rows.size)
+            clear(rows, 0, rows.size)
             gain = 0.0
             for g in range(segments.planes.size):
                 count = segments.planes[g]
@@ -332,12 +305,12 @@ def _adjoint(begin, end, image, lines, segments, layout, flight, vz, values, cho
                             taps[found] = tof * views * bins * row + line + segments.offset[g]
                             weights[found] = share_
                             found += 1
-                    _clear(planes, 0, length)
+                    clear(planes, 0, length)
                     _add_rows(data, taps, weights, found, planes, 0, length)
                     at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
                     _add(planes, 0, a, rows, at, count)
                     _add(planes, 0, b, rows, at1, count)
-            jump = _columns(v, t, k0, n, image.shape, lines, where, near, far)
+            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
             for i in range(n):
                 for each in range(step):
                     at = (each * block + i) * pitch + margin

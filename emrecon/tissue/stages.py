@@ -1,0 +1,247 @@
+"""The fits of a segmentation, from means of large blocks to the whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import Iterate, em, until, watch
+from emrecon.errors import DataError
+from emrecon.neighbours import neighbourhood
+from emrecon.stop import Rule, after
+from emrecon.tissue.atlas import Atlas
+from emrecon.tissue.bias import basis
+from emrecon.tissue.data import Data
+from emrecon.tissue.field import Image, State
+from emrecon.tissue.lattice import lattice
+from emrecon.tissue.layout import Layout
+from emrecon.tissue.mixture import Prior
+from emrecon.tissue.moments import Rules
+from emrecon.tissue.result import Segmentation, Stage, finish
+from emrecon.tissue.settings import Settings
+from emrecon.tissue.starts import Optimum
+from emrecon.tissue.strength import strength
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+Observer = Callable[[Iterate[State]], object]
+Strides = tuple[int, int, int]
+"""Voxel steps along i, j, k of a stage."""
+
+Look = Callable[[Image, Strides, int], Sequence[Observer]]
+"""Makes the observers of a stage from its model, its steps and the most passes it makes."""
+
+STRIDES_MM = (4.0, 2.0)
+"""Voxel distances of the coarse stages before the full image."""
+
+FEW = 100_000
+"""An image of fewer voxels has no coarse stage."""
+
+LARGE = 400_000
+"""A stage of more voxels makes few passes: the coarser ones before it have done the work."""
+
+BEGIN = 1.0
+"""Strength of the spatial field before it is estimated."""
+
+ROUNDS = 4
+"""Most estimates of the spatial field's strength."""
+
+FIELD_WEIGHT = 1e-2
+"""Prior precision of the slowest function of the bias field, per voxel of the mask."""
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A segmentation up to its first iterate."""
+
+    data: Data
+    """What is to be segmented."""
+
+    layout: Layout
+    """How components make up classes."""
+
+    settings: Settings
+    """How."""
+
+    optima: list[Optimum]
+    """Where the starts led, best first."""
+
+    atlas: Atlas | None
+    """Priors of the classes, where there are some."""
+
+    def stages(self, look: Look, *rules: Rule) -> list[Stage]:
+        """Return the fits of ever smaller blocks' means, the whole image last.
+
+        Means of blocks show the field best: their noise is small. Once it was found in blocks of
+        2 mm, the whole image is divided by it and has no field of its own. Once a rule says that
+        it is enough, each stage that is left makes one pass.
+        """
+        classes, stages, settings = self.optima[0].classes, list[Stage](), self.settings
+        for steps in _strides(self.data):
+            image = _image(self.data, self.layout, settings, steps, self.atlas)
+            modes = 0 if image.basis is None else len(image.basis.modes)
+            bias = np.zeros((len(self.data.channels), modes))
+            empty = np.zeros((image.lattice.box, self.layout.classes), np.float32)
+            state, log_field = State(classes, empty, bias), None
+            if stages:
+                whole = steps == (1, 1, 1)
+                image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
+            most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
+            observers = look(image, steps, most)
+            stage = _run(image, state, settings.tolerance, observers, (after(most), *rules))
+            stages.append(replace(stage, log_field=log_field))
+            classes = stage.state.classes
+        if settings.beta == "auto":
+            stages[-1:] = _estimated(stages[-1], settings, look, rules)
+        return stages
+
+    def finish(self, stages: list[Stage]) -> Segmentation:
+        """Return the segmentation that the stages' last estimate amounts to."""
+        made = finish(self.data, self.settings, self.optima, stages)
+        return replace(made, atlas=self.atlas)
+
+
+def prior_of(settings: Settings, voxels: float, data: Data) -> Prior:
+    """Return the prior of weights and covariances, worth a share of so many voxels."""
+    channels = len(data.centre)
+    return Prior(settings.weight_prior * voxels, 0.01 * voxels, 0.05 * np.eye(channels))
+
+
+def _carried(
+    coarse: Stage, image: Image, state: State, *, fixed: bool
+) -> tuple[Image, State, Floats32 | None]:
+    """Return where a finer stage begins: with the fractions and the field of the coarser one.
+
+    With `fixed` the image is divided by the field, which comes last, and has none of its own.
+    """
+    near, old = image.lattice, coarse.image.lattice
+    ratio = [round(a / b) for a, b in zip(coarse.image.spacing_mm, image.spacing_mm, strict=True)]
+    inside = [
+        np.clip((np.arange(n) + c) // r - o, 0, m - 1)
+        for n, c, r, o, m in zip(
+            near.shape, near.corner, ratio, old.corner, old.shape, strict=True
+        )
+    ]
+    box = coarse.state.fractions.reshape(*old.shape, -1)
+    fractions = np.zeros_like(state.fractions)
+    fractions[near.places] = box[np.ix_(*inside)].reshape(len(fractions), -1)[near.places]
+    bias, basis = coarse.state.bias, coarse.image.basis
+    begun = replace(state, fractions=fractions)
+    if basis is None:
+        return image, begun, None
+    if image.basis is not None and not fixed and image.basis.modes.shape == basis.modes.shape:
+        return image, replace(begun, bias=bias), None
+    if not fixed:
+        return image, begun, None
+    corner = [
+        o * d - c * e
+        for o, d, c, e in zip(
+            old.corner, coarse.image.spacing_mm, near.corner, image.spacing_mm, strict=True
+        )
+    ]
+    log_field = image.log_field(bias, basis, np.array(corner))
+    level = replace(begun, bias=np.zeros((len(bias), 0)))
+    return image.without(log_field), level, log_field
+
+
+def _strides(data: Data) -> Iterator[Strides]:
+    """Yield the voxel steps of each stage, from coarse to 1.
+
+    Yields
+    ------
+    tuple of int
+        Steps along i, j, k.
+    """
+    last = None
+    for distance in STRIDES_MM:
+        i, j, k = (max(round(distance / d), 1) for d in data.spacing_mm)
+        if max(i, j, k) > 1 and (i, j, k) != last and data.mask.sum() > FEW:
+            last = (i, j, k)
+            yield last
+    yield (1, 1, 1)
+
+
+def _image(
+    data: Data,
+    layout: Layout,
+    settings: Settings,
+    stride: tuple[int, int, int],
+    atlas: Atlas | None,
+) -> Image:
+    """Return the model of the image, or of the means of blocks of it."""
+    part = data.averaged(stride)
+    i, j, k = part.spacing_mm
+    near = neighbourhood(settings.neighbours, (i, j, k))
+    found = lattice(part.mask, part.channels[:, part.mask], near)
+    x, y, z = found.index
+    values = np.nan_to_num(np.ascontiguousarray(part.channels[:, x, y, z]))
+    rules = Rules(
+        layout, settings.covariance, 1e-6, prior_of(settings, found.size, data), found.seen, -2.0
+    )
+    functions = None
+    if settings.bias_mm:
+        functions = basis(
+            found.shape, found.places, (i, j, k), settings.bias_mm,
+            FIELD_WEIGHT * found.size, 5.0 if stride == (1, 1, 1) else 8.0,
+        )  # fmt: skip
+        functions = functions if len(functions.modes) else None
+    external = None
+    if atlas is not None:
+        external = atlas.log_prior((x, y, z), part.affine, settings.atlas_weight)
+    beta = BEGIN if settings.beta == "auto" else settings.beta
+    return Image(
+        values,
+        found,
+        rules,
+        data.centre,
+        data.scale,
+        beta,
+        functions,
+        external,
+        (i, j, k),
+    )
+
+
+def _estimated(stage: Stage, settings: Settings, look: Look, rules: Sequence[Rule]) -> list[Stage]:
+    """Return fits with ever better estimates of the field's strength, each fixed in its fit.
+
+    Free energies of different strengths cannot be compared, so each fit has its own trace.
+    """
+    stages = [stage]
+    rng = np.random.default_rng(settings.seed)
+    for _ in range(ROUNDS):
+        image, state = stages[-1].image, stages[-1].state
+        found = strength(image, state, rng)
+        close = abs(found - image.beta) < 0.05 * max(found, 0.1)
+        again = replace(image, beta=found)
+        observers = look(again, (1, 1, 1), settings.iterations)
+        enough = (after(settings.iterations), *rules)
+        better = _run(again, state, settings.tolerance, observers, enough)
+        stages.append(replace(better, log_field=stage.log_field))
+        if close:
+            break
+    return stages
+
+
+def _run(
+    image: Image,
+    state: State,
+    tolerance: float,
+    observers: Sequence[Observer],
+    rules: Sequence[Rule],
+) -> Stage:
+    """Iterate until the free energy is flat or a rule says that it is enough."""
+    trace: list[float] = []
+    last = None
+    for iterate in until(watch(em(repeat(image), state), *observers), *rules):
+        trace.append(iterate.log_likelihood)
+        last = iterate
+        if len(trace) > 1 and trace[-1] - trace[-2] < tolerance * image.lattice.size:
+            return Stage(image, iterate.params, tuple(trace), converged=True)
+    if last is None:
+        raise DataError("no pass over the image was made")
+    return Stage(image, last.params, tuple(trace), converged=False)
