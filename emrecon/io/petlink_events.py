@@ -16,6 +16,7 @@ from emrecon.tomo.attenuation import event_factors
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.detectors import crystal_centres, sum_over_pairs
 from emrecon.tomo.events import CHUNK, Events
+from emrecon.tomo.gates import When
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import Coincidences, ListmodeScan
 from emrecon.tomo.normalisation import find_live, known_gaps, live_pairs
@@ -29,7 +30,7 @@ Floats = NDArray[np.float64]
 def reading(
     path: Path,
     span: int = 11,
-    window_s: tuple[float, float] = EVERYTHING,
+    window_s: When = EVERYTHING,
     mu: Volume | None = None,
     keep: Path | None = None,
 ) -> Iterator[ListmodeScan]:
@@ -43,7 +44,7 @@ def reading(
         The header, or the data file beside it.
     span : int, optional
         Axial compression of the bins that the sensitivity is summed in.
-    window_s : tuple of float, optional
+    window_s : tuple of float or Gate, optional
         Time in s at which to start, and before which to stop.
     mu : Volume, optional
         Attenuation map in 1/mm.
@@ -90,9 +91,7 @@ def reading(
         yield ListmodeScan(store.events(**facts), bins, live_pairs(bins, live), mu, told)
 
 
-def _coincidences(
-    header: ListmodeHeader, window_s: tuple[float, float], store: EventStore
-) -> Coincidences:
+def _coincidences(header: ListmodeHeader, window_s: When, store: EventStore) -> Coincidences:
     """Put the prompts of a file into a store, and return what else was counted."""
     rings = sinogram_rings(header.scanner.rings, header.max_ring_difference)
     seen = Coincidences(header.scanner, header.count, rings, window_s, header.tag_ms)

@@ -21,6 +21,7 @@ from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
+from emrecon.tomo.gates import When
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
@@ -54,7 +55,7 @@ def read_scan(
     parts: Parts | None = None,
     camera: CameraFacts | None = None,
     isotope: str = "",
-    window_s: tuple[float, float] = EVERYTHING,
+    window_s: When = EVERYTHING,
     only: Choice | None = None,
 ) -> tuple[Scan, dict[str, Path]]:
     """Read a scan and its corrections.
@@ -230,7 +231,7 @@ def _prompts(
     parts: Parts,
     camera: CameraFacts,
     isotope: str,
-    window_s: tuple[float, float],
+    window_s: When,
     only: Choice | None,
 ) -> Scan:
     """Read the prompts, and for list-mode what comes with them."""
