@@ -93,7 +93,7 @@ class AliveTime:
     def _of_modules(self, table: Any, pair: Types) -> Floats:  # noqa: ANN401 - as decoded
         """Return the share of each pair of modules; 1 without a table."""
         shape = self._types[pair[0]].modules, self._types[pair[1]].modules
-        rows = table[pair[0]][pair[1]] if len(table) else ()
+        rows: Any = table[pair[0]][pair[1]] if len(table) else ()
         if isinstance(rows, np.ndarray):  # before 0.10: a matrix, or one number for all
             return _share(np.broadcast_to(rows, shape) if rows.size == 1 else rows, shape)
         if not len(rows):
