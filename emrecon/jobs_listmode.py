@@ -19,7 +19,7 @@ from emrecon.io import sidecar
 from emrecon.io.frames import Frame
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.preview import preview
-from emrecon.io.scan import read_medium, read_scan
+from emrecon.io.scan import read_given, read_medium, read_scan, refuse_bins
 from emrecon.jobs import Meters, no_meters
 from emrecon.tomo import recon
 from emrecon.tomo.gates import Gate, When
@@ -115,7 +115,7 @@ def reconstruct_listmode(
     settings : Settings, optional
         How to reconstruct.
     parts : Parts, optional
-        Files with corrections; event by event an attenuation map or CT alone.
+        Files with corrections; PETSIRD takes an attenuation map or CT alone.
     choice : Choice, optional
         Frames or gates, and whether event by event.
     meters : callable, optional
@@ -128,6 +128,7 @@ def reconstruct_listmode(
     """
     settings, parts, choice = settings or Settings(), parts or Parts(), choice or Choice()
     _refuse(path, output, settings, choice)
+    _refuse_backgrounds(parts, choice)
     made = (*(sidecar.beside(output, end) for end in (".json", ".csv", ".png")), output)
     keep_inputs(made, {"prompts": path})
     stretches, gates = _stretches(path, choice)
@@ -174,6 +175,16 @@ def _refuse(path: Path, output: Path, settings: Settings, choice: Choice) -> Non
         raise SettingsError("decay correction is for frames and gates: say --frames or --gates")
 
 
+def _refuse_backgrounds(parts: Parts, choice: Choice) -> None:
+    """Refuse backgrounds of a whole scan for parts of it."""
+    for name in ("randoms", "scatter", "additive"):
+        if getattr(parts, name) is not None and (choice.frames or choice.gating):
+            raise SettingsError(
+                f"--{name} holds counts of one scan, not of each frame or gate: leave it out, or "
+                "reconstruct frames one by one"
+            )
+
+
 def _stretches(path: Path, choice: Choice) -> tuple[tuple[Stretch, ...], dict[str, Any]]:
     """Return what each image is made of, and what is known about gates."""
     if choice.gating:
@@ -213,14 +224,18 @@ def _problem(  # noqa: PLR0913, PLR0917 - one step of a story
         told = {**scan.facts, "duration_s": scan.duration_s, "inputs": inputs}
         yield recon.prepare(scan, settings), told
         return
-    from emrecon.io import petlink_events, petsird_events  # noqa: PLC0415 - bring numba
+    from emrecon.io import petlink_events, petlink_header, petsird_events  # noqa: PLC0415 - bring numba
     from emrecon.tomo import listmode_recon  # noqa: PLC0415
 
     mu, inputs = read_medium(parts)
     if io.kind(path) == "petsird":
+        refuse_bins(parts)
         reading = petsird_events.reading(path, when, mu)
     else:
-        reading = petlink_events.reading(path, parts.span, when, mu)
+        bins = petlink_header.read_header(path).bins(parts.span)
+        given, files = read_given(bins, parts)
+        inputs |= files
+        reading = petlink_events.reading(path, parts.span, when, mu, given)
     with reading as events:
         _check_end(stretch, events.events.duration_s)
         seen = kept.of(events, settings, meters)
