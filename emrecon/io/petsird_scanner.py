@@ -200,6 +200,11 @@ def _efficiencies(given: dict[str, Any], types: tuple[ModuleType, ...]) -> Effic
     tables = (np.array(calibration), *singles, *pairs.values())
     if not all(np.isfinite(part).all() and part.min(initial=0.0) >= 0 for part in tables):
         raise FormatError("efficiencies are negative, infinite or NaN")
+    if not calibration:
+        raise FormatError(
+            "the calibration factor of the file is 0, so that nothing would be seen: it was left "
+            "out when the file was written; 1 stands for none"
+        )
     return Efficiencies(calibration, singles, groups, pairs)
 
 
