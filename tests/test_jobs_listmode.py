@@ -131,7 +131,8 @@ def test_what_list_mode_refuses(scan: Path, tmp_path: Path, capsys) -> None:
         (("--list-mode", "--ring-wide"), "--ring-wide is for sinograms"),
         (("--list-mode", "--decay-corrected"), "say --frames"),
         (("--list-mode", "--checkpoint-every", 3), "no checkpoints"),
-        (("--list-mode", "--normalisation", scan), "lies in bins"),
+        (("--list-mode", "--normalisation", scan), "'number of dimensions' is missing"),
+        (("--list-mode", "--scatter", scan, "--frames", "0:2"), "counts of one scan"),
     ]
     for flags, reason in cases:
         where = () if "-o" in flags else ("-o", out)

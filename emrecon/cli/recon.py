@@ -30,6 +30,8 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
     list_mode: bool = False,
     frames: str = "",
     decay_corrected: bool = False,
+    gates: str = "",
+    gate_by: str = "",
     workers: str = "",
     chunks: int = 0,
 ) -> None:
@@ -61,7 +63,13 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
         Reconstruct list-mode in frames, an image each: start:duration,start:duration,... in
         seconds, or a BIDS .json or .tsv file with FrameTimesStart and FrameDuration.
     decay_corrected
-        Bring each frame to the activity at the start of the scan.
+        Bring each frame or gate to the activity at the start of the scan.
+    gates
+        Reconstruct list-mode in gates, an image each: the number of phases between triggers, or
+        a table (.tsv) with onset and duration in seconds and gate (1, 2, ...).
+    gate_by
+        Triggers between which phases are counted: respiratory or cardiac ones that the file
+        holds, or a table (.tsv) of their onsets in seconds.
     workers
         Share the views among so many processes here, or among the workers of the Dask scheduler
         at this address (tcp://...).
@@ -71,12 +79,15 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
     """
     from emrecon.jobs import reconstruct
 
-    if list_mode or frames or decay_corrected:
+    if list_mode or frames or decay_corrected or gates or gate_by:
         if workers or chunks:
             raise SettingsError("events and frames are not shared: leave out --workers, --chunks")
         if resume or cache or camera:
             raise SettingsError("events and frames take neither --resume, --cache nor SPECT flags")
-        _listmode(scan, out, settings, parts, (list_mode, frames, decay_corrected))
+        if gate_by and not gates:
+            raise SettingsError("how many phases? say --gates")
+        asked = (list_mode, frames, decay_corrected, gates, gate_by)
+        _listmode(scan, out, settings, parts, asked)
         return
 
     with _who(settings, workers, chunks, cache) as get_ready:
@@ -118,17 +129,19 @@ def _listmode(
     out: Path,
     settings: Settings | None,
     parts: Parts | None,
-    choice: tuple[bool, str, bool],
+    choice: tuple[bool, str, bool, str, str],
 ) -> None:
-    """Reconstruct list-mode by events or frames."""
+    """Reconstruct list-mode by events, frames or gates."""
     from emrecon.io.frames import read_frames
+    from emrecon.io.gates import Gating
     from emrecon.jobs_listmode import Choice, reconstruct_listmode
 
-    events, frames, decay = choice
-    chosen = Choice(events, read_frames(frames) if frames else (), decay)
+    events, frames, decay, gates, by = choice
+    gating = Gating.of_text(gates, by) if gates else None
+    chosen = Choice(events, read_frames(frames) if frames else (), decay, gating)
     made = reconstruct_listmode(path, out, settings, parts, chosen, meters=bars)
     for number, facts in enumerate(made.facts, 1):
-        frame = f"frame {number}: " if frames else ""
+        frame = f"frame {number}: " if frames else f"gate {number}: " if gates else ""
         print(
             f"{frame}{facts['prompts']:.0f} prompts, {facts['background']:.0f} expected in "
             f"background; {facts['updates']} updates"

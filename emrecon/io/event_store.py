@@ -63,6 +63,13 @@ class EventStore:
                 raise WriteError(f"cannot write events: {error.strerror}") from error
             self._count[name] = self._count.get(name, 0) + len(data)
 
+    def restart(self) -> None:
+        """Forget all columns, for they are to be added anew."""
+        for name in set(self._files) - {"points"}:
+            self._files[name].seek(0)
+            self._files[name].truncate()
+            self._count[name] = 0
+
     def events(self, **facts: float) -> Events:
         """Return what was added so far, memory-mapped; `facts` are those of `Events`."""
         self.finish(**facts)

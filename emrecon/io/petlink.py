@@ -36,6 +36,7 @@ from emrecon.files import replacing, write_text
 from emrecon.io.petlink_header import ListmodeHeader, header_text, read_header
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.detectors import planes_of_rings, scanner_of
+from emrecon.tomo.gates import When
 from emrecon.tomo.listmode import EVERYTHING, Histogram, ListmodeSinograms
 from emrecon.tomo.normalisation import find_live, known_gaps, live_pairs
 from emrecon.tomo.randoms import mean_randoms
@@ -90,7 +91,7 @@ def histogram(  # noqa: PLR0913 - each is one choice of the user's
     span: int = 11,
     max_ring_difference: int | None = None,
     views: int | None = None,
-    window_s: tuple[float, float] = EVERYTHING,
+    window_s: When = EVERYTHING,
     progress: Callable[[float], object] | None = None,
     *,
     keep_delayeds: bool = True,
@@ -107,7 +108,7 @@ def histogram(  # noqa: PLR0913 - each is one choice of the user's
         Largest ring difference to keep; all of the file's by default.
     views : int, optional
         Number of views, which must divide the file's; all of them by default.
-    window_s : tuple of float, optional
+    window_s : tuple of float or Gate, optional
         Time in s at which to start, and before which to stop.
     progress : callable, optional
         Called with the share of the file that was read, after every 4 MiB.
@@ -137,7 +138,7 @@ def read_scan(
     span: int = 11,
     max_ring_difference: int | None = None,
     views: int | None = None,
-    window_s: tuple[float, float] = EVERYTHING,
+    window_s: When = EVERYTHING,
     progress: Callable[[float], object] | None = None,
 ) -> Scan:
     """Read a list-mode file as a scan: prompts, live detector pairs, smoothed randoms.
@@ -183,7 +184,7 @@ def sinogram_rings(rings: int, most: int) -> tuple[NDArray[np.int32], NDArray[np
 def _histogram(
     header: ListmodeHeader,
     bins: Bins,
-    window_s: tuple[float, float],
+    window_s: When,
     progress: Callable[[float], object] | None,
     *,
     keep_delayeds: bool = True,

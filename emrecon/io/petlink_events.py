@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from emrecon.io.petlink_header import ListmodeHeader, read_header
 from emrecon.tomo.attenuation import event_factors
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.detectors import crystal_centres, sum_over_pairs
-from emrecon.tomo.events import CHUNK, Events
+from emrecon.tomo.events import CHUNK
+from emrecon.tomo.gates import When
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import Coincidences, ListmodeScan
+from emrecon.tomo.lookup import Given, Shares
 from emrecon.tomo.normalisation import find_live, known_gaps, live_pairs
+from emrecon.tomo.operator import Array
 from emrecon.tomo.randoms import singles
 from emrecon.volume import Volume
 
@@ -29,8 +33,9 @@ Floats = NDArray[np.float64]
 def reading(
     path: Path,
     span: int = 11,
-    window_s: tuple[float, float] = EVERYTHING,
+    window_s: When = EVERYTHING,
     mu: Volume | None = None,
+    given: Given | None = None,
     keep: Path | None = None,
 ) -> Iterator[ListmodeScan]:
     """Give a list-mode file as events, each with the randoms and attenuation of its own pair.
@@ -43,10 +48,12 @@ def reading(
         The header, or the data file beside it.
     span : int, optional
         Axial compression of the bins that the sensitivity is summed in.
-    window_s : tuple of float, optional
+    window_s : tuple of float or Gate, optional
         Time in s at which to start, and before which to stop.
     mu : Volume, optional
         Attenuation map in 1/mm.
+    given : Given, optional
+        Corrections in the bins of that span, looked up for each event.
     keep : Path, optional
         Where to leave the folder of events.
 
@@ -69,30 +76,51 @@ def reading(
         live = known_gaps(header.scanner)
         live &= find_live(prompt + delayed, header.scanner.block_crystals)
         total = float(delayed.sum()) / 2  # two ends an event
-        rates = _rates(delayed, bins, header.max_ring_difference, live)
-        facts = {"duration_s": seen.duration_s, "background_total": total}
+        shares = Shares(bins, live, given) if given else None
+        rates = None
+        if total and (given is None or given.own_randoms):
+            rates = _rates(delayed, bins, header.max_ring_difference, live)
+        behind = (0.0 if rates is None else total) + (shares.background_total if shares else 0.0)
+        facts = {"duration_s": seen.duration_s, "background_total": behind}
         events = store.events(**facts)
-        for part in events.subset(0, 1):
-            one, two = part.pairs.T
-            alive = live.ravel()[one] & live.ravel()[two]
-            if total:
-                store.add(background=rates.ravel()[one] * rates.ravel()[two])
-            if mu is None:
-                store.add(factors=alive)
+        survival: Iterable[Array | np.float32] = repeat(np.float32(1))
         if mu is not None:
-            _attenuate(events, bins, mu, live, store)
+            survival = event_factors(mu, bins, events.subset(0, 1, CHUNK))
+        for part, survived in zip(events.subset(0, 1, CHUNK), survival, strict=False):
+            factors, background = _known(part.pairs, live, rates, shares)
+            store.add(factors=factors * survived)
+            if behind:
+                store.add(background=background)
+        efficiency = shares.efficiency if shares else live_pairs(bins, live)
         told = header.facts | {
             "prompts": len(events),
             "delayeds": int(total),
             "dead_detectors": int(np.count_nonzero(~live)),
             "span": span,
         }
-        yield ListmodeScan(store.events(**facts), bins, live_pairs(bins, live), mu, told)
+        yield ListmodeScan(store.events(**facts), bins, efficiency, mu, told)
 
 
-def _coincidences(
-    header: ListmodeHeader, window_s: tuple[float, float], store: EventStore
-) -> Coincidences:
+def _known(
+    pairs: NDArray[np.unsignedinteger],
+    live: NDArray[np.bool_],
+    rates: Floats | None,
+    shares: Shares | None,
+) -> tuple[Array, Array]:
+    """Return efficiency and background of pairs of detectors."""
+    one, two = pairs.T
+    factors = (live.ravel()[one] & live.ravel()[two]).astype(np.float32)
+    background = np.zeros(len(pairs), np.float32)
+    if rates is not None:
+        background += rates.ravel()[one] * rates.ravel()[two]
+    if shares is not None:
+        efficiency, given = shares.of(pairs)
+        factors *= efficiency
+        background += given
+    return factors, background
+
+
+def _coincidences(header: ListmodeHeader, window_s: When, store: EventStore) -> Coincidences:
     """Put the prompts of a file into a store, and return what else was counted."""
     rings = sinogram_rings(header.scanner.rings, header.max_ring_difference)
     seen = Coincidences(header.scanner, header.count, rings, window_s, header.tag_ms)
@@ -113,13 +141,3 @@ def _rates(delayed: NDArray[np.int64], bins: Bins, most: int, live: NDArray[np.b
     rates = singles(delayed, bins, most, live)
     modelled = float(sum_over_pairs(bins, rates).sum(dtype=np.float64))
     return np.asarray(rates * np.sqrt(total / modelled), np.float64)
-
-
-def _attenuate(
-    events: Events, bins: Bins, mu: Volume, live: NDArray[np.bool_], store: EventStore
-) -> None:
-    """Add the factors of all events: survival between two live detectors."""
-    survival = event_factors(mu, bins, events.subset(0, 1, CHUNK))
-    for part, factor in zip(events.subset(0, 1, CHUNK), survival, strict=True):
-        one, two = part.pairs.T
-        store.add(factors=factor * (live.ravel()[one] & live.ravel()[two]))

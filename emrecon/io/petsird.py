@@ -9,7 +9,7 @@ are taken as R, A, S: how the patient lies in it is not in the events. Time-of-f
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from emrecon.errors import EmreconError, FormatError
 from emrecon.io import yardl
 from emrecon.io.petsird_scanner import Indices, Types, detectors
+from emrecon.tomo.gates import Times
 
 logger = logging.getLogger(__name__)
 
@@ -88,21 +89,52 @@ class PetsirdFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._cursor, types, about = yardl.open_stream(path, "PETSIRD")
+        self._types = types
         with _checked(path):
             _check_schema(path, types)
             steps = {step["name"]: step["type"] for step in about["sequence"]}
             header = types.kind(steps["header"])
             self._items = types.kind(steps["timeBlocks"]["stream"]["items"])
         with _checked(path):
-            self.detectors = detectors(header.read(self._cursor)["scanner"])
+            told = header.read(self._cursor)
+            self.detectors = detectors(told["scanner"])
+        self._exam = told.get("exam")
+        _note_alignment(path, told["scanner"])
 
     @property
     def share(self) -> float:
         """Share of the file that was read."""
         return self._cursor.at / self._cursor.data.size
 
-    def blocks(self) -> Iterator[Block]:
+    def signals(self, kind: str) -> tuple[Times, list[str]]:
+        """Return when external signals of a kind came, in ms, and the kinds of all there are.
+
+        Raises
+        ------
+        FormatError
+            If the file is truncated or damaged.
+        """
+        with _checked(self.path):
+            names = self._types.named["ExternalSignalTypeEnum"]["values"]
+            names = {each["value"]: str(each["symbol"]) for each in names}
+            listed = (self._exam or {}).get("externalSignals") or ()
+            kinds = {each["id"]: names.get(each["type"], "other") for each in listed}
+            times = [
+                block["timeInterval"]["start"]
+                for tag, block in yardl.stream(self._cursor, self._items)
+                if tag == "ExternalSignalTimeBlock" and kinds.get(block["signalID"]) == kind
+            ]
+        return np.unique(np.array(times, np.int64)), sorted(set(kinds.values()))
+
+    def blocks(
+        self, told: Callable[[dict[str, Any]], object] = lambda block: None
+    ) -> Iterator[Block]:
         """Yield the prompts in order of time.
+
+        Parameters
+        ----------
+        told : callable, optional
+            Shown each block about dead time, as it was decoded.
 
         Raises
         ------
@@ -111,16 +143,16 @@ class PetsirdFile:
             bin that does not exist, time runs backwards, or bed or gantry move.
         """
         with _checked(self.path):
-            yield from self._blocks()
+            yield from self._blocks(told)
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self, told: Callable[[dict[str, Any]], object]) -> Iterator[Block]:
         now = 0
         still: dict[str, str] = {}
         for tag, block in yardl.stream(self._cursor, self._items):
             if tag in {"BedMovementTimeBlock", "GantryMovementTimeBlock"}:
-                where = str(block.get("transform", block.get("transforms")))
-                if still.setdefault(tag, where) != where:
-                    raise FormatError(f"{self.path.name}: {tag[:-9]}: bed and gantry must rest")
+                self._check_rest(still, tag, block)
+            elif tag == "DeadTimeTimeBlock":
+                told(block)
             if tag != "EventTimeBlock":
                 continue
             start, stop = block["timeInterval"]["start"], block["timeInterval"]["stop"]
@@ -135,6 +167,12 @@ class PetsirdFile:
                 for two, events in enumerate(row):
                     late = delayed[one][two] if one < len(delayed) else ()
                     yield self._block((start, stop), (one, two), events, late)
+
+    def _check_rest(self, still: dict[str, str], tag: str, block: dict[str, Any]) -> None:
+        """Refuse a second position of bed or gantry; `still` holds the first ones."""
+        where = str(block.get("transform", block.get("transforms")))
+        if still.setdefault(tag, where) != where:
+            raise FormatError(f"{self.path.name}: {tag[:-9]}: bed and gantry must rest")
 
     def _block(self, time: tuple[int, int], pair: Types, prompts: Any, late: Any) -> Block:  # noqa: ANN401 - as decoded
         seen, delayed = self._known(pair, prompts), self._known(pair, late)
@@ -176,6 +214,16 @@ def _checked(path: Path) -> Iterator[None]:
         raise FormatError(
             f"{path.name} is damaged, or of a PETSIRD version not known here: {error!r:.120}"
         ) from error
+
+
+def _note_alignment(path: Path, scanner: dict[str, Any]) -> None:
+    """Warn of a gantry that is not at its reference: the image stays in the gantry's axes."""
+    alignment = scanner.get("gantryAlignment")
+    if alignment is not None and not np.allclose(alignment["matrix"], np.eye(3, 4), atol=1e-6):
+        logger.warning(
+            "%s: the gantry is not aligned with its reference (a CT or MRI, perhaps): image and "
+            "attenuation map are in the axes of the gantry", path.name,
+        )  # fmt: skip
 
 
 def _check_schema(path: Path, types: yardl.Types) -> None:

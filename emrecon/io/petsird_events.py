@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import repeat, tee
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.errors import FormatError
-from emrecon.io.event_store import building
+from emrecon.errors import FormatError, SettingsError
+from emrecon.io.event_store import EventStore, building
 from emrecon.io.petsird import Block, PetsirdFile
+from emrecon.io.petsird_deadtime import AliveTime
 from emrecon.io.petsird_scanner import Detectors, Types
 from emrecon.tomo.attenuation import event_factors
 from emrecon.tomo.events import CHUNK, Events
+from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.pairs import Pairs
@@ -34,7 +37,7 @@ CLOSE = 1e-3
 @contextmanager
 def reading(
     path: Path,
-    window_s: tuple[float, float] = EVERYTHING,
+    window_s: When = EVERYTHING,
     mu: Volume | None = None,
     keep: Path | None = None,
 ) -> Iterator[ListmodeScan]:
@@ -48,7 +51,7 @@ def reading(
     ----------
     path : Path
         The file.
-    window_s : tuple of float, optional
+    window_s : tuple of float or Gate, optional
         Time in s at which to start, and before which to stop; whole blocks are taken.
     mu : Volume, optional
         Attenuation map in 1/mm.
@@ -69,16 +72,16 @@ def reading(
     file = PetsirdFile(path)
     scanner = file.detectors
     timing = _timing(path, scanner)
-    pairs = all_pairs(scanner)
-    seen = _Pass(file, window_s, timing)
     with building(keep, scanner.points_mm, timing) as store:
-        store.add(pairs=np.empty((0, 2), np.uint16))
-        chunks, again = tee(seen.chunks())
-        survival = repeat(np.float32(1)) if mu is None else event_factors(mu, pairs, again)
-        for chunk, survived in zip(chunks, survival, strict=False):
-            store.add(pairs=chunk.pairs, factors=np.asarray(chunk.factors) * survived)
-            if chunk.tof is not None:
-                store.add(tof=chunk.tof)
+        seen = _Pass(file, window_s, timing)
+        pairs = _gather(seen, mu, store)
+        if seen.alive.told:  # only now is its mean known: count again
+            file = PetsirdFile(path)
+            alive = seen.alive.applied(scanner.efficiencies, seen.duration_ms)
+            file.detectors = replace(scanner, efficiencies=alive)
+            seen = _Pass(file, window_s, timing)
+            store.restart()
+            pairs = replace(_gather(seen, mu, store), passing=True)
         total = float(seen.delayed.sum()) / 2  # two ends an event
         facts = {"duration_s": seen.duration_ms / 1000.0, "background_total": total}
         if total:
@@ -90,9 +93,23 @@ def reading(
             "prompts": seen.prompts,
             "delayeds": int(total),
             "crystals": len(scanner.points_mm),
+            "dead_time": "corrected" if seen.alive.told else "not told",
         }
         nothing = np.empty(0, np.float32)
         yield ListmodeScan(store.events(**facts), pairs, nothing, mu, told)
+
+
+def _gather(seen: _Pass, mu: Volume | None, store: EventStore) -> Pairs:
+    """Put the prompts of a file into a store; return all pairs of its detectors."""
+    pairs = all_pairs(seen.file.detectors)
+    store.add(pairs=np.empty((0, 2), np.uint16))
+    chunks, again = tee(seen.chunks())
+    survival = repeat(np.float32(1)) if mu is None else event_factors(mu, pairs, again)
+    for chunk, survived in zip(chunks, survival, strict=False):
+        store.add(pairs=chunk.pairs, factors=np.asarray(chunk.factors) * survived)
+        if chunk.tof is not None:
+            store.add(tof=chunk.tof)
+    return pairs
 
 
 def all_pairs(scanner: Detectors) -> Pairs:
@@ -125,11 +142,10 @@ def _steps(scanner: Detectors) -> Iterator[tuple[Types, range]]:
 class _Pass:
     """The prompts of a file in chunks, and what else is counted on the way."""
 
-    def __init__(
-        self, file: PetsirdFile, window_s: tuple[float, float], timing: Timing | None
-    ) -> None:
-        self._file, self._timing = file, timing
-        self._window_ms = window_s[0] * 1000, window_s[1] * 1000
+    def __init__(self, file: PetsirdFile, window_s: When, timing: Timing | None) -> None:
+        self.file, self._timing, self._when = file, timing, window_s
+        self.alive = AliveTime(file.detectors.types, window_s)
+        """What the file told about dead time."""
         self.delayed = np.zeros(len(file.detectors.points_mm), np.int64)
         """Delayed coincidences that each crystal took part in."""
         self.duration_ms = self.prompts = 0
@@ -138,14 +154,14 @@ class _Pass:
         """Yield the prompts with the efficiencies of their pairs as factors."""
         gathered: list[Events] = []
         last = -1
-        for block in self._file.blocks():
-            if not self._window_ms[0] <= block.start_ms <= block.stop_ms <= self._window_ms[1]:
+        for block in self.file.blocks(self.alive.add):
+            if not _within(self._when, block):
                 continue
             if block.start_ms != last:
                 self.duration_ms += block.stop_ms - block.start_ms
                 last = block.start_ms
             for end, kind in enumerate(block.pair):
-                crystals = self._file.detectors.crystals(kind, block.delayeds[:, end])
+                crystals = self.file.detectors.crystals(kind, block.delayeds[:, end])
                 self.delayed += np.bincount(crystals, minlength=len(self.delayed))
             gathered.append(self._events(block))
             if sum(map(len, gathered)) >= CHUNK:
@@ -155,7 +171,7 @@ class _Pass:
             yield self._together(gathered)
 
     def _events(self, block: Block) -> Events:
-        scanner = self._file.detectors
+        scanner = self.file.detectors
         ends = [scanner.crystals(kind, block.bins[:, e]) for e, kind in enumerate(block.pair)]
         return Events(
             scanner.points_mm,
@@ -172,6 +188,21 @@ class _Pass:
         return whole.with_(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
         )
+
+
+def _within(when: When, block: Block) -> bool:
+    """Return whether a block is of a stretch of time, or its middle in a gate."""
+    if not isinstance(when, Gate):
+        return when[0] * 1000 <= block.start_ms <= block.stop_ms <= when[1] * 1000
+    if not len(when.stretches_ms):
+        return False
+    length, usual = block.stop_ms - block.start_ms, np.median(np.diff(when.stretches_ms))
+    if length > usual:
+        raise SettingsError(
+            f"the file tells the time of its events to {length} ms, and stretches of a gate last "
+            f"{usual:g} ms: take fewer gates"
+        )
+    return bool(when.holds((block.start_ms + block.stop_ms) // 2))
 
 
 def _timing(path: Path, scanner: Detectors) -> Timing | None:

@@ -9,7 +9,7 @@ factor times those of both detection bins times that of their places within a pa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -66,16 +66,23 @@ class Efficiencies:
     pairs: dict[Types, Floats]
     """Efficiency by group and places in both modules, by pair of types."""
 
+    modules: dict[Types, Floats] = field(default_factory=dict)
+    """A factor of each pair of modules, by pair of types; empty where all are 1."""
+
     def of(self, types: tuple[ModuleType, ...], pair: Types, bins: Indices) -> Array:
         """Return the efficiency of each of the pairs of detection bins, `bins` ``(n, 2)``."""
         eff = np.full(len(bins), self.calibration)
         for end, kind in enumerate(pair):
             if self.singles:
                 eff *= self.singles[kind][bins[:, end]]
+        if not (self.groups or self.modules):
+            return eff.astype(np.float32)
+        modules, places = zip(
+            *(_place(types[kind], bins[:, end]) for end, kind in enumerate(pair)), strict=True
+        )
+        if self.modules:
+            eff *= self.modules[pair][modules]
         if self.groups:
-            modules, places = zip(
-                *(_place(types[kind], bins[:, end]) for end, kind in enumerate(pair)), strict=True
-            )
             group = self.groups[pair][modules]
             inside = np.where(group < 0, 0, group)
             eff *= np.where(group < 0, 0.0, self.pairs[pair][inside, places[0], places[1]])
@@ -193,6 +200,11 @@ def _efficiencies(given: dict[str, Any], types: tuple[ModuleType, ...]) -> Effic
     tables = (np.array(calibration), *singles, *pairs.values())
     if not all(np.isfinite(part).all() and part.min(initial=0.0) >= 0 for part in tables):
         raise FormatError("efficiencies are negative, infinite or NaN")
+    if not calibration:
+        raise FormatError(
+            "the calibration factor of the file is 0, so that nothing would be seen: it was left "
+            "out when the file was written; 1 stands for none"
+        )
     return Efficiencies(calibration, singles, groups, pairs)
 
 

@@ -1,14 +1,17 @@
 """Writing PETSIRD list-mode files of ring scanners.
 
 The package ``petsird`` writes the header; the events are encoded here, a block at a time, since
-its own writer takes microseconds for every one. A module is some neighbouring crystals of all
-rings; pairs of modules as far apart are one symmetry group, whose efficiencies say which pairs of
-crystals are in coincidence (1 or 0).
+its own writer takes microseconds for every one. The file is of the version of the package that is
+installed, 0.7 to 0.12: its stock reader takes no other.
+
+A module is some neighbouring crystals of all rings; pairs of modules as far apart are one symmetry
+group, whose efficiencies say which pairs of crystals are in coincidence (1 or 0).
 """
 
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -80,12 +83,13 @@ def write(
         If the duration is not above zero.
     """
     package = _package()
+    dialect = _Dialect.of(json.loads(package.protocols.PETSIRDReaderBase.schema))
     if not duration_s > 0:
         raise DataError(f"events take more than 0 s, not {duration_s}")
     layout = _Layout.of(bins)
     head = io.BytesIO()
     with package.BinaryPETSIRDWriter(head) as writer:
-        writer.write_header(_header(package, bins, layout, efficiencies))
+        writer.write_header(_header(package, dialect, bins, layout, efficiencies))
         writer.write_time_blocks([])
     blocks = max(1, round(duration_s * 1000 / BLOCK_MS))
     cuts = [
@@ -101,24 +105,47 @@ def write(
                 layout.encoded(events, slice(at[number], at[number + 1]), tofs)
                 for at, events in cuts
             ]
-            file.write(_block(stops[number], stops[number + 1], *streams))
+            file.write(dialect.block(stops[number], stops[number + 1], *streams))
         file.write(b"\x00")
 
 
-def _block(start_ms: int, stop_ms: int, prompts: bytes, delayeds: bytes) -> bytes:
-    """Return a block of one item: events of module type 0 with itself, prompts and delayeds."""
-    # One item; case 0 of the choice; times; no singles; one row of one list each; no multiples.
-    times = _varints(np.array([start_ms, stop_ms]))
-    return (
-        b"\x01\x00"
-        + times
-        + b"\x00"
-        + b"\x01\x01"
-        + prompts
-        + b"\x01\x01"
-        + delayeds
-        + b"\x00\x00"
-    )
+@dataclass(frozen=True)
+class _Dialect:
+    """What differs between versions of the format."""
+
+    nested: bool
+    """Whether tables are nested lists (from 0.11 on), not arrays."""
+
+    described: bool
+    """Whether efficiencies have a calibration factor (from 0.8 on)."""
+
+    singles: bool
+    """Whether blocks have single events, and delayeds without choice (from 0.8 on)."""
+
+    @classmethod
+    def of(cls, schema: dict[str, Any]) -> _Dialect:
+        named = {each["name"]: each for each in schema["types"]}
+        has = {
+            name: {each["name"] for each in named[name]["fields"]}
+            for name in ("DetectionEfficiencies", "EventTimeBlock")
+        }
+        return cls(
+            nested="array" not in str(named["ModulePairSGIDLUT"]["type"]),
+            described="calibrationFactor" in has["DetectionEfficiencies"],
+            singles="singleEvents" in has["EventTimeBlock"],
+        )
+
+    def table(self, rows: Any, kind: type) -> Any:  # noqa: ANN401 - as the package wants it
+        """Return a table as the package wants it."""
+        return np.asarray(rows).tolist() if self.nested else np.asarray(rows, kind)
+
+    def block(self, start_ms: int, stop_ms: int, prompts: bytes, delayeds: bytes) -> bytes:
+        """Return a block of one item: events of module type 0 with itself."""
+        # One item, case 0 of the choice, times, no singles, a row of one list each, no multiples.
+        times = _varints(np.array([start_ms, stop_ms]))
+        before, chosen, multiples = (b"\x00", b"", 2) if self.singles else (b"", b"\x01", 1)
+        prompts, delayeds = b"\x01\x01" + prompts, chosen + b"\x01\x01" + delayeds
+        return b"\x01\x00" + times + before + prompts + delayeds + b"\x00" * multiples
 
 
 def _varints(numbers: NDArray[np.integer]) -> bytes:
@@ -168,7 +195,9 @@ class _Layout:
         return _varints(np.array([len(pairs)])) + _varints(np.column_stack([pairs, tof]))
 
 
-def _header(package: ModuleType, bins: Bins, layout: _Layout, efficiencies: Array | None) -> Any:  # noqa: ANN401 - a type of the package
+def _header(
+    package: ModuleType, dialect: _Dialect, bins: Bins, layout: _Layout, efficiencies: Array | None
+) -> Any:  # noqa: ANN401 - a type of the package
     """Return the header of a ring scanner."""
     scanner = scanner_of(bins)
     timing = bins.timing
@@ -176,13 +205,21 @@ def _header(package: ModuleType, bins: Bins, layout: _Layout, efficiencies: Arra
     singles = np.ones((scanner.rings, scanner.crystals)) if efficiencies is None else efficiencies
     order = np.empty(singles.size)
     order[layout.bins(np.arange(singles.size))] = np.asarray(singles, float).ravel()
-    groups = [list(range(module, -1, -1)) for module in range(layout.modules)]
+    number = np.arange(layout.modules)
+    groups: Any = np.abs(np.subtract.outer(number, number)).astype(np.int32)
+    if dialect.nested:
+        groups = [row[: module + 1].tolist() for module, row in enumerate(groups)]
     together = [
         package.ModulePairEfficiencies(
-            values=_coincident(bins, layout, apart).tolist(), sgid=apart
+            values=dialect.table(_coincident(bins, layout, apart), np.float32), sgid=apart
         )
         for apart in range(layout.modules)
     ]
+    described: dict[str, Any] = {"method_description": "exact", "calibration_factor": 1.0}
+    policies = {}
+    if dialect.described:  # before, no other was known
+        policy = package.CoincidencePolicy.REJECT_HIGHER_MULTIPLES
+        policies = {"prompt_event_policy": policy, "delayed_event_policy": policy}
     return package.Header(
         scanner=package.ScannerInformation(
             model_name=scanner.name,
@@ -191,15 +228,13 @@ def _header(package: ModuleType, bins: Bins, layout: _Layout, efficiencies: Arra
             tof_resolution=[[timing.fwhm_mm if timing else 1e4]],
             event_energy_bin_edges=[package.BinEdges(edges=np.array(ENERGY_KEV, np.float32))],
             energy_resolution_at_511=[0.12],
-            prompt_event_policy=package.CoincidencePolicy.REJECT_HIGHER_MULTIPLES,
-            delayed_event_policy=package.CoincidencePolicy.REJECT_HIGHER_MULTIPLES,
             detection_efficiencies=package.DetectionEfficiencies(
-                method_description="exact",
-                calibration_factor=1.0,
-                detection_bin_efficiencies=[order.tolist()],
+                detection_bin_efficiencies=[dialect.table(order, np.float32)],
                 module_pair_sgidlut=[[groups]],
                 module_pair_efficiencies_vectors=[[together]],
+                **(described if dialect.described else {}),
             ),
+            **policies,
         )
     )
 

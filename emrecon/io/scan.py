@@ -21,7 +21,9 @@ from emrecon.io.sniff import is_interfile, open_head
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
+from emrecon.tomo.gates import When
 from emrecon.tomo.listmode import EVERYTHING
+from emrecon.tomo.lookup import Given
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.scan import Scan
@@ -54,7 +56,7 @@ def read_scan(
     parts: Parts | None = None,
     camera: CameraFacts | None = None,
     isotope: str = "",
-    window_s: tuple[float, float] = EVERYTHING,
+    window_s: When = EVERYTHING,
     only: Choice | None = None,
 ) -> tuple[Scan, dict[str, Path]]:
     """Read a scan and its corrections.
@@ -98,7 +100,7 @@ def read_scan(
         raise SettingsError("give --scatter-from or a file with scatter, not both")
     inputs = {"prompts": path}
     changes: dict[str, Any] = {}
-    for name in ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive"):
+    for name in IN_BINS:
         file = getattr(parts, name)
         if file is not None:
             inputs[name] = file
@@ -115,27 +117,53 @@ def read_scan(
     return scan.with_(**changes), inputs | data_files(inputs)
 
 
-def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
-    """Read what attenuates the events of a PET scan; return it in 1/mm, and the files read.
+IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
+"""Parts that are projection data."""
 
-    Raises
-    ------
-    SettingsError
-        If there are corrections in bins, which events do not have.
-    """
+
+def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
+    """Read what attenuates the events of a PET scan; return it in 1/mm, and the files read."""
     _no_rivals(parts)
-    for name in ("normalisation", "attenuation", "correction", "randoms", "scatter", "additive"):
-        if getattr(parts, name) is not None:
-            raise SettingsError(
-                f"--{name} lies in bins, and list-mode is reconstructed event by event: give --mu "
-                "or --ct, or reconstruct sinograms"
-            )
     if parts.mu is not None:
         return _mu(parts.mu, parts.mu_unit), {"mu": parts.mu}
     if parts.ct is not None:
         mu, _, files = _mu_of_ct(parts.ct, parts.ct_kvp, PET_KEV)
         return mu, files
     return None, {}
+
+
+def refuse_bins(parts: Parts) -> None:
+    """Refuse corrections in bins where events have none."""
+    for name in IN_BINS:
+        if getattr(parts, name) is not None:
+            raise SettingsError(
+                f"--{name} lies in bins, which PETSIRD has none of: give --mu or --ct, or "
+                "reconstruct sinograms"
+            )
+
+
+def read_given(bins: Bins, parts: Parts) -> tuple[Given | None, dict[str, Path]]:
+    """Read corrections that lie in the bins of list-mode; return them and the files read.
+
+    Raises
+    ------
+    GeometryError
+        If they do not lie in these bins.
+    """
+    files = {name: getattr(parts, name) for name in IN_BINS if getattr(parts, name) is not None}
+    if not files:
+        return None, {}
+    flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
+    read: dict[str, Any] = {
+        name: _matching(file, bins, name, CameraFacts(), flight, None)
+        for name, file in files.items()
+    }
+    every = np.broadcast_to(np.float32(1), bins.shape)
+    _from_stir(read, Scan(bins, every, every))
+    kept = {name: data for name, data in read.items() if data is not None}
+    Scan(bins, every, **kept).check()
+    found = files | data_files(files)
+    return Given(**kept, all_background=parts.additive is not None), found
 
 
 def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
@@ -230,7 +258,7 @@ def _prompts(
     parts: Parts,
     camera: CameraFacts,
     isotope: str,
-    window_s: tuple[float, float],
+    window_s: When,
     only: Choice | None,
 ) -> Scan:
     """Read the prompts, and for list-mode what comes with them."""

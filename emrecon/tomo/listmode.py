@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emrecon.errors import FormatError, GeometryError
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.detectors import planes_of_rings, scanner_of
+from emrecon.tomo.gates import Gate, GatedWords, When
 from emrecon.tomo.operator import Array
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class ListmodeSinograms:
     """Tags of any other kind in the time window."""
 
     duration_s: float
-    """Time between the first and the last time tag counted, both included; 0 without any."""
+    """Time between the first and the last time tag counted, both included, or that of all tags
+    in a gate; 0 without any."""
 
 
 class Histogram:
@@ -79,8 +81,8 @@ class Histogram:
         The bins to count into: raw bins of any span and mashing.
     ring1, ring2 : array
         Rings at end 1 and end 2 of each sinogram of the file, in the file's order.
-    window_s : tuple of float, optional
-        Time at which to start, and before which to stop.
+    window_s : tuple of float or Gate, optional
+        Time at which to start, and before which to stop; or a gate.
     tag_ms : int, optional
         Time between two time tags.
     keep_delayeds : bool, optional
@@ -92,7 +94,7 @@ class Histogram:
         bins: Bins,
         ring1: Indices,
         ring2: Indices,
-        window_s: tuple[float, float] = EVERYTHING,
+        window_s: When = EVERYTHING,
         *,
         tag_ms: int = 1,
         keep_delayeds: bool = True,
@@ -102,8 +104,7 @@ class Histogram:
         self._kernel = histogram
         self._bins = bins
         self._rings = ring1, ring2, planes_of_rings(bins)[ring1, ring2]
-        self._window = window_in_ms(window_s)
-        self._tag_ms = tag_ms
+        self._part = PartOfStream(window_s, tag_ms)
         scanner = scanner_of(bins)
         self._crystals = scanner.crystals
         self._delayeds = np.zeros(bins.shape if keep_delayeds else (0, 0, 0), np.float32)
@@ -119,8 +120,8 @@ class Histogram:
     def add(self, words: NDArray[np.uint32]) -> None:
         """Count the events among `words`."""
         self._kernel.count_words(
-            words,
-            self._window,
+            self._part.of(words),
+            self._part.window_ms,
             *self._rings,
             self._crystals,
             self._delayeds,
@@ -138,10 +139,8 @@ class Histogram:
             If words did not fit the file's own description.
         """
         kernel, state = self._kernel, self._state
-        refuse_nonsense(state, self._window)
+        refuse_nonsense(state, self._part.window_ms)
         delayeds, prompts = (int(kind.sum()) // 2 for kind in self._fans)  # two ends an event
-        tags = int(state[kernel.TIME_TAGS])
-        span_ms = int(state[kernel.LAST] - state[kernel.FIRST]) + self._tag_ms
         return ListmodeSinograms(
             bins=self._bins,
             prompts=self._prompts,
@@ -153,10 +152,42 @@ class Histogram:
             prompt_count=prompts,
             delayed_count=delayeds,
             dropped=int(state[kernel.DROPPED]),
-            time_tags=tags,
+            time_tags=int(state[kernel.TIME_TAGS]),
             other_tags=int(state[kernel.OTHER_TAGS]),
-            duration_s=span_ms / 1000.0 if tags else 0.0,
+            duration_s=self._part.duration_s(state),
         )
+
+
+class PartOfStream:
+    """What of a stream of list-mode words is wanted.
+
+    Parameters
+    ----------
+    when : tuple of float or Gate
+        Time at which to start, and before which to stop, in s; or a gate.
+    tag_ms : int
+        Time between two time tags.
+    """
+
+    def __init__(self, when: When, tag_ms: int) -> None:
+        gate = when if isinstance(when, Gate) else None
+        self._gated = None if gate is None else GatedWords(gate)
+        self._tag_ms = tag_ms
+        self.window_ms = window_in_ms(EVERYTHING if isinstance(when, Gate) else when)
+        """Time at which to start counting, and before which to stop."""
+
+    def of(self, words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return the next words without those that are in no stretch of the gate."""
+        return words if self._gated is None else self._gated.take(words)
+
+    def duration_s(self, state: Counts) -> float:
+        """Return the time that was counted, by the state of the kernels."""
+        from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
+
+        tags = int(state[histogram.TIME_TAGS])
+        between = int(state[histogram.LAST] - state[histogram.FIRST]) + self._tag_ms
+        counted_ms = between if self._gated is None else tags * self._tag_ms
+        return counted_ms / 1000.0 if tags else 0.0
 
 
 def refuse_nonsense(state: Counts, window_ms: NDArray[np.int64]) -> None:

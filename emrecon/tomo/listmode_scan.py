@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from emrecon.errors import GeometryError
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.events import Events
-from emrecon.tomo.listmode import EVERYTHING, refuse_nonsense, window_in_ms
+from emrecon.tomo.gates import When
+from emrecon.tomo.listmode import EVERYTHING, PartOfStream, refuse_nonsense
 from emrecon.tomo.operator import Array
 from emrecon.tomo.pairs import Pairs
 from emrecon.volume import Volume
@@ -64,8 +65,8 @@ class Coincidences:
         Tangential positions of the file.
     rings : tuple of array
         Rings at end 1 and end 2 of each sinogram of the file, in the file's order.
-    window_s : tuple of float, optional
-        Time at which to start, and before which to stop.
+    window_s : tuple of float or Gate, optional
+        Time at which to start, and before which to stop; or a gate.
     tag_ms : int, optional
         Time between two time tags.
     """
@@ -75,13 +76,13 @@ class Coincidences:
         scanner: Scanner,
         count: int,
         rings: tuple[Indices, Indices],
-        window_s: tuple[float, float] = EVERYTHING,
+        window_s: When = EVERYTHING,
         tag_ms: int = 1,
     ) -> None:
         from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
 
-        self._scanner, self._count, self._rings, self._tag_ms = scanner, count, rings, tag_ms
-        self._window = window_in_ms(window_s)
+        self._scanner, self._count, self._rings = scanner, count, rings
+        self._part = PartOfStream(window_s, tag_ms)
         self._fans = np.zeros((2, scanner.crystals, scanner.rings), np.int64)
         self._state = np.zeros(histogram.STATE, np.int64)
         self._kernel = histogram
@@ -97,17 +98,18 @@ class Coincidences:
         """Return the detectors of the prompts among `words`, shape ``(prompts, 2)``."""
         from emrecon.tomo.kernels import words as kernel  # noqa: PLC0415 - brings numba
 
+        words = self._part.of(words)
         pairs = np.empty((len(words), 2), self._type)
         ring1, ring2 = self._rings
         sizes = self._scanner.crystals, self._count
         found = kernel.pairs_of(
-            words, self._window, ring1, ring2, *sizes, self._fans, self._state, pairs
+            words, self._part.window_ms, ring1, ring2, *sizes, self._fans, self._state, pairs
         )
         return pairs[:found]
 
     def check(self) -> None:
         """Refuse what was read if it cannot be; see `refuse_nonsense`."""
-        refuse_nonsense(self._state, self._window)
+        refuse_nonsense(self._state, self._part.window_ms)
 
     @property
     def fans(self) -> NDArray[np.int64]:
@@ -116,9 +118,5 @@ class Coincidences:
 
     @property
     def duration_s(self) -> float:
-        """Time between the first and the last time tag, both included; 0 without any."""
-        state = self._state
-        if not state[self._kernel.TIME_TAGS]:
-            return 0.0
-        span = int(state[self._kernel.LAST] - state[self._kernel.FIRST]) + self._tag_ms
-        return span / 1000.0
+        """Time between the first and the last time tag, or of all in a gate; 0 without any."""
+        return self._part.duration_s(self._state)

@@ -35,6 +35,9 @@ class Pairs:
     """Gives all pairs, each once, a chunk at a time; those not in coincidence have factor 0 or are
     left out."""
 
+    passing: bool = False
+    """Whether the efficiencies hold for the time of these events alone (dead time)."""
+
     @cached_property
     def fov_mm(self) -> float:
         """Distance from the axis of the farthest line, among evenly chosen ones of all chunks."""

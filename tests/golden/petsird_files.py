@@ -79,7 +79,7 @@ def efficiencies(rng):
         ]
 
     singles = [rng.uniform(0.5, 1.5, m * e * n).astype(np.float32) for m, e, n in TYPES]
-    given = {} if version("petsird") < "0.8" else {"calibration_factor": 0.7}
+    given = {} if version("petsird").startswith("0.7") else {"calibration_factor": 0.7}
     return petsird.DetectionEfficiencies(
         detection_bin_efficiencies=[each.tolist() for each in singles] if NEW else singles,
         module_pair_sgidlut=table(lut),

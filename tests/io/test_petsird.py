@@ -49,6 +49,7 @@ def test_it_reads_what_the_stock_library_reads(path):
     assert len(events) > 50
     assert set(map(tuple, events[:, 1:3])) == {(0, 0), (1, 0), (1, 1)}
     np.testing.assert_allclose(efficiencies, stock["efficiencies"], rtol=1e-6)
+    assert np.count_nonzero(efficiencies) > 0.6 * len(events)
     np.testing.assert_allclose(ends, stock["ends_mm"], atol=2e-5)
     assert file.share == 1.0
 
