@@ -99,20 +99,19 @@ def _strides(frame):
 
 
 @intrinsic
-def _prefetch(_, array, row):
-    """Ask for the start of a row of eight float32, which is wanted soon."""
+def _prefetch(_, array, place):
+    """Ask for a number of a contiguous float32 array, which is wanted soon."""
 
     def code(context, builder, signature, args):
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.gep(data, [builder.mul(args[1], ir.Constant(args[1].type, 8))])
-        place = builder.bitcast(place, cgutils.voidptr_t)
+        wanted = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
         number = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [place, *(ir.Constant(number, k) for k in (0, 3, 1))])
+        builder.call(function, [wanted, *(ir.Constant(number, k) for k in (0, 3, 1))])
         return context.get_dummy_value()
 
-    return types.none(array, row), code
+    return types.none(array, place), code
 
 
 @_inline
@@ -184,7 +183,8 @@ def _forward(begin, end, x, y, z, strides, course, span, lines, bounds, table, s
         pixels = x if m == 0 else y if m == 1 else z
         layer, line = strides[m, 0], strides[m, 1]
         for n in range(bounds[task], bounds[task + 1]):
-            _prefetch(course, np.uint64(lines[np.uint64(min(n + _AHEAD, len(lines) - 1))]))
+            ahead = np.uint64(lines[np.uint64(min(n + _AHEAD, len(lines) - 1))])
+            _prefetch(course, ahead * np.uint64(8))
             e = np.uint64(lines[np.uint64(n)])
             layers = _layers(span[e, np.uint64(7)], task % slabs)
             if len(table) > 1:
@@ -214,7 +214,9 @@ def _adjoint(begin, end, x, y, z, strides, course, span, lines, bounds, table, v
         pixels = x if m == 0 else y if m == 1 else z
         layer, line = strides[m, 0], strides[m, 1]
         for n in range(bounds[task], bounds[task + 1]):
-            _prefetch(course, np.uint64(lines[np.uint64(min(n + _AHEAD, len(lines) - 1))]))
+            ahead = np.uint64(lines[np.uint64(min(n + _AHEAD, len(lines) - 1))])
+            _prefetch(course, ahead * np.uint64(8))
+            _prefetch(values, ahead)
             e = np.uint64(lines[np.uint64(n)])
             start, low, high = layers = _layers(span[e, np.uint64(7)], task % slabs)
             _places(layer, line, course[e], layers, values[e], at, parts)
