@@ -95,7 +95,7 @@ class Course:
 
     def forward(self, views: Views) -> Array:
         """Return the line integral of each event, per mm, shape ``(events,)``."""
-        out = np.empty(len(self.traced.length), np.float32)
+        out = np.empty(len(self.traced.course), np.float32)
         lines.forward(views, self.frame, self.traced, self.table, out)
         return out
 

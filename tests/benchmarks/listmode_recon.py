@@ -84,7 +84,8 @@ def speed(count, voxels, timing):
     times = {}
     for name, events in (("lines", plain), ("TOF", plain.with_(tof=tof, timing=timing))):
         f, b, c = times[name] = passes(lines, events, views, back)
-        steps = np.mean([np.diff(lines.trace(events.part(0, CHUNK)).traced.course[:, 4:6])])
+        span = lines.trace(events.part(0, CHUNK)).traced.span[:, 7]
+        steps = np.mean((span >> 16) - (span & 0xFFFF))
         sys.stdout.write(
             f"{name:<6} {count:.0e} events, {steps:5.1f} samples each: forward {f:.3f} us, "
             f"adjoint {b:.3f} us ({c:.3f} us of each for the course); ratio {b / f:.2f}\n"

@@ -1,0 +1,213 @@
+"""Where single lines run through the voxels, and in which order their pieces are best taken.
+
+Lines are traced some hundreds at a time, from one row of numbers a quantity to another, without
+a branch: as many at once as the machine's vectors hold.
+
+A projector that followed one line after the other would find nothing of it in the cache.  So lines
+are cut into pieces at every `SLAB` layers across the axis that they are stepped along, and pieces
+of one slab are sorted by the tile of `TILE` x `TILE` voxels that their middle lies in, in their
+order within a tile: the voxels of a tile stay in the cache while all its pieces are taken.
+"""
+
+from collections import namedtuple
+
+import numba
+import numpy as np
+
+from emrecon.tomo.kernels.share import share
+
+SLAB_BITS = 5
+SLAB = 1 << SLAB_BITS  # layers in a slab
+TILE_BITS = 5
+TILE = 1 << TILE_BITS  # voxels along the side of a tile
+PAD = 2  # voxels of nothing on every side across the axis that is stepped along
+
+_BLOCK = 1 << 16  # lines of a task
+_GROUP = 512  # lines that are traced together
+_RIM = 1e-4  # a sample so near (in steps) to the end of a line is in
+_TINY = 1e-30
+
+# Courses are not summed up: nothing may be reordered.
+_ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
+_jit = numba.njit(nogil=True, cache=True, fastmath=_ORDERED, error_model="numpy")
+_inline = numba.njit(fastmath=_ORDERED, error_model="numpy", forceinline=True)
+
+Frame = namedtuple("Frame", "shape origin spacing fov")
+# A row of `course` a line: places across the axis at the first layer, each followed by what it
+# gains a layer; distance from the middle of the TOF bin in steps of the table, and gain; length a
+# layer; and, in the same place of `span`, the first layer and 65536 times the one behind the last.
+# `lines` tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to the
+# next of them, and those of a block of lines at[block, key] - count[block, key] ... at - 1.
+Traced = namedtuple("Traced", "course span lines bounds at count")
+
+
+def frame_of(shape, origin, spacing, fov_mm):
+    """Describe a grid, and the cylinder about the axis within which samples count."""
+    return Frame(
+        np.array(shape, np.int64), np.array(origin, float), np.array(spacing, float), float(fov_mm)
+    )
+
+
+def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
+    """Find the course of every line through the grid, and sort their pieces.
+
+    Parameters
+    ----------
+    points : float32 (points, 3)
+        Ends of lines, mm.
+    pairs : unsigned (lines, 2)
+        Ends of each line.
+    frame : Frame
+        The grid.
+    tof : int16 (lines,) or (0,)
+        Time-of-flight bin of each line, if there are any.
+    centres : float64 (bins,)
+        Middle of every bin, mm towards end 2.
+    half_mm, step_mm : float
+        Distance from the middle of a bin that it reaches, and step of the table of weights.
+    """
+    blocks = -(-len(pairs) // _BLOCK)
+    slabs, tiles = (int(frame.shape.max()) - 1) // SLAB + 1, _tiles(frame)
+    course = np.empty((len(pairs), 8), np.float32)
+    span, axis = course.view(np.int32), np.empty(len(pairs), np.uint8)
+    count = np.zeros((blocks, 3 * slabs * tiles * tiles), np.int32)
+    given = points, pairs, frame, tof, centres, half_mm, step_mm
+    share(_trace, blocks, *given, slabs, tiles, course, span, axis, count)
+    ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, max(blocks, 1))
+    at = np.ascontiguousarray(ends.T[:blocks] - count)
+    bounds = np.zeros(3 * slabs + 1, np.int64)
+    bounds[1:] = ends[tiles * tiles - 1 :: tiles * tiles, -1] if blocks else 0
+    lines = np.empty(bounds[-1], np.uint32)
+    share(_sort, blocks, slabs, tiles, course, span, axis, at, lines)
+    return Traced(course, span, lines, bounds, at, count)
+
+
+def _tiles(frame):
+    return (int(frame.shape.max()) + 2 * PAD - 1) // TILE + 1
+
+
+@_inline
+def _gather(first, count, points, pairs, tof, centres, ends):
+    """Put the ends of lines, and the middles of their bins, in rows of one quantity each."""
+    for i in range(np.uint64(count)):
+        e = np.uint64(first) + i
+        one, two = np.uint64(pairs[e, 0]), np.uint64(pairs[e, 1])
+        for k in range(np.uint64(3)):
+            ends[i + k * np.uint64(_GROUP)] = points[one, k]
+            ends[i + (k + np.uint64(3)) * np.uint64(_GROUP)] = points[two, k]
+        if len(tof) > 0:
+            ends[i + np.uint64(6 * _GROUP)] = centres[np.uint64(tof[e])]
+
+
+@_jit
+def _follow(count, ends, frame, half_mm, step_mm, timed, out):
+    """Describe lines by ten rows: those of a course, first layer, end of layers, and axis.
+
+    Both arrays are flat: that the rows do not overlap must be seen by the compiler.
+    """
+    row = np.uint64(_GROUP)
+    x0, y0, z0 = frame.origin[0], frame.origin[1], frame.origin[2]
+    per_x, per_y, per_z = 1 / frame.spacing[0], 1 / frame.spacing[1], 1 / frame.spacing[2]
+    nx, ny, nz = (np.float64(frame.shape[0]), np.float64(frame.shape[1]), np.float64(frame.shape[2]))
+    per_step, radius = 1 / step_mm, frame.fov
+    for i in range(count):
+        n = np.uint64(i)
+        x, y, z = np.float64(ends[n]), np.float64(ends[n + row]), np.float64(ends[n + 2 * row])
+        dx, dy, dz = ends[n + 3 * row] - x, ends[n + 4 * row] - y, ends[n + 5 * row] - z
+        centre = np.float64(ends[n + 6 * row])
+        is_z = abs(dz) > max(abs(dx), abs(dy))
+        is_x = (abs(dx) > abs(dy)) & (abs(dx) >= abs(dz))
+        # The part within the cylinder, in lines from end to end, and within reach of the bin.
+        square = dx * dx + dy * dy
+        full = np.sqrt(square + dz * dz)
+        cross = x * dy - y * dx
+        inverse = 1 / max(square, _TINY)
+        away = x * x + y * y if square < _TINY else cross * cross * inverse
+        left = radius * radius - away
+        middle, reach = -(x * dx + y * dy) * inverse, np.sqrt(max(left, 0.0) * inverse)
+        low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+        if timed:
+            inverse = 1 / max(full, _TINY)
+            low = max(low, 0.5 + (centre - half_mm) * inverse)
+            high = min(high, 0.5 + (centre + half_mm) * inverse)
+        # In voxels from here on: m along the axis, a and b across.
+        x, y, z = (x - x0) * per_x, (y - y0) * per_y, (z - z0) * per_z
+        dx, dy, dz = dx * per_x, dy * per_y, dz * per_z
+        m, dm, layers = (z, dz, nz) if is_z else (x, dx, nx) if is_x else (y, dy, ny)
+        a, da, above = (y, dy, ny) if is_x else (x, dx, nx)
+        inverse = 1 / (da if abs(da) > _TINY else _TINY)
+        one, two = -(a + 1) * inverse, (above - a) * inverse
+        low, high = max(low, min(one, two)), min(high, max(one, two))
+        b, db, above = (y, dy, ny) if is_z else (z, dz, nz)
+        inverse = 1 / (db if abs(db) > _TINY else _TINY)
+        one, two = -(b + 1) * inverse, (above - b) * inverse
+        low, high = max(low, min(one, two)), min(high, max(one, two))
+        one, two = m + low * dm, m + high * dm
+        start = max(np.ceil(min(one, two) - _RIM), 0.0)
+        stop = min(np.floor(max(one, two) + _RIM) + 1.0, layers)
+        point = full < _TINY
+        none = point | (left <= 0) | (low >= high) | (start >= stop)
+        per_layer = 1 / (1.0 if point else dm)
+        t = (start - m) * per_layer
+        out[n], out[n + row] = a + t * da + PAD, per_layer * da
+        out[n + 2 * row], out[n + 3 * row] = b + t * db + PAD, per_layer * db
+        out[n + 4 * row] = ((t - 0.5) * full - centre) * per_step
+        out[n + 5 * row] = per_layer * full * per_step
+        out[n + 6 * row] = abs(per_layer) * full
+        out[n + 7 * row], out[n + 8 * row] = 0.0 if none else start, 0.0 if none else stop
+        out[n + 9 * row] = 2.0 if is_z else 0.0 if is_x else 1.0
+
+
+@_inline
+def _key(row, span, axis, slab, slabs, tiles):
+    """Return where the piece of a line in a slab comes in the order of pieces."""
+    start, stop = span & 0xFFFF, span >> 16
+    low, high = max(start, slab * SLAB), min(stop, (slab + 1) * SLAB)
+    t = np.float32(0.5) * np.float32(low + high - 1 - 2 * start)
+    a = np.int64(row[0] + t * row[1]) >> TILE_BITS
+    b = np.int64(row[2] + t * row[3]) >> TILE_BITS
+    return np.uint64(((axis * slabs + slab) * tiles + a) * tiles + b)
+
+
+@_inline
+def _slabs_of(span):
+    start, stop = span & 0xFFFF, span >> 16
+    return start >> SLAB_BITS, ((stop - 1) >> SLAB_BITS) + 1 if start < stop else 0
+
+
+@_jit
+def _trace(
+    begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, slabs, tiles,
+    course, span, axis, count,
+):  # fmt: skip
+    """Trace the lines of the blocks begin ... end - 1, and count their pieces."""
+    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(10 * _GROUP, np.float32)
+    for block in range(begin, end):
+        last = min((block + 1) * _BLOCK, len(pairs))
+        for first in range(block * _BLOCK, last, _GROUP):
+            some = min(_GROUP, last - first)
+            _gather(first, some, points, pairs, tof, centres, ends)
+            _follow(some, ends, frame, half_mm, step_mm, len(tof) > 0, out)
+            for i in range(np.uint64(some)):
+                e = np.uint64(first) + i
+                for k in range(np.uint64(7)):
+                    course[e, k] = out[i + k * np.uint64(_GROUP)]
+                start, stop = out[i + np.uint64(7 * _GROUP)], out[i + np.uint64(8 * _GROUP)]
+                layers = np.int32(start) | np.int32(stop) << 16
+                m = np.int64(out[i + np.uint64(9 * _GROUP)])
+                span[e, np.uint64(7)], axis[e] = layers, m
+                for slab in range(*_slabs_of(layers)):
+                    count[block, _key(course[e], layers, m, slab, slabs, tiles)] += 1
+
+
+@_jit
+def _sort(begin, end, slabs, tiles, course, span, axis, at, lines):
+    """Number the lines of the pieces of the blocks begin ... end - 1, in their order."""
+    for block in range(begin, end):
+        for n in range(block * _BLOCK, min((block + 1) * _BLOCK, len(course))):
+            e = np.uint64(n)
+            layers, m = span[e, np.uint64(7)], np.int64(axis[e])
+            for slab in range(*_slabs_of(layers)):
+                key = _key(course[e], layers, m, slab, slabs, tiles)
+                lines[np.uint64(at[block, key])] = n
+                at[block, key] += 1
