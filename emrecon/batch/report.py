@@ -121,7 +121,7 @@ def write_thumbnail(picture: Path, to: Path) -> None:
     from PIL import Image  # noqa: PLC0415 - only where there are pictures
 
     with Image.open(picture) as image, replacing(to) as beside:
-        small = image.convert("RGB").reduce(max(1, image.width // THUMB_PX))
+        small = image.reduce(max(1, image.width // THUMB_PX))
         small.save(beside, "JPEG", quality=80)
 
 

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 DONE, FAILED, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
+LOOK_EVERY_S = 5.0
+"""How often to ask the engine for free slots while no job ends."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -174,7 +177,10 @@ def run(
                 view.started(one.job.name)
                 order = _order(one, store, engine.slots(), budget_mb)
                 engine.submit(order, view.told, news.put)
-            record = news.get()
+            try:
+                record = news.get(timeout=LOOK_EVERY_S)
+            except queue.Empty:  # there may be more slots by now
+                continue
             del held[record.name]
             records[record.name] = record
             view.ended(record)
