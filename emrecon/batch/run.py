@@ -177,13 +177,10 @@ def run(
                 view.started(one.job.name)
                 order = _order(one, store, engine.slots(), budget_mb)
                 engine.submit(order, view.told, news.put)
-            try:
-                record = news.get(timeout=LOOK_EVERY_S)
-            except queue.Empty:  # there may be more slots by now
-                continue
-            del held[record.name]
-            records[record.name] = record
-            view.ended(record)
+            if record := _ended(news):
+                del held[record.name]
+                records[record.name] = record
+                view.ended(record)
     finally:
         for name in held:
             records[name] = replace(records[name], status="running", error="interrupted")
@@ -191,6 +188,14 @@ def run(
 
         write_reports(store, list(records.values()))
     return list(records.values())
+
+
+def _ended(news: queue.SimpleQueue[Record]) -> Record | None:
+    """Wait for a job to end; not for ever, as there may be more slots meanwhile."""
+    try:
+        return news.get(timeout=LOOK_EVERY_S)
+    except queue.Empty:
+        return None
 
 
 def exit_code(records: Sequence[Record]) -> int:

@@ -120,7 +120,7 @@ def main() -> None:
         folder = Path(name)
         write_simulation(folder / "scan", SCAN.scan(phantom_named("brain")))
         copies(folder / "scan", folder / "scans", count)
-        some = max(count // 4, 1)
+        some = min(count, 15)
         rate, ceiling = single(folder, some), single(folder, some, cores())
         print(f"{count} scans, {cores()} cores")
         print(f"single process: {1 / rate:.2f} s a scan")
