@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from emrecon.errors import WriteError
@@ -75,6 +77,18 @@ def keep_inputs(made: Iterable[Path], inputs: dict[str, Path]) -> None:
         data = path.with_suffix(".v") if path.suffix == ".hv" else path
         if {path.resolve(), data.resolve()} & read:
             raise WriteError(f"cannot write {path}: it is one of the inputs")
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file; one of the same bytes and time is not read again."""
+    about = path.stat()
+    return _sha256(path.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(folder: Path) -> None:

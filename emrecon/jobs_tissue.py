@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import SettingsError
-from emrecon.files import check_writable, make_folder, write_text
+from emrecon.files import check_writable, make_folder, sha256, write_text
 from emrecon.io import nifti, sidecar
 from emrecon.io.histogram import Curve, histogram
 from emrecon.io.preview import preview
@@ -294,9 +293,7 @@ def _parameters(classes: Classes) -> dict[str, Any]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": digest.hexdigest()}
+    return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": sha256(path)}
 
 
 def _histogram(result: Segmentation, path: Path) -> None:

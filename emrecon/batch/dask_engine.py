@@ -9,6 +9,9 @@ against every task that was handed to it, begun or not.
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +33,16 @@ ROOM = {"RECON": 1}
 
 START_S = 60.0
 """How long to wait for a scheduler."""
+
+CALM = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
+"""Lets Dask look at itself less often; left alone, each of its processes takes 3 % of a core."""
+
+TEND_EVERY_S = 5.0
+"""How often to look after workers that SLURM started."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +82,19 @@ class DaskEngine:
         Processor threads of each job.
     close : callable
         Ends the cluster, where it is ours.
+    tend : callable, optional
+        Given how many workers there are, now and then; starts those that are missing.
     """
 
-    def __init__(self, client: Client, threads: int, close: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        threads: int,
+        close: Callable[[], object],
+        tend: Callable[[int], object] = lambda workers: None,
+    ) -> None:
         self._client: Any = client
-        self._end = close
+        self._end, self._tend = close, tend
         self._told: Told = lambda *far: None
         self._count = 0
         self._closed = False
@@ -82,12 +103,19 @@ class DaskEngine:
 
     def about(self) -> str:
         """Return in a line what it is, and where to look at it."""
-        return f"Dask, {self.slots()} workers; dashboard: {self._client.dashboard_link}"
+        found = self._workers()
+        words = f"{found} workers" if found else "no worker yet"
+        return f"Dask, {words}; dashboard: {self._client.dashboard_link}"
 
     def slots(self) -> int:
         """Return how many workers there are now; one while there are none yet."""
+        found = self._workers()
+        self._tend(found)
+        return max(1, found)
+
+    def _workers(self) -> int:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return max(1, sum("RECON" in worker["resources"] for worker in workers))
+        return sum("RECON" in worker["resources"] for worker in workers)
 
     def submit(self, order: dict[str, Any], told: Told, done: Callable[[Record], object]) -> None:
         """Begin a job; `done` is given its record, from another thread."""
@@ -160,14 +188,15 @@ def local(slots: int, threads: int) -> DaskEngine:
         If Dask is not installed.
     """
     distributed = _module("distributed")
-    cluster = distributed.LocalCluster(
-        n_workers=slots,
-        threads_per_worker=1,
-        processes=True,
-        resources=ROOM,
-        memory_limit=0,  # each slot watches its own process
-        dashboard_address="127.0.0.1:0",
-    )
+    with _module("dask").config.set(CALM):
+        cluster = distributed.LocalCluster(
+            n_workers=slots,
+            threads_per_worker=1,
+            processes=True,
+            resources=ROOM,
+            memory_limit=0,  # each slot watches its own process
+            dashboard_address="127.0.0.1:0",
+        )
     return DaskEngine(distributed.Client(cluster), threads, cluster.close)
 
 
@@ -202,14 +231,63 @@ def slurm(how: Slurm, out: Path) -> DaskEngine:
     EmreconError
         If they cannot be submitted.
     """
-    cluster = _slurm_cluster(how, str(out / "batch" / "logs" / "slurm"))
+    logs = out / "batch" / "logs" / "slurm"
+    cluster = _slurm_cluster(how, str(logs))
     try:
         cluster.scale(jobs=how.workers)
         client = _module("distributed").Client(cluster)
     except (OSError, RuntimeError) as error:
         cluster.close()
         raise EmreconError(f"SLURM does not take the workers: {error}") from error
-    return DaskEngine(client, how.threads, cluster.close)
+    return DaskEngine(client, how.threads, cluster.close, Tender(cluster, how.workers, logs))
+
+
+class Tender:
+    """Submits workers anew that SLURM ended: at their time limit, cancelled, node gone.
+
+    Parameters
+    ----------
+    cluster : dask_jobqueue.SLURMCluster
+        Who submits them.
+    workers : int
+        How many there shall be.
+    logs : Path
+        Where they write what became of them.
+    """
+
+    def __init__(self, cluster: Any, workers: int, logs: Path) -> None:  # noqa: ANN401 - imported late
+        self._cluster, self._workers, self._logs = cluster, workers, logs
+        self._looked = time.monotonic()
+        self._came = False
+
+    def __call__(self, workers: int) -> None:
+        """Look after them, given how many there are.
+
+        Raises
+        ------
+        EmreconError
+            If none ever came, and SLURM knows of none that could still come.
+        """
+        self._came = self._came or workers > 0
+        if time.monotonic() - self._looked < TEND_EVERY_S:
+            return
+        self._looked = time.monotonic()
+        if not self._came and not self._known():
+            raise EmreconError(
+                "the jobs that SLURM was given ended, and no worker came from them: "
+                f"see {self._logs}"
+            )
+        self._cluster.scale(jobs=self._workers)
+
+    def _known(self) -> bool:
+        """Return whether SLURM has any of the jobs; if it does not answer, they may be there."""
+        ids = [job.job_id for job in self._cluster.workers.values() if job.job_id]
+        command = ["squeue", "--noheader", "--format=%i"]
+        try:
+            told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - ours
+        except (OSError, subprocess.SubprocessError):
+            return True
+        return not ids or any(job in told.stdout.split() for job in ids)
 
 
 def job_script(how: Slurm) -> str:
@@ -244,6 +322,8 @@ def _plugin(threads: int) -> Any:  # noqa: ANN401 - WorkerPlugin, imported late
 
 def _module(name: str) -> Any:  # noqa: ANN401 - a module
     try:
-        return import_module(name)
+        module = import_module(name)
     except ImportError as error:
         raise SettingsError(f"{name} is not installed: pip install 'emrecon[dask]'") from error
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each connection
+    return module

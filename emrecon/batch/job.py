@@ -23,6 +23,9 @@ CAMERA = "dicom"
 PINNED = "threads"
 """Setting that is a matter of the run, not of the job."""
 
+ALONE = {"workers", "chunks"}
+"""Flags of a reconstruction that takes several workers for itself."""
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -138,6 +141,12 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> None:
     for name in options:
         if name == PINNED:
             raise SettingsError("threads are the same for all jobs: give --threads instead")
+        if name in ALONE:
+            raise SettingsError(
+                f"{name} is for one reconstruction over several machines (emrecon recon "
+                f"--{name}); a batch gives each worker a scan of its own: leave it out, and give "
+                "large scans more --threads"
+            )
         if name not in known:
             raise SettingsError(f"a {kind} job has no {name!r}; it has {', '.join(sorted(known))}")
     for form in forms(kind, options):

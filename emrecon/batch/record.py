@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emrecon.batch.job import Job
+from emrecon.files import sha256
 
 Status = Literal["done", "failed", "running", "waiting"]
 
@@ -139,9 +140,7 @@ def _seen(path: Path, before: tuple[str, int, int, str] | None) -> tuple[str, in
     about = path.stat()
     if before and before[1:3] == (about.st_size, about.st_mtime_ns):
         return before
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return str(path), about.st_size, about.st_mtime_ns, digest
+    return str(path), about.st_size, about.st_mtime_ns, sha256(path)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 from emrecon.batch.record import Record
 from emrecon.batch.store import Store, safe
@@ -53,9 +55,7 @@ def page(store: Store, records: Sequence[Record]) -> str:
         _summary(records, found),
         _failures(store, failed),
         _unfinished(open_),
-        f"<h2>Done</h2><div class=grid>{''.join(_card(store, one) for one in done)}</div>"
-        if done
-        else "",
+        _done(store, done),
         "</body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -121,17 +121,19 @@ def write_thumbnail(picture: Path, to: Path) -> None:
     from PIL import Image  # noqa: PLC0415 - only where there are pictures
 
     with Image.open(picture) as image, replacing(to) as beside:
-        small = image.convert("RGB").reduce(max(1, image.width // THUMB_PX))
+        small = image.reduce(max(1, image.width // THUMB_PX))
         small.save(beside, "JPEG", quality=80)
 
 
 def _thumbnail(store: Store, record: Record) -> str:
-    """Return the job's picture in the page itself."""
+    """Return the job's picture in the page itself; it leads to the large one."""
     path = store.thumbnail_of(record.name)
     if not (record.picture and path.is_file()):
         return ""
     data = base64.b64encode(path.read_bytes()).decode()
-    return f"<img alt='{_text(record.name)}' src='data:image/jpeg;base64,{data}'>"
+    large = Path(os.path.relpath(record.picture, store.folder)).as_posix()
+    image = f"<img alt='{_text(record.name)}' src='data:image/jpeg;base64,{data}'>"
+    return f"<a href='{quote(large)}'>{image}</a>"
 
 
 def _curve(record: Record) -> str:

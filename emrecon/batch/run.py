@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 DONE, FAILED, USAGE, INVALID, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
+LOOK_EVERY_S = 5.0
+"""How often to ask the engine for free slots while no job ends."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -174,10 +177,10 @@ def run(
                 view.started(one.job.name)
                 order = _order(one, store, engine.slots(), budget_mb)
                 engine.submit(order, view.told, news.put)
-            record = news.get()
-            del held[record.name]
-            records[record.name] = record
-            view.ended(record)
+            if record := _ended(news):
+                del held[record.name]
+                records[record.name] = record
+                view.ended(record)
     finally:
         for name in held:
             records[name] = replace(records[name], status="running", error="interrupted")
@@ -185,6 +188,14 @@ def run(
 
         write_reports(store, list(records.values()))
     return list(records.values())
+
+
+def _ended(news: queue.SimpleQueue[Record]) -> Record | None:
+    """Wait for a job to end; not for ever, as there may be more slots meanwhile."""
+    try:
+        return news.get(timeout=LOOK_EVERY_S)
+    except queue.Empty:
+        return None
 
 
 def exit_code(records: Sequence[Record]) -> int:

@@ -5,6 +5,7 @@ Nothing here knows volumes; see `emrecon.io.preview`. Import it only to draw: it
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -101,8 +102,16 @@ class Page:
 def write(page: Page, path: Path) -> None:
     """Write the page as PNG, whole or not at all."""
     image = draw(page)
+    if not page.legend and all(map(_grey, itertools.chain(*page.rows))):
+        image = image.convert("L")  # a third of the bytes; only the ink loses its tint
     with replacing(path) as beside:
         image.save(beside, format="PNG", compress_level=4)
+
+
+def _grey(panel: Panel) -> bool:
+    """Return whether a panel has no colours."""
+    red, green, blue = np.moveaxis(panel.pixels, -1, 0)
+    return np.array_equal(red, green) and np.array_equal(red, blue)
 
 
 def resized(plane: NDArray[np.floating], size: tuple[int, int], *, smooth: bool) -> Pixels:

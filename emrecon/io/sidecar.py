@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import platform
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from emrecon.errors import FormatError
-from emrecon.files import write_text
+from emrecon.files import sha256, write_text
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from emrecon.watchers import Row
@@ -105,9 +104,7 @@ def label_names(labels: Path) -> dict[int, str]:
 
 
 def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": digest.hexdigest()}
+    return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": sha256(path)}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON

@@ -23,6 +23,8 @@ OURS = {
     "distributed.scheduler.active-memory-manager.start": False,
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.no-workers-timeout": "60s",
+    "distributed.worker.profile.enabled": False,  # takes 3 % of a core of each worker
+    "distributed.admin.tick.interval": "1s",
     "logging.distributed": "error",  # deaths are survived, or reported by what they stop
 }
 """Settings of a scheduler that is ours."""

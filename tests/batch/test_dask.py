@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,7 +17,15 @@ pytest.importorskip("distributed")
 import emrecon
 from emrecon import Settings
 from emrecon.batch import Job, Record, Store, plan, run
-from emrecon.batch.dask_engine import DaskEngine, Slurm, existing, job_script, local, slurm
+from emrecon.batch.dask_engine import (
+    DaskEngine,
+    Slurm,
+    Tender,
+    existing,
+    job_script,
+    local,
+    slurm,
+)
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.jobs import reconstruct
 from tests.batch import faults
@@ -147,3 +156,41 @@ def test_workers_that_slurm_starts(
     finally:
         engine.close()
     assert record.status == "done", record.error
+
+
+class Submitted:
+    """A cluster that remembers how often it was told how many workers there shall be."""
+
+    def __init__(self) -> None:
+        self.workers = {"one": SimpleNamespace(job_id="7")}
+        self.scaled: list[int] = []
+
+    def scale(self, jobs: int) -> None:
+        self.scaled.append(jobs)
+
+
+@pytest.fixture
+def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What SLURM says of its jobs; it is asked each time."""
+    monkeypatch.setattr("emrecon.batch.dask_engine.TEND_EVERY_S", 0.0)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat {tmp_path}/told\n")
+    (tmp_path / "squeue").chmod(0o755)
+    return tmp_path / "told"
+
+
+def test_workers_that_slurm_ended_are_submitted_anew(squeue: Path, tmp_path: Path) -> None:
+    cluster = Submitted()
+    tender = Tender(cluster, 2, tmp_path)
+    squeue.write_text("3\n7\n")
+    tender(0)  # none came yet, but 7 may
+    squeue.write_text("")
+    tender(2)
+    tender(0)  # both are gone
+    assert cluster.scaled == [2, 2, 2]
+
+
+def test_jobs_that_end_without_a_worker_are_not_waited_for(squeue: Path, tmp_path: Path) -> None:
+    squeue.write_text("3\n77\n")
+    with pytest.raises(EmreconError, match=r"no worker came from them: see .*logs"):
+        Tender(Submitted(), 2, tmp_path / "logs")(0)

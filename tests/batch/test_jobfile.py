@@ -102,6 +102,7 @@ def test_other_kinds(scans: Path) -> None:
         ("scan = 3", r"written \[\[scan\]\]"),
         ("iterations = 3\n[[scan]]\ninput='a/one.hs'", "unknown key 'iterations'"),
         ("[[scan]]\ninput='a/one.hs'\niteration = 3", "has no 'iteration'"),
+        ("[[scan]]\ninput='a/one.hs'\nworkers = 2", "a scan of its own: leave it out"),
         ("[[scan]]\ninput='a/one.hs'\niterations = 3.5", "iterations is a whole number, not 3.5"),
         ("[[scan]]\ninput='a/one.hs'\niterations = true", "iterations is a whole number"),
         ("[[scan]]\ninput='a/one.hs'\niterations = 0", "iterations must be 1 or more"),
