@@ -82,13 +82,14 @@ class Begun:
         """
         classes, stages, settings = self.optima[0].classes, list[Stage](), self.settings
         for steps in _strides(self.data):
-            image = _image(self.data, self.layout, settings, steps, self.atlas)
+            whole = bool(stages) and steps == (1, 1, 1)
+            bias_mm = 0.0 if whole else settings.bias_mm
+            image = _image(self.data, self.layout, settings, steps, self.atlas, bias_mm)
             modes = 0 if image.basis is None else len(image.basis.modes)
             bias = np.zeros((len(self.data.channels), modes))
             empty = np.zeros((image.lattice.box, self.layout.classes), np.float32)
             state, log_field = State(classes, empty, bias), None
             if stages:
-                whole = steps == (1, 1, 1)
                 image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
             most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
             observers = look(image, steps, most)
@@ -171,8 +172,9 @@ def _image(
     settings: Settings,
     stride: tuple[int, int, int],
     atlas: Atlas | None,
+    bias_mm: float,
 ) -> Image:
-    """Return the model of the image, or of the means of blocks of it."""
+    """Return the model of the image, or of the means of blocks of it; 0 mm is no bias field."""
     part = data.averaged(stride)
     i, j, k = part.spacing_mm
     near = neighbourhood(settings.neighbours, (i, j, k))
@@ -183,9 +185,9 @@ def _image(
         layout, settings.covariance, 1e-6, prior_of(settings, found.size, data), found.seen, -2.0
     )
     functions = None
-    if settings.bias_mm:
+    if bias_mm:
         functions = basis(
-            found.shape, found.places, (i, j, k), settings.bias_mm,
+            found.shape, found.places, (i, j, k), bias_mm,
             FIELD_WEIGHT * found.size, 5.0 if stride == (1, 1, 1) else 8.0,
         )  # fmt: skip
         functions = functions if len(functions.modes) else None
