@@ -164,8 +164,9 @@ class Image:
         sums = np.zeros((len(near.seen), len(layout.mixing), width(len(corrected))))
         energy = 0.0
         outer = np.empty((0, layout.classes), np.float32)
+        of_pattern = [tables(classes, layout, seen, self.rules.log_uniform) for seen in near.seen]
         for run in near.runs:
-            table = tables(classes, layout, near.seen[run.pattern], self.rules.log_uniform)
+            table = of_pattern[run.pattern]
             loads = self._loads(table, loaded.shape[1]) if given is None else given
             chunks = -(-(run.last - run.first) // kernel.CHUNK)
             part = np.zeros((chunks, len(near.seen), *sums.shape[1:]))
