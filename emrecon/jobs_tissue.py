@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon import io
 from emrecon.errors import SettingsError
@@ -18,7 +20,6 @@ from emrecon.files import check_writable, make_folder, sha256, write_text
 from emrecon.io import nifti, sidecar
 from emrecon.io.histogram import Curve, histogram
 from emrecon.io.preview import preview
-from emrecon.jobs import Meters, no_meters
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.result import Segmentation
@@ -27,10 +28,14 @@ from emrecon.tissue.settings import Settings
 from emrecon.tissue.stages import Begun as Fit
 from emrecon.volume import Volume
 
+if TYPE_CHECKING:
+    from emrecon.jobs import Meters
+
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
 """Of the labels, in their order; after the last the first comes again."""
 
-_STEPS = 4096
+_STEP, _ENTROPY_STEP = 1 / 4096, 1 / 256
+"""Of shares and fields, and of doubt: powers of two, so that they are exact in float32."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def segment_files(
     settings: Settings | None = None,
     inputs: TissueInputs | None = None,
     *,
-    meters: Meters = no_meters,
+    meters: Meters | None = None,
 ) -> Segmented:
     """Segment images from files, and write labels, maps, pictures and a sidecar to a folder.
 
@@ -98,7 +103,8 @@ def segment_files(
         If anything is wrong with input, settings or output; nothing is written then.
     """
     begun = begin(images, settings, inputs, folder=folder)
-    with meters("segmenting", begun.fit.settings.iterations) as meter:
+    shown = meters("segmenting", begun.fit.settings.iterations) if meters else nullcontext()
+    with shown as meter:
         observers = [meter] if meter else []
         result = begun.fit.finish(begun.fit.stages(lambda *_: observers))
     return finish(begun, result, folder)
@@ -190,10 +196,10 @@ def _write(
     written.append(folder / f"{stem}_dseg.tsv")
     rows = [f"{k}\t{n}\t{COLOURS[(k - 1) % len(COLOURS)]}" for k, n in enumerate(result.names, 1)]
     write_text(written[-1], "\n".join(["index\tname\tcolor", *rows]) + "\n")
-    for name, image in maps(result).items():
+    for name, image, step in _maps(result):
         written.append(folder / f"{stem}_{name}.nii.gz")
         intent = "estimate" if name.startswith("label-") or name == "entropy" else "none"
-        nifti.write(image, written[-1], like=like, intent=intent)
+        nifti.write(image, written[-1], like=like, intent=intent, step=step)
     written.append(folder / f"{stem}_dseg.json")
     sidecar.write(written[-1], describe(result, read))
     written.append(folder / f"{stem}_dseg.png")
@@ -206,21 +212,30 @@ def _write(
     return tuple(written)
 
 
-def maps(result: Segmentation) -> dict[str, Volume]:
-    """Return the images to write, by name; shares and fields are rounded to 1/4096."""
-    made = {}
+def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
+    """Yield name, image and step of all maps to write, one at a time: each is a whole box.
+
+    Those with a step are rounded to its multiples, which is what the image holds.
+    """
     for k, name in enumerate(result.names):
         for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):
-            rounded = np.rint(values[:, k] * _STEPS) / np.float32(_STEPS)
-            made[f"label-{name}_{what}"] = result.volume(rounded.astype(np.float32))
+            yield f"label-{name}_{what}", *_rounded(result, values[:, k], _STEP)
     for c in range(len(result.corrected)):
         suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
         if result.settings.bias_mm:
-            field = np.rint(result.field[c] * _STEPS) / np.float32(_STEPS)
-            made[f"biasfield{suffix}"] = result.volume(field, 1.0)
-            made[f"corrected{suffix}"] = result.volume(result.corrected[c])
-    made["entropy"] = result.volume(np.rint(result.entropy * 256) / np.float32(256))
-    return made
+            yield f"biasfield{suffix}", *_rounded(result, result.field[c], _STEP, 1.0)
+            yield f"corrected{suffix}", result.volume(result.corrected[c]), 0.0
+    yield "entropy", *_rounded(result, result.entropy, _ENTROPY_STEP)
+
+
+def _rounded(
+    result: Segmentation, values: NDArray[np.float32], step: float, outside: float = 0.0
+) -> tuple[Volume, float]:
+    """Return an image of the multiples of a step, and the step; values where they do not fit."""
+    multiples = np.rint(values * np.float32(1 / step))
+    if multiples.max() > np.iinfo(np.uint16).max:
+        return result.volume(values, outside), 0.0
+    return result.volume(multiples.astype(np.uint16), outside / step), step
 
 
 def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
@@ -233,13 +248,14 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
     read : dict of Path
         The files that were read, by what they are.
     """
+    found = {
+        "FractionVolumeML": result.volumes_ml,
+        "StandardErrorML": result.volume_errors_ml,
+        "Interval95ML": result.intervals_ml,
+        "LabelVolumeML": result.label_volumes_ml,
+    }
     volumes = {
-        name: {
-            "FractionVolumeML": result.volumes_ml[k],
-            "StandardErrorML": result.volume_errors_ml[k],
-            "Interval95ML": result.intervals_ml[k],
-            "LabelVolumeML": result.label_volumes_ml[k],
-        }
+        name: {what: values[k] for what, values in found.items()}
         for k, name in enumerate(result.names)
     }
     return {
@@ -300,7 +316,8 @@ def _histogram(result: Segmentation, path: Path) -> None:
     """Draw the first channel's corrected intensities and the classes' densities."""
     values = result.corrected[0]
     values = values[np.isfinite(values)]
-    low, high = np.quantile(values, [0.0005, 0.9995])
+    some = values[:: max(len(values) // 100_000, 1)]
+    low, high = np.quantile(some, [0.0005, 0.9995])
     counts, edges = np.histogram(values, 200, (float(low), float(high)))
     middle = (edges[1:] + edges[:-1]) / 2
     parts = result.densities(middle) * len(values) * (edges[1] - edges[0])

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
 from emrecon import io
 from emrecon.errors import EmreconError, SettingsError
-from emrecon.jobs_tissue import maps
 from emrecon.volume import Volume
 from napari_plugin.layers import KEY, file_of, volume_of
 from napari_plugin.live import Live
@@ -198,9 +197,10 @@ class TissueDock(TissuePanel):
         outcome = self.session.result
         if not isinstance(outcome, Outcome) or self.job is None or self.job.seen is None:
             return
-        rows, made = self.job.seen.rows, maps(outcome.result)
+        result, rows = outcome.result, self.job.seen.rows
+        made = [result.volume(share) for share in result.probabilities.T]
         self.layers.add_maps(
-            [(row.name, row.colour, made[f"label-{row.name}_probseg"]) for row in rows]
+            [(row.name, row.colour, map_) for row, map_ in zip(rows, made, strict=True)]
         )
 
     def _layers_changed(self, event: Any = None) -> None:  # noqa: ANN401 - any event

@@ -43,9 +43,9 @@ def segment(
 
     made = segment_files(images, out, settings, inputs, meters=bars)
     result = made.result
-    for k, name in enumerate(result.names):
-        low, high = result.intervals_ml[k]
-        print(f"{name}: {result.volumes_ml[k]:.1f} mL (95 % {low:.1f} to {high:.1f})")
+    rows = zip(result.names, result.volumes_ml, result.intervals_ml, strict=True)
+    for name, volume, (low, high) in rows:
+        print(f"{name}: {volume:.1f} mL (95 % {low:.1f} to {high:.1f})")
     if not result.converged:
         print("stopped at the most iterations allowed, before the free energy was flat")
     done(*made.written)

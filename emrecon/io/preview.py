@@ -83,15 +83,18 @@ def preview(
     _check_path(path)
     scene, values, notes = _scene(volume)
     low, high, told = _window(values, window, volume.unit)
-    shown = (np.nan_to_num(values, nan=low, posinf=low, neginf=low) - low) / (high - low)
+    if not np.isfinite(values).all():
+        values = np.nan_to_num(values, nan=low, posinf=low, neginf=low)
     outlines = None if labels is None else _numbered(labels.ras(), scene.volume)[0]
     slices, projections = [], []
     for view in VIEWS:
-        greys = scene.grey(scene.slice(shown, view[1]), view[1], inverted=inverted)
+        plane = (scene.slice(values, view[1]) - low) / (high - low)
+        greys = scene.grey(plane, view[1], inverted=inverted)
         if outlines is not None:
             greys = _outlined(greys, scene.flat(scene.slice(outlines, view[1]), view[1]))
         slices.append(scene.panel(greys, view, scene.where(view[1])))
-        highest = scene.grey(shown.max(axis=view[1]), view[1], inverted=inverted)
+        highest = (values.max(axis=view[1]) - low) / (high - low)
+        highest = scene.grey(highest, view[1], inverted=inverted)
         projections.append(scene.panel(highest, view, "maximum"))
     from emrecon.io import canvas  # noqa: PLC0415 - Pillow, only to draw
 
@@ -228,7 +231,7 @@ def _scene(volume: Volume) -> tuple[_Scene, NDArray[np.float32], list[str]]:
     lost = int(np.count_nonzero(~np.isfinite(turned.voxels)))
     if lost:
         notes.append(f"{lost} voxels not finite, shown as lowest")
-    return _Scene(turned, scale), turned.voxels.astype(np.float32), notes
+    return _Scene(turned, scale), turned.voxels.astype(np.float32, copy=False), notes
 
 
 def _window(
@@ -240,7 +243,8 @@ def _window(
         if not (np.isfinite([low, high]).all() and low < high):
             raise SettingsError(f"a window runs from a lower to a higher value, not {window}")
     else:
-        low, high, how = _usual_window(values[np.isfinite(values)])
+        finite = np.isfinite(values)
+        low, high, how = _usual_window(values if finite.all() else values[finite])
     first, last = (f"{float(f'{value:.4g}'):g}" for value in (low, high))  # 11690, not 1.169e+04
     return low, high, f"shown from {first} to {last} {unit}".rstrip() + how
 
@@ -268,12 +272,13 @@ def _numbered(
     labels: Volume, image: Volume
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return the labels on the image's grid as 1, 2, ... (0 stays 0), their values and counts."""
-    values = onto(labels, image, order=0)
-    if values.min() >= 0 and values.max() <= _COUNTED and not (values % 1).any():
-        whole = values.astype(np.uint16)  # counted, which takes far less than sorting
-        many = np.bincount(whole.ravel())
+    values = _on(labels, image)
+    if values.min() >= 0 and values.max() <= _COUNTED and _whole(values):
+        whole = values.astype(np.uint16, copy=False)  # counted: far less work than sorting
+        most = int(whole.max()) + 1
+        many = np.sum([np.bincount(plane.ravel(), minlength=most) for plane in whole], axis=0)
         found, counts = np.flatnonzero(many).astype(np.float64), many[many > 0]
-        numbers = (np.cumsum(many > 0) - 1)[whole]
+        numbers = (np.cumsum(many > 0) - 1).astype(np.uint16)[whole]
     else:
         found, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
     if not np.array_equal(found, np.rint(found)) or len(found) > _MOST_LABELS:
@@ -281,9 +286,22 @@ def _numbered(
             f"a label map holds whole numbers, at most {_MOST_LABELS} different ones; this one "
             f"has {len(found)} values from {found.min():g} to {found.max():g}: is it an image?"
         )
-    places = np.cumsum(found != 0) * (found != 0)
+    places = (np.cumsum(found != 0) * (found != 0)).astype(np.uint16)
     kept = found != 0
     return places[numbers].reshape(image.voxels.shape[-3:]), found[kept].astype(int), counts[kept]
+
+
+def _on(labels: Volume, image: Volume) -> NDArray[np.number]:
+    """Return the labels at the image's voxels: their own numbers where the grids are the same."""
+    same = labels.voxels.shape == image.voxels.shape[-3:]
+    if same and np.allclose(labels.affine, image.affine, rtol=0, atol=1e-5):
+        return labels.voxels
+    return onto(labels, image, order=0)
+
+
+def _whole(values: NDArray[np.number]) -> bool:
+    """Return whether all values are whole numbers."""
+    return values.dtype.kind in "iub" or not (values % 1).any()
 
 
 def _outlined(greys: Pixels, flat: NDArray[np.intp]) -> Pixels:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import expm
 
 from emrecon.tissue.kernels import atlas as kernel
 
@@ -139,6 +138,8 @@ class Alignment:
         inner[:3, 3] = self.middle
         change = np.zeros((4, 4))
         change[:3] = (self.free @ step).reshape(3, 4)
+        from scipy.linalg import expm  # noqa: PLC0415 - slow to load, and only atlases need it
+
         return np.asarray(matrix @ inner @ expm(change) @ np.linalg.inv(inner))
 
 

@@ -114,12 +114,13 @@ def _choice(data: Data, settings: Settings, layout: Layout, best: Optimum, count
 
 def _independent(data: Data, means: Floats, layout: Layout) -> float:
     """Return the voxels over the volume, in voxels, within which residuals are alike."""
-    standard = (data.channels[0] - data.centre[0]) / data.scale[0]
+    standard = (data.values[0] - data.centre[0]) / data.scale[0]
     levels = np.sort(layout.mixing @ means[:, 0])
     edges = (levels[1:] + levels[:-1]) / 2
-    residual = standard - levels[np.digitize(np.nan_to_num(standard), edges)]
-    known = data.mask & ~np.isnan(residual)
-    residual = np.where(known, residual - residual[known].mean(), 0)
+    found = standard - levels[np.digitize(np.nan_to_num(standard), edges)]
+    residual, known = np.zeros(data.mask.shape), np.zeros(data.mask.shape, bool)
+    known[data.mask] = ~np.isnan(found)
+    residual[data.mask] = np.nan_to_num(found - np.nanmean(found))
     shrink = 1.0
     for axis in range(3):
         one, two = np.moveaxis(residual, axis, 0)[:-1], np.moveaxis(residual, axis, 0)[1:]

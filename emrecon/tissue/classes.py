@@ -71,7 +71,6 @@ def tables(classes: Classes, layout: Layout, seen: ArrayLike, log_uniform: float
         If a covariance is not positive definite.
     """
     have = np.flatnonzero(np.asarray(seen, bool))
-    square = np.ix_(have, have)
     count, channels = len(layout.mixing), classes.channels
     means = np.zeros((count, channels))
     factors = np.zeros((count, channels, channels))
@@ -79,13 +78,17 @@ def tables(classes: Classes, layout: Layout, seen: ArrayLike, log_uniform: float
         constants = np.log(classes.weights)
     means[:, have] = (layout.mixing @ classes.means)[:, have]
     covariances = np.einsum("jg,gcd->jcd", layout.mixing, classes.covariances)
-    for j in range(count - int(layout.outliers)):
-        try:
-            lower = np.linalg.cholesky(covariances[j][square])
-        except np.linalg.LinAlgError as error:
-            raise DataError(f"the covariance of component {j} is not positive definite") from error
-        factors[j][square] = np.tril(np.linalg.inv(lower))
-        constants[j] -= np.log(np.diag(lower)).sum() + 0.5 * len(have) * np.log(2 * np.pi)
+    inner = count - int(layout.outliers)
+    part = covariances[:inner, have[:, None], have]
+    try:
+        lower = np.linalg.cholesky(part)
+    except np.linalg.LinAlgError as error:
+        worst = int(np.linalg.eigvalsh(part).min(axis=1).argmin())
+        text = f"the covariance of component {worst} is not positive definite"
+        raise DataError(text) from error
+    factors[:inner, have[:, None], have] = np.tril(np.linalg.inv(lower))
+    logs = np.log(np.diagonal(lower, axis1=1, axis2=2)).sum(axis=1)
+    constants[:inner] -= logs + 0.5 * len(have) * np.log(2 * np.pi)
     if layout.outliers:
         constants[-1] += log_uniform * len(have)
     return Tables(means, factors, constants)

@@ -27,11 +27,12 @@ _HEADROOM = 0.3
 class Data:
     """Channels of one grid, the voxels that take part, and the scale of their intensities."""
 
-    channels: Floats32
-    """Intensities, shape ``(c, i, j, k)``, NaN where missing, cut at `high`."""
+    values: Floats32
+    """Intensities of the voxels that take part, in the raster order of `mask`, shape ``(c, n)``;
+    NaN where missing, cut at `high`."""
 
     mask: Flags
-    """Voxels that take part: in the mask, and with one channel or more."""
+    """Voxels that take part: in the mask, and with one channel or more, shape ``(i, j, k)``."""
 
     affine: Floats
     """Voxel indices to mm."""
@@ -61,25 +62,33 @@ class Data:
         if steps == (1, 1, 1):
             return self
         half = np.prod(steps) / 2
-        parts = []
-        for one in self.channels:
-            seen = self.mask & ~np.isnan(one)
-            count = blocks(seen.astype(np.float32), steps)
-            total = blocks(np.where(seen, one, np.float32(0)), steps)
+        box = _box(self.mask, steps)
+        inside = self.mask[box]
+        all_seen = count = blocks(inside.astype(np.float32), steps)
+        parts, image = [], np.zeros(inside.shape, np.float32)
+        for one in self.values:
+            seen = ~np.isnan(one)
+            if not seen.all():
+                image[inside] = seen
+                count = blocks(image, steps)
+            image[inside] = np.where(seen, one, 0)
+            total = blocks(image, steps)
             parts.append(np.where(count >= half, total / np.maximum(count, 1), np.float32(np.nan)))
-        channels = np.stack(parts)
-        mask = (blocks(self.mask.astype(np.float32), steps) >= half) & np.isfinite(channels).any(0)
+            count = all_seen
+        means = np.stack(parts)
+        kept = (all_seen >= half) & np.isfinite(means).any(axis=0)
+        mask = np.zeros([-(-n // s) for n, s in zip(self.mask.shape, steps, strict=True)], bool)
+        coarse = [slice(b.start // s, -(-b.stop // s)) for b, s in zip(box, steps, strict=True)]
+        mask[tuple(coarse)] = kept
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ ((np.array(steps) - 1) / 2)
         affine[:3, :3] *= steps
-        return replace(self, channels=channels, mask=mask, affine=affine)
+        return replace(self, values=means[:, kept], mask=mask, affine=affine)
 
     def standard(self, most: int) -> Floats:
         """Return about `most` voxels' standardised intensities, ``(n, c)``, evenly spread."""
-        where = np.flatnonzero(self.mask)
-        where = where[:: max(len(where) // most, 1)]
-        flat = self.channels.reshape(len(self.channels), -1)[:, where]
-        return ((flat.T - self.centre) / self.scale).astype(np.float64)
+        some = self.values[:, :: max(self.values.shape[1] // most, 1)]
+        return ((some.T - self.centre) / self.scale).astype(np.float64)
 
     def binned(self, bins: int) -> tuple[Floats, Floats]:
         """Return the one channel's standardised histogram: bin centres ``(b, 1)`` and counts.
@@ -87,12 +96,23 @@ class Data:
         A mixture of the bins agrees with that of the voxels up to the bins' width squared over
         12, which every variance gains.
         """
-        values = self.channels[0][self.mask]
+        values = self.values[0]
         count, edges = np.histogram(values, bins, (float(values.min()), float(values.max())))
         middle = (edges[1:] + edges[:-1]) / 2
         used = count > 0
         standard = (middle[used, None] - self.centre) / self.scale
         return standard.astype(np.float64), count[used].astype(np.float64)
+
+
+def _box(mask: Flags, steps: tuple[int, int, int]) -> tuple[slice, ...]:
+    """Return the least box of whole blocks that holds a mask."""
+    found = []
+    for axis, step in enumerate(steps):
+        others = tuple(a for a in range(3) if a != axis)
+        shown = np.flatnonzero(mask.any(axis=others))
+        first, last = int(shown[0]) // step * step, -(-(int(shown[-1]) + 1) // step) * step
+        found.append(slice(first, min(last, mask.shape[axis])))
+    return tuple(found)
 
 
 def blocks(image: Floats32, steps: tuple[int, int, int]) -> Floats32:
@@ -108,8 +128,8 @@ def blocks(image: Floats32, steps: tuple[int, int, int]) -> Floats32:
 
 def gather(
     images: Sequence[Volume], mask: Volume | None, exclude: Volume | None, *, resample: bool
-) -> tuple[Floats32, Flags | None, Floats]:
-    """Return channels ``(c, i, j, k)``, mask (none when not given) and affine of one grid.
+) -> tuple[list[Floats32], Flags | None, Floats]:
+    """Return channels ``(i, j, k)``, mask (none when not given) and affine of one grid.
 
     Raises
     ------
@@ -134,11 +154,11 @@ def gather(
         if mask is None:
             shown = np.isfinite(parts[0]) & (parts[0] > 0)
             region &= shown
-    return np.stack(parts).astype(np.float32, copy=False), region, first.affine
+    return parts, region, first.affine
 
 
-def prepare(channels: Floats32, mask: Flags, affine: Floats, classes: int) -> Data:
-    """Return what a segmentation works on.
+def prepare(channels: Sequence[Floats32], mask: Flags, affine: Floats, classes: int) -> Data:
+    """Return what a segmentation works on: channels of one shape, in a mask.
 
     Raises
     ------
@@ -148,24 +168,26 @@ def prepare(channels: Floats32, mask: Flags, affine: Floats, classes: int) -> Da
     """
     if not mask.any():
         raise DataError("the mask is empty: no voxel takes part")
-    channels = np.where(np.isinf(channels), np.float32(np.nan), channels)
-    part = mask & ~np.isnan(channels).all(axis=0)
-    if not part.any():
+    inside = np.stack([one[mask] for one in channels]).astype(np.float32, copy=False)
+    inside[np.isinf(inside)] = np.nan
+    known = ~np.isnan(inside).all(axis=0)
+    left = int(known.size - known.sum())
+    if left == known.size:
         raise DataError("no voxel of the mask has a finite intensity")
+    if left:
+        log.warning("%d voxels of the mask have no finite intensity and are left out", left)
+        mask, inside = mask.copy(), inside[:, known]
+        mask[mask] = known
     centre, scale, high = (np.empty(len(channels)) for _ in range(3))
-    for c, one in enumerate(channels):
-        values = one[part]
-        values = values[~np.isnan(values)]
+    for c, one in enumerate(inside):
+        values = one[~np.isnan(one)]
         _varied(values, classes, c + 1)
         low, top = np.quantile(values, [_TAIL, 1 - _TAIL])
         high[c] = top + _HEADROOM * (top - low)
         inner = values[(values >= low) & (values <= top)].astype(np.float64)
         centre[c], scale[c] = np.median(inner), inner.std() or values.std(dtype=np.float64)
-    np.minimum(channels, high[:, None, None, None].astype(np.float32), out=channels)
-    left = int(mask.sum() - part.sum())
-    if left:
-        log.warning("%d voxels of the mask have no finite intensity and are left out", left)
-    return Data(channels, part, affine, centre, scale, high)
+    np.minimum(inside, high[:, None].astype(np.float32), out=inside)
+    return Data(inside, mask, affine, centre, scale, high)
 
 
 def _varied(values: Floats32, classes: int, channel: int) -> None:

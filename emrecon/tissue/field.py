@@ -30,7 +30,8 @@ class State:
     """Mixture of the corrected, standardised intensities."""
 
     fractions: Floats32
-    """Expected fraction of each class in each voxel of the padded box, shape ``(v, k)``."""
+    """Expected fraction of each class in each voxel of the padded box, shape ``(v, k)``; quickest
+    where the voxels of a class are neighbours in memory (Fortran's order)."""
 
     bias: Floats
     """Coefficients of each channel's log field, shape ``(c, m)``; none when m is 0."""
@@ -130,7 +131,7 @@ class Image:
         channels = len(corrected)
         columns = channels * (channels + 3) // 2 if self.basis is not None else 0
         loaded = np.empty((self.lattice.size, columns), np.float32)
-        fractions = params.fractions.copy()
+        fractions = params.fractions.copy("F")
         sums, energy = self._sweep(params.classes, corrected, fractions, loaded)
         found = Expected(sums, fractions, self._blocks(corrected, loaded))
         return found, energy + self._prior(params)
@@ -145,7 +146,7 @@ class Image:
         loads : array, shape (j, l)
             Numbers that each component stands for.
         """
-        fractions = params.fractions.copy()
+        fractions = params.fractions.copy("F")
         found = np.empty((self.lattice.size, loads.shape[1]), np.float32)
         self._sweep(params.classes, self.corrected(params.bias), fractions, found, loads)
         return fractions, found
@@ -163,8 +164,9 @@ class Image:
         sums = np.zeros((len(near.seen), len(layout.mixing), width(len(corrected))))
         energy = 0.0
         outer = np.empty((0, layout.classes), np.float32)
+        of_pattern = [tables(classes, layout, seen, self.rules.log_uniform) for seen in near.seen]
         for run in near.runs:
-            table = tables(classes, layout, near.seen[run.pattern], self.rules.log_uniform)
+            table = of_pattern[run.pattern]
             loads = self._loads(table, loaded.shape[1]) if given is None else given
             chunks = -(-(run.last - run.first) // kernel.CHUNK)
             part = np.zeros((chunks, len(near.seen), *sums.shape[1:]))
@@ -176,7 +178,7 @@ class Image:
                 layout.fractions.astype(np.float32), near.offsets, near.weights,
                 near.earlier[run.colour], np.float32(self.beta),
                 outer if self.external is None else self.external,
-                loads.astype(np.float32), fractions, loaded, part, terms,
+                loads.astype(np.float32), fractions.T, loaded, part, terms,
             )  # fmt: skip
             sums += part.sum(axis=0)
             evidence, agreement, earlier = terms.sum(axis=0)

@@ -27,7 +27,7 @@ def means_start(means: ArrayLike, data: Data, layout: Layout) -> Classes:
     """
     wanted = np.asarray(means, np.float64)
     wanted = wanted.reshape(len(wanted), -1)
-    channels = len(data.channels)
+    channels = len(data.values)
     if wanted.shape != (layout.gaussians, channels) or not np.isfinite(wanted).all():
         raise SettingsError(
             f"{layout.gaussians} Gaussians of {channels} channels need as many means, "
@@ -69,7 +69,7 @@ def labels_start(
     known = own > 0
     rank = own[known].astype(np.intp)
     rank = settings.classes + 1 - rank if settings.reversed else rank
-    values = data.channels[:, data.mask][:, known].T
+    values = data.values[:, known].T
     standard = ((values - data.centre) / data.scale).astype(np.float64)
     return _from_ranks(standard, rank, layout, settings, "the start's labels")
 
@@ -89,8 +89,8 @@ def atlas_start(atlas: Atlas, data: Data, layout: Layout, settings: Settings) ->
     chance = atlas.at(index, data.affine)
     sure = chance.max(axis=1) > SURE
     rank = chance[sure].argmax(axis=1) + 1
-    x, y, z = (a[sure] for a in index)
-    standard = ((data.channels[:, x, y, z].T - data.centre) / data.scale).astype(np.float64)
+    values = data.values[:, ::step][:, sure].T
+    standard = ((values - data.centre) / data.scale).astype(np.float64)
     return _from_ranks(standard, rank, layout, settings, "the priors")
 
 

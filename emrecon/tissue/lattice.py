@@ -37,6 +37,9 @@ class Lattice:
     places: NDArray[np.int32]
     """Index in the flat padded box of each voxel, shape ``(n,)``."""
 
+    order: NDArray[np.intp]
+    """Rank of each voxel in the raster order of the mask, shape ``(n,)``."""
+
     runs: tuple[Run, ...]
     """In the order of the sweep."""
 
@@ -100,4 +103,6 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     weights = near.weights.astype(np.float32)
     i, j, k = shape
     a, b, c = corner
-    return Lattice((i, j, k), (a, b, c), flat[order], runs, seen, offsets, weights, earlier)
+    return Lattice(
+        (i, j, k), (a, b, c), flat[order], order, runs, seen, offsets, weights, earlier
+    )

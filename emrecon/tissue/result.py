@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ class Segmentation:
         """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.uint8]:
         """Label of the class with the largest fraction, from 1, in each voxel of the mask."""
         return np.asarray(self.fractions.argmax(axis=1) + 1, np.uint8)
@@ -157,10 +158,15 @@ class Segmentation:
         return parts[:, :: -1 if self.settings.reversed else 1]
 
     def volume(self, values: NDArray[np.generic], outside: float = 0.0, unit: str = "") -> Volume:
-        """Return the image with one value for each voxel of the mask."""
-        image = np.full(self.shape, outside, values.dtype)
-        image[self.index] = values
-        return Volume(image, self.affine, unit)
+        """Return the image with one value for each voxel of the mask, in the order of NIfTI."""
+        image = np.full(self.shape[::-1], outside, values.dtype)
+        image.reshape(-1)[self._places] = values
+        return Volume(image.T, self.affine, unit)
+
+    @cached_property
+    def _places(self) -> NDArray[np.intp]:
+        """Return where the voxels stand in a file whose first axis is the quickest."""
+        return np.asarray(np.ravel_multi_index(self.index, self.shape, order="F"))
 
 
 def densities(image: Image, classes: Classes, values: Floats) -> Floats:

@@ -155,7 +155,7 @@ def starting_points(
     EmreconError
         If no start leads anywhere.
     """
-    if len(data.channels) == 1:
+    if len(data.values) == 1:
         values, counts = data.binned(BINS)
     else:
         values = data.standard(SAMPLE)

@@ -82,13 +82,14 @@ class Begun:
         """
         classes, stages, settings = self.optima[0].classes, list[Stage](), self.settings
         for steps in _strides(self.data):
-            image = _image(self.data, self.layout, settings, steps, self.atlas)
+            whole = bool(stages) and steps == (1, 1, 1)
+            bias_mm = 0.0 if whole else settings.bias_mm
+            image = _image(self.data, self.layout, settings, steps, self.atlas, bias_mm)
             modes = 0 if image.basis is None else len(image.basis.modes)
-            bias = np.zeros((len(self.data.channels), modes))
-            empty = np.zeros((image.lattice.box, self.layout.classes), np.float32)
+            bias = np.zeros((len(self.data.values), modes))
+            empty = np.zeros((image.lattice.box, self.layout.classes), np.float32, "F")
             state, log_field = State(classes, empty, bias), None
             if stages:
-                whole = steps == (1, 1, 1)
                 image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
             most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
             observers = look(image, steps, most)
@@ -121,14 +122,16 @@ def _carried(
     near, old = image.lattice, coarse.image.lattice
     ratio = [round(a / b) for a, b in zip(coarse.image.spacing_mm, image.spacing_mm, strict=True)]
     inside = [
-        np.clip((np.arange(n) + c) // r - o, 0, m - 1)
-        for n, c, r, o, m in zip(
-            near.shape, near.corner, ratio, old.corner, old.shape, strict=True
+        np.clip((np.arange(n) + c) // r - o, 0, m - 1)[at]
+        for n, c, r, o, m, at in zip(
+            near.shape, near.corner, ratio, old.corner, old.shape,
+            np.unravel_index(near.places, near.shape), strict=True,
         )
-    ]
-    box = coarse.state.fractions.reshape(*old.shape, -1)
-    fractions = np.zeros_like(state.fractions)
-    fractions[near.places] = box[np.ix_(*inside)].reshape(len(fractions), -1)[near.places]
+    ]  # fmt: skip
+    from_ = np.ravel_multi_index(tuple(inside), old.shape)
+    fractions = np.zeros(state.fractions.shape, np.float32, order="F")
+    for of_class, old_class in zip(fractions.T, coarse.state.fractions.T, strict=True):
+        of_class[near.places] = old_class[from_]
     bias, basis = coarse.state.bias, coarse.image.basis
     begun = replace(state, fractions=fractions)
     if basis is None:
@@ -171,27 +174,27 @@ def _image(
     settings: Settings,
     stride: tuple[int, int, int],
     atlas: Atlas | None,
+    bias_mm: float,
 ) -> Image:
-    """Return the model of the image, or of the means of blocks of it."""
+    """Return the model of the image, or of the means of blocks of it; 0 mm is no bias field."""
     part = data.averaged(stride)
     i, j, k = part.spacing_mm
     near = neighbourhood(settings.neighbours, (i, j, k))
-    found = lattice(part.mask, part.channels[:, part.mask], near)
-    x, y, z = found.index
-    values = np.nan_to_num(np.ascontiguousarray(part.channels[:, x, y, z]))
+    found = lattice(part.mask, part.values, near)
+    values = np.nan_to_num(part.values[:, found.order], copy=False)
     rules = Rules(
         layout, settings.covariance, 1e-6, prior_of(settings, found.size, data), found.seen, -2.0
     )
     functions = None
-    if settings.bias_mm:
+    if bias_mm:
         functions = basis(
-            found.shape, found.places, (i, j, k), settings.bias_mm,
+            found.shape, found.places, (i, j, k), bias_mm,
             FIELD_WEIGHT * found.size, 5.0 if stride == (1, 1, 1) else 8.0,
         )  # fmt: skip
         functions = functions if len(functions.modes) else None
     external = None
     if atlas is not None:
-        external = atlas.log_prior((x, y, z), part.affine, settings.atlas_weight)
+        external = atlas.log_prior(found.index, part.affine, settings.atlas_weight)
     beta = BEGIN if settings.beta == "auto" else settings.beta
     return Image(
         values,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from emrecon.tissue.classes import log_joint, tables
 from emrecon.tissue.field import Image, State
@@ -149,6 +148,8 @@ def _likelihood(
     pull = free[0] * near
     pull[:, 1:] += free[1:]
     joint = start + pull @ shares.T
+    from scipy.special import logsumexp  # noqa: PLC0415 - slow to load, seldom needed
+
     norm = logsumexp(joint, axis=1)
     member = np.exp(joint - norm[:, None])
     value = float(np.mean((own * pull).sum(axis=1) - norm))

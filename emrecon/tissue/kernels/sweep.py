@@ -60,20 +60,27 @@ def _densities(x, count, means, factors, constants, q, work):
 @njit(nogil=True, cache=True, fastmath=True)
 def _neighbours(field, places, offsets, weights, earlier, total, before):
     """Sum the neighbours' fractions, and those of colours that were updated earlier."""
-    classes, count = total.shape[0], places.size
-    total[:, :count] = 0
-    before[:, :count] = 0
+    count, some, every = places.size, False, True
     for o in range(offsets.size):
-        step, weight = offsets[o], weights[o]
-        for b in range(count):
-            beside = places[b] + step
-            for k in range(classes):
-                total[k, b] += weight * field[beside, k]
-        if earlier[o]:
+        some = some or earlier[o]
+        every = every and earlier[o]
+    for k in range(total.shape[0]):
+        source, row = field[k], total[k]
+        row[:count] = 0
+        for o in range(offsets.size):
+            step, weight = offsets[o], weights[o]
             for b in range(count):
-                beside = places[b] + step
-                for k in range(classes):
-                    before[k, b] += weight * field[beside, k]
+                row[b] += weight * source[np.uint64(places[b] + step)]  # never below 0
+        past = before[k]
+        past[:count] = 0
+        if every:
+            past[:count] = row[:count]
+        elif some:
+            for o in range(offsets.size):
+                step, weight = offsets[o], weights[o]
+                if earlier[o]:
+                    for b in range(count):
+                        past[b] += weight * source[np.uint64(places[b] + step)]
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -129,19 +136,23 @@ def _gather(x, count, q, sums):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _store(field, places, q, fractions, total, before, evidence, parts):
+def _store(field, places, q, fractions, total, before, evidence, share, parts):
     """Write the expected fractions, and add up what the free energy is made of."""
     components, classes = fractions.shape
     count = places.size
     for k in range(classes):
-        agreement, previous = np.float32(0), np.float32(0)
+        share[:count] = 0
+        for j in range(components):
+            row, part = q[j], fractions[j, k]
+            if part != 0:
+                for b in range(count):
+                    share[b] += part * row[b]
+        target, agreement, previous = field[k], np.float32(0), np.float32(0)
         for b in range(count):
-            share = np.float32(0)
-            for j in range(components):
-                share += q[j, b] * fractions[j, k]
-            field[places[b], k] = share
-            agreement += share * total[k, b]
-            previous += share * before[k, b]
+            agreement += share[b] * total[k, b]
+            previous += share[b] * before[k, b]
+        for b in range(count):
+            target[np.uint64(places[b])] = share[b]
         parts[1] += agreement
         parts[2] += previous
     for b in range(count):
@@ -207,7 +218,7 @@ def sweep(
         What is added to each class's exponent, such as an atlas; empty for none.
     loads : float32 array, shape (j, l)
         Numbers a component stands for, whose expectation is stored in `expected`.
-    field : float32 array, shape (voxels of the box, k)
+    field : float32 array, shape (k, voxels of the box)
         Expected fractions, 0 outside the mask.
     expected : float32 array, shape (n, l)
         Filled with the expectation of `loads`.
@@ -238,6 +249,6 @@ def sweep(
             _neighbours(field, here, offsets, weights, earlier, total, before)
             _pull(q, count, fractions, beta, total, external, at, pull)
             _memberships(q, count, most, work, bits, powers)
-            _store(field, here, q, fractions, total, before, most, parts[chunk])
+            _store(field, here, q, fractions, total, before, most, work, parts[chunk])
             _gather(x, count, q, sums[chunk, pattern])
             _expect(q, count, at, loads, expected)
