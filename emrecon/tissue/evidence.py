@@ -49,7 +49,7 @@ class Evidence:
     @property
     def kept(self) -> bool:
         """Whether the image shows the field."""
-        own, other = np.nan_to_num(self.followed, nan=1.0).T >= np.array(FOLLOWED)[:, None]
+        own, other = (np.nan_to_num(self.followed, nan=1.0) >= FOLLOWED).T
         return bool(self.clearer >= CLEARER or (own & (other | (self.size >= LARGE))).any())
 
 

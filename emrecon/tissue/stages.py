@@ -107,7 +107,11 @@ class Begun:
         return stages
 
     def _judged(
-        self, stages: list[Stage], state: State, observers: Sequence[Observer], rules: Sequence[Rule]
+        self,
+        stages: list[Stage],
+        state: State,
+        observers: Sequence[Observer],
+        rules: Sequence[Rule],
     ) -> list[Stage]:
         """Return the stages so far, or one without field in their place if none is shown."""
         image, settings = stages[-1].image, self.settings

@@ -1,8 +1,8 @@
 """How often the 95 % intervals of tissue volumes hold the truth, on simulated brains.
 
-Run as ``python -m tests.benchmarks.volumes`` in the repository. Each draw takes the next of several
-small brains and draws noise, its level, and a field: the analytic head in voxels of 3 mm, and,
-with EMRECON_TEST_DATA set to a folder that holds ``brain_labels``, a brain with real folds in
+Run as ``python -m tests.benchmarks.volumes`` in the repository. Each draw takes the next of
+several small brains and draws noise, its level, and a field: the analytic head in voxels of 3 mm,
+and, with EMRECON_TEST_DATA set to a folder that holds ``brain_labels``, a brain with real folds in
 voxels of 2 and 3 mm and parts of it in voxels of 1 mm. ``--held-out`` takes brains, parts and
 draws other than those from which the error of the model was measured.
 """
@@ -98,7 +98,9 @@ def main() -> None:
     data = os.environ.get("EMRECON_TEST_DATA")
     heads = brains(Path(data) if data else None, held_out=chosen.held_out)
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
-    print("| draws | CSF / GM / WM held | all | error, rms % | half width % |\n|---|---|---|---|---|")
+    print(
+        "| draws | CSF / GM / WM held | all | error, rms % | half width % |\n|---|---|---|---|---|"
+    )
     for number in range(chosen.draws):
         rng = np.random.default_rng([number, int(chosen.held_out)])
         name = list(heads)[number % len(heads)]

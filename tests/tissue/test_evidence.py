@@ -31,7 +31,8 @@ def shot(bias: float, noise: float = 5.0) -> tuple[Volume, Volume, np.ndarray]:
 def test_a_field_that_all_tissues_follow_is_kept(bias: float, noise: float) -> None:
     image, mask, field = shot(bias, noise)
     result = segment([image], mask=mask)
-    assert result.evidence is not None and result.evidence.kept
+    assert result.evidence is not None
+    assert result.evidence.kept
     wrong = np.log(result.field[0]) - np.log(field[result.index])
     assert wrong.std() < 0.6 * np.log(field[result.index]).std()
 
@@ -40,7 +41,8 @@ def test_a_field_that_all_tissues_follow_is_kept(bias: float, noise: float) -> N
 def test_an_even_image_acquires_no_field(noise: float) -> None:
     image, mask, _ = shot(0.0, noise)
     result = segment([image], mask=mask)
-    assert result.evidence is not None and not result.evidence.kept
+    assert result.evidence is not None
+    assert not result.evidence.kept
     np.testing.assert_array_equal(result.field, 1)
     np.testing.assert_array_equal(result.corrected[0], image.voxels[result.index])
 
