@@ -82,9 +82,9 @@ def _compare(atlas: Atlas, image: Volume, index: tuple[NDArray[np.intp], ...]) -
 
 def _told(chances: NDArray[np.float32], bins: NDArray[np.intp]) -> float:
     """Return what the classes tell of the intensities' bins, nats a point."""
-    chances = chances.astype(np.float64) + 1e-3
-    chances /= chances.sum(axis=1, keepdims=True)
-    table = np.stack([np.bincount(bins, one, _BINS) for one in chances.T])
+    known = chances.astype(np.float64) + 1e-3
+    known /= known.sum(axis=1, keepdims=True)
+    table = np.stack([np.bincount(bins, one, _BINS) for one in known.T]).astype(np.float64)
     table /= table.sum(axis=1, keepdims=True)
     alone = np.bincount(bins, minlength=_BINS) / len(bins)
-    return float(np.mean(np.log((chances * table[:, bins].T).sum(axis=1) / alone[bins])))
+    return float(np.mean(np.log((known * table[:, bins].T).sum(axis=1) / alone[bins])))
