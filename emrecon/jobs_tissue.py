@@ -22,7 +22,8 @@ from emrecon.io.histogram import Curve, histogram
 from emrecon.io.preview import preview
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
-from emrecon.tissue.result import Segmentation
+from emrecon.tissue.evidence import Evidence
+from emrecon.tissue.result import SHARED, Segmentation
 from emrecon.tissue.segment import begin as begin_fit
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.stages import Begun as Fit
@@ -270,11 +271,12 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "Volumes": volumes,
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
         "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "
-        "half the largest change when counted from labels, probabilities or without prior",
+        f"{SHARED:.0%} of the volume that two classes share in mixed or doubtful voxels",
         "Parameters": _parameters(result.classes),
         "Errors": _parameters(result.errors.honest),
         "ErrorsIndependent": _parameters(result.errors.plain),
         "Beta": result.beta,
+        "BiasFieldEvidence": _evidence(result.evidence),
         "Atlas": _atlas(result.atlas),
         "Converged": result.converged,
         "FreeEnergy": [list(stage.trace) for stage in result.stages],
@@ -298,6 +300,18 @@ def _atlas(atlas: Atlas | None) -> dict[str, Any] | None:
     if atlas is None:
         return None
     return {"ImageToAtlasMM": atlas.matrix, "ExplainedNatsPerPoint": atlas.explained}
+
+
+def _evidence(found: Evidence | None) -> dict[str, Any] | None:
+    """Return what spoke for or against a bias field."""
+    if found is None:
+        return None
+    return {
+        "Kept": found.kept,
+        "Clearer": found.clearer,
+        "LogFieldSD": found.size,
+        "Followed": found.followed,
+    }
 
 
 def _parameters(classes: Classes) -> dict[str, Any]:

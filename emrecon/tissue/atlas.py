@@ -16,6 +16,7 @@ from emrecon.stop import after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
 from emrecon.tissue.data import blocks
 from emrecon.tissue.kernels import atlas as kernel
+from emrecon.tissue.placed import check_placed
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 
@@ -111,8 +112,7 @@ def lay(
             "(--resample), or aligned (--align affine)"
         )
     atlas = Atlas(maps, affine, np.eye(4))
-    if not atlas.at(np.nonzero(region), image.affine).any():
-        raise DataError("the priors are 0 throughout the mask: do they lie on the image?")
+    check_placed(atlas, image, region)
     return atlas
 
 

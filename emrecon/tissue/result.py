@@ -13,6 +13,7 @@ from emrecon.errors import DataError
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data
+from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mixture import Mixture
@@ -28,6 +29,10 @@ Floats32 = NDArray[np.float32]
 
 SAMPLE = 20_000
 """Voxels from which the errors are computed."""
+
+SHARED = 0.35
+"""Part of the volume shared by two classes that counts for either by mistake, one standard error;
+measured on simulated brains, see `tests.benchmarks.volumes`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,9 @@ class Stage:
 
     log_field: Floats32 | None = None
     """Field by which the image was divided beforehand, shape ``(c, n)``."""
+
+    evidence: Evidence | None = None
+    """What spoke for or against a bias field, where that was decided."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +118,11 @@ class Segmentation:
         return self.stages[-1].converged
 
     @property
+    def evidence(self) -> Evidence | None:
+        """What spoke for or against a bias field; none where that was not asked."""
+        return next((stage.evidence for stage in self.stages if stage.evidence), None)
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
@@ -126,17 +139,23 @@ class Segmentation:
         return np.asarray(count * self.voxel_ml, np.float64)
 
     @property
+    def shared_ml(self) -> Floats:
+        """Volume that each two classes share: sums of the products of their fractions, ``(k, k)``.
+
+        It lies in mixed voxels, and in those whose class is in doubt; 0 on the diagonal.
+        """
+        found = (self.fractions.T @ self.fractions).astype(np.float64) * self.voxel_ml
+        return np.asarray(found * (1 - np.eye(len(found))))
+
+    @property
     def volume_errors_ml(self) -> Floats:
         """Standard error of `volumes_ml`, shape ``(k,)``: of the sample, and of the model.
 
-        That of the model is half the largest change when the volume is counted in another way
-        that could be defended: from the labels, from the probabilities, or without the prior on
-        the weights. On simulated brains it is the larger part.
+        The model cannot know how the volume that two classes share is divided between them: it
+        may be wrong by `SHARED` of it, each pair of classes by itself. This is the larger part.
         """
         whole = len(self.fractions) * self.voxel_ml
-        likely = self.probabilities.sum(axis=0, dtype=np.float64) * self.voxel_ml
-        others = [self.label_volumes_ml - self.volumes_ml, likely - self.volumes_ml]
-        model = np.max([*np.abs(others), self.errors.pulled * whole], axis=0) / 2
+        model = SHARED * np.linalg.norm(self.shared_ml, axis=1)
         return np.asarray(np.hypot(self.errors.shares * whole, model))
 
     @property
@@ -221,7 +240,6 @@ def finish(
         replace(
             uncertain,
             shares=uncertain.shares[order],
-            pulled=uncertain.pulled[order],
             plain=_raw(uncertain.plain, data, settings, layout, errors=True),
             honest=_raw(uncertain.honest, data, settings, layout, errors=True),
         ),
@@ -291,7 +309,7 @@ def _errors(image: Image, state: State, data: Data) -> Errors:
             np.full_like(state.classes.means, np.nan),
             np.full_like(state.classes.covariances, np.nan),
         )
-        return Errors(unknown, unknown, nothing, nothing)
+        return Errors(unknown, unknown, nothing)
     values = image.corrected(np.zeros((len(image.values), 0)))[:, rows].T.astype(np.float64)
     places = np.stack([a[rows] for a in near.index], 1) @ data.affine[:3, :3].T
     share = len(rows) / near.size

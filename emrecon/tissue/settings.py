@@ -49,6 +49,9 @@ class Settings:
     """Bias field: shortest wavelength in mm; 0 is no field, for an image already corrected or one
     that is not multiplied by any."""
 
+    bias: Literal["auto", "always"] = "auto"
+    """Bias field: auto keeps it only where the image shows one, always does not ask."""
+
     starts: int = 6
     """Start: points tried, of which the one with the best penalised likelihood goes on."""
 

@@ -16,6 +16,7 @@ from emrecon.stop import Rule, after
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.bias import basis
 from emrecon.tissue.data import Data
+from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
@@ -81,7 +82,8 @@ class Begun:
         it is enough, each stage that is left makes one pass.
         """
         classes, stages, settings = self.optima[0].classes, list[Stage](), self.settings
-        for steps in _strides(self.data):
+        every = list(_strides(self.data))
+        for number, steps in enumerate(every):
             whole = bool(stages) and steps == (1, 1, 1)
             bias_mm = 0.0 if whole else settings.bias_mm
             image = _image(self.data, self.layout, settings, steps, self.atlas, bias_mm)
@@ -95,10 +97,35 @@ class Begun:
             observers = look(image, steps, most)
             stage = _run(image, state, settings.tolerance, observers, (after(most), *rules))
             stages.append(replace(stage, log_field=log_field))
-            classes = stage.state.classes
+            last = number == max(len(every) - 2, 0)  # the whole image has no field of its own
+            if last and image.basis is not None and settings.bias == "auto":
+                stages = self._judged(stages, replace(state, fractions=empty), observers, rules)
+                if stages[-1].image.basis is None:
+                    settings = replace(settings, bias_mm=0.0)
+            classes = stages[-1].state.classes
         if settings.beta == "auto":
             stages[-1:] = _estimated(stages[-1], settings, look, rules)
         return stages
+
+    def _judged(
+        self,
+        stages: list[Stage],
+        state: State,
+        observers: Sequence[Observer],
+        rules: Sequence[Rule],
+    ) -> list[Stage]:
+        """Return the stages so far, or one without field in their place if none is shown."""
+        image, settings = stages[-1].image, self.settings
+        level = np.zeros((len(state.bias), 0))
+        begun = State(self.optima[0].classes, state.fractions, level)
+        most = len(stages[-1].trace) + settings.iterations
+        flat = _run(
+            replace(image, basis=None), begun, settings.tolerance, observers, (after(most), *rules)
+        )
+        found = evidence(image, stages[-1].state, flat.state)
+        if found.kept:
+            return [*stages[:-1], replace(stages[-1], evidence=found)]
+        return [replace(flat, evidence=found)]
 
     def finish(self, stages: list[Stage]) -> Segmentation:
         """Return the segmentation that the stages' last estimate amounts to."""

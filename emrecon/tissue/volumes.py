@@ -32,9 +32,6 @@ class Errors:
     shares: Floats
     """Honest error of each class's share of the mask, shape ``(k,)``."""
 
-    pulled: Floats
-    """How far the prior on the weights moves each class's share, shape ``(k,)``."""
-
 
 def errors(model: Mixture, classes: Classes, places_mm: Floats, voxels: int) -> Errors:
     """Return the errors of parameters and class shares from a sample of an image's voxels.
@@ -61,13 +58,7 @@ def errors(model: Mixture, classes: Classes, places_mm: Floats, voxels: int) -> 
     iid = np.linalg.pinv((bread + bread.T) / 2, hermitian=True)
     slope = _share_slope(model, classes, free)
     shares = np.sqrt(np.maximum(np.einsum("kp,pq,kq->k", slope, spread, slope), 0))
-    push = np.zeros(free.size)
-    groups = rules.layout.gather(classes.weights)[:-1]
-    push[: free.groups - 1] = weight * model.prior.weight * (1 - free.groups * groups)
-    pulled = np.abs(slope @ (iid @ push))
-    return Errors(
-        _named(free, np.asarray(iid, np.float64)), _named(free, spread), shares, np.asarray(pulled)
-    )
+    return Errors(_named(free, np.asarray(iid, np.float64)), _named(free, spread), shares)
 
 
 def _of_prior(model: Mixture, classes: Classes, free: Free) -> Floats:

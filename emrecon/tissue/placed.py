@@ -1,0 +1,90 @@
+"""Whether probability maps that are taken as they lie do lie on the image."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import DataError
+from emrecon.volume import Volume
+
+if TYPE_CHECKING:
+    from emrecon.tissue.atlas import Atlas
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+
+BEYOND = 0.1
+"""Part of the mask that may lie beyond the maps."""
+
+_POINTS = 20_000
+_BINS = 32
+_STEP_MM = 20.0
+_CLEARLY = 0.01  # nats a point
+
+
+def check_placed(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> None:
+    """Refuse maps that miss much of the mask; warn of maps that would fit better elsewhere.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        Maps taken as they lie.
+    image : Volume
+        The first channel.
+    region : array
+        Voxels that take part.
+
+    Raises
+    ------
+    DataError
+        If more than `BEYOND` of the mask lies beyond the maps, or they are 0 in all of it.
+    """
+    where = np.flatnonzero(region)
+    index = np.unravel_index(where[:: max(len(where) // _POINTS, 1)], region.shape)
+    to_maps = np.linalg.inv(atlas.affine) @ atlas.matrix @ image.affine
+    at = np.stack(index, axis=1) @ to_maps[:3, :3].T + to_maps[:3, 3]
+    out = ((at < -0.5) | (at > np.array(atlas.maps.shape[:3]) - 0.5)).any(axis=1).mean()
+    if out > BEYOND:
+        raise DataError(
+            f"{out:.0%} of the mask lies beyond the priors: they do not lie on the image. Have "
+            "them aligned (--align affine), or give maps that cover it"
+        )
+    if not atlas.at(index, image.affine).any():
+        raise DataError("the priors are 0 throughout the mask: do they lie on the image?")
+    _compare(atlas, image, index)
+
+
+def _compare(atlas: Atlas, image: Volume, index: tuple[NDArray[np.intp], ...]) -> None:
+    """Warn if the maps say more of the intensities when they are moved."""
+    values = image.voxels[index]
+    bins = np.searchsorted(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]), values)
+    here = _told(atlas.at(index, image.affine), bins)
+    told = []
+    for axis in range(3):
+        for way in (-_STEP_MM, _STEP_MM):
+            matrix = atlas.matrix.copy()
+            matrix[axis, 3] += way
+            moved = replace(atlas, matrix=matrix)
+            told.append(_told(moved.at(index, image.affine), bins))
+    if max(told) > here + _CLEARLY:
+        log.warning(
+            "the priors fit better when moved by %.0f mm (they tell %.2f nats a voxel of the "
+            "intensities, %.2f as they lie): are they on the image? --align affine aligns them",
+            _STEP_MM, max(told), here,
+        )  # fmt: skip
+
+
+def _told(chances: NDArray[np.float32], bins: NDArray[np.intp]) -> float:
+    """Return what the classes tell of the intensities' bins, nats a point."""
+    known = chances.astype(np.float64) + 1e-3
+    known /= known.sum(axis=1, keepdims=True)
+    table = np.stack([np.bincount(bins, one, _BINS) for one in known.T]).astype(np.float64)
+    table /= table.sum(axis=1, keepdims=True)
+    alone = np.bincount(bins, minlength=_BINS) / len(bins)
+    return float(np.mean(np.log((known * table[:, bins].T).sum(axis=1) / alone[bins])))

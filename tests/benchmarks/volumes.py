@@ -1,0 +1,123 @@
+"""How often the 95 % intervals of tissue volumes hold the truth, on simulated brains.
+
+Run as ``python -m tests.benchmarks.volumes`` in the repository. Each draw takes the next of
+several small brains and draws noise, its level, and a field: the analytic head in voxels of 3 mm,
+and, with EMRECON_TEST_DATA set to a folder that holds ``brain_labels``, a brain with real folds in
+voxels of 2 and 3 mm and parts of it in voxels of 1 mm. ``--held-out`` takes brains, parts and
+draws other than those from which the error of the model was measured.
+"""
+
+# ruff: noqa: T201 - a benchmark prints
+from __future__ import annotations
+
+import argparse
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from emrecon.tissue.segment import segment
+from emrecon.volume import Grid, Volume
+from phantoms.brain import brain
+from phantoms.mri import Brain, Scan, acquire, from_labels, from_phantom, grouped, of_shares
+
+TISSUE_OF = {3: 1, 4: 2, 5: 3, 6: 2, 7: 2}
+NOISES = (3.0, 5.0, 7.0, 9.0)
+FIELDS = (0.0, 20.0, 40.0)
+SIZE = 56
+
+
+def head(spacing_mm: float) -> Brain:
+    i, j, k = (round(length / spacing_mm) for length in (168, 192, 180))
+    grid = Grid.centred((i, j, k), (spacing_mm, spacing_mm, spacing_mm))
+    return from_phantom(brain(), TISSUE_OF, grid)
+
+
+def folded(folder: Path) -> Brain:
+    image = nib.load(folder / "brain_labels" / "synthseg_training_seg_01.nii.gz")
+    codes = np.asarray(image.dataobj, np.float32)
+    where = np.nonzero(grouped(codes))
+    box = tuple(slice(max(a.min() - 6, 0), a.max() + 7) for a in where)
+    return from_labels(Volume(codes[box].copy(), image.affine))
+
+
+def thicker(whole: Brain, steps: tuple[int, int, int]) -> Brain:
+    """Return the brain in voxels that are so many times as large."""
+    shares = whole.fractions * whole.mask[..., None]
+    for axis, step in enumerate(steps):
+        lines = np.moveaxis(shares, axis, 0)
+        lines = lines[: len(lines) // step * step]
+        parts = lines.reshape(-1, step, *lines.shape[1:]).mean(axis=1)
+        shares = np.moveaxis(parts, 0, axis)
+    affine = whole.affine.copy()
+    affine[:3, :3] *= steps
+    return of_shares(np.ascontiguousarray(shares, np.float32), affine)
+
+
+def part(whole: Brain, shift: tuple[int, int, int]) -> Brain:
+    """Return a cube of the brain, so many voxels from its middle."""
+    first = [n // 2 - SIZE // 2 + s for n, s in zip(whole.mask.shape, shift, strict=True)]
+    box = tuple(slice(a, a + SIZE) for a in first)
+    shares = whole.fractions[box] * whole.mask[box][..., None]
+    return of_shares(np.ascontiguousarray(shares), whole.affine)
+
+
+def brains(folder: Path | None, *, held_out: bool) -> dict[str, Brain]:
+    size = 2.5 if held_out else 3.0
+    found = {f"head {size:g} mm": head(size)}
+    if folder is None:
+        return found
+    whole = folded(folder)
+    if held_out:
+        found["folds 1 x 2 x 3 mm"] = thicker(whole, (1, 2, 3))
+        shifts = [(-30, 0, 0), (0, -35, -15), (25, 30, 10)]
+    else:
+        found |= {f"folds {n} mm": thicker(whole, (n, n, n)) for n in (2, 3)}
+        shifts = [(30, 0, 0), (0, 30, 20), (-30, -30, 10)]
+    return found | {f"part at {s}": part(whole, s) for s in shifts}
+
+
+def draw(truth: Brain, noise: float, field: float, seed: tuple[int, int]) -> np.ndarray:
+    """Return error, standard error and whether the interval holds it, each relative."""
+    scan = Scan(noise_percent=noise, bias_percent=field)
+    image, _ = acquire(truth, scan, np.random.default_rng(seed))
+    found = segment([image], mask=Volume(truth.mask.astype(np.float32), truth.affine))
+    low, high = found.intervals_ml.T
+    held = (low <= truth.volumes_ml) & (truth.volumes_ml <= high)
+    error = found.volumes_ml / truth.volumes_ml - 1
+    return np.stack([error, (high - low) / 2 / truth.volumes_ml, held])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--held-out", action="store_true")
+    chosen = parser.parse_args()
+    data = os.environ.get("EMRECON_TEST_DATA")
+    heads = brains(Path(data) if data else None, held_out=chosen.held_out)
+    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    print(
+        "| draws | CSF / GM / WM held | all | error, rms % | half width % |\n|---|---|---|---|---|"
+    )
+    for number in range(chosen.draws):
+        rng = np.random.default_rng([number, int(chosen.held_out)])
+        name = list(heads)[number % len(heads)]
+        noise, field = float(rng.choice(NOISES)), float(rng.choice(FIELDS))
+        found = draw(heads[name], noise, field, (number, 7 + int(chosen.held_out)))
+        for what in (name, f"noise {noise:g} %", f"field {field:g} %", "all"):
+            rows[what].append(found)
+    for what, drawn in rows.items():
+        error, width, held = np.stack(drawn, axis=1)
+        parts = [
+            " / ".join(f"{v:.2f}" for v in held.mean(axis=0)),
+            f"{held.mean():.3f}",
+            " / ".join(f"{100 * v:.1f}" for v in np.sqrt((error**2).mean(axis=0))),
+            " / ".join(f"{100 * v:.1f}" for v in width.mean(axis=0)),
+        ]
+        print(f"| {what} ({len(drawn)}) | {' | '.join(parts)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
