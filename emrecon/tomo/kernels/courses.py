@@ -66,17 +66,17 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     half_mm, step_mm : float
         Distance from the middle of a bin that it reaches, and step of the table of weights.
     """
-    blocks = -(-len(pairs) // _BLOCK)
+    blocks = max(1, -(-len(pairs) // _BLOCK))
     slabs, tiles = (int(frame.shape.max()) - 1) // SLAB + 1, _tiles(frame)
     course = np.empty((len(pairs), 8), np.float32)
     span, axis = course.view(np.int32), np.empty(len(pairs), np.uint8)
     count = np.zeros((blocks, 3 * slabs * tiles * tiles), np.int32)
     given = points, pairs, frame, tof, centres, half_mm, step_mm
     share(_trace, blocks, *given, slabs, tiles, course, span, axis, count)
-    ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, max(blocks, 1))
-    at = np.ascontiguousarray(ends.T[:blocks] - count)
+    ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
+    at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
-    bounds[1:] = ends[tiles * tiles - 1 :: tiles * tiles, -1] if blocks else 0
+    bounds[1:] = ends[tiles * tiles - 1 :: tiles * tiles, -1]
     lines = np.empty(bounds[-1], np.uint32)
     share(_sort, blocks, slabs, tiles, course, span, axis, at, lines)
     return Traced(course, span, lines, bounds, at, count)
@@ -108,7 +108,8 @@ def _follow(count, ends, frame, half_mm, step_mm, timed, out):
     row = np.uint64(_GROUP)
     x0, y0, z0 = frame.origin[0], frame.origin[1], frame.origin[2]
     per_x, per_y, per_z = 1 / frame.spacing[0], 1 / frame.spacing[1], 1 / frame.spacing[2]
-    nx, ny, nz = (np.float64(frame.shape[0]), np.float64(frame.shape[1]), np.float64(frame.shape[2]))
+    nx, ny = np.float64(frame.shape[0]), np.float64(frame.shape[1])
+    nz = np.float64(frame.shape[2])
     per_step, radius = 1 / step_mm, frame.fov
     for i in range(count):
         n = np.uint64(i)
@@ -202,7 +203,7 @@ def _trace(
 
 @_jit
 def _sort(begin, end, slabs, tiles, course, span, axis, at, lines):
-    """Number the lines of the pieces of the blocks begin ... end - 1, in their order."""
+    """Put the pieces of the blocks begin ... end - 1 in their order."""
     for block in range(begin, end):
         for n in range(block * _BLOCK, min((block + 1) * _BLOCK, len(course))):
             e = np.uint64(n)

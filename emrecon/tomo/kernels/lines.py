@@ -17,9 +17,11 @@ the transpose a step writes to its own layer alone: no two threads write the sam
 result does not depend on the number of threads.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -98,8 +100,7 @@ def _strides(frame):
     return np.column_stack([rows[:, 0] * rows[:, 1], rows[:, 1]])
 
 
-@intrinsic
-def _prefetch(_, array, place):
+def _prefetched(_, array, place):
     """Ask for a number of a contiguous float32 array, which is wanted soon."""
 
     def code(context, builder, signature, args):
@@ -112,6 +113,9 @@ def _prefetch(_, array, place):
         return context.get_dummy_value()
 
     return types.none(array, place), code
+
+
+_prefetch: Any = intrinsic(_prefetched)
 
 
 @_inline
