@@ -217,6 +217,11 @@ def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
     """Yield name, image and step of all maps to write, one at a time: each is a whole box.
 
     Those with a step are rounded to its multiples, which is what the image holds.
+
+    Yields
+    ------
+    tuple
+        Name, image and step.
     """
     for k, name in enumerate(result.names):
         for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):

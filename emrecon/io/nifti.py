@@ -210,7 +210,8 @@ def _header(path: Path) -> nib.Nifti1Header:
     with gzip.open(path) if packed else path.open("rb") as file:
         kind = _class(file.read(4)).header_class
         file.seek(0)
-        return kind.from_fileobj(file)
+        found: nib.Nifti1Header = kind.from_fileobj(file)
+        return found
 
 
 def _class(head: bytes) -> type[nib.Nifti1Image]:
@@ -223,8 +224,9 @@ def _real(image: nib.Nifti1Image) -> NDArray[np.float32]:
     dtype = image.get_data_dtype()
     if dtype.kind not in "biuf":
         raise TypeError(f"it holds {dtype}, not real numbers")
-    if (image.dataobj.slope, image.dataobj.inter) == (1, 0):  # one pass turns type and order
-        return np.asarray(image.dataobj.get_unscaled(), np.float32, order="C")
+    stored: Any = image.dataobj
+    if (stored.slope, stored.inter) == (1, 0):  # one pass turns type and order
+        return np.asarray(np.asarray(stored.get_unscaled()), np.float32, order="C")
     return np.asarray(image.dataobj, np.float32)
 
 

@@ -223,8 +223,9 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
         return np.asarray(volume.voxels, np.float32)
     if not resample:
         raise GeometryError(
-            f"{what} ({volume.voxels.shape} voxels) does not lie on the first channel's grid "
-            f"({first.voxels.shape}): resample it (--resample), or give one on the same grid"
+            f"{what} ({volume.voxels.shape} voxels{'; its affine differs' if same else ''}) does "
+            f"not lie on the first channel's grid ({first.voxels.shape}): resample it "
+            "(--resample), or give one on the same grid"
         )
     log.warning("%s is interpolated onto the first channel's voxels", what)
     return np.asarray(onto(volume, first, 1 if order else 0), np.float32)

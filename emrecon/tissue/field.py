@@ -131,8 +131,7 @@ class Image:
         channels = len(corrected)
         columns = channels * (channels + 3) // 2 if self.basis is not None else 0
         loaded = np.empty((self.lattice.size, columns), np.float32)
-        fractions = params.fractions.copy("F")
-        sums, energy = self._sweep(params.classes, corrected, fractions, loaded)
+        fractions, sums, energy = self._sweep(params, corrected, loaded)
         found = Expected(sums, fractions, self._blocks(corrected, loaded))
         return found, energy + self._prior(params)
 
@@ -146,21 +145,21 @@ class Image:
         loads : array, shape (j, l)
             Numbers that each component stands for.
         """
-        fractions = params.fractions.copy("F")
         found = np.empty((self.lattice.size, loads.shape[1]), np.float32)
-        self._sweep(params.classes, self.corrected(params.bias), fractions, found, loads)
+        fractions, _, _ = self._sweep(params, self.corrected(params.bias), found, loads)
         return fractions, found
 
     def _sweep(
         self,
-        classes: Classes,
+        params: State,
         corrected: Floats32,
-        fractions: Floats32,
         loaded: Floats32,
         given: Floats | None = None,
-    ) -> tuple[Floats, float]:
-        """Update `fractions` and `loaded` in place; return moments and free energy."""
-        layout, near = self.rules.layout, self.lattice
+    ) -> tuple[Floats32, Floats, float]:
+        """Fill `loaded`; return the new fractions, moments and free energy."""
+        layout, near, classes = self.rules.layout, self.lattice, params.classes
+        old = np.asfortranarray(params.fractions)
+        fractions = np.zeros(old.shape, np.float32, order="F")  # air takes no memory until written
         sums = np.zeros((len(near.seen), len(layout.mixing), width(len(corrected))))
         energy = 0.0
         outer = np.empty((0, layout.classes), np.float32)
@@ -178,12 +177,12 @@ class Image:
                 layout.fractions.astype(np.float32), near.offsets, near.weights,
                 near.earlier[run.colour], np.float32(self.beta),
                 outer if self.external is None else self.external,
-                loads.astype(np.float32), fractions.T, loaded, part, terms,
+                loads.astype(np.float32), old.T, fractions.T, loaded, part, terms,
             )  # fmt: skip
             sums += part.sum(axis=0)
             evidence, agreement, earlier = terms.sum(axis=0)
             energy += evidence - self.beta * (agreement - earlier)
-        return sums, float(energy)
+        return fractions, sums, float(energy)
 
     def maximise(self, params: State, expected: Expected) -> State:
         """Return better classes, then a better bias field."""

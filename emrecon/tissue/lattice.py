@@ -103,6 +103,4 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     weights = near.weights.astype(np.float32)
     i, j, k = shape
     a, b, c = corner
-    return Lattice(
-        (i, j, k), (a, b, c), flat[order], order, runs, seen, offsets, weights, earlier
-    )
+    return Lattice((i, j, k), (a, b, c), flat[order], order, runs, seen, offsets, weights, earlier)

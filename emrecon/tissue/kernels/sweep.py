@@ -58,17 +58,18 @@ def _densities(x, count, means, factors, constants, q, work):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _neighbours(field, places, offsets, weights, earlier, total, before):
+def _neighbours(old, field, places, offsets, weights, earlier, total, before):
     """Sum the neighbours' fractions, and those of colours that were updated earlier."""
     count, some, every = places.size, False, True
     for o in range(offsets.size):
         some = some or earlier[o]
         every = every and earlier[o]
     for k in range(total.shape[0]):
-        source, row = field[k], total[k]
+        row = total[k]
         row[:count] = 0
         for o in range(offsets.size):
             step, weight = offsets[o], weights[o]
+            source = field[k] if earlier[o] else old[k]
             for b in range(count):
                 row[b] += weight * source[np.uint64(places[b] + step)]  # never below 0
         past = before[k]
@@ -76,6 +77,7 @@ def _neighbours(field, places, offsets, weights, earlier, total, before):
         if every:
             past[:count] = row[:count]
         elif some:
+            source = field[k]
             for o in range(offsets.size):
                 step, weight = offsets[o], weights[o]
                 if earlier[o]:
@@ -192,9 +194,9 @@ def _expect(q, count, at, loads, out):
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)
 def sweep(
     first, last, values, pattern, places, means, factors, constants, fractions,
-    offsets, weights, earlier, beta, external, loads, field, expected, sums, parts,
+    offsets, weights, earlier, beta, external, loads, old, field, expected, sums, parts,
 ):  # fmt: skip
-    """Update the fractions in `field` of voxels ``first`` to ``last``, in place.
+    """Fill the fractions in `field` of voxels ``first`` to ``last``.
 
     Parameters
     ----------
@@ -218,8 +220,10 @@ def sweep(
         What is added to each class's exponent, such as an atlas; empty for none.
     loads : float32 array, shape (j, l)
         Numbers a component stands for, whose expectation is stored in `expected`.
+    old : float32 array, shape (k, voxels of the box)
+        Expected fractions before the sweep, 0 outside the mask.
     field : float32 array, shape (k, voxels of the box)
-        Expected fractions, 0 outside the mask.
+        Those that are new, 0 outside the mask; read where the colour is an earlier one.
     expected : float32 array, shape (n, l)
         Filled with the expectation of `loads`.
     sums : float64 array, shape (chunks, patterns, j, 1 + c + c (c + 1) / 2)
@@ -246,7 +250,7 @@ def sweep(
             here = places[at : at + count]
             x[:, :count] = values[:, at : at + count]
             _densities(x, count, means, factors, constants, q, work)
-            _neighbours(field, here, offsets, weights, earlier, total, before)
+            _neighbours(old, field, here, offsets, weights, earlier, total, before)
             _pull(q, count, fractions, beta, total, external, at, pull)
             _memberships(q, count, most, work, bits, powers)
             _store(field, here, q, fractions, total, before, most, work, parts[chunk])
