@@ -21,9 +21,10 @@ from napari_plugin.layers import KEY, file_of, volume_of
 from napari_plugin.live import Live
 from napari_plugin.preferences import preferences
 from napari_plugin.session import Picture, Session
-from napari_plugin.tissue_job import Choice, Outcome, TissueJob, as_command, as_python
+from napari_plugin.tissue_job import Choice, Outcome, TissueJob
 from napari_plugin.tissue_layers import NAME, TissueLayers, shown
 from napari_plugin.tissue_panel import TissuePanel
+from napari_plugin.tissue_said import as_command, as_python
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

@@ -6,7 +6,6 @@ knows Qt.
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from emrecon.em import Iterate
-from emrecon.errors import SettingsError
 from emrecon.jobs_tissue import COLOURS, Begun, Segmented, TissueInputs, begin, finish
 from emrecon.metrics.compare import onto
 from emrecon.stop import pressed
@@ -29,7 +27,6 @@ from emrecon.tissue.settings import Settings
 from emrecon.tissue.stages import Begun as Fit
 from emrecon.tissue.stages import Strides
 from emrecon.volume import Volume
-from napari_plugin.said import constructor, flags
 from napari_plugin.session import Session
 
 Floats = NDArray[np.float64]
@@ -214,46 +211,6 @@ class TissueJob:
         scores = dice(labels, self._truth, len(result.names))
         rows = table(begun.fit, image, state.classes, result.volumes_ml, scores)
         return _seen(begun.fit, (image, state.classes), labels, values, rows)
-
-
-def as_python(choice: Choice) -> str:
-    """Return Python that makes the same segmentation.
-
-    Raises
-    ------
-    SettingsError
-        If some of it is in memory and in no file.
-    """
-    _in_files(choice)
-    images = "".join(f"Path({str(path)!r}), " for path in choice.images).rstrip(", ")
-    given = {"settings": constructor(choice.settings), "inputs": constructor(choice.inputs)}
-    arguments = [f"[{images}]", "Path('segmentation')"]
-    arguments += [f"{name}={text}" for name, text in given.items() if text]
-    inside = "".join(f"    {argument},\n" for argument in arguments)
-    names = "TissueInputs, segment_files" if given["inputs"] else "segment_files"
-    used = [f"from emrecon.jobs_tissue import {names}"]
-    used += ["from emrecon.tissue.settings import Settings"] if given["settings"] else []
-    body = f"made = segment_files(\n{inside})"
-    return "\n".join(["from pathlib import Path", "", *used, "", body, ""])
-
-
-def as_command(choice: Choice) -> str:
-    """Return the command line that makes the same segmentation.
-
-    Raises
-    ------
-    SettingsError
-        If some of it is in memory and in no file.
-    """
-    _in_files(choice)
-    words = ["emrecon", "segment", *map(str, choice.images), "-o", "segmentation"]
-    return shlex.join(words + flags(choice.settings, choice.inputs))
-
-
-def _in_files(choice: Choice) -> None:
-    if choice.given:
-        names = ", ".join(str(name) for name in choice.given)
-        raise SettingsError(f"save to files first, as nothing else can name them: {names}")
 
 
 def seen(

@@ -183,7 +183,7 @@ def test_the_passes_can_be_gone_through(qtbot, dock, viewer):
     np.testing.assert_array_equal(history.data[-1], viewer.layers["Tissue labels"].data)
     viewer.dims.set_current_step(0, 0)
     assert viewer.canvas.overlays.text.text == "pass 0"
-    assert dock.kept.text() == f"History: {len(numbers)} images; 1 of 512 MB"
+    assert dock.kept.text() == f"History: {len(numbers)} images; 0 of 512 MB"
     assert viewer.layers.extent.units is not None  # else napari complains of a mixture
 
 
