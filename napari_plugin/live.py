@@ -17,9 +17,6 @@ SHARE = 0.04
 """Most of the wall time that drawing may take. Software draws with all cores: a fifth of the time
 made a run on two cores take twice as long."""
 
-FIRST = 4
-"""The first picture takes so many times as long as the others: it makes the layer."""
-
 IN_3D_S = 2.0
 """Least time between pictures while the canvas shows 3D, which software draws in seconds."""
 
@@ -106,6 +103,7 @@ class Live(QObject):
     def _painted(self) -> None:
         """Come after the repaint that this caused, in the queue of events."""
         now = time.perf_counter()
-        self.frame_s = (now - self._began) / (FIRST if self.frames == 1 else 1)
+        if self.frames > 1:  # the first one makes the layer, and shows no more than the start
+            self.frame_s = now - self._began
         least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
         self._next = now + max(least - self.frame_s, self.frame_s * (1 / SHARE - 1))

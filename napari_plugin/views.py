@@ -98,7 +98,9 @@ def _decorate(viewer: ViewerModel) -> None:
         _letter(viewer)
         return
     for side, place in _PLACES.items():
-        overlays[_EDGES[side]] = TextOverlay(position=place, font_size=14, color=_COLOUR)
+        overlays[_EDGES[side]] = TextOverlay(
+            position=place, font_size=14, color=_COLOUR, box=False
+        )
 
     def again(event: Any = None) -> None:  # noqa: ANN401 - any event
         _letter(viewer)
