@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Voxels = NDArray[np.float32]
 
+_NEAR = 0.1
+"""By how much the window may be off before it follows the image: each change draws twice."""
+
 
 class RunLayers:
     """Shows the images of one run in a viewer.
@@ -52,15 +55,15 @@ class RunLayers:
         self.numbers = []
         views.say(self._viewer)
 
-    def draw(self, image: Voxels, words: str) -> None:
-        """Show the newest image (axes S, A, R), and what it is in words."""
+    def draw(self, image: Voxels) -> None:
+        """Show the newest image (axes S, A, R)."""
         self.scrub(on=False)
         if self.live is None or self.live not in self._viewer.layers:
             self.live = self._added(image)
         else:
             self.live.data = image  # bound anew: no copy, and never half an image
         self._adapt(self.live, image)
-        views.say(self._viewer, words)
+        views.say(self._viewer, "live")  # other words each time would draw all of it twice
 
     def keep(self, history: History) -> None:
         """Show the history as a layer with a slider over the updates kept, at the last."""
@@ -72,7 +75,7 @@ class RunLayers:
             info = self._info(frames.shape[1:])
             info["scale"] = (1.0, *info["scale"])
             info["translate"] = (0.0, *info["translate"])
-            info["units"] = ("pixel", *info["units"])
+            info["units"] = ("s", *info["units"])  # as time series have: see `reader`
             info["axis_labels"] = ("kept", *info["axis_labels"])
             window = self.live.contrast_limits if self.live is not None else (0.0, 1.0)
             self.history = self._viewer.add_image(
@@ -105,9 +108,9 @@ class RunLayers:
     def scrub(self, *, on: bool) -> None:
         """Show the history in place of the newest image, or the other way round."""
         if self.history is not None and self.history in self._viewer.layers:
-            self.history.visible = on
+            _see(self.history, on=on)
             if self.live is not None:
-                self.live.visible = not on
+                _see(self.live, on=not on)
 
     def _axis(self) -> int:
         return int(self._viewer.dims.ndim - 4)
@@ -129,16 +132,24 @@ class RunLayers:
             data, name=self._name, contrast_limits=self._window, **self._info(data.shape)
         )
         middle = [(low + high) / 2 for low, high in zip(*layer.extent.world, strict=True)]
-        for axis, point in enumerate(middle, self._viewer.dims.ndim - 3):
-            self._viewer.dims.set_point(axis, point)
+        dims = self._viewer.dims
+        dims.set_point(range(dims.ndim - 3, dims.ndim), middle)
         self._viewer.reset_view()
         return layer
 
     def _adapt(self, layer: Image, data: Voxels) -> None:
         """Let the window follow the image until a person has set it."""
         now = tuple(float(end) for end in layer.contrast_limits)
-        if self._window is not None and np.allclose(now, self._window, rtol=1e-5):
-            self._window = (0.0, upper(sample(data)))
-            layer.contrast_limits = self._window
-        else:
+        if self._window is None or not np.allclose(now, self._window, rtol=1e-5):
             self._window = None
+            return
+        wanted = upper(sample(data))
+        if abs(wanted - now[1]) > _NEAR * now[1]:
+            self._window = (0.0, wanted)
+            layer.contrast_limits = self._window
+
+
+def _see(layer: Image, *, on: bool) -> None:
+    """Show or hide a layer; napari draws it anew even where nothing changes."""
+    if layer.visible is not on:
+        layer.visible = on

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.float32]
+Image = NDArray[Any]
+
+MOST = 32
+"""Pictures kept of a run: new memory for each slows a run down."""
 
 
 class History:
-    """Keeps every n-th picture; n doubles whenever the next would not fit.
+    """Keeps every n-th picture, `MOST` at most; n doubles whenever the next would not fit.
 
     The first is kept always, and so is the newest until the next is thinned.
 
@@ -39,7 +42,7 @@ class History:
 
     def keep(self, number: int, image: Image) -> None:
         """Keep a picture, which is not changed afterwards, dropping others to make room."""
-        most = max(2, self.most_bytes // max(1, image.nbytes))
+        most = min(MOST, max(2, self.most_bytes // max(1, image.nbytes)))
         with self._lock:
             kept = dict(sorted((self._kept | {number: image}).items()))
             while len(kept) > most:
@@ -57,6 +60,12 @@ class History:
     def bytes(self) -> int:
         """Memory taken."""
         return sum(image.nbytes for image in self._kept.values())
+
+    def words(self) -> str:
+        """Return what is kept and what it takes, as a person reads it."""
+        every = "" if self.every == 1 else f", 1 in {self.every}"
+        used, most = self.bytes / 1e6, self.most_bytes / 1e6
+        return f"History: {len(self.numbers)} images{every}; {used:.0f} of {most:.0f} MB"
 
     def frames(self) -> Frames | None:
         """Return the pictures as one array, without copying; None if there are none."""
@@ -98,14 +107,14 @@ class Frames:
     def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, key: Any) -> NDArray[np.float32]:  # noqa: ANN401 - any index
+    def __getitem__(self, key: Any) -> NDArray[Any]:  # noqa: ANN401 - any index
         first, *rest = key if isinstance(key, tuple) else (key,)
         if isinstance(first, slice):
             inside = [image[tuple(rest)] for image in self._images[first]]
             return np.stack(inside)
         if np.ndim(first):
             return np.stack([self._images[int(k)][tuple(rest)] for k in first])
-        picked: NDArray[np.float32] = self._images[int(first)][tuple(rest)]
+        picked: NDArray[Any] = self._images[int(first)][tuple(rest)]
         return picked
 
     def __array__(

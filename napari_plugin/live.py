@@ -13,7 +13,7 @@ POLL_MS = 40
 PATIENCE_S = 1.0
 """How long a picture is waited for before counters are shown without one."""
 
-SHARE = 0.06
+SHARE = 0.04
 """Most of the wall time that drawing may take. Software draws with all cores: a fifth of the time
 made a run on two cores take twice as long."""
 
@@ -103,7 +103,7 @@ class Live(QObject):
     def _painted(self) -> None:
         """Come after the repaint that this caused, in the queue of events."""
         now = time.perf_counter()
-        if self.frames > 1:  # the first one makes the layer, which no other does
+        if self.frames > 1:  # the first one makes the layer, and shows no more than the start
             self.frame_s = now - self._began
         least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
         self._next = now + max(least - self.frame_s, self.frame_s * (1 / SHARE - 1))

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "example:"
 _LAYER = "layer:"
-_CURVES_S = 0.5
+_CURVES_S = 2.0
 """Least time between two drawings of the curves of a run that goes on."""
 
 
@@ -237,7 +237,7 @@ class ReconDock(ReconPanel):
         if self.layers.live is None:
             self.layers.place(job.affine, job.unit)
             self.curves.per_iteration(job.subsets)
-        self.layers.draw(picture.image, self._words(picture.number))
+        self.layers.draw(picture.image)
         self._halted = -1  # the history, which this hides, is to be shown again
         self.curves.here(picture.number)
 

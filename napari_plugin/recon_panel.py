@@ -92,10 +92,7 @@ class ReconPanel(QWidget):
 
     def show_history(self, history: History) -> None:
         """Say what is kept and what it takes."""
-        kept = len(history.numbers)
-        every = "" if history.every == 1 else f", 1 in {history.every}"
-        used, most = history.bytes / 1e6, history.most_bytes / 1e6
-        self.kept.setText(f"History: {kept} images{every}; {used:.0f} of {most:.0f} MB")
+        self.kept.setText(history.words())
 
     def _tell(self) -> None:
         self.kept.setToolTip("The most is set in napari's preferences, under emrecon")

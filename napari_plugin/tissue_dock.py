@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 from emrecon import io
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.volume import Volume
+from napari_plugin import views
 from napari_plugin.layers import KEY, file_of, volume_of
 from napari_plugin.live import Live
 from napari_plugin.preferences import preferences
@@ -22,6 +23,7 @@ from napari_plugin.session import Picture, Session
 from napari_plugin.tissue_job import Choice, Outcome, TissueJob
 from napari_plugin.tissue_layers import NAME, TissueLayers, shown
 from napari_plugin.tissue_panel import TissuePanel
+from napari_plugin.tissue_said import as_command, as_python
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -46,12 +48,13 @@ class TissueDock(TissuePanel):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         self._viewer = napari_viewer
         super().__init__(self._images, self._labels, self._files, parent)
-        self.session = Session(0)  # no history: only the newest labels are shown
+        self.session = Session(preferences().history_bytes)
         self.job: TissueJob | None = None
         self.layers = TissueLayers(napari_viewer)
         self.live = Live(self.session, self._draw, self._in_3d, self._rate, self)
         self.live.looked.connect(self._look)
         self.live.ended.connect(self._ended)
+        self._halted = -1
         self._connect()
         self.run_bar.show_state(self.session)
 
@@ -68,7 +71,8 @@ class TissueDock(TissuePanel):
         self.layers.clear()
         self.plot.clear()
         self.table.put(())
-        self.job = TissueJob(choice, truth, lambda labels: shown(labels, 0)[0])
+        self.session.history.most_bytes = preferences().history_bytes
+        self.job, self._halted = TissueJob(choice, truth, lambda labels: shown(labels, 0)[0]), -1
         self.session.start(self.job, paused=paused, name="emrecon segmentation")
         self.live.start()
         self._look()
@@ -125,6 +129,21 @@ class TissueDock(TissuePanel):
             return
         show_info(f"wrote {len(made.written)} files to {folder}")
 
+    def _copy(self, say: Callable[[Choice], str]) -> None:
+        """Put what makes this segmentation again on the clipboard."""
+        outcome = self.session.result
+        ended = isinstance(outcome, Outcome)
+        if ended and outcome.stopped:
+            show_error("a stopped segmentation cannot be made again: run it to its end")
+            return
+        try:
+            text = say(outcome.choice if ended else self._chosen())
+        except EmreconError as error:
+            show_error(str(error))
+            return
+        QApplication.clipboard().setText(text)
+        show_info("copied; it makes the files of this segmentation again")
+
     def _outcome(self) -> Outcome | None:
         outcome = self.session.result
         if isinstance(outcome, Outcome):
@@ -140,11 +159,16 @@ class TissueDock(TissuePanel):
         bar.stop.connect(self.stop)
         bar.reset.connect(self.reset)
         self.save_button.clicked.connect(self.save)
+        self.python_button.clicked.connect(lambda _: self._copy(as_python))
+        self.command_button.clicked.connect(lambda _: self._copy(as_command))
         self.view_box.watch(self._viewer)
         events = self._viewer.layers.events
         events.inserted.connect(self._layers_changed)
         events.removed.connect(self._layers_changed)
+        steps = self._viewer.dims.events.current_step
+        steps.connect(self._scrubbed)
         undo: list[Callable[[], object]] = [
+            partial(steps.disconnect, self._scrubbed),
             partial(events.inserted.disconnect, self._layers_changed),
             partial(events.removed.disconnect, self._layers_changed),
         ]
@@ -182,13 +206,25 @@ class TissueDock(TissuePanel):
             return
         data, now = job.begun.fit.data, job.seen
         grid = Volume(now.labels, data.affine)  # type: ignore[arg-type] # labels
-        self.layers.draw(picture.image, grid, now.rows, f"pass {picture.number}")
+        self.layers.draw(picture.image, grid, now.rows)
+        self._halted = -1  # the history, which this hides, is to be shown again
         self.plot.put(now)
         self.table.put(now.rows)
         self.stage.setText(now.stage)
 
     def _look(self) -> None:
-        self.run_bar.show_state(self.session)
+        session = self.session
+        self.run_bar.show_state(session)
+        self.kept.setText(session.history.words())
+        halted = session.number if session.phase == "paused" else -1
+        if halted >= 0 and halted != self._halted:
+            self.layers.keep(session.history)
+        self._halted = halted
+
+    def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
+        number = self.layers.number()
+        if number is not None:
+            views.say(self._viewer, f"pass {number}")
 
     def _ended(self) -> None:
         self._look()
@@ -197,6 +233,7 @@ class TissueDock(TissuePanel):
         outcome = self.session.result
         if not isinstance(outcome, Outcome) or self.job is None or self.job.seen is None:
             return
+        self.layers.keep(self.session.history)
         result, rows = outcome.result, self.job.seen.rows
         made = [result.volume(share) for share in result.probabilities.T]
         self.layers.add_maps(

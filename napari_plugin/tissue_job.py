@@ -122,6 +122,9 @@ class Outcome:
     stopped: bool
     """Whether Stop ended it."""
 
+    choice: Choice
+    """What was run."""
+
     def save(self, folder: Path) -> Segmented:
         """Write labels, maps, pictures and sidecar to a folder."""
         return finish(self.begun, self.result, folder)
@@ -184,7 +187,7 @@ class TissueJob:
         session.note = ""
         self.seen = self._final(begun, result)
         session.last(session.number, lambda: self._turned(self.seen))
-        return Outcome(begun, result, stopped)
+        return Outcome(begun, result, stopped, choice)
 
     def _picture(self, image: Image, stride: Strides, state: State) -> NDArray[Any]:
         if self.begun is None:

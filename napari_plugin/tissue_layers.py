@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Layer
 
     from emrecon.volume import Volume
+    from napari_plugin.history import History
     from napari_plugin.tissue_job import Row
 
 NAME = "Tissue"
@@ -54,18 +55,21 @@ class TissueLayers:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.labels: Labels | None = None
+        self.history: Labels | None = None
+        self.numbers: list[int] = []
         self.maps: list[Layer] = []
 
     def clear(self) -> None:
         """Remove the layers."""
-        for layer in (self.labels, *self.maps):
+        for layer in (self.labels, self.history, *self.maps):
             if layer is not None and layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self.labels, self.maps = None, []
+        self.labels, self.history, self.numbers, self.maps = None, None, [], []
         views.say(self._viewer)
 
-    def draw(self, array: Any, like: Volume, rows: Sequence[Row], words: str) -> None:  # noqa: ANN401
+    def draw(self, array: Any, like: Volume, rows: Sequence[Row]) -> None:  # noqa: ANN401
         """Show labels as `shown` turns them; `like` is a volume on their grid."""
+        self._scrub(on=False)
         if self.labels is None or self.labels not in self._viewer.layers:
             if views.sense_of(self._viewer) is None:
                 views.show(self._viewer, preferences().view)
@@ -76,7 +80,41 @@ class TissueLayers:
             self.labels = self._viewer.add_labels(array, name=name, opacity=0.5, **info, **look)
         else:
             self.labels.data = array
-        views.say(self._viewer, words)
+        views.say(self._viewer, "live")
+
+    def keep(self, history: History) -> None:
+        """Show the labels kept as a layer with a slider over the passes, at the last."""
+        frames, labels = history.frames(), self.labels
+        if frames is None or labels is None or labels not in self._viewer.layers:
+            return
+        self.numbers = history.numbers
+        if self.history is None or self.history not in self._viewer.layers:
+            self.history = self._viewer.add_labels(
+                frames, name=f"{NAME} history", opacity=labels.opacity, colormap=labels.colormap,
+                scale=(1.0, *labels.scale), translate=(0.0, *labels.translate),
+                units=("s", *labels.units), axis_labels=("kept", *labels.axis_labels),
+                metadata={KEY: {}},
+            )  # fmt: skip
+        else:
+            self.history.visible = True  # hidden, it would not tell the slider of its length
+            self.history.data = frames
+        self._scrub(on=True)
+        dims = self._viewer.dims
+        dims.set_current_step(dims.ndim - 4, len(self.numbers) - 1)
+
+    def number(self) -> int | None:
+        """Return the pass whose labels of the history are shown, if some are."""
+        if not (self.numbers and self.history is not None and self.history.visible):
+            return None
+        place = int(self._viewer.dims.current_step[self._viewer.dims.ndim - 4])
+        return self.numbers[min(place, len(self.numbers) - 1)]
+
+    def _scrub(self, *, on: bool) -> None:
+        """Show the history in place of the newest labels, or the other way round."""
+        if self.history is not None and self.history in self._viewer.layers:
+            for layer, wanted in ((self.history, on), (self.labels, not on)):
+                if layer is not None and layer.visible is not wanted:
+                    layer.visible = wanted
 
     def add_maps(self, maps: Sequence[tuple[str, str, Volume]]) -> None:
         """Add maps from 0 to 1, hidden: name, colour and volume of each."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from napari.components.overlays import TextOverlay
+
 from napari_plugin.preferences import preferences
 
 if TYPE_CHECKING:
@@ -17,6 +19,11 @@ Sense = Literal["radiological", "neurological"]
 SENSES: tuple[Sense, ...] = get_args(Sense)
 
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
+_PLACES = {
+    "left": "middle_left", "right": "middle_right", "top": "top_center", "bottom": "bottom_center"
+}  # fmt: skip
+_EDGES = {side: f"emrecon_{side}" for side in _PLACES}
+_COLOUR = "#e69f00"
 
 
 def show(viewer: ViewerModel, sense: Sense) -> None:
@@ -57,43 +64,67 @@ def neurological(viewer: ViewerModel) -> None:
     show(viewer, "neurological")
 
 
-def letters(viewer: ViewerModel) -> str:
-    """Return in words where the picture's left and top lie in the patient; empty if unknown."""
+def letters(viewer: ViewerModel) -> dict[str, str]:
+    """Return where each side of a 2D picture lies in the patient; empty if that is not known."""
     names = [str(viewer.dims.axis_labels[axis]) for axis in viewer.dims.displayed[-2:]]
     seen = [layer for layer in viewer.layers if layer.visible]
-    patient = not seen or set(_OPPOSITE) <= set(seen[-1].axis_labels)
+    patient = bool(seen) and set(_OPPOSITE) <= set(seen[-1].axis_labels)
     if viewer.dims.ndisplay != 2 or not patient or not set(names) <= set(_OPPOSITE):
-        return ""
+        return {}
     ends = [str(end) for end in viewer.scene.camera.orientation2d]
-    top = names[0] if ends[0] == "up" else _OPPOSITE[names[0]]
-    left = names[1] if ends[1] == "left" else _OPPOSITE[names[1]]
-    return f"{left} on the left, {top} on top"
+    top, bottom = _both(names[0], first=ends[0] == "up")
+    left, right = _both(names[1], first=ends[1] == "left")
+    return {"left": left, "right": right, "top": top, "bottom": bottom}
 
 
 def say(viewer: ViewerModel, text: str = "") -> None:
-    """Write a line of text, and what lies on the left and on top, on the canvas."""
+    """Write a line of text on the canvas."""
     overlay = viewer.canvas.overlays.text
-    lines = [line for line in (text, letters(viewer)) if line]
-    overlay.text, overlay.visible = "\n".join(lines), bool(lines)
-    in_3d = viewer.dims.ndisplay == 3
-    viewer.canvas.overlays.axes.visible = in_3d or bool(letters(viewer))
+    if text != overlay.text:
+        overlay.text, overlay.visible = text, bool(text)
+
+
+def _both(name: str, *, first: bool) -> tuple[str, str]:
+    """Return an axis's positive and negative end, or the other way round."""
+    return (name, _OPPOSITE[name]) if first else (_OPPOSITE[name], name)
 
 
 def _decorate(viewer: ViewerModel) -> None:
-    """Show scale, axes and letters, and keep the letters right."""
-    viewer.canvas.overlays.scale_bar.visible = True
-    overlay = viewer.canvas.overlays.text
-    overlay.position, overlay.font_size = "top_left", 12
+    """Show scale and letters (in 3D axes), and keep them right."""
+    overlays = viewer.canvas.overlays
+    overlays.scale_bar.visible = True
+    overlays.text.position, overlays.text.font_size = "top_left", 12
+    if _EDGES["left"] in overlays:
+        _letter(viewer)
+        return
+    for side, place in _PLACES.items():
+        overlays[_EDGES[side]] = TextOverlay(
+            position=place, font_size=14, color=_COLOUR, box=False
+        )
 
     def again(event: Any = None) -> None:  # noqa: ANN401 - any event
-        first, *_ = overlay.text.split("\n")
-        say(viewer, "" if " on the left" in first else first)
+        _letter(viewer)
 
-    known = viewer.dims.events.order.callbacks
-    if not any(getattr(callback, "__qualname__", "") == again.__qualname__ for callback in known):
-        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay):
-            event.connect(again)
-        viewer.dims.events.axis_labels.connect(again)
-        viewer.layers.events.inserted.connect(again)
-        viewer.scene.camera.events.orientation.connect(again)
-    again()
+    def seen(event: Any) -> None:  # noqa: ANN401 - any event
+        event.value.events.visible.connect(again)
+        _letter(viewer)
+
+    events = (
+        *(viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.dims.events.axis_labels),
+        *(viewer.layers.events.removed, viewer.layers.events.reordered),
+        *(viewer.scene.camera.events.orientation, *(a.events.visible for a in viewer.layers)),
+    )
+    for emitter in events:
+        emitter.connect(again)
+    viewer.layers.events.inserted.connect(seen)
+    _letter(viewer)
+
+
+def _letter(viewer: ViewerModel) -> None:
+    """Write at each edge of the canvas what lies there, where that is known."""
+    found, overlays = letters(viewer), viewer.canvas.overlays
+    for side, name in _EDGES.items():
+        overlay, letter = overlays[name], found.get(side, "")
+        if (overlay.text, overlay.visible) != (letter, bool(letter)):
+            overlay.text, overlay.visible = letter, bool(letter)
+    overlays.axes.visible = viewer.dims.ndisplay == 3

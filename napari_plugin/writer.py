@@ -157,7 +157,8 @@ def _new(voxels: NDArray[Any], affine: Matrix, meta: Info, *, labels: bool) -> n
     image = nib.Nifti1Image(voxels, affine, dtype=voxels.dtype)
     image.set_qform(affine, 1)
     image.set_sform(affine, 1)
-    timed = voxels.ndim == 4 and units[0] == "second"
+    kept = str((meta.get("axis_labels") or ("",))[0]) == "kept"  # a history, which is no time
+    timed = voxels.ndim == 4 and units[0] == "second" and not kept
     image.header.set_xyzt_units("mm", "sec" if timed else None)
     if voxels.ndim == 4:
         image.header["pixdim"][4] = float(meta["scale"][0])

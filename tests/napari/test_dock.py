@@ -187,12 +187,30 @@ def test_the_view_is_radiological_and_a_button_turns_it(qtbot, dock, viewer):
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
     assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("up", "left")
-    assert "R on the left, A on top" in viewer.canvas.overlays.text.text
+    assert edges(viewer) == "R A L P"
     viewer.dims.order = (0, 2, 1, 3)
-    assert "R on the left, S on top" in viewer.canvas.overlays.text.text
+    assert edges(viewer) == "R S L I"
     press(qtbot, dock, "sense")
     assert tuple(map(str, viewer.scene.camera.orientation2d)) == ("up", "right")
-    assert "L on the left, S on top" in viewer.canvas.overlays.text.text
+    assert edges(viewer) == "L S R I"
+    viewer.dims.order = (0, 3, 1, 2)
+    assert edges(viewer) == "P S A I"
+    viewer.dims.ndisplay = 3
+    assert edges(viewer) == ""
+    viewer.dims.ndisplay = 2
+    viewer.dims.order = (0, 1, 2, 3)
+    viewer.layers["tiny prompts"].visible = True  # below the image
+    assert edges(viewer) == "L A R P"
+    for layer in viewer.layers[1:]:
+        layer.visible = False
+    assert edges(viewer) == ""  # counts lie nowhere in the patient
+
+
+def edges(viewer):
+    """Return the letters on the left, top, right and bottom of the canvas."""
+    overlays = [viewer.canvas.overlays[f"emrecon_{s}"] for s in ("left", "top", "right", "bottom")]
+    assert all(one.visible is bool(one.text) for one in overlays)
+    return " ".join(one.text for one in overlays).strip()
 
 
 def test_windows_by_name(qtbot, dock, viewer, rng):

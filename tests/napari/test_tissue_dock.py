@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from emrecon import io
 from emrecon.tissue.settings import Settings
@@ -170,3 +171,43 @@ def test_painted_labels_are_a_mask_and_images_without_file_are_channels(qtbot, d
     np.testing.assert_allclose(
         result.classes.means[:, 1], 1.5 * result.classes.means[:, 0], rtol=0.02
     )
+
+
+def test_the_passes_can_be_gone_through(qtbot, dock, viewer):
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(done(dock), timeout=60_000)
+    history = viewer.layers["Tissue history"]
+    numbers = dock.layers.numbers
+    assert numbers == list(range(len(numbers)))
+    assert dock.layers.number() == numbers[-1] == dock.session.number
+    np.testing.assert_array_equal(history.data[-1], viewer.layers["Tissue labels"].data)
+    viewer.dims.set_current_step(0, 0)
+    assert viewer.canvas.overlays.text.text == "pass 0"
+    assert dock.kept.text() == f"History: {len(numbers)} images; 0 of 512 MB"
+    assert viewer.layers.extent.units is not None  # else napari complains of a mixture
+
+
+def test_what_is_copied_makes_the_same_files(qtbot, dock, tmp_path, told, monkeypatch):
+    from emrecon.cli import app
+
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(done(dock), timeout=60_000)
+    dock.save_to(tmp_path / "panel")
+    monkeypatch.chdir(tmp_path)
+    press(qtbot, dock, "python")
+    exec(QApplication.clipboard().text(), {})  # noqa: S102 - that is what it is for
+    (tmp_path / "segmentation").rename(tmp_path / "python")
+    press(qtbot, dock, "command")
+    name, *words = shlex.split(QApplication.clipboard().text())
+    assert name == "emrecon"
+    app(words, exit_on_error=False, result_action="return_value")
+    for path in sorted((tmp_path / "panel").glob("*.nii.gz")):
+        wanted = io.read_image(path).voxels
+        for again in ("python", "segmentation"):
+            made = io.read_image(tmp_path / again / path.name).voxels
+            np.testing.assert_array_equal(made, wanted, f"{again} {path.name}")
+    dock.session.clear()
+    dock.inputs.fields["mask"].widget.box.setCurrentText("true tissue")
+    press(qtbot, dock, "command")
+    assert told[-1].startswith("save to files first")
+    assert "true tissue" in told[-1]
