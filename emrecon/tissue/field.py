@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.tissue.bias import Basis, Block, improve, penalty
-from emrecon.tissue.classes import Classes, Tables, tables
+from emrecon.tissue.classes import Classes, tables
 from emrecon.tissue.kernels import sweep as kernel
+from emrecon.tissue.kernels.tally import tally
 from emrecon.tissue.lattice import Lattice
 from emrecon.tissue.moments import Rules, maximise, width
 
@@ -38,6 +39,20 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
+class Tallies:
+    """What each component sees of the corrected intensities in each block of the bias field.
+
+    By component, so that the field can follow classes that were improved since.
+    """
+
+    linear: Floats
+    """Sums of intensities, by pattern of channels, shape ``(p, j, b, c)``."""
+
+    square: Floats
+    """Sums of products, lower triangles, shape ``(p, j, b, c (c + 1) / 2)``."""
+
+
+@dataclass(frozen=True, eq=False)
 class Expected:
     """What a sweep found."""
 
@@ -47,7 +62,7 @@ class Expected:
     fractions: Floats32
     """Expected fractions."""
 
-    blocks: Block | None
+    tallies: Tallies | None
     """What the bias field's update needs."""
 
 
@@ -128,11 +143,10 @@ class Image:
     def expect(self, params: State) -> tuple[Expected, float]:
         """Return what a sweep over all voxels finds, and the free energy after it."""
         corrected = self.corrected(params.bias)
-        channels = len(corrected)
-        columns = channels * (channels + 3) // 2 if self.basis is not None else 0
-        loaded = np.empty((self.lattice.size, columns), np.float32)
-        fractions, sums, energy = self._sweep(params, corrected, loaded)
-        found = Expected(sums, fractions, self._blocks(corrected, loaded))
+        components = 0 if self.basis is None else len(self.rules.layout.mixing)
+        shares = np.empty((self.lattice.size, components), np.float32)
+        fractions, sums, energy = self._sweep(params, corrected, shares, np.eye(components))
+        found = Expected(sums, fractions, self._tallies(corrected, shares))
         return found, energy + self._prior(params)
 
     def posterior(self, params: State, loads: Floats) -> tuple[Floats32, Floats32]:
@@ -154,7 +168,7 @@ class Image:
         params: State,
         corrected: Floats32,
         loaded: Floats32,
-        given: Floats | None = None,
+        loads: Floats,
     ) -> tuple[Floats32, Floats, float]:
         """Fill `loaded`; return the new fractions, moments and free energy."""
         layout, near, classes = self.rules.layout, self.lattice, params.classes
@@ -166,7 +180,6 @@ class Image:
         of_pattern = [tables(classes, layout, seen, self.rules.log_uniform) for seen in near.seen]
         for run in near.runs:
             table = of_pattern[run.pattern]
-            loads = self._loads(table, loaded.shape[1]) if given is None else given
             chunks = -(-(run.last - run.first) // kernel.CHUNK)
             part = np.zeros((chunks, len(near.seen), *sums.shape[1:]))
             terms = np.zeros((chunks, 3))
@@ -185,11 +198,16 @@ class Image:
         return fractions, sums, float(energy)
 
     def maximise(self, params: State, expected: Expected) -> State:
-        """Return better classes, then a better bias field."""
+        """Return better classes, then a bias field that is better with these.
+
+        Were the field improved with the old classes, the free energy could fall: an
+        expectation-conditional-maximisation step takes one after the other (Meng and Rubin,
+        Biometrika 80, 267 (1993)).
+        """
         classes = maximise(expected.sums, params.classes, self.rules)
         bias = params.bias
-        if self.basis is not None and expected.blocks is not None:
-            bias = improve(bias, expected.blocks, self.basis)
+        if self.basis is not None and expected.tallies is not None:
+            bias = improve(bias, self._block(classes, expected.tallies), self.basis)
         return replace(params, classes=classes, fractions=expected.fractions, bias=bias)
 
     def _prior(self, params: State) -> float:
@@ -210,31 +228,34 @@ class Image:
             count += here[:, None] * self.lattice.seen[run.pattern]
         return count
 
-    def _loads(self, table: Tables, columns: int) -> Floats:
-        """Return precision-weighted means and precisions of the components, in raw units."""
-        components, channels = table.means.shape
-        if not columns:
-            return np.empty((components, 0))
-        precision = np.einsum("jdc,jde->jce", table.factors, table.factors)
-        raw = (table.means + (self.centre / self.scale)) * precision.any(axis=2)
-        low, high = np.tril_indices(channels)
-        weighted = np.einsum("jcd,jd->jc", precision, raw)
-        return np.hstack([weighted, precision[:, low, high]])
-
-    def _blocks(self, corrected: Floats32, loaded: Floats32) -> Block | None:
-        """Return the sums over blocks that the bias field's update needs."""
+    def _tallies(self, corrected: Floats32, shares: Floats32) -> Tallies | None:
+        """Return what each component sees of each block, from its share of each voxel."""
         if self.basis is None:
             return None
-        channels, blocks = len(corrected), len(self.basis.values)
-        at = self.basis.blocks
-        raw = [
-            one + np.float32(s) for one, s in zip(corrected, self.centre / self.scale, strict=True)
-        ]
+        channels, components, blocks = len(corrected), shares.shape[1], len(self.basis.values)
+        shape = (len(self.lattice.seen), components, blocks)
+        linear = np.zeros((*shape, channels))
+        square = np.zeros((*shape, channels * (channels + 1) // 2))
+        shift = (self.centre / self.scale).astype(np.float32)
+        for run in self.lattice.runs:
+            tally(
+                run.first, run.last, corrected, shift, self.basis.blocks, shares,
+                linear[run.pattern], square[run.pattern],
+            )  # fmt: skip
+        return Tallies(linear, square)
+
+    def _block(self, classes: Classes, tallies: Tallies) -> Block:
+        """Return the sums over blocks that the bias field's update needs beside these classes."""
+        blocks, channels = tallies.linear.shape[2:]
         linear, square = np.zeros((blocks, channels)), np.zeros((blocks, channels, channels))
         low, high = np.tril_indices(channels)
-        for c in range(channels):
-            linear[:, c] = np.bincount(at, raw[c] * loaded[:, c], blocks)
-        for n, (c, d) in enumerate(zip(low.tolist(), high.tolist(), strict=True), channels):
-            product = np.bincount(at, raw[c] * raw[d] * loaded[:, n], blocks)
-            square[:, c, d] = square[:, d, c] = product
+        for p, seen in enumerate(self.lattice.seen):
+            table = tables(classes, self.rules.layout, seen, self.rules.log_uniform)
+            precision = np.einsum("jdc,jde->jce", table.factors, table.factors)
+            raw = (table.means + (self.centre / self.scale)) * precision.any(axis=2)
+            weighted = np.einsum("jcd,jd->jc", precision, raw)
+            linear += np.einsum("jbc,jc->bc", tallies.linear[p], weighted)
+            product = np.einsum("jbn,jn->bn", tallies.square[p], precision[:, low, high])
+            square[:, low, high] += product
+        square[:, high, low] = square[:, low, high]
         return Block(self._present(), linear, square)

@@ -42,6 +42,10 @@ STRIDES_MM = (4.0, 2.0)
 FEW = 100_000
 """An image of fewer voxels has no coarse stage."""
 
+COARSELY = 10.0
+"""Tolerance of the stages before the last, in that of the settings: they find but the field, which
+moves no longer where the classes still do."""
+
 LARGE = 400_000
 """A stage of more voxels makes few passes: the coarser ones before it have done the work."""
 
@@ -95,7 +99,8 @@ class Begun:
                 image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
             most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
             observers = look(image, steps, most)
-            stage = _run(image, state, settings.tolerance, observers, (after(most), *rules))
+            flat = settings.tolerance * (1 if steps == every[-1] else COARSELY)
+            stage = _run(image, state, flat, observers, (after(most), *rules))
             stages.append(replace(stage, log_field=log_field))
             last = number == max(len(every) - 2, 0)  # the whole image has no field of its own
             if last and image.basis is not None and settings.bias == "auto":

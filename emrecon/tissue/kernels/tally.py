@@ -1,0 +1,39 @@
+"""Sums over blocks of voxels of what each component sees of the intensities."""
+
+import numpy as np
+from numba import njit, prange
+
+
+@njit(parallel=True, nogil=True, cache=True, fastmath=True)
+def tally(first, last, values, shift, blocks, shares, linear, square):
+    """Add the intensities and their products, times each component's share, to their blocks.
+
+    A component belongs to one thread, so the number of threads does not change a bit.
+
+    Parameters
+    ----------
+    first, last : int
+        Voxels that are added.
+    values : float32 array, shape (c, n)
+        Intensities.
+    shift : float32 array, shape (c,)
+        Added to those of each channel.
+    blocks : int array, shape (n,)
+        Block of each voxel.
+    shares : float32 array, shape (n, j)
+        Membership of each voxel in each component.
+    linear : float64 array, shape (j, b, c)
+        Sums, added to.
+    square : float64 array, shape (j, b, c (c + 1) / 2)
+        Sums of products, lower triangle row by row, added to.
+    """
+    channels = values.shape[0]
+    for j in prange(shares.shape[1]):
+        for v in range(first, last):
+            at, share, n = blocks[v], np.float64(shares[v, j]), 0
+            for c in range(channels):
+                part = share * (values[c, v] + shift[c])
+                linear[j, at, c] += part
+                for d in range(c + 1):
+                    square[j, at, n] += part * (values[d, v] + shift[d])
+                    n += 1
