@@ -104,7 +104,8 @@ class Begun:
             stages.append(replace(stage, log_field=log_field))
             last = number == max(len(every) - 2, 0)  # the whole image has no field of its own
             if last and image.basis is not None and settings.bias == "auto":
-                stages = self._judged(stages, replace(state, fractions=empty), observers, rules)
+                bare = replace(image, basis=None)
+                stages = self._judged(stages, bare, empty, look(bare, steps, most), rules)
                 if stages[-1].image.basis is None:
                     settings = replace(settings, bias_mm=0.0)
             classes = stages[-1].state.classes
@@ -115,22 +116,20 @@ class Begun:
     def _judged(
         self,
         stages: list[Stage],
-        state: State,
+        bare: Image,
+        fractions: Floats32,
         observers: Sequence[Observer],
         rules: Sequence[Rule],
     ) -> list[Stage]:
         """Return the stages so far, or one without field in their place if none is shown."""
         image, settings = stages[-1].image, self.settings
-        level = np.zeros((len(state.bias), 0))
-        begun = State(self.optima[0].classes, state.fractions, level)
-        most = len(stages[-1].trace) + settings.iterations
-        flat = _run(
-            replace(image, basis=None), begun, settings.tolerance, observers, (after(most), *rules)
-        )
-        found = evidence(image, stages[-1].state, flat.state)
+        begun = State(self.optima[0].classes, fractions, np.zeros((len(image.values), 0)))
+        most = after(len(stages[-1].trace) + settings.iterations)
+        without = _run(bare, begun, settings.tolerance, observers, (most, *rules))
+        found = evidence(image, stages[-1].state, without.state)
         if found.kept:
             return [*stages[:-1], replace(stages[-1], evidence=found)]
-        return [replace(flat, evidence=found)]
+        return [replace(without, evidence=found)]
 
     def finish(self, stages: list[Stage]) -> Segmentation:
         """Return the segmentation that the stages' last estimate amounts to."""

@@ -87,7 +87,7 @@ def test_free_energy_never_falls(
 
 @pytest.mark.parametrize("covariance", ["tied", "full"])
 def test_the_field_follows_the_classes_of_its_own_pass(covariance: str) -> None:
-    """With little noise, a field improved beside the classes before lets the energy fall by 1000."""
+    """With little noise, a field improved beside older classes lets the energy fall by 1000."""
     image, mask, _, log_field = ball(2, 0.0, noise=15.0)
     made, start = model(
         (image * np.exp(log_field)).astype(np.float32), mask, Layout.of(3, mixed=3), 6, 3.0,
