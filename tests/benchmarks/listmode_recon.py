@@ -1,124 +1,108 @@
-"""Line integrals along random lines, and the memory that many events take.
+"""Line integrals along random lines: forward and adjoint, with and without time of flight.
 
 ``python -m tests.benchmarks.listmode_recon [--events N] [--voxels N] [--fwhm-ps F]`` takes random
-lines through 200^3 voxels of 2 mm: microseconds of processor time a line (all threads added up),
-forward and back, each with finding the courses of lines, without and with time of flight.
-The lines join random points of a sphere around the image, as detectors all around would.
-
-``--memory N`` makes N events of a ring scanner in a folder and takes one EM update over them: the
-most memory that the process ever held. ``--voxels 50`` keeps it short; events, not voxels, matter.
+lines through 200^3 voxels of 2 mm, on one thread and on all. Told are wall-clock microseconds a
+line, the least of some repeats (all kinds are taken in turn, so that a busy stretch hits all), and
+the processor's, all threads added up. Forward and adjoint each include finding and sorting the
+courses of lines, which are told by themselves too. The lines join random points of a sphere
+around the image, as detectors all around would.
 """
 
 import argparse
-import resource
 import sys
 import time
 
 import numba
 import numpy as np
 
-from emrecon.em import em, last, until
-from emrecon.io.event_store import building
-from emrecon.stop import after
-from emrecon.tomo.detectors import crystal_centres
 from emrecon.tomo.events import CHUNK, Events
 from emrecon.tomo.lines import LineProjector
-from emrecon.tomo.listmode_emission import ListmodeEmission
-from emrecon.tomo.presets import by_name
 from emrecon.tomo.tof import Timing
 from emrecon.volume import Grid
 
 SIDE_MM = 400.0
+WAYS = ("forward", "adjoint", "courses")
 
 
 def sphere(count, rng):
     """Return events on lines between random points of the sphere around the image."""
-    ends = rng.normal(size=(2, count, 3)).astype(np.float32)
-    ends *= SIDE_MM / 2 * np.sqrt(3) / np.linalg.norm(ends, axis=2, keepdims=True)
+    ends = rng.standard_normal((2, count, 3), np.float32)
+    ends *= np.float32(SIDE_MM / 2 * np.sqrt(3)) / np.linalg.norm(ends, axis=2, keepdims=True)
     return Events.between_ends(*ends)
 
 
-def seconds(work, repeats=3):
-    """Return the best processor seconds of some runs, after one to warm up."""
-    work()
-    taken = []
+def seconds(works, repeats):
+    """Return the least wall-clock and processor seconds of each work, all taken in turn."""
+    taken = {}
     for _ in range(repeats):
-        begun = time.process_time()
-        work()
-        taken.append(time.process_time() - begun)
-    return min(taken)
+        for name, work in works.items():
+            begun = time.perf_counter(), time.process_time()
+            work()
+            ended = time.perf_counter(), time.process_time()
+            taken.setdefault(name, []).append(np.subtract(ended, begun))
+    return {name: np.min(some, axis=0) for name, some in taken.items()}
 
 
 def passes(lines, events, views, back):
-    """Return microseconds a line: forward, adjoint, and finding the course, part of both."""
-    count = len(events)
-    values = np.ones(count, np.float32)
+    """Return the three things to time over all of some events, by name."""
+    values = np.ones(len(events), np.float32)
 
-    def forward(some, at):
-        lines.trace(some).forward(views)
+    def whole(use):
+        for at in range(0, len(events), CHUNK):
+            some = events.part(at, at + CHUNK)
+            use(lines.trace(some), values[at : at + CHUNK])
 
-    def adjoint(some, at):
-        lines.trace(some).adjoint(values[at : at + CHUNK], back)
-
-    def course(some, at):
-        lines.trace(some)
-
-    def whole(work):
-        for at in range(0, count, CHUNK):
-            work(events.part(at, at + CHUNK), at)
-
-    repeats = 3 if count <= CHUNK else 1
-    return [
-        seconds(lambda work=work: whole(work), repeats) / count * 1e6
-        for work in (forward, adjoint, course)
-    ]
+    return {
+        "forward": lambda: whole(lambda course, _: course.forward(views)),
+        "adjoint": lambda: whole(lambda course, some: course.adjoint(some, back)),
+        "courses": lambda: whole(lambda *_: None),
+    }
 
 
-def speed(count, voxels, timing):
-    """Time forward and adjoint, without and with time of flight."""
+def samples(lines, events):
+    """Return the mean number of samples of a line."""
+    span = lines.trace(events).traced.span[:, 7]
+    return np.mean((span >> 16) - (span & 0xFFFF))
+
+
+def speed(count, voxels, timing, repeats):
+    """Time everything on one thread and on all of them."""
     rng = np.random.default_rng(0)
     grid = Grid.centred((voxels,) * 3, (SIDE_MM / voxels,) * 3)
     lines, plain = LineProjector(grid), sphere(count, rng)
     tof = rng.integers(timing.bins // 3, timing.bins - timing.bins // 3, count).astype(np.int16)
+    kinds = {"lines": plain, f"{timing.fwhm_ps:.0f} ps": plain.with_(tof=tof, timing=timing)}
     views, back = lines.views(rng.random(grid.shape, np.float32)), lines.nothing()
-    times = {}
-    for name, events in (("lines", plain), ("TOF", plain.with_(tof=tof, timing=timing))):
-        f, b, c = times[name] = passes(lines, events, views, back)
-        span = lines.trace(events.part(0, CHUNK)).traced.span[:, 7]
-        steps = np.mean((span >> 16) - (span & 0xFFFF))
+    works = {
+        (kind, way): work
+        for kind, events in kinds.items()
+        for way, work in passes(lines, events, views, back).items()
+    }
+    for events in kinds.values():  # compiles, and touches all memory
+        for work in passes(lines, events.part(0, CHUNK), views, back).values():
+            work()
+    steps = [f"{kind} {samples(lines, some.part(0, CHUNK)):.1f}" for kind, some in kinds.items()]
+    sys.stdout.write(f"{count:.0e} lines; samples of each: {', '.join(steps)}\n")
+    everything = numba.get_num_threads()
+    for threads in sorted({1, everything}):
+        numba.set_num_threads(threads)
+        report(threads, list(kinds), count, seconds(works, repeats))
+
+
+def report(threads, kinds, count, taken):
+    """Print microseconds a line, and ratios of wall-clock time."""
+    for kind in kinds:
+        each = [
+            "{} {:.3f} us ({:.3f} CPU)".format(way, *(taken[kind, way] * 1e6 / count))
+            for way in WAYS
+        ]
+        ratio = taken[kind, "adjoint"][0] / taken[kind, "forward"][0]
         sys.stdout.write(
-            f"{name:<6} {count:.0e} events, {steps:5.1f} samples each: forward {f:.3f} us, "
-            f"adjoint {b:.3f} us ({c:.3f} us of each for the course); ratio {b / f:.2f}\n"
+            f"{threads} threads, {kind:<6}: {', '.join(each)}; adjoint/forward {ratio:.2f}\n"
         )
-        sys.stdout.flush()
-    ratios = [a / b for a, b in zip(times["lines"], times["TOF"], strict=True)]
-    sys.stdout.write(f"TOF is {ratios[0]:.1f} x faster forward, {ratios[1]:.1f} x back\n")
-
-
-def memory(count, voxels):
-    """Make events in a folder, take an update over them, and tell the most memory held."""
-    scanner = by_name("mMR")
-    rng = np.random.default_rng(1)
-    grid = Grid.centred((voxels,) * 3, (300.0 / voxels,) * 3)
-    points, crystals = crystal_centres(scanner), scanner.crystals
-    with building(None, points) as store:
-        for begin in range(0, count, CHUNK):
-            some = min(CHUNK, count - begin)
-            one = rng.integers(0, len(points), some)
-            turned = rng.integers(crystals // 3, 2 * crystals // 3, some)
-            two = one // crystals * crystals + (one + turned) % crystals
-            background = np.full(some, 1e-3, np.float32)
-            store.add(pairs=np.stack([one, two], 1), background=background)
-        events = store.events()
-        model = ListmodeEmission(LineProjector(grid, 200.0), events, np.ones(grid.shape, "f4"))
-        begun = time.process_time(), time.perf_counter()
-        last(until(em([model, model], np.ones(grid.shape, np.float32)), after(0)))
-        cpu, wall = time.process_time() - begun[0], time.perf_counter() - begun[1]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    sys.stdout.write(
-        f"{count:.0e} events, {voxels}^3 voxels: one pass {cpu:.0f} CPU s, {wall:.0f} s; most "
-        f"memory held {peak:.2f} GB, mapped files included\n"
-    )
+    ratios = [f"{way} {np.divide(*(taken[k, way][0] for k in kinds)):.2f}" for way in WAYS]
+    sys.stdout.write(f"{threads} threads, without / with time of flight: {', '.join(ratios)}\n")
+    sys.stdout.flush()
 
 
 def main():
@@ -127,13 +111,11 @@ def main():
     parser.add_argument("--events", type=float, default=1e6)
     parser.add_argument("--voxels", type=int, default=200)
     parser.add_argument("--fwhm-ps", type=float, default=214.0)
-    parser.add_argument("--memory", type=float, default=0)
+    parser.add_argument("--repeats", type=int, default=0, help="5, or 2 beyond 4e6 events")
     asked = parser.parse_args()
-    sys.stdout.write(f"{numba.get_num_threads()} threads\n")
-    if asked.memory:
-        memory(int(asked.memory), asked.voxels)
-        return
-    speed(int(asked.events), asked.voxels, Timing.of_ps(asked.fwhm_ps, 50.0, 61))
+    count = int(asked.events)
+    repeats = asked.repeats or (5 if count <= 4e6 else 2)
+    speed(count, asked.voxels, Timing.of_ps(asked.fwhm_ps, 50.0, 61), repeats)
 
 
 if __name__ == "__main__":

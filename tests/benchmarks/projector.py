@@ -4,7 +4,7 @@ Run it as ``python -m tests.benchmarks.projector [--quick] [case ...]``.  CPU se
 all threads together, the best of a few runs; the plain projector runs on every k-th view and is
 scaled up, since the whole would take minutes.  ``--quick`` takes every 4th view of everything.
 ``peak`` says which part of the machine's measured peak they reach, ``tof`` what a time-of-flight
-bin costs.
+bin costs, ``line`` what a line of 21 such bins takes on one thread.
 """
 
 import argparse
@@ -20,7 +20,10 @@ import scipy.sparse
 
 from emrecon.tomo.kernels import axial, axial_tables, siddon
 from emrecon.tomo.presets import PRESETS
+from emrecon.tomo.tof import SIGMA_PER_FWHM, Timing
 from tests.benchmarks import roofline, scalar
+
+CASES = ("mmr", "few", "parallel", "peak", "tof", "line")
 
 
 def _geometry(n, v, nz, views, s_mm, radius, fov, rings):
@@ -179,7 +182,7 @@ def main():
     """Run the cases asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="every 4th view only")
-    parser.add_argument("cases", nargs="*", default=["mmr", "few", "parallel", "peak", "tof"])
+    parser.add_argument("cases", nargs="*", default=CASES)
     asked = parser.parse_args()
     quick = 4 if asked.quick else 1
     sys.stdout.write(f"{numba.get_num_threads()} threads; {compile_seconds():.1f} s to compile\n")
@@ -193,12 +196,15 @@ def main():
     shape, geometry = mmr()
     if "peak" in asked.cases:
         roofline.report("mmr", shape, thinned(geometry, quick))
-    few_views = thinned(geometry, 42)  # all would take 10 GB
-    for scanner in PRESETS.values():
-        if "tof" in asked.cases and scanner.timing is not None:
-            roofline.per_bin(shape, few_views, scanner.timing)
     if "tof" in asked.cases:
+        few_views = thinned(geometry, 42)  # all would take 10 GB
+        for timing in (scanner.timing for scanner in PRESETS.values() if scanner.timing):
+            roofline.per_bin(shape, few_views, timing)
         roofline.report("tof", shape, few_views, PRESETS["Vision 600"].timing)
+    if "line" in asked.cases:
+        shape, geometry = few()
+        timing = Timing(19.1 / SIGMA_PER_FWHM, 15.0, 21)
+        roofline.per_line(shape, thinned(geometry, 5 * quick), timing)
 
 
 if __name__ == "__main__":

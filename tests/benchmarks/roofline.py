@@ -113,3 +113,17 @@ def per_bin(shape, geometry, timing, repeats=3):
             f"{timing.bins} time-of-flight bins of {timing.width_ps:.0f} ps, {timing.fwhm_ps:.0f} "
             f"ps FWHM, {way}: {all_ / one:5.2f} x without, {all_ / one / timing.bins:.3f} a bin\n"
         )
+
+
+def per_line(shape, geometry, timing, repeats=5):
+    """Print the CPU time of a line on one thread, without time of flight and with all its bins."""
+    lines = geometry["cosines"].size * geometry["s_mm"].size * geometry["planes"].sum()
+    everything = numba.get_num_threads()
+    numba.set_num_threads(1)
+    for bins, some in ((1, None), (timing.bins, timing)):
+        forward, adjoint = cpu_seconds(shape, geometry, some, repeats)
+        sys.stdout.write(
+            f"{bins} time-of-flight bins, one thread: forward {1e6 * forward / lines:.3f} us a "
+            f"line, adjoint {1e6 * adjoint / lines:.3f} us\n"
+        )
+    numba.set_num_threads(everything)

@@ -88,6 +88,51 @@ def test_lines_along_an_axis_and_beside_the_image():
     np.testing.assert_allclose(found, [11 * 4.1, 14 * 3.5, 17 * 3.0, 0, 0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("timing", [None, TIMING])
+def test_lines_that_are_not_finite_hit_nothing(timing):
+    events = random_events(300, 11)
+    broken = events.points_mm.copy()
+    wild = np.float32([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e10])
+    at = np.arange(0, 600, 7)
+    broken[at, at % 3] = wild[at % 6]
+    if timing is not None:
+        events = events.with_(tof=np.full(300, 15, np.int16), timing=timing)
+    ones, data = np.ones(GRID.shape, np.float32), np.ones(300, np.float32)
+    lines = LineProjector(GRID)
+    wanted = EventProjector(lines, events).forward(ones)
+    whole = np.ones(300, np.float32)
+    whole[at // 2] = 0  # point p is an end of line p // 2
+    operator = EventProjector(lines, events.with_(points_mm=broken))
+    assert np.count_nonzero(wanted * whole) > 20
+    np.testing.assert_array_equal(operator.forward(ones), wanted * whole)
+    back = EventProjector(lines, events).adjoint(whole)
+    np.testing.assert_array_equal(operator.adjoint(data), back)
+
+
+@pytest.mark.parametrize("timing", [None, TIMING])
+def test_lines_of_no_length_far_off_on_borders_and_none_at_all(timing):
+    x0, y0, z0 = GRID.origin_mm
+    one = [[0, 0, 0], [-50, 500, 0], [-50, y0, z0], [-50, y0 - 1.75, 0], [-50, y0 + 1.75, 0]]
+    two = [[0, 0, 0], [50, 500, 0], [50, y0, z0], [50, y0 - 1.75, 0], [50, y0 + 1.75, 0]]
+    one, two = [*one, [x0 - 3, 0, -50], [x0 - 2.9, 0, -50]], [*two, [x0 - 3, 0, 50], [x0, 0, 50]]
+    events = Events.between_ends(one, two)
+    if timing is not None:
+        events = events.with_(tof=np.full(len(one), 15, np.int16), timing=timing)
+    image = np.ones(GRID.shape, np.float32)
+    operator = EventProjector(LineProjector(GRID), events)
+    found, wanted = operator.forward(image), np.zeros(len(one))
+    whole = operator.events.part(2, len(one))  # a line of no length has no direction
+    wanted[2:] = sampled(image, whole, GRID, np.inf)
+    np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-3)
+    if timing is None:
+        np.testing.assert_allclose(found[:6], [0, 0, 51, 25.5, 51, 0], rtol=1e-5)
+    back = operator.adjoint(np.ones(len(one), np.float32))
+    assert back.sum() == pytest.approx(found.sum(), rel=1e-5)
+    nothing = EventProjector(LineProjector(GRID), events.part(0, 0))
+    assert nothing.forward(image).shape == (0,)
+    assert not nothing.adjoint(np.zeros(0, np.float32)).any()
+
+
 def test_bins_of_time_add_up_to_the_whole_line():
     events = random_events(300, 5)
     lines = LineProjector(GRID, 20.0)

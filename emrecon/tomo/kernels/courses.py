@@ -26,11 +26,13 @@ _BLOCK = 1 << 16  # lines of a task
 _GROUP = 512  # lines that are traced together
 _RIM = 1e-4  # a sample so near (in steps) to the end of a line is in
 _TINY = 1e-30
+_FAR = np.float32(1e9)  # mm; no line has an end further out
 
 # Courses are not summed up: nothing may be reordered.
 _ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
 _jit = numba.njit(nogil=True, cache=True, fastmath=_ORDERED, error_model="numpy")
 _inline = numba.njit(fastmath=_ORDERED, error_model="numpy", forceinline=True)
+_inline_strict = numba.njit(forceinline=True)  # for numbers that may be NaN
 
 Frame = namedtuple("Frame", "shape origin spacing fov")
 # A row of `course` a line: places across the axis at the first layer, each followed by what it
@@ -50,6 +52,8 @@ def frame_of(shape, origin, spacing, fov_mm):
 
 def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     """Find the course of every line through the grid, and sort their pieces.
+
+    A line with an end that is not finite, or beyond 1e9 mm, hits nothing.
 
     Parameters
     ----------
@@ -86,15 +90,26 @@ def _tiles(frame):
     return (int(frame.shape.max()) + 2 * PAD - 1) // TILE + 1
 
 
+@_inline_strict
+def _is_near(points, n):
+    """Return whether a point is neither NaN nor too far to be reckoned with."""
+    zero, one, two = np.uint64(0), np.uint64(1), np.uint64(2)
+    x, y, z = abs(points[n, zero]), abs(points[n, one]), abs(points[n, two])
+    return (x <= _FAR) & (y <= _FAR) & (z <= _FAR)
+
+
 @_inline
 def _gather(first, count, points, pairs, tof, centres, ends):
     """Put the ends of lines, and the middles of their bins, in rows of one quantity each."""
     for i in range(np.uint64(count)):
         e = np.uint64(first) + i
         one, two = np.uint64(pairs[e, 0]), np.uint64(pairs[e, 1])
-        for k in range(np.uint64(3)):
-            ends[i + k * np.uint64(_GROUP)] = points[one, k]
-            ends[i + (k + np.uint64(3)) * np.uint64(_GROUP)] = points[two, k]
+        fine = _is_near(points, one) & _is_near(points, two)
+        for k in range(np.uint64(3)):  # of no length where an end is not fine
+            ends[i + k * np.uint64(_GROUP)] = points[one, k] if fine else np.float32(0)
+            ends[i + (k + np.uint64(3)) * np.uint64(_GROUP)] = (
+                points[two, k] if fine else np.float32(0)
+            )
         if len(tof) > 0:
             ends[i + np.uint64(6 * _GROUP)] = centres[np.uint64(tof[e])]
 
