@@ -99,7 +99,8 @@ class Begun:
             stages.append(replace(stage, log_field=log_field))
             last = number == max(len(every) - 2, 0)  # the whole image has no field of its own
             if last and image.basis is not None and settings.bias == "auto":
-                stages = self._judged(stages, replace(state, fractions=empty), observers, rules)
+                state = replace(state, fractions=empty)
+                stages = self._judged(stages, state, steps, look, rules)
                 if stages[-1].image.basis is None:
                     settings = replace(settings, bias_mm=0.0)
             classes = stages[-1].state.classes
@@ -111,17 +112,18 @@ class Begun:
         self,
         stages: list[Stage],
         state: State,
-        observers: Sequence[Observer],
+        steps: Strides,
+        look: Look,
         rules: Sequence[Rule],
     ) -> list[Stage]:
         """Return the stages so far, or one without field in their place if none is shown."""
         image, settings = stages[-1].image, self.settings
+        plain = replace(image, basis=None)
         level = np.zeros((len(state.bias), 0))
         begun = State(self.optima[0].classes, state.fractions, level)
         most = len(stages[-1].trace) + settings.iterations
-        flat = _run(
-            replace(image, basis=None), begun, settings.tolerance, observers, (after(most), *rules)
-        )
+        observers = look(plain, steps, most)
+        flat = _run(plain, begun, settings.tolerance, observers, (after(most), *rules))
         found = evidence(image, stages[-1].state, flat.state)
         if found.kept:
             return [*stages[:-1], replace(stages[-1], evidence=found)]
