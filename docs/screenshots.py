@@ -149,8 +149,7 @@ def reconstruct(viewer):
     view = dock.curves.plot.getPlotItem().getViewBox()
     best = dock.job.nrmse.index(min(dock.job.nrmse)) / dock.job.subsets
     wait(lambda: view.viewRange()[0][0] < 0.1)  # the axes of the new curve are drawn
-    low, high = view.viewRange()[0]
-    across = view.sceneBoundingRect()
+    (low, high), across = view.viewRange()[0], view.sceneBoundingRect()
     click(dock.curves.plot, int(across.left() + (best - low) / (high - low) * across.width()))
     wait(lambda: abs(dock.layers.number() / dock.job.subsets - best) < 0.7, 20)  # 1 in so many
     picture("best")
