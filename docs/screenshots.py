@@ -12,12 +12,14 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "xcb")
 
 import napari
+import numpy as np
 from npe2 import PluginManager
 from PIL import ImageGrab
 from qtpy.QtCore import QPoint
 from qtpy.QtTest import QTest
 
 from emrecon.tissue.settings import Settings
+from napari_plugin.labels import named
 from napari_plugin.planes_dock import PlanesDock
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.simulate_dock import SimulateDock
@@ -41,7 +43,7 @@ def mouse(*words):
     subprocess.run(["xdotool", *map(str, words)], check=True)  # noqa: S603, S607 - as a person
 
 
-def wait(true, seconds=240):
+def wait(true, seconds=90):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited in vain"
@@ -61,12 +63,10 @@ def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     PluginManager.instance().discover()
     three_clicks()
-    viewer = opened()
-    reconstruct(viewer)
-    viewer.close()
-    viewer = opened()
-    segment(viewer)
-    viewer.close()
+    for part in (reconstruct, segment):
+        viewer = opened()
+        part(viewer)
+        viewer.close()
 
 
 def opened():
@@ -131,12 +131,16 @@ def reconstruct(viewer):
     dock = docked(viewer, ReconDock)
     dock.settings.fields["post_fwhm_mm"].widget.setText("4")
     click(dock.run_bar.buttons["run"])
+    wait(lambda: dock.live.frames)
+    before = dock.layers.live.data
     wait(lambda: dock.session.number >= 14)
     click(dock.run_bar.buttons["pause"])
     wait(lambda: dock.session.phase == "paused")
     halted = dock.session.number
     click(dock.run_bar.buttons["step"])
     wait(lambda: dock.session.phase == "paused" and dock.session.number == halted + 1)
+    wait(lambda: dock.layers.number() == halted + 1)
+    assert not np.allclose(dock.layers.live.data, before, rtol=0.1)  # what is shown moved on
     picture("paused")
     click(dock.run_bar.buttons["pause"])
     wait(lambda: dock.session.phase == "done" and dock.layers.number() == dock.session.number)
@@ -145,8 +149,7 @@ def reconstruct(viewer):
     view = dock.curves.plot.getPlotItem().getViewBox()
     best = dock.job.nrmse.index(min(dock.job.nrmse)) / dock.job.subsets
     wait(lambda: view.viewRange()[0][0] < 0.1)  # the axes of the new curve are drawn
-    low, high = view.viewRange()[0]
-    across = view.sceneBoundingRect()
+    (low, high), across = view.viewRange()[0], view.sceneBoundingRect()
     click(dock.curves.plot, int(across.left() + (best - low) / (high - low) * across.width()))
     wait(lambda: abs(dock.layers.number() / dock.job.subsets - best) < 0.7, 20)  # 1 in so many
     picture("best")
@@ -155,23 +158,44 @@ def reconstruct(viewer):
 
 
 def segment(viewer):
-    """Segment the brain's activity, and lay the labels over it in the orthogonal views."""
-    viewer.open_sample("emrecon", "brain")
-    viewer.layers.remove("brain mu")
+    """Segment a brain as MR would show it, and lay the labels over it in the orthogonal views."""
+    image = magnetic(viewer)
     choose(viewer, "EM segmentation")
     dock = docked(viewer, TissueDock)
-    dock.settings.fill(Settings(starts=1, mixed=1))
+    dock.inputs.fields["mask"].widget.box.setCurrentText("tissue")
+    dock.truth.box.setCurrentText("tissue")
+    dock.settings.fill(Settings(starts=1))
     click(dock.run_bar.buttons["run"])
-    wait(lambda: dock.layers.maps or not dock.session.live)
+    wait(lambda: dock.layers.maps or dock.session.phase == "failed")
     assert dock.session.phase == "done", dock.session.error
+    viewer.layers.selection.active = dock.layers.history
     picture("segmented")
+    dock.parent().close()
     choose(viewer, "Orthogonal views")
     planes = docked(viewer, PlanesDock)
-    viewer.layers.selection.active = viewer.layers["brain activity"]
+    viewer.layers.selection.active = image
     place = planes.over_box.findText("Tissue labels")
     planes.over_box.setCurrentIndex(place)
     planes.over_box.activated.emit(place)
+    wait(lambda: all(one.overlay.image is not None for one in planes.planes.values()))
     picture("planes")
+
+
+def magnetic(viewer):
+    """Add the sample's brain with intensities of MR, noise and a bias field, and its tissue."""
+    viewer.open_sample("emrecon", "brain")
+    marks = viewer.layers["brain labels"]
+    tissue = np.array([0, 0, 0, 1, 2, 3, 2, 2, 0])[marks.data].astype(np.uint8)
+    place = {"scale": marks.scale, "translate": marks.translate, "units": marks.units}
+    place["axis_labels"] = marks.axis_labels
+    viewer.layers.clear()
+    noise = np.random.default_rng(3).normal(0, 5, tissue.shape)
+    field = np.exp(0.2 * np.linspace(-1, 1, tissue.shape[1]))[:, None]
+    voxels = (np.array([0, 50, 100, 140])[tissue] * field + noise) * (tissue > 0)
+    look = named({1: "CSF", 2: "GM", 3: "WM"}, [1, 2, 3])
+    image = viewer.add_image(voxels.astype(np.float32), name="brain MR", **place)
+    viewer.add_labels(tissue, name="tissue", visible=False, **place, **look)
+    return image
 
 
 main()

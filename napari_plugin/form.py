@@ -31,8 +31,8 @@ T = TypeVar("T")
 Choices = Callable[[], list[tuple[str, str]]]
 """Returns what a file may be chosen from: what is shown, and the path it stands for."""
 
-_UNITS = {"mm": "mm", "deg": "deg", "s": "s", "h": "h", "kvp": "kVp"}
-_CAPITALS = {"psf", "fwhm", "ct"}
+_UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp"}
+_CAPITALS = {"psf", "fwhm", "ct", "tof"}
 _WIDE = 130
 
 

@@ -248,7 +248,8 @@ def _seen(
     counts, edges = np.histogram(values, _bins(some, float(low), float(high)))
     parts = densities(*model, (edges[1:] + edges[:-1]) / 2)
     parts = parts[:, :: -1 if fit.settings.reversed else 1] * len(values) * (edges[1] - edges[0])
-    stage = f"{model[0].lattice.size:,} of {int(fit.data.mask.sum()):,} voxels"
+    size, whole = model[0].lattice.size, int(fit.data.mask.sum())
+    stage = f"all {size:,} voxels" if size == whole else f"{size:,} blocks"
     return Seen(labels, edges, counts.astype(np.float64), parts, rows, stage)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ pytest.importorskip("napari", reason="napari is not installed")
 
 from emrecon import io
 from emrecon.io import read_image
-from emrecon.jobs_tissue import TissueInputs, segment_files
+from emrecon.jobs_tissue import TissueInputs, begin, segment_files
 from emrecon.tissue import stages as tissue_stages
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -156,3 +157,29 @@ def test_bins_of_whole_numbers_show_no_comb(rng):
     assert np.abs(np.diff(counts)).max() < 0.1 * counts.max()
     smooth = rng.normal(100, 20, 5000)
     assert len(tissue_job._bins(smooth, 40.0, 160.0)) == tissue_job.BINS + 1
+
+
+def test_every_look_is_at_the_model_that_is_fitted(files):
+    """The model without a field is looked at as such, not as the one it is compared with."""
+    modes = []
+
+    def look(image, stride, most):
+        wanted = 0 if image.basis is None else len(image.basis.modes)
+        return [lambda iterate: modes.append((wanted, iterate.params.bias.shape[1]))]
+
+    begin((files / "t1.nii.gz",), SETTINGS).fit.stages(look)
+    assert all(wanted == found for wanted, found in modes)
+    assert len(set(modes)) == 2
+
+
+def test_each_pass_kept_has_labels_of_its_own(tmp_path, rng):
+    image, truth = case()
+    noise = rng.normal(0, 20, truth.voxels.shape).astype(np.float32) * (truth.voxels > 0)
+    io.write_image(Volume(image.voxels + noise, image.affine), tmp_path / "t1.nii.gz")
+    session = Session(100_000_000)
+    session.start(TissueJob(Choice((tmp_path / "t1.nii.gz",), SETTINGS)))
+    assert session.join(60)
+    assert session.phase == "done", session.error
+    frames = np.asarray(session.history.frames())
+    changed = [int((one != other).sum()) for one, other in itertools.pairwise(frames)]
+    assert min(changed[:8]) > 0, changed  # before it settles
