@@ -11,8 +11,9 @@ import numpy as np
 from emrecon import io
 from emrecon.files import check_writable, keep_inputs, make_folder
 from emrecon.io import sidecar
+from emrecon.io.manifest import MANIFEST, write_manifest
 from emrecon.io.preview import preview
-from emrecon.io.scan import MANIFEST, read_scan, write_manifest
+from emrecon.io.scan import read_scan
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.parts import CameraFacts
 from emrecon.tomo.scan import Scan

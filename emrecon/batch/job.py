@@ -154,7 +154,7 @@ def check_options(kind: Kind, options: Mapping[str, Any]) -> None:
 
 
 def _recon_inputs(job: Job) -> dict[str, Path]:
-    from emrecon.io.scan import scan_files  # noqa: PLC0415 - brings readers
+    from emrecon.io.manifest import scan_files  # noqa: PLC0415 - brings readers
 
     (source,) = job.source
     _there("scan", Path(source))
@@ -184,7 +184,7 @@ def _simulate_inputs(job: Job) -> dict[str, Path]:
 
 
 def _with_data(inputs: dict[str, Path]) -> dict[str, Path]:
-    from emrecon.io.scan import data_files  # noqa: PLC0415 - brings readers
+    from emrecon.io.manifest import data_files  # noqa: PLC0415 - brings readers
 
     for what, path in inputs.items():
         _there(what, path)

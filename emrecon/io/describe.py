@@ -13,7 +13,7 @@ from emrecon import io
 from emrecon.errors import FormatError
 from emrecon.io.interfile_header import parse
 from emrecon.io.interfile_pet import Flight
-from emrecon.io.scan import MANIFEST, read_manifest
+from emrecon.io.manifest import MANIFEST, read_manifest
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.parts import CameraFacts, Parts

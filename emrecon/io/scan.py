@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import tomllib
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +10,9 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
-from emrecon.files import write_text
 from emrecon.io import interfile
-from emrecon.io.interfile_header import parse
 from emrecon.io.interfile_pet import ARC_CORRECTED, Choice, Flight
-from emrecon.io.sniff import is_interfile, open_head
+from emrecon.io.manifest import MANIFEST, data_files, no_rivals, read_manifest
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
@@ -33,22 +28,6 @@ log = logging.getLogger(__name__)
 
 PET_KEV = 510.999
 """Energy of annihilation photons."""
-
-MANIFEST = "scan.toml"
-"""Name of the manifest in a folder that holds a scan."""
-
-
-RIVALS = {
-    "correction": ("normalisation", "attenuation", "mu", "mu_unit", "ct"),
-    "normalisation": ("correction",),
-    "attenuation": ("correction", "mu", "mu_unit", "ct"),
-    "mu": ("attenuation", "correction", "ct"),
-    "ct": ("attenuation", "correction", "mu", "mu_unit"),
-    "additive": ("randoms", "scatter"),
-    "randoms": ("additive",),
-    "scatter": ("additive",),
-}
-"""Parts that say in another way what a part says."""
 
 
 def read_scan(
@@ -95,7 +74,7 @@ def read_scan(
     flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
     only = only if io.kind(path) == "projections" else None
     scan = _prompts(path, parts, camera, isotope, window_s, only)
-    _no_rivals(parts)
+    no_rivals(parts)
     if camera.scatter_from and (parts.scatter or parts.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
     inputs = {"prompts": path}
@@ -123,7 +102,7 @@ IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "
 
 def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
     """Read what attenuates the events of a PET scan; return it in 1/mm, and the files read."""
-    _no_rivals(parts)
+    no_rivals(parts)
     if parts.mu is not None:
         return _mu(parts.mu, parts.mu_unit), {"mu": parts.mu}
     if parts.ct is not None:
@@ -164,93 +143,6 @@ def read_given(bins: Bins, parts: Parts) -> tuple[Given | None, dict[str, Path]]
     Scan(bins, every, **kept).check()
     found = files | data_files(files)
     return Given(**kept, all_background=parts.additive is not None), found
-
-
-def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
-    """Return the prompts and the parts that a manifest names; `over` goes before it."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FormatError(f"{path} does not exist: a folder needs it to be a scan") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FormatError(f"{path} is not a manifest that can be read: {error}") from error
-    known = {field.name for field in fields(Parts)} | {"prompts"}
-    if unknown := sorted(set(table) - known):
-        raise FormatError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(known)}")
-    if "prompts" not in table:
-        raise FormatError(f"{path}: no 'prompts'")
-    _check_types(path, table)
-    plain = {"mu_unit", "ct_kvp", "span", "sum_tof", "tof_fwhm_ps"}
-    named: dict[str, Any] = {
-        key: value if key in plain else path.parent / value
-        for key, value in table.items()
-        if key != "prompts"
-    }
-    given = {
-        field.name: getattr(over, field.name)
-        for field in fields(Parts)
-        if getattr(over, field.name) != field.default
-    }
-    for key in given:  # what is given stands for all that says the same in another way
-        for rival in RIVALS.get(key, ()):
-            named.pop(rival, None)
-    return path.parent / str(table["prompts"]), Parts(**(named | given))
-
-
-def _check_types(path: Path, table: dict[str, Any]) -> None:
-    """Refuse values of a manifest that are not of the type of their part."""
-    numbers: dict[str, tuple[tuple[type, ...], str]] = {
-        "span": ((int,), "a whole number"),
-        "ct_kvp": ((int, float), "a number"),
-        "tof_fwhm_ps": ((int, float), "a number"),
-        "sum_tof": ((bool,), "true or false"),
-    }
-    for key, value in table.items():
-        types, kind = numbers.get(key, ((str,), "text in quotes"))
-        if type(value) not in types:
-            raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
-
-
-def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
-    """Write a manifest: file names relative to it, by what they are."""
-    named = {"prompts": prompts, **parts}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in named.items()]  # also TOML
-    write_text(path, "\n".join(lines) + "\n")
-
-
-def scan_files(path: Path, parts: Parts | None = None) -> dict[str, Path]:
-    """Return every file that `read_scan` would read, by what it is, reading only what names them.
-
-    Raises
-    ------
-    FormatError
-        If a manifest or a header cannot be read.
-    """
-    parts, manifest = parts or Parts(), {}
-    path = path / MANIFEST if path.is_dir() else path
-    if path.suffix == ".toml":
-        manifest = {"manifest": path}
-        path, parts = read_manifest(path, parts)
-    found = {"prompts": path}
-    for field in fields(Parts):
-        file = getattr(parts, field.name)
-        if isinstance(file, Path) and file.is_dir():
-            inside = sorted(item for item in file.iterdir() if item.is_file())
-            found |= {f"{field.name} {n}": item for n, item in enumerate(inside, 1)}
-        elif isinstance(file, Path):
-            found[field.name] = file
-    return manifest | found | data_files({k: v for k, v in found.items() if v.exists()})
-
-
-def data_files(headers: dict[str, Path]) -> dict[str, Path]:
-    """Return the data files that headers name, by what they hold."""
-    found = {}
-    for what, path in headers.items():
-        if is_interfile(open_head(path)):
-            name = parse(path).text("name of data file", default="")
-            if name and (path.parent / name).is_file():
-                found[f"{what} data"] = path.parent / name
-    return found
 
 
 def _prompts(
@@ -411,11 +303,3 @@ def _mu(path: Path, unit: str) -> Volume:
             f"the unit of {path.name} is not known: say --mu-unit 1/mm or --mu-unit 1/cm"
         )
     return in_per_mm(mu, unit or mu.unit)
-
-
-def _no_rivals(parts: Parts) -> None:
-    """Refuse parts that say the same in two ways."""
-    for name, rivals in RIVALS.items():
-        for rival in rivals:
-            if rival != "mu_unit" and getattr(parts, name) and getattr(parts, rival):
-                raise SettingsError(f"give --{name} or --{rival}, not both")
