@@ -19,6 +19,8 @@ from emrecon.tomo.scanner import Scanner
 from tests.io.test_petlink import TINY, random_words, written
 from tests.test_jobs_listmode import image, run
 
+pytestmark = pytest.mark.slow
+
 FINE = Scanner("fine", 5, 160, 5.0, 66.0, 4.0, 2.2, 79)
 COUNTS = 150_000.0
 GRID = ("--span", 1, "--voxel-mm", 4, 4, 2.5)

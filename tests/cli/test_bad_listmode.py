@@ -19,6 +19,8 @@ from tests.io.test_petlink import TIME, random_words, written
 from tests.io.test_petsird import NEWEST, with_schema
 from tests.io.test_petsird_shapes import Box
 
+pytestmark = pytest.mark.slow
+
 PARTS = {
     "whole": ("--list-mode",),
     "sinograms": (),
@@ -211,7 +213,6 @@ def gone_through(path: Path, number: int) -> None:
                 pass
 
 
-@pytest.mark.slow
 def test_thousands_of_damaged_petlink_files(tmp_path) -> None:
     rng = np.random.default_rng(3)
     path = written(tmp_path, with_tags(random_words(1, 300), {RESPIRATORY_ON: [2, 20, 44]}))
@@ -229,7 +230,6 @@ def test_thousands_of_damaged_petlink_files(tmp_path) -> None:
     assert 0 < whole < 0.95 * FUZZED
 
 
-@pytest.mark.slow
 def test_hundreds_of_damaged_petsird_files_with_dead_time_and_triggers(box, tmp_path) -> None:
     from emrecon.io.petsird import PetsirdFile
     from emrecon.io.petsird_deadtime import AliveTime

@@ -23,6 +23,8 @@ from phantoms.spect_acquisition import CameraAcquisition
 from tests.tomo.test_recon import check_centroids
 from tests.tomo.test_spect_recon import ring_means
 
+pytestmark = pytest.mark.slow
+
 SHAPE = ["--views", 36, "--bins", 48, "--planes", 30, "--bin-mm", 4.5, "--plane-mm", 4.5]
 QUICK = ["--iterations", 5, "--subsets", 6]
 PATIENT_MM = (12.0, -35.0, 410.0)
@@ -37,7 +39,6 @@ def run(*tokens: object) -> int:
     return code if isinstance(code, int) else 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fastest", ["view", "detector"])
 @pytest.mark.parametrize("start", [0.0, 90.0, 217.0])
 @pytest.mark.parametrize("heads", [1, 2, 3])

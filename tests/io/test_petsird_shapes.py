@@ -16,6 +16,8 @@ from emrecon.io.petsird_write import _Dialect, _varints
 from tests.cli.test_commands import run
 from tests.io.test_petsird import FILES
 
+pytestmark = pytest.mark.slow
+
 FWHM_MM, WIDTH_MM, TOFS = 30.0, 20.0, 15
 PLACES_MM = np.array([[18.0, -9.0, 4.0], [-4.0, -24.0, -4.0], [-12.0, 22.0, 0.0]])
 

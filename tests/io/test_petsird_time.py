@@ -24,6 +24,8 @@ from tests.io.test_petsird_recon import BINS, image_of, saved
 
 petsird = pytest.importorskip("petsird")
 
+pytestmark = pytest.mark.slow
+
 MODULES, PLACES = 8, 36
 """Modules of the tiny scanner, and crystals in each."""
 

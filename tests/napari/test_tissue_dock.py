@@ -25,7 +25,7 @@ from napari_plugin.tissue_dock import TissueDock
 from napari_plugin.tissue_layers import shown
 from tests.napari.tissue_case import case
 
-pytestmark = pytest.mark.qt
+pytestmark = [pytest.mark.qt, pytest.mark.slow]
 
 QUICK = Settings(starts=1, mixed=1, iterations=3)
 

@@ -13,6 +13,8 @@ from emrecon.volume import Grid, Volume
 from phantoms.brain import brain
 from phantoms.mri import Brain, Scan, acquire, from_phantom, smooth_field
 
+pytestmark = pytest.mark.slow
+
 TISSUE_OF = {3: 1, 4: 2, 5: 3, 6: 2, 7: 2}
 
 

@@ -13,6 +13,8 @@ from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from tests.tissue.test_segment import head, shot
 
+pytestmark = pytest.mark.slow
+
 AS_THEY_LIE = Settings(align="none", resample=True)
 
 
