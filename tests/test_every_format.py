@@ -17,6 +17,8 @@ from phantoms.flip_finder import flip_finder
 from phantoms.simulate import Simulation, simulate
 from tests.tomo.test_recon import BODY, check_centroids
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(iterations=5, subsets=8)
 
 

@@ -18,6 +18,8 @@ from emrecon.tissue.starts import from_means
 from emrecon.tissue.strength import strength
 from emrecon.volume import Volume
 
+pytestmark = pytest.mark.slow
+
 SIZE = 22
 
 

@@ -30,6 +30,8 @@ from tests.tomo import spect_dense
 from tests.tomo.test_recon import check_centroids
 from tests.tomo.test_spect_projector import orbit
 
+pytestmark = pytest.mark.slow
+
 SPECTRUM = ((120.45, 126.45), (154.55, 160.55), (126.45, 154.55))
 """Lower and upper scatter window and photopeak window of Tc-99m, keV."""
 
@@ -197,7 +199,6 @@ def torso() -> tuple[Phantom, Phantom]:
     return phantoms[0], phantoms[1]
 
 
-@pytest.mark.slow
 def test_activity_of_a_patient_like_phantom_within_three_percent():
     """Everything on: CT in HU, collimator, three windows, Poisson counts, calibration, decay."""
     rng = np.random.default_rng(7)
