@@ -14,6 +14,7 @@ from emrecon.io.petlink_events import reading
 from emrecon.io.triggers import triggers
 from emrecon.tomo.gates import phase_gates
 from tests.cli.test_commands import run
+from tests.damage import damaged
 from tests.io.test_gates import RESPIRATORY_ON, with_tags
 from tests.io.test_petlink import TIME, random_words, written
 from tests.io.test_petsird import NEWEST, with_schema
@@ -185,23 +186,6 @@ def test_whole_petsird(box, tmp_path, out, part) -> None:
     path.write_bytes(box)
     assert run("recon", path, "-o", out / "x.nii.gz", *PARTS[part], *HOW) == 0
     assert NEWEST.exists()
-
-
-def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """Flip, cut out, double or blank some bytes, a few times."""
-    found = bytearray(data)
-    for _ in range(rng.integers(1, 6)):
-        at, length = int(rng.integers(len(found))), int(rng.integers(1, 9))
-        match rng.integers(4):
-            case 0:
-                found[at] ^= 1 << int(rng.integers(8))
-            case 1:
-                del found[at : at + length]
-            case 2:
-                found[at:at] = rng.bytes(length)
-            case _:
-                found[at : at + length] = bytes(length)
-    return bytes(found)
 
 
 def gone_through(path: Path, number: int) -> None:

@@ -20,6 +20,7 @@ from phantoms.detection import Efficiencies
 from phantoms.phantom import Phantom
 from phantoms.shapes import Material, ellipsoid
 from phantoms.simulate_events import simulate_events
+from tests.damage import damaged
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("petsird-*.bin"))
@@ -310,17 +311,6 @@ def test_ten_thousand_damaged_files(tmp_path):
     rng = np.random.default_rng(1)
     whole = 0
     for number in range(10_000):
-        data = bytearray(SOURCES[number % len(SOURCES)])
-        for _ in range(rng.integers(1, 6)):
-            at, length = int(rng.integers(len(data))), int(rng.integers(1, 9))
-            match rng.integers(4):
-                case 0:
-                    data[at] ^= 1 << int(rng.integers(8))
-                case 1:
-                    del data[at : at + length]
-                case 2:
-                    data[at:at] = rng.bytes(length)
-                case _:
-                    data[at : at + length] = bytes(length)
-        whole += fuzz(tmp_path / f"{number}.bin", bytes(data))
+        data = damaged(SOURCES[number % len(SOURCES)], rng)
+        whole += fuzz(tmp_path / f"{number}.bin", data)
     assert 0 < whole < 9000  # most are found out, some are still whole files
