@@ -69,10 +69,15 @@ def main():
         viewer.close()
 
 
+def window_of(viewer):
+    """Return the main window."""
+    return viewer.window._qt_window  # noqa: SLF001 - napari has no public way to it
+
+
 def opened():
     """Open a window of the size that is wanted, with nothing in it."""
     viewer = napari.Viewer()
-    window = viewer.window._qt_window  # noqa: SLF001 - napari has no public way to place it
+    window = window_of(viewer)
     window.setGeometry(0, 0, *SIZE)
     QTest.qWait(1000)
     assert (window.width(), window.height()) == SIZE, "the window is not as large as it should be"
@@ -82,16 +87,17 @@ def opened():
 def docked(viewer, kind):
     """Return the dock of a kind once it is there, as large as it is shown."""
     found = []
-    wait(lambda: found or found.extend(viewer.window._qt_window.findChildren(kind)), 20)  # noqa: SLF001
+    window = window_of(viewer)
+    wait(lambda: found or found.extend(window.findChildren(kind)), 20)
     QTest.qWait(500)
     dock = found[0]
-    assert viewer.window._qt_viewer.canvas.native.width() > dock.width()  # noqa: SLF001
+    assert window.centralWidget().width() > dock.width()  # the canvas and its sliders
     return dock
 
 
 def choose(viewer, text):
     """Click the menu Plugins and one of its entries, in a menu of its own or not."""
-    bar = viewer.window._qt_window.menuBar()  # noqa: SLF001
+    bar = window_of(viewer).menuBar()
     plugins = next(one for one in bar.actions() if one.text().replace("&", "") == "Plugins")
     place = bar.actionGeometry(plugins).center()
     click(bar, place.x(), place.y())
