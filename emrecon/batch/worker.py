@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,6 +216,7 @@ def main() -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
+    import_module("emrecon.jobs")  # what most jobs need, while the first of them is planned
     while True:
         order = orders.get()
         try:
