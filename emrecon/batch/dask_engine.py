@@ -9,6 +9,7 @@ against every task that was handed to it, begun or not.
 
 from __future__ import annotations
 
+import getpass
 import logging
 import subprocess
 import time
@@ -26,6 +27,8 @@ from emrecon.errors import EmreconError, SettingsError
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+log = logging.getLogger(__name__)
+
 TOPIC = "emrecon-progress"
 
 ROOM = {"RECON": 1}
@@ -41,8 +44,8 @@ CALM = {
 }
 """Lets Dask look at itself less often; left alone, each of its processes takes 3 % of a core."""
 
-TEND_EVERY_S = 5.0
-"""How often to look after workers that SLURM started."""
+TEND_EVERY_S = 15.0
+"""How often to look after workers that SLURM started, which may mean to ask SLURM."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +262,7 @@ class Tender:
         self._cluster, self._workers, self._logs = cluster, workers, logs
         self._looked = time.monotonic()
         self._came = False
+        self._seen: set[str] = set()
 
     def __call__(self, workers: int) -> None:
         """Look after them, given how many there are.
@@ -272,22 +276,36 @@ class Tender:
         if time.monotonic() - self._looked < TEND_EVERY_S:
             return
         self._looked = time.monotonic()
-        if not self._came and not self._known():
+        if workers < self._workers:
+            self._forget_lost()
+        self._cluster.scale(jobs=self._workers)
+
+    def _forget_lost(self) -> None:
+        """Forget jobs that ended before their worker came, which Dask would wait for."""
+        jobs = {name: job.job_id for name, job in dict(self._cluster.workers).items()}
+        here = [about["name"] for about in self._cluster.scheduler_info["workers"].values()]
+        self._seen |= {jobs[name] for name in here if name in jobs}  # Dask learns of their end
+        waited = {name: job for name, job in jobs.items() if job and job not in self._seen}
+        known = _known_to_slurm() if waited else None
+        lost = [name for name, job in waited.items() if known is not None and job not in known]
+        if lost and not self._came and len(lost) == len(waited):
             raise EmreconError(
                 "the jobs that SLURM was given ended, and no worker came from them: "
                 f"see {self._logs}"
             )
-        self._cluster.scale(jobs=self._workers)
+        for name in lost:
+            log.warning("job %s ended before its worker came", jobs[name])
+            self._cluster.loop.add_callback(self._cluster.workers.pop, name, None)
 
-    def _known(self) -> bool:
-        """Return whether SLURM has any of the jobs; if it does not answer, they may be there."""
-        ids = [job.job_id for job in self._cluster.workers.values() if job.job_id]
-        command = ["squeue", "--noheader", "--format=%i"]
-        try:
-            told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - ours
-        except (OSError, subprocess.SubprocessError):
-            return True
-        return not ids or any(job in told.stdout.split() for job in ids)
+
+def _known_to_slurm() -> set[str] | None:
+    """Return the jobs of this user that wait or run; None if SLURM does not answer."""
+    command = ["squeue", "--noheader", "--format=%i", f"--user={getpass.getuser()}"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - ours
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return set(told.stdout.split())
 
 
 def job_script(how: Slurm) -> str:

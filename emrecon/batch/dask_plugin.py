@@ -32,6 +32,7 @@ class OwnProcess(WorkerPlugin):
         """Make the slot."""
         os.environ.pop(TRIM, None)
         self.slot = Slot(self._threads)
+        self.slot.start()
 
     def teardown(self, worker: Any) -> None:  # noqa: ANN401 - distributed.Worker
         """End the process with its Dask worker."""

@@ -55,6 +55,11 @@ class Processes:
         self._pool = ThreadPoolExecutor(slots, "emrecon-slot")
         self._threads = threads
 
+    def start(self, most: int) -> None:
+        """Start processes ahead of their first jobs, not more than there are jobs."""
+        for slot in self._slots[:most]:
+            slot.start()
+
     def about(self) -> str:
         """Return in a line what it is."""
         return f"{len(self._slots)} worker processes, {self._threads} threads each"

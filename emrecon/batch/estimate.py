@@ -17,6 +17,7 @@ from emrecon.batch.job import CAMERA, Conversion, Job
 from emrecon.io import interfile
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.bins import Bins
+from emrecon.tomo.image_grid import grid_of
 from emrecon.tomo.parts import Parts
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
 from emrecon.tomo.settings import Settings
@@ -100,11 +101,7 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
     if io.kind(inputs["prompts"]) == "listmode":
         arrays += 2.5
     lines = float(np.prod(bins.shape))
-    from emrecon.tomo.recon import grid_of  # noqa: PLC0415 - brings numba
-    from emrecon.tomo.scan import Scan  # noqa: PLC0415
-
-    empty = Scan(bins, np.broadcast_to(np.float32(0), bins.shape))
-    grid = grid_of(empty, settings)
+    grid = grid_of(bins, settings)
     voxels = float(np.prod(grid.shape))
     subsets = min(settings.subsets, bins.shape[0])
     kept = voxels * 4 * subsets  # sensitivities: beyond a size they are in files, one is held

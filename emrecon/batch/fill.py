@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -29,7 +30,7 @@ def filled(form: type[T], options: Mapping[str, Any]) -> T:
     SettingsError
         If a value is of another type than its field, or the dataclass refuses it.
     """
-    hints = get_type_hints(form)
+    hints = _hints(form)  # type: ignore[arg-type] # classes are hashable
     known = {name: fitting(value, hints[name], name) for name, value in options.items()
              if name in hints}  # fmt: skip
     return form(**known)
@@ -40,10 +41,17 @@ def names(*forms: type) -> set[str]:
     return {field.name for form in forms for field in fields(form)}
 
 
-def path_names(*forms: type) -> set[str]:
+@cache
+def path_names(*forms: type) -> frozenset[str]:
     """Return the names of the fields that hold paths."""
-    return {name for form in forms for name, hint in get_type_hints(form).items()
-            if Path in {hint, *get_args(hint)}}  # fmt: skip
+    return frozenset(name for form in forms for name, hint in _hints(form).items()
+                     if Path in {hint, *get_args(hint)})  # fmt: skip
+
+
+@cache
+def _hints(form: type) -> dict[str, Any]:
+    """Return the types of a dataclass's fields; the names in them are looked up once."""
+    return get_type_hints(form)
 
 
 def fitting(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401 - any TOML, any type

@@ -26,6 +26,8 @@ WORDS = {
 }
 """Keys of an entry that are no settings."""
 
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 Table = dict[str, Any]
 
 
@@ -57,7 +59,9 @@ def read_jobs(path: Path, out: Path | None = None) -> tuple[list[Job], Path]:
         try:
             jobs += _jobs(table, entry, base, folder)
         except SettingsError as error:
-            raise SettingsError(f"{path}, [[scan]] number {number}: {error}") from error
+            called = entry.get("name") or entry.get("input")
+            which = f"number {number} ({called})" if called else f"number {number}"
+            raise SettingsError(f"{path}, [[scan]] {which}: {error}") from error
     _distinct(path, jobs)
     return jobs, folder
 
@@ -97,27 +101,53 @@ def _read(path: Path) -> Table:
         if not isinstance(table.get(key, shape()), shape):
             written = {"out": "text in quotes", "scan": "written [[scan]]"}
             raise SettingsError(f"{path}: {key} is {written.get(key, f'written [{key}]')}")
+    for kind in KINDS:
+        _check_defaults(path, kind, table.get("defaults", {}).get(kind, {}))
     if any(not isinstance(entry, dict) for entry in table.get("scan", [])):
         raise SettingsError(f"{path}: scan is written [[scan]]")
     return table
 
 
+def _check_defaults(path: Path, kind: Kind, own: object) -> None:
+    """Refuse defaults of a kind that no job of that kind could take."""
+    if not isinstance(own, dict):
+        raise SettingsError(f"{path}: defaults.{kind} is a table: [defaults.{kind}]")
+    known = {*WORDS, *known_options(kind)} - {"kind", "input"} if own else set()
+    if unknown := sorted(set(own) - known):
+        raise SettingsError(
+            f"{path}: [defaults.{kind}] has {unknown[0]!r}, which no {kind} job has"
+        )
+
+
 def _jobs(table: Table, entry: Table, base: Path, folder: Path) -> Iterator[Job]:
     """Yield the jobs of an entry: every match of its glob, with every setting of the matrix."""
-    both = {**table.get("defaults", {}), **entry}
+    both = _with_defaults(table.get("defaults", {}), entry)
     for key, kind in WORDS.items():
         value = both.get(key, kind())
         if not isinstance(value, (int, float) if kind is float else kind):
             raise SettingsError(f"{key} is {'a number' if kind is float else kind.__name__}")
-    kind = both.get("kind", "recon")
-    if kind not in get_args(Kind):
-        raise SettingsError(f"kind is one of {', '.join(get_args(Kind))}, not {kind!r}")
+    kind = both["kind"]
     if not both.get("input"):
         raise SettingsError("no input")
     matrix = {**table.get("matrix", {}), **both.pop("matrix", {})}
     for name, source in _sources(kind, both, base):
         for marks, chosen in _combinations(matrix, kind):
             yield _job(kind, name + marks, source, {**both, **chosen}, (base, folder))
+
+
+def _with_defaults(defaults: Table, entry: Table) -> Table:
+    """Return an entry with the defaults of all jobs, and over them those of its kind."""
+    common = {name: value for name, value in defaults.items() if name not in KINDS}
+    kind = entry.get("kind", common.get("kind", "recon"))
+    if kind not in KINDS:
+        raise SettingsError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    for name in sorted(set(common) - set(WORDS) - known_options(kind)):
+        if others := [other for other in KINDS if name in known_options(other)]:
+            raise SettingsError(
+                f"[defaults] has {name}, which a {kind} job does not know: write it in "
+                + " and ".join(f"[defaults.{other}]" for other in others)
+            )
+    return {**common, **defaults.get(kind, {}), **entry, "kind": kind}
 
 
 def _job(kind: Kind, name: str, source: str, table: Table, where: tuple[Path, Path]) -> Job:

@@ -15,6 +15,9 @@ from emrecon.files import sha256
 
 Status = Literal["done", "failed", "running", "waiting"]
 
+Seen = tuple[str, int, int, str]
+"""File, bytes, time of change in ns and SHA-256 of an input."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -68,8 +71,8 @@ class Record:
     error_kind: str = ""
     """Name of the error's class."""
 
-    inputs: Mapping[str, tuple[str, int, int, str]] = field(default_factory=dict)
-    """File, bytes, time of change in ns and SHA-256 of every input, by what it is."""
+    inputs: Mapping[str, Seen] = field(default_factory=dict)
+    """Every input, by what it is."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that decide the result."""
@@ -111,17 +114,17 @@ class Record:
         )
 
 
-def look_at(inputs: Mapping[str, Path], known: Record | None = None) -> dict[str, Any]:
+def look_at(inputs: Mapping[str, Path], *known: Mapping[str, Seen]) -> dict[str, Seen]:
     """Return file, bytes, time of change and SHA-256 of every input.
 
-    A file of the bytes and time that the `known` record tells is taken to be the same, and not
-    read again.
+    A file of the bytes and time that are `known` from earlier looks, of which the last counts,
+    is taken to be the same, and not read again.
     """
-    before = {entry[0]: entry for entry in (known.inputs.values() if known else ())}
+    before = {entry[0]: entry for earlier in known for entry in earlier.values()}
     return {what: _seen(path, before.get(str(path))) for what, path in inputs.items()}
 
 
-def key_of(job: Job, inputs: Mapping[str, tuple[str, int, int, str]]) -> str:
+def key_of(job: Job, inputs: Mapping[str, Seen]) -> str:
     """Return the digest of all that decides a job's result, and of where the result goes."""
     decides = {
         "version": version("emrecon"),
@@ -136,11 +139,11 @@ def key_of(job: Job, inputs: Mapping[str, tuple[str, int, int, str]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _seen(path: Path, before: tuple[str, int, int, str] | None) -> tuple[str, int, int, str]:
+def _seen(path: Path, before: Seen | None) -> Seen:
     about = path.stat()
-    if before and before[1:3] == (about.st_size, about.st_mtime_ns):
-        return before
-    return str(path), about.st_size, about.st_mtime_ns, sha256(path)
+    same = before and tuple(before[1:3]) == (about.st_size, about.st_mtime_ns)
+    digest = before[3] if before and same else sha256(path)
+    return str(path), about.st_size, about.st_mtime_ns, digest
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON

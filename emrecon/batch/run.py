@@ -45,7 +45,7 @@ class Planned:
     """Class of the error."""
 
     record: Record | None = None
-    """What is remembered of it."""
+    """What is remembered of it, with its inputs as they are now."""
 
 
 class View(Protocol):
@@ -112,8 +112,10 @@ def _planned(job: Job, store: Store, resume: bool, most_mb: float) -> Planned:  
     nothing = Estimate(0.0, 0.0)
     try:
         inputs = job.inputs()
-        if earlier and earlier.whole() and earlier.key == key_of(job, look_at(inputs, earlier)):
-            return Planned(job, "skip", nothing, record=earlier)
+        if earlier and earlier.whole():
+            earlier = replace(earlier, inputs=look_at(inputs, earlier.inputs))
+            if earlier.key == key_of(job, earlier.inputs):
+                return Planned(job, "skip", nothing, record=earlier)
         needs = estimate(job, inputs)
     except (EmreconError, OSError) as error:
         why = " ".join(str(error).split())
@@ -244,4 +246,5 @@ def _order(one: Planned, store: Store, slots: int, budget_mb: float) -> dict[str
         "job": one.job.plain(),
         "store": str(Path(store.folder).resolve()),
         "limit_mb": limit,
+        "seen": dict(one.record.inputs) if one.record else {},
     }

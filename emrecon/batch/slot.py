@@ -62,6 +62,10 @@ class Slot:
         """Process now at work, for a test to kill."""
         return self._process.pid if self._process else None
 
+    def start(self) -> None:
+        """Start the process ahead of its first job, so that it is ready when that comes."""
+        self._ready()
+
     def run(self, order: dict[str, Any], told: Told) -> Record:
         """Have a job done; whatever happens to its process, return a record.
 

@@ -20,17 +20,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emrecon.batch.job import Job
 from emrecon.batch.perform import Made, perform
-from emrecon.batch.record import Record, key_of, look_at
+from emrecon.batch.record import Record, Seen, key_of, look_at
 from emrecon.batch.report import write_thumbnail
 from emrecon.batch.store import WAIT_S, Store, locked
 from emrecon.errors import EmreconError, WriteError
@@ -72,7 +73,7 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
     Parameters
     ----------
     order : dict
-        ``job`` and the ``store``'s folder.
+        ``job``, the ``store``'s folder, and inputs that were ``seen`` already.
     tell : callable
         Given messages on the way.
     """
@@ -86,7 +87,7 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
     )  # fmt: skip
     with _logged(store.log_of(job.name)):
         try:
-            facts, same = _identified(job, store, facts)
+            facts, same = _identified(job, store, facts, order.get("seen", {}))
             made = perform(job, _meters(tell), resume=same)
             ended = replace(_with_outputs(facts, made), status="done")
             if ended.picture:
@@ -103,10 +104,12 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
     return ended
 
 
-def _identified(job: Job, store: Store, facts: Record) -> tuple[Record, bool]:
+def _identified(
+    job: Job, store: Store, facts: Record, seen: Mapping[str, Seen]
+) -> tuple[Record, bool]:
     """Find out what exactly the job is, mark it as running, and say if it ran before."""
     earlier = store.load(job)
-    inputs = look_at(job.inputs(), earlier)
+    inputs = look_at(job.inputs(), earlier.inputs if earlier else {}, seen)
     facts = replace(facts, inputs=inputs, key=key_of(job, inputs), settings=job.settings())
     store.save(facts)
     return facts, earlier is not None and earlier.key == facts.key
@@ -215,6 +218,7 @@ def main() -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
+    import_module("emrecon.jobs")  # what most jobs need, while the first of them is planned
     while True:
         order = orders.get()
         try:

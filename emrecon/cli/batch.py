@@ -107,7 +107,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     where
         Who does the jobs.
     """
-    from emrecon.batch import Processes, Store, plan, run
+    from emrecon.batch import Store, plan, run
     from emrecon.batch.run import exit_code
     from emrecon.cli.board import Board
 
@@ -122,21 +122,20 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
             f"{out} holds results of an earlier batch: give --resume to do what is not done, or "
             "--overwrite to do all again"
         )
-    planned = plan(jobs, store, resume=resume, most_mb=budget)
     if dry_run:
+        planned = plan(jobs, store, resume=resume, most_mb=budget)
         _show(planned, where, budget)
         sys.exit(0 if any(one.todo != "refuse" for one in planned) else 3)
-    _say(planned)
     store.make()
     with _terminated(), store.alone(), ExitStack() as stack:
+        here = _here(where, len(jobs), stack)
+        planned = plan(jobs, store, resume=resume, most_mb=budget)
+        _say(planned)
         if level:
-            from emrecon.batch.bids import describe_derivative
-
-            describe_derivative(source, out)
+            _describe(source, out)
         view = stack.enter_context(Board(planned, json=json))
-        begins = any(one.todo == "run" for one in planned)
-        engine = _engine(where, out) if begins else Processes(1, 1)
-        stack.callback(engine.close)
+        elsewhere = where.engine != "processes" and any(one.todo == "run" for one in planned)
+        engine = _elsewhere(where, out, stack) if elsewhere else here
         view.about(engine.about())
         records = run(
             planned, engine, store, view, resume=resume, budget_mb=_shared(where, budget)
@@ -169,6 +168,13 @@ def _jobs(
         raise SettingsError("the output folder must be another than the BIDS dataset")
     tables = read_tables(config, ("recon", "segment")) if config else {}
     return bids_jobs(source, output, tables, *labels), output.resolve()
+
+
+def _describe(source: Path, out: Path) -> None:
+    """Say in the output folder what dataset it derives from."""
+    from emrecon.batch.bids import describe_derivative
+
+    describe_derivative(source, out)
 
 
 @contextmanager
@@ -217,19 +223,29 @@ def _slots(where: Where) -> int:
     return where.jobs or max(1, cores() // where.threads)
 
 
-def _engine(where: Where, out: Path) -> Engine:
-    """Return who does the jobs."""
+def _here(where: Where, jobs: int, stack: ExitStack) -> Engine:
+    """Return worker processes on this machine, which start while the jobs are planned."""
     from emrecon.batch import Processes
 
+    engine = Processes(_slots(where), where.threads)
+    stack.callback(engine.close)
     if where.engine == "processes":
-        return Processes(_slots(where), where.threads)
+        engine.start(jobs)
+    return engine
+
+
+def _elsewhere(where: Where, out: Path, stack: ExitStack) -> Engine:
+    """Return workers of a Dask cluster."""
     from emrecon.batch import dask_engine
 
     if where.scheduler:
-        return dask_engine.existing(where.scheduler, where.threads)
-    if where.engine == "dask":
-        return dask_engine.local(_slots(where), where.threads)
-    return dask_engine.slurm(_slurm(where), out)
+        engine = dask_engine.existing(where.scheduler, where.threads)
+    elif where.engine == "dask":
+        engine = dask_engine.local(_slots(where), where.threads)
+    else:
+        engine = dask_engine.slurm(_slurm(where), out)
+    stack.callback(engine.close)
+    return engine
 
 
 def _slurm(where: Where) -> dask_engine.Slurm:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -177,13 +178,19 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 def _entries(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
     for number, line in lines:
-        found = _LINE.fullmatch(line)
-        if found is None:
+        said = _said(line)
+        if said is None:
             raise FormatError(f"{path}, line {number}: not 'key := value': {line[:60]!r}")
-        key = normal(found[1])
-        if key == "end of interfile":
+        if said[0] == "end of interfile":
             return
-        yield Entry(key, int(found[2] or 1), found[3].strip(), number)
+        yield Entry(*said, number)
+
+
+@lru_cache(maxsize=4096)
+def _said(line: str) -> tuple[str, int, str] | None:
+    """Return key, index and value of a line; scans of one scanner share most of their lines."""
+    found = _LINE.fullmatch(line)
+    return found and (normal(found[1]), int(found[2] or 1), found[3].strip())
 
 
 def _items(value: str) -> list[str]:

@@ -20,13 +20,13 @@ from emrecon.spread.order import Choice, Node, own_nodes, summed
 from emrecon.tomo import gamma
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.emission import Emission, renewed
+from emrecon.tomo.image_grid import grid_of
 from emrecon.tomo.operator import Array
 from emrecon.tomo.quantify import Calibration
 from emrecon.tomo.recon import (
     bare_models,
     count_totals,
     fingerprint,
-    grid_of,
     set_threads,
 )
 from emrecon.tomo.scan import Scan
@@ -137,7 +137,7 @@ def load(order: Order, choice: Choice, threads: int) -> Share:
         settings = gamma.about_axis(order.settings, scan)
         settings = replace(settings, subsets=choice.counts(views)[0])
         scan, calibration = gamma.completed(scan, settings), gamma.calibration(scan, settings)
-        grid, fov_mm = grid_of(scan, settings), scan.bins.fov_mm
+        grid, fov_mm = grid_of(scan.bins, settings), scan.bins.fov_mm
         if not asked:  # it was read whole
             scan = scan.of_views(choice(views))
         scan.check()

@@ -10,13 +10,14 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.tomo import attenuation
 from emrecon.tomo.bins import subset_order
 from emrecon.tomo.blur import Blur
+from emrecon.tomo.image_grid import grid_of
 from emrecon.tomo.lines import LineProjector
 from emrecon.tomo.listmode_emission import ListmodeEmission
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operator import Array, Chain, Operator
 from emrecon.tomo.pairs import Pairs
 from emrecon.tomo.ray import Projector
-from emrecon.tomo.recon import Problem, Progress, grid_of, set_threads, start_image, within
+from emrecon.tomo.recon import Problem, Progress, set_threads, start_image, within
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Grid
@@ -58,7 +59,7 @@ def prepare(
         raise DataError("there are no events to reconstruct")
     if settings.subsets > len(events):
         raise SettingsError(f"{settings.subsets} subsets of {len(events)} events make no sense")
-    grid = grid_of(scan, settings)
+    grid = grid_of(scan.bins, settings)
     if sensitivity is None:
         sensitivity = sensitivity_of(scan, settings, progress)
     totals = float(len(events)), events.background_total * events.share
@@ -81,7 +82,7 @@ def sensitivity_of(
     """
     if settings.ring_wide:
         raise SettingsError("single events have no width: --ring-wide is for sinograms")
-    grid = grid_of(scan, settings)
+    grid = grid_of(scan.bins, settings)
     if isinstance(scan.bins, Pairs):
         return scan.bins.sensitivity(grid, scan.mu, _blur(grid, settings), progress)
     views = len(scan.efficiency)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import cycle, islice
-from typing import Any, Protocol
+from typing import Any
 
 import numba
 import numpy as np
@@ -21,6 +21,7 @@ from emrecon.tomo.bins import Bins
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.emission import Emission
+from emrecon.tomo.image_grid import grid_of
 from emrecon.tomo.operator import Array, Chain, Operator
 from emrecon.tomo.quantify import Calibration
 from emrecon.tomo.ray import Projector
@@ -38,28 +39,6 @@ UNIT = "counts/mm"
 """Unit of a reconstructed image until a calibration gives Bq/mL."""
 
 Progress = Callable[[int, int], object]
-
-
-class Gridded(Protocol):
-    """Anything that an image belongs to."""
-
-    def grid(
-        self,
-        voxel_mm: tuple[float, float, float] | None = None,
-        shape: tuple[int, int, int] | None = None,
-        centre_mm: tuple[float, float, float] | None = None,
-    ) -> Grid:
-        """Return an image grid that covers the field of view."""
-        ...
-
-
-class Located(Protocol):
-    """Anything with bins, which say where images lie."""
-
-    @property
-    def bins(self) -> Gridded:
-        """Where the counts lie."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +150,7 @@ def prepare(
     set_threads(settings.threads)
     scan.check()
     scan, calibration = gamma.completed(scan, settings), gamma.calibration(scan, settings)
-    grid = grid_of(scan, settings)
+    grid = grid_of(scan.bins, settings)
     order = turns(scan.bins, grid, settings)
     settings = replace(settings, subsets=len(order))
     kept = kept or Sensitivities()
@@ -208,17 +187,6 @@ def bare_models(
         system, summed = _systems(scan, settings, where, views)
         bare = Emission(system, prompts, factors, background, views, lambda: NOTHING, summed)
         yield number, bare
-
-
-def grid_of(scan: Located, settings: Settings) -> Grid:
-    """Return the image grid by the settings, else the scan's default."""
-    voxel = per_axis(settings.voxel_mm) if settings.voxel_mm else None
-    shape = None
-    if settings.size:
-        i, j, k = settings.size
-        shape = (i, j, k)
-    centre = per_axis(settings.centre_mm) if settings.centre_mm else None
-    return scan.bins.grid(voxel, shape, centre)
 
 
 def set_threads(threads: int) -> None:

@@ -10,13 +10,16 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emrecon.errors import WriteError
 from emrecon.files import replacing
-from emrecon.tomo.emission import Emission
 from emrecon.tomo.operator import Array
+
+if TYPE_CHECKING:
+    from emrecon.tomo.emission import Emission
 
 log = logging.getLogger(__name__)
 

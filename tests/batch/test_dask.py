@@ -21,6 +21,7 @@ from emrecon.batch.dask_engine import (
     DaskEngine,
     Slurm,
     Tender,
+    _slurm_cluster,
     existing,
     job_script,
     local,
@@ -163,6 +164,8 @@ class Submitted:
 
     def __init__(self) -> None:
         self.workers = {"one": SimpleNamespace(job_id="7")}
+        self.scheduler_info: dict[str, dict] = {"workers": {}}
+        self.loop = SimpleNamespace(add_callback=lambda call, *told: call(*told))
         self.scaled: list[int] = []
 
     def scale(self, jobs: int) -> None:
@@ -194,3 +197,36 @@ def test_jobs_that_end_without_a_worker_are_not_waited_for(squeue: Path, tmp_pat
     squeue.write_text("3\n77\n")
     with pytest.raises(EmreconError, match=r"no worker came from them: see .*logs"):
         Tender(Submitted(), 2, tmp_path / "logs")(0)
+
+
+def test_a_job_that_ended_while_it_waited_is_submitted_anew(
+    squeue: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a stand-in for sbatch that counts its calls, beside a worker that came."""
+    pytest.importorskip("dask_jobqueue")
+    calls = tmp_path / "calls"
+    for name, text in {"sbatch": f"echo >> {calls}\nwc -l < {calls}\n", "scancel": ""}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
+        (tmp_path / name).chmod(0o755)
+
+    def submitted(count: int) -> int:
+        end = time.monotonic() + 20
+        while time.monotonic() < end and len(cluster.workers) < 2:
+            time.sleep(0.02)
+        while time.monotonic() < end and calls.stat().st_size < count:
+            time.sleep(0.02)
+        return calls.stat().st_size
+
+    with _slurm_cluster(Slurm(2, 1, 2000), "") as cluster:
+        tender = Tender(cluster, 2, tmp_path)
+        calls.touch()
+        squeue.write_text("1\n2\n")
+        tender(0)
+        assert submitted(2) == 2
+        tender(1)
+        squeue.write_text("1\n")
+        tender(1)
+        assert submitted(3) == 3
+        assert "job 2 ended before its worker came" in caplog.text
+        ids = {job.job_id for job in cluster.workers.values()}
+    assert ids <= {"1", "2", "3"}

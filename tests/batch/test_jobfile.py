@@ -94,6 +94,35 @@ def test_other_kinds(scans: Path) -> None:
     assert found[2].forms()[0].max_ring_difference == 10
 
 
+def test_a_kind_has_defaults_of_its_own(scans: Path) -> None:
+    pet, fast, t1 = jobs(
+        scans,
+        """
+        [defaults]
+        memory_mb = 900
+        [defaults.recon]
+        subsets = 4
+        output = "{name}.hv"
+        [defaults.segment]
+        contrast = "T2"
+        memory_mb = 5000
+        [[scan]]
+        input = "a/one.hs"
+        [[scan]]
+        input = "a/two.hs"
+        subsets = 8
+        [[scan]]
+        kind = "segment"
+        input = "t1.nii.gz"
+        """,
+    )
+    assert [dict(job.options) for job in (pet, fast, t1)] == [
+        {"subsets": 4}, {"subsets": 8}, {"contrast": "T2"},
+    ]  # fmt: skip
+    assert [job.memory_mb for job in (pet, fast, t1)] == [900, 900, 5000]
+    assert [Path(job.out).name for job in (pet, t1)] == ["one.hv", "t1"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -116,6 +145,12 @@ def test_other_kinds(scans: Path) -> None:
         ("[matrix]\nsubset = [3]\n[[scan]]\ninput='a/one.hs'", "has no 'subset'"),
         ("[[scan]]\ninput='a/one.hs'\n[[scan]]\ninput='b/one.hs'", "two jobs have the name one"),
         ("[[scan]\n", "is not TOML"),
+        (
+            "[defaults]\nsubsets = 3\n[[scan]]\ninput='t1.nii'\nkind = 'segment'",
+            r"1 \(t1.nii\): .* has subsets, which a segment job .* write it in \[defaults.recon\]",
+        ),
+        ("[defaults.convert]\nsubsets = 3\n[[scan]]\ninput='a/one.hs'", "which no convert job"),
+        ("[defaults]\nrecon = 3\n[[scan]]\ninput='a/one.hs'", r"table: \[defaults.recon\]"),
     ],
 )
 def test_mistakes_are_refused(scans: Path, text: str, words: str) -> None:

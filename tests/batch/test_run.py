@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from emrecon.batch.estimate import Estimate
 from emrecon.batch.perform import remove_parts
 from emrecon.batch.run import exit_code
 from emrecon.batch.store import locked
+from emrecon.batch.worker import obey
 from emrecon.cli import main
 from tests.batch.conftest import copies
 
@@ -118,3 +120,19 @@ def test_estimates_cover_what_is_used(made: Path, tmp_path: Path) -> None:
     (one,) = plan([huge], Store(tmp_path / "batch"), most_mb=6000)
     assert one.todo == "refuse"
     assert one.needs.memory_mb > 8 * 800 * 800 * 400 * 4 / 2**20
+
+
+def test_a_worker_reads_no_input_again_that_the_plan_read(made: Path, tmp_path: Path) -> None:
+    """Touched, but the same: the plan finds that out, and its digest (here a wrong one) holds."""
+    image = tmp_path / "mu.nii.gz"
+    image.write_bytes((made / "mu.nii.gz").read_bytes())
+    job = Job("j", "convert", (str(image),), str(tmp_path / "out.nii"))
+    order = {"job": job.plain(), "store": str(tmp_path / "batch")}
+    first = obey(order, lambda message: None)
+    assert first.status == "done"
+    Path(first.outputs[0]).unlink()
+    about = image.stat()
+    seen = {"source": [str(image), about.st_size, about.st_mtime_ns, "digest"]}
+    again = obey(json.loads(json.dumps(order | {"seen": seen})), lambda message: None)
+    assert again.status == "done"
+    assert again.inputs["source"][3] == "digest"
