@@ -12,6 +12,9 @@ TOGETHER = 4  # taps added in one pass
 Lines = namedtuple("Lines", "start stop place reach drift pace length along_x")
 # Segments of one plane spacing: axial position first + p step + tilt slope[bin] distance.
 Segments = namedtuple("Segments", "first tilt planes offset slope gain")
+# Groups of segments begin ... end - 1 and their planes offset ... offset + planes - 1 in a line.
+Groups = namedtuple("Groups", "begin end offset planes")
+Spans = namedtuple("Spans", "begin end")
 # Rows are `step` phases of `size` voxels; in a block, `margin` voxels lie between them.
 Layout = namedtuple("Layout", "step size margin block taps flat")
 
@@ -54,6 +57,23 @@ def segments_of(chosen, vz, half_chord_mm, tilt, first, planes, offset):
     return Segments(first, tilt, planes, offset, slope, gain)
 
 
+def grouped(segments):
+    """Sort segments by their place in a line; side by side and as oblique, they are a group.
+
+    Returns the segments, the groups, and the spans of planes that lie side by side.
+    """
+    order = np.argsort(segments.offset, kind="stable")
+    first, tilt, planes, offset = (array[order] for array in segments[:4])
+    gain = np.ascontiguousarray(segments.gain[:, order])
+    segments = Segments(first, tilt, planes, offset, segments.slope, gain)
+    apart = offset[1:] != offset[:-1] + planes[:-1]
+    unlike = apart | (np.abs(tilt[1:]) != np.abs(tilt[:-1]))
+    begin, end = (np.flatnonzero(np.r_[edge]) for edge in ((True, unlike), (unlike, True)))
+    groups = Groups(begin, end + 1, offset[begin], offset[end] + planes[end] - offset[begin])
+    begin, end = (np.flatnonzero(np.r_[edge]) for edge in ((True, apart), (apart, True)))
+    return segments, groups, Spans(offset[begin], offset[end] + planes[end])
+
+
 def layout_of(shape, step, segments, lines):
     """Settle row lengths, steps in a block and the most taps that a segment can need in one."""
     size = -(-shape[2] // step)
@@ -71,7 +91,7 @@ def layout_of(shape, step, segments, lines):
 def split(image, layout):
     """De-interleave z: `step` phases of `size` voxels."""
     step, size = layout.step, layout.size
-    if step == 1:
+    if step == 1 and size == image.shape[2]:
         return image
     rows = np.zeros((*image.shape[:2], step * size), np.float32)
     for phase in range(step):

@@ -5,7 +5,11 @@ all segments.  A step's share in each time-of-flight bin depends on its distance
 so on the step and the segment's obliquity, and not on the plane: the row of a step, interpolated
 to a segment's planes once, is added to the few bins within reach, each with one number.  Nothing
 is done for the bins out of reach: the work grows with the width of the kernel over that of a bin,
-not with the number of bins.
+not with the number of bins.  Segments of opposite tilts are one wider segment for the shares.
+
+Four steps at once are added to a bin, for 32 planes: eight vectors that stay in registers while
+the bins within reach of any of the four come and go.  Outside its reach a step's share is 0, so
+the rows of the table of shares have zeros at both ends.
 
 A step is taken to be at the nearest of places so dense that the shares of the bins come from a
 small table (`emrecon.tomo.tof.Timing.phases`): they add to 1, so the sum over all bins is what
@@ -22,18 +26,24 @@ import numpy as np
 
 from emrecon.tomo.kernels import axial_tables as tables
 from emrecon.tomo.kernels.axial import clear, columns
-from emrecon.tomo.kernels.axial_tables import TOGETHER
 from emrecon.tomo.kernels.share import share
+from emrecon.tomo.kernels.vectors import LANES, leading, load, plus, spread, store, times
 
-_jit = numba.njit(nogil=True, cache=True, fastmath=True)
-_inline = numba.njit(fastmath=True, forceinline=True)
+# Without the leave to reorder: both ways must take a step to be at the very same place.
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inline = numba.njit(forceinline=True, error_model="numpy")
 
-BLOCK = 16  # steps in a block, at most
-WHOLE = 32  # numbers that a compiled loop takes at once; what is left over goes one by one
+BLOCK = 16  # steps in a slab of the adjoint, at most
+CHUNK = 32  # steps taken together by the forward projector
+STEPS = 4  # steps added at once
+PLANES = 2 * LANES  # planes added at once
 
 # table[phase, j] is the share of bin n + first + j, at the place n parts + phase in steps.
 # The middle of the line is at the place `middle`.
 Flight = namedtuple("Flight", "table first per_mm middle")
+# The same with `pad` zeros at both ends of each row of the table, which is flat and has rows of
+# `pitch` numbers.
+Shares = namedtuple("Shares", "table pitch parts window pad first per_mm middle")
 
 
 def flight_of(table, first, step_mm, bins):
@@ -53,9 +63,11 @@ def forward(
         out[...] = 0
     for each in np.unique(step):
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
+        segments, groups, spans = tables.grouped(segments)
         layout = _layout(image.shape, int(each), segments, lines)
         rows = tables.sealed(tables.split(image, layout))
-        share(_forward, out.shape[1], rows, lines, segments, layout, flight, vz, out)
+        shares = _shares(flight, lines, segments)
+        share(_forward, out.shape[1], rows, lines, segments, groups, spans, layout, shares, out)
 
 
 def adjoint(
@@ -73,247 +85,317 @@ def adjoint(
     image[...] = 0
     for each in np.unique(step):
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
+        segments, groups, spans = tables.grouped(segments)
         layout = _layout(image.shape, int(each), segments, lines)
-        rows = image if each == 1 else np.zeros_like(tables.split(image, layout))
+        layout = layout._replace(block=min(BLOCK, layout.block))
+        rows = np.zeros((*image.shape[:2], layout.step * layout.size), np.float32)
+        shares = _shares(flight, lines, segments)
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            share(_adjoint, slabs, rows, lines, segments, layout, flight, vz, data, chosen)
-        if each != 1:
-            tables.join(rows, layout, image)
+            share(
+                _adjoint, slabs, rows, lines, segments, groups, spans, layout, shares, data, chosen
+            )
+        tables.join(rows, layout, image)
 
 
 def _layout(shape, step, segments, lines):
+    """Let every row begin and end with a whole vector."""
     layout = tables.layout_of(shape, step, segments, lines)
-    return layout._replace(block=min(BLOCK, layout.block))
+    size, margin = (-(-length // LANES) * LANES for length in (layout.size, layout.margin))
+    return layout._replace(size=size, margin=margin, block=CHUNK)
+
+
+def _shares(flight, lines, segments):
+    """Put as many zeros around the shares as a step's bins may lie off those of the next three."""
+    parts, window = flight.table.shape
+    furthest = (STEPS - 1) * np.abs(lines.pace).max(initial=0) * segments.gain.max(initial=0)
+    pad = int(np.ceil(furthest * flight.per_mm / parts)) + 1
+    table = np.pad(flight.table, ((0, 0), (pad, pad)))
+    pitch = window + 2 * pad
+    return Shares(table.ravel(), pitch, parts, window, pad, flight.first, *flight[2:])
 
 
 @_inline
-def _scratch(layout, segments, flight):
-    """Room for the rows of a block, those of a segment's planes, columns, shares and runs."""
-    pitch = layout.size + 1 + layout.margin
-    rows = np.zeros(layout.step * layout.block * pitch + 2 * layout.margin, np.float32)
-    widest = _rounded(np.max(segments.planes))
-    planes = np.zeros(layout.block * widest, np.float32)
+def _aligned(length):
+    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
+    room = np.zeros(length + 5 * LANES, np.float32)
+    return room[-(room.ctypes.data // 4) % LANES :]
+
+
+@_inline
+def _scratch(layout, groups, row, tofs):
+    """Room for the rows of a block, those of a group's planes, the bins of a line, and tables."""
+    pitch = layout.size + layout.margin
+    rows = _aligned(layout.step * layout.block * pitch + layout.margin)
+    widest = _rounded(np.max(groups.planes), PLANES) + LANES
+    samples = _aligned(layout.block * widest)
+    length = _rounded(row + PLANES, LANES)
+    sums = _aligned(tofs * length)
     where = np.zeros(layout.block, np.int64)
     near, far = np.zeros(layout.block, np.float32), np.zeros(layout.block, np.float32)
-    lowest = np.zeros(layout.block, np.int64)
-    phase = np.zeros(layout.block, np.int64)
-    return pitch, rows, planes, widest, where, near, far, lowest, phase
+    return pitch, rows, widest, samples, length, sums, where, near, far
 
 
 @_inline
-def _rounded(count):
-    """Round up to whole passes of a loop as it is compiled."""
-    return -(-count // WHOLE) * WHOLE
+def _rounded(count, to):
+    return -(-count // to) * to
 
 
 @_inline
-def _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase):
-    """Say for n steps where their window of bins starts, and their place within a bin."""
-    parts = flight.table.shape[0]
-    scale = segments.gain[t, g] * flight.per_mm
+def _places(g, v, t, k0, n, lines, segments, shares, lowest, base):
+    """Say for n steps where their window of bins starts, and where bin 0 is in the table.
+
+    Up to a multiple of STEPS, there are as many as the last one.
+    """
+    scale, inverse = segments.gain[t, g] * shares.per_mm, 1.0 / shares.parts
+    reach, pace = lines.reach[v, t], lines.pace[v]
     for i in range(n):
-        along = lines.reach[v, t] + (k0 + i) * lines.pace[v]
-        place = math.floor(along * scale + 0.5) + flight.middle
-        whole = place // parts
-        lowest[i], phase[i] = whole + flight.first, place - whole * parts
+        place = np.floor((reach + (k0 + i) * pace) * scale + 0.5) + shares.middle
+        whole = np.floor((place + 0.5) * inverse)
+        low = whole + shares.first
+        lowest[i] = np.int32(low)
+        base[i] = np.int32((place - whole * shares.parts) * shares.pitch + shares.pad - low)
+    for i in range(n, _rounded(n, STEPS)):
+        lowest[i], base[i] = lowest[n - 1], base[n - 1]
 
 
 @_inline
-def _between(g, v, t, k, i, lines, segments, layout, pitch):
-    """Return the two rows that a segment's planes take from a step, and how much of each.
+def _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, near, far):
+    """List the two rows that a segment's planes take from each step, and how much of each.
 
     Without a share where no plane is near the image.
     """
-    along = lines.reach[v, t] + k * lines.pace[v]
-    height = segments.first[g] + segments.tilt[g] * segments.slope[t] * along
-    q = math.floor(height)
-    step, stack = layout.step, layout.block * pitch
-    m = q // step
-    m1 = (q + 1) // step
-    if m1 < -segments.planes[g] or m > layout.size:
-        return np.int64(0), np.int64(0), np.float32(0), np.float32(0)
-    at = (q - m * step) * stack + i * pitch + layout.margin + m
-    at1 = (q + 1 - m1 * step) * stack + i * pitch + layout.margin + m1
-    weight = lines.length[v] * segments.gain[t, g]
-    b = (height - q) * weight
-    return at, at1, np.float32(weight - b), np.float32(b)
+    slope, first = segments.tilt[g] * segments.slope[t], segments.first[g]
+    reach, pace = lines.reach[v, t], lines.pace[v]
+    weight, inverse = lines.length[v] * segments.gain[t, g], 1.0 / layout.step
+    least, most, stack = -segments.planes[g], layout.size, layout.block * pitch
+    for i in range(n):
+        height = first + slope * (reach + (k0 + i) * pace)
+        q = np.floor(height)
+        m = np.floor((q + 0.5) * inverse)
+        m1 = np.floor((q + 1.5) * inverse)
+        inside = (m1 >= least) & (m <= most)
+        b = (height - q) * weight
+        begin = i * pitch + layout.margin
+        at[i] = np.int32(begin + (m + (q - m * layout.step) * stack if inside else 0.0))
+        at1[i] = np.int32(begin + (m1 + (q + 1 - m1 * layout.step) * stack if inside else 0.0))
+        near[i] = weight - b if inside else 0.0
+        far[i] = b if inside else 0.0
 
 
 @_inline
 def _blend(x, at, at1, a, b, out, to, length):
-    """Add a row to `out`, or set it: ``out = a x + b x1``."""
-    i0, i1, o = np.uint64(at), np.uint64(at1), np.uint64(to)
-    for p in range(np.uint64(length)):
-        out[o + p] = a * x[i0 + p] + b * x[i1 + p]
+    """Set a row: ``out = a x + b x1``, in whole vectors."""
+    p, q = spread(a), spread(b)
+    for i in range(0, length, LANES):
+        store(out, to + i, plus(times(p, load(x, at + i)), q, load(x, at1 + i)))
 
 
 @_inline
 def _add(x, at, a, out, to, length):
-    i0, o = np.uint64(at), np.uint64(to)
-    for p in range(np.uint64(length)):
-        out[o + p] += a * x[i0 + p]
+    """Add a row to another: ``out += a x``, in whole vectors."""
+    p = spread(a)
+    for i in range(0, length, LANES):
+        store(out, to + i, plus(load(out, to + i), p, load(x, at + i)))
 
 
 @_inline
-def _add_rows(x, where, weight, count, out, to, length):
-    """Add so many rows to `out`, four at a time."""
-    o, n = np.uint64(to), np.uint64(length)
-    full = count - count % TOGETHER
-    for i in range(0, full, TOGETHER):
-        i0, i1 = np.uint64(where[i]), np.uint64(where[i + 1])
-        i2, i3 = np.uint64(where[i + 2]), np.uint64(where[i + 3])
-        a0, a1, a2, a3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-        for p in range(n):
-            out[o + p] += (a0 * x[i0 + p] + a1 * x[i1 + p]) + (a2 * x[i2 + p] + a3 * x[i3 + p])
-    if count - full == 1:
-        _add(x, where[full], weight[full], out, to, length)
-    elif count - full > 1:
-        i0, i1 = np.uint64(where[full]), np.uint64(where[full + 1])
-        i2 = np.uint64(where[count - 1])
-        a0, a1 = weight[full], weight[full + 1]
-        a2 = weight[count - 1] if count - full == 3 else np.float32(0)
-        for p in range(n):
-            out[o + p] += a0 * x[i0 + p] + a1 * x[i1 + p] + a2 * x[i2 + p]
+def _add_part(x, at, a, out, to, length):
+    """Add a row to another, and nothing behind it."""
+    p = spread(a)
+    whole = length // LANES * LANES
+    for i in range(0, whole, LANES):
+        store(out, to + i, plus(load(out, to + i), p, load(x, at + i)))
+    if whole < length:
+        last = leading(load(x, at + whole), np.int32(length - whole))
+        store(out, to + whole, plus(load(out, to + whole), p, last))
 
 
 @_inline
-def _add_run(x, begin, pitch, weight, at, count, out, to, length):
-    """Add `count` rows that lie `pitch` apart to `out`, with the weights from `at` on."""
-    o, n, d = np.uint64(to), np.uint64(length), np.uint64(pitch)
-    full = count - count % TOGETHER
-    i0 = np.uint64(begin)
-    for i in range(at, at + full, TOGETHER):
-        i1, i2, i3 = i0 + d, i0 + d + d, i0 + d + d + d
-        a0, a1, a2, a3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-        for p in range(n):
-            out[o + p] += (a0 * x[i0 + p] + a1 * x[i1 + p]) + (a2 * x[i2 + p] + a3 * x[i3 + p])
-        i0 += d + d + d + d
-    for i in range(at + full, at + count):
-        _add(x, i0, weight[i], out, to, length)
-        i0 += d
-
-
-@_inline
-def _runs(n, lowest, phase, flight, tofs, block, begins, counts, weights):
-    """List, for each time-of-flight bin that a block reaches, the run of steps in it and shares.
-
-    Returns the first and the last + 1 of these bins; the run of bin `tof` is at tof - first.
-    """
-    window = flight.table.shape[1]
-    low = max(0, min(lowest[0], lowest[n - 1]))
-    high = min(tofs, max(lowest[0], lowest[n - 1]) + window)
-    for each in range(high - low):
-        counts[each] = 0
+def _trim(samples, widest, n, planes):
+    """Put zeros behind the planes of a group, and behind its steps up to a multiple of STEPS."""
+    width = _rounded(planes, PLANES)
+    begin = planes // LANES * LANES
     for i in range(n):
-        for j in range(max(0, low - lowest[i]), min(window, high - lowest[i])):
-            share_ = flight.table[phase[i], j]
-            each = lowest[i] + j - low
-            if share_ > 0:
-                if counts[each] == 0:
-                    begins[each] = i
-                weights[each * block + counts[each]] = share_
-                counts[each] += 1
-    return low, high
+        at = i * widest + begin
+        store(samples, at, leading(load(samples, at), np.int32(planes - begin)))
+        if begin + LANES < width:
+            store(samples, at + LANES, spread(np.float32(0)))
+    for i in range(n, _rounded(n, STEPS)):
+        for p in range(0, width, LANES):
+            store(samples, i * widest + p, spread(np.float32(0)))
+
+
+@_inline
+def _reached(i, lowest, window, tofs):
+    """Return the first and the last + 1 bin that four steps reach."""
+    low, high = min(lowest[i], lowest[i + 3]), max(lowest[i], lowest[i + 3]) + window
+    return max(0, low), min(tofs, high)
+
+
+@_inline
+def _share_out(samples, widest, n, width, lowest, base, shares, sums, offset, length, tofs):
+    """Add the samples of n steps to the bins."""
+    table = shares.table
+    for i in range(0, n, STEPS):
+        low, high = _reached(i, lowest, shares.window, tofs)
+        t0, t1, t2, t3 = base[i], base[i + 1], base[i + 2], base[i + 3]
+        for p in range(0, width, PLANES):
+            at = i * widest + p
+            a0, b0 = load(samples, at), load(samples, at + LANES)
+            a1, b1 = load(samples, at + widest), load(samples, at + widest + LANES)
+            a2, b2 = load(samples, at + 2 * widest), load(samples, at + 2 * widest + LANES)
+            a3, b3 = load(samples, at + 3 * widest), load(samples, at + 3 * widest + LANES)
+            for tof in range(low, high):
+                to = tof * length + offset + p
+                w0, w1 = spread(table[t0 + tof]), spread(table[t1 + tof])
+                w2, w3 = spread(table[t2 + tof]), spread(table[t3 + tof])
+                a = plus(plus(load(sums, to), w0, a0), w1, a1)
+                b = plus(plus(load(sums, to + LANES), w0, b0), w1, b1)
+                store(sums, to, plus(plus(a, w2, a2), w3, a3))
+                store(sums, to + LANES, plus(plus(b, w2, b2), w3, b3))
+
+
+@_inline
+def _share_in(samples, widest, n, width, lowest, base, shares, sums, offset, length, tofs):
+    """Transpose of `_share_out`, into samples that are set."""
+    table, zero = shares.table, spread(np.float32(0))
+    for i in range(0, n, STEPS):
+        low, high = _reached(i, lowest, shares.window, tofs)
+        t0, t1, t2, t3 = base[i], base[i + 1], base[i + 2], base[i + 3]
+        for p in range(0, width, PLANES):
+            a0, a1, a2, a3, b0, b1, b2, b3 = zero, zero, zero, zero, zero, zero, zero, zero
+            for tof in range(low, high):
+                to = tof * length + offset + p
+                a, b = load(sums, to), load(sums, to + LANES)
+                w0, w1 = spread(table[t0 + tof]), spread(table[t1 + tof])
+                w2, w3 = spread(table[t2 + tof]), spread(table[t3 + tof])
+                a0, b0, a1, b1 = plus(a0, w0, a), plus(b0, w0, b), plus(a1, w1, a), plus(b1, w1, b)
+                a2, b2, a3, b3 = plus(a2, w2, a), plus(b2, w2, b), plus(a3, w3, a), plus(b3, w3, b)
+            at = i * widest + p
+            store(samples, at, a0)
+            store(samples, at + LANES, b0)
+            store(samples, at + widest, a1)
+            store(samples, at + widest + LANES, b1)
+            store(samples, at + 2 * widest, a2)
+            store(samples, at + 2 * widest + LANES, b2)
+            store(samples, at + 3 * widest, a3)
+            store(samples, at + 3 * widest + LANES, b3)
+
+
+@_inline
+def _copy(x, begin, out, to, length):
+    """Copy a stretch."""
+    b, o = np.uint64(begin), np.uint64(to)
+    for i in range(np.uint64(length)):
+        out[o + i] = x[b + i]
 
 
 @_jit
-def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
+def _forward(begin, end, image, lines, segments, groups, spans, layout, shares, out):
     """Fill all lines of the views begin ... end - 1."""
-    pitch, rows, planes, widest, where, near, far, lowest, phase = _scratch(
-        layout, segments, flight
-    )
     pixels, data = image.reshape(-1), out.reshape(-1)
-    step, size, margin, block = layout.step, layout.size, layout.margin, layout.block
     tofs, views, bins, row = out.shape
-    begins, counts = np.zeros(tofs, np.int64), np.zeros(tofs, np.int64)
-    weights = np.zeros(tofs * block, np.float32)
-    slabs = -(-max(image.shape[0], image.shape[1]) // block)
-    for item in range(begin * slabs, end * slabs):
-        v, k = item // slabs, item % slabs * block
-        for t in range(bins):
-            line = (v * bins + t) * row
-            for tof in range(0 if k else tofs):
-                for g in range(segments.planes.size):
-                    at = tof * views * bins * row + line + segments.offset[g]
-                    clear(data, at, segments.planes[g])
-            k0 = max(k, lines.start[v, t])
-            n = min(k + block, lines.stop[v, t]) - k0
-            if n <= 0:
-                continue
-            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
+    step, size, margin, block = layout.step, layout.size, layout.margin, layout.block
+    pitch, rows, widest, samples, length, sums, where, near, far = _scratch(
+        layout, groups, row, tofs
+    )
+    at, at1, base = np.zeros(block, np.int32), np.zeros(block, np.int32), np.zeros(block, np.int32)
+    lowest, a, b = np.zeros(block, np.int32), np.zeros(block, np.float32), np.zeros(block, np.float32)
+    for item in range(begin * bins, end * bins):
+        v, t = item // bins, item % bins
+        clear(sums, 0, tofs * length)
+        for k in range(lines.start[v, t], lines.stop[v, t], block):
+            n = min(block, lines.stop[v, t] - k)
+            jump = columns(v, t, k, n, image.shape, lines, where, near, far)
             for i in range(n):
-                for each in range(step):
-                    to = (each * block + i) * pitch + margin
-                    at = where[i] + each * size
-                    _blend(pixels, at, at + jump, near[i], far[i], rows, to, size)
-            gain, low, high = 0.0, 0, 0
-            for g in range(segments.planes.size):
-                count = segments.planes[g]
-                # Adding the zeros behind a segment's planes to those of the next changes nothing.
-                length = min(_rounded(count), row - segments.offset[g])
-                if segments.gain[t, g] != gain:  # opposite tilts share theirs
-                    gain = segments.gain[t, g]
-                    _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
-                    low, high = _runs(
-                        n, lowest, phase, flight, tofs, block, begins, counts, weights
-                    )
-                for i in range(n):
-                    at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
-                    _blend(rows, at, at1, a, b, planes, i * widest, count)
-                    clear(planes, i * widest + count, length - count)
-                for tof in range(low, high):
-                    each = tof - low
-                    at = tof * views * bins * row + line + segments.offset[g]
-                    _add_run(
-                        planes, begins[each] * widest, widest, weights, each * block,
-                        counts[each], data, at, length,
-                    )  # fmt: skip
+                for phase in range(step):
+                    begin_, to = where[i] + phase * size, (phase * block + i) * pitch + margin
+                    _blend(pixels, begin_, begin_ + jump, near[i], far[i], rows, to, size)
+            for h in range(groups.planes.size):
+                planes, to = groups.planes[h], 0
+                _places(groups.begin[h], v, t, k, n, lines, segments, shares, lowest, base)
+                for g in range(groups.begin[h], groups.end[h]):
+                    _taps(g, v, t, k, n, lines, segments, layout, pitch, at, at1, a, b)
+                    for i in range(n):
+                        _blend(
+                            rows, at[i], at1[i], a[i], b[i], samples, i * widest + to,
+                            segments.planes[g],
+                        )  # fmt: skip
+                    to += segments.planes[g]
+                _trim(samples, widest, n, planes)
+                _share_out(
+                    samples, widest, n, planes, lowest, base, shares, sums, groups.offset[h],
+                    length, tofs,
+                )  # fmt: skip
+        for tof in range(tofs):
+            line = (tof * views * bins + item) * row
+            for s in range(spans.begin.size):
+                begin_, count = spans.begin[s], spans.end[s] - spans.begin[s]
+                _copy(sums, tof * length + begin_, data, line + begin_, count)
+
+
+@_inline
+def _within(v, t, k0, n, lines, segments, shares, tofs):
+    """Return the first and the last + 1 bin that the steps of a line reach in any segment."""
+    steepest, low, high = np.max(segments.gain[t]), tofs, 0
+    for k in (k0, k0 + n - 1):
+        for gain in (1.0, steepest):
+            along = (lines.reach[v, t] + k * lines.pace[v]) * gain
+            place = math.floor(along * shares.per_mm + 0.5) + shares.middle
+            bin_ = place // shares.parts + shares.first
+            low, high = min(low, bin_), max(high, bin_ + shares.window)
+    return max(0, low - 1), min(tofs, high + 1)  # places may differ by their last bits
 
 
 @_jit
-def _adjoint(begin, end, image, lines, segments, layout, flight, vz, values, chosen):
+def _adjoint(begin, end, image, lines, segments, groups, spans, layout, shares, values, chosen):
     """Put what the lines of some views hold into the slabs begin ... end - 1."""
-    pitch, rows, planes, _, where, near, far, lowest, phase = _scratch(layout, segments, flight)
-    window = flight.table.shape[1]
-    taps, weights = np.zeros(window, np.int64), np.zeros(window, np.float32)
     pixels, data = image.reshape(-1), values.reshape(-1)
-    step, size, margin, block = layout.step, layout.size, layout.margin, layout.block
     tofs, views, bins, row = values.shape
+    step, size, margin, block = layout.step, layout.size, layout.margin, layout.block
+    pitch, rows, widest, samples, length, sums, where, near, far = _scratch(
+        layout, groups, row, tofs
+    )
+    at, at1, base = np.zeros(block, np.int32), np.zeros(block, np.int32), np.zeros(block, np.int32)
+    lowest, a, b = np.zeros(block, np.int32), np.zeros(block, np.float32), np.zeros(block, np.float32)
     for item in range(begin * chosen.size, end * chosen.size):
         k, v = item // chosen.size * block, chosen[item % chosen.size]
         for t in range(bins):
-            line = (v * bins + t) * row
             k0 = max(k, lines.start[v, t])
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
+            low, high = _within(v, t, k0, n, lines, segments, shares, tofs)
+            for tof in range(low, high):
+                line = ((tof * views + v) * bins + t) * row
+                for s in range(spans.begin.size):
+                    begin_, count = spans.begin[s], spans.end[s] - spans.begin[s]
+                    _copy(data, line + begin_, sums, tof * length + begin_, count)
             clear(rows, 0, rows.size)
-            gain = 0.0
-            for g in range(segments.planes.size):
-                count = segments.planes[g]
-                length = min(_rounded(count), row - segments.offset[g])
-                if segments.gain[t, g] != gain:
-                    gain = segments.gain[t, g]
-                    _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
-                for i in range(n):
-                    found = 0
-                    for j in range(max(0, -lowest[i]), min(window, tofs - lowest[i])):
-                        share_, tof = flight.table[phase[i], j], lowest[i] + j
-                        if share_ > 0:
-                            taps[found] = tof * views * bins * row + line + segments.offset[g]
-                            weights[found] = share_
-                            found += 1
-                    clear(planes, 0, length)
-                    _add_rows(data, taps, weights, found, planes, 0, length)
-                    at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
-                    _add(planes, 0, a, rows, at, count)
-                    _add(planes, 0, b, rows, at1, count)
+            for h in range(groups.planes.size):
+                planes, to = groups.planes[h], 0
+                _places(groups.begin[h], v, t, k0, n, lines, segments, shares, lowest, base)
+                _share_in(
+                    samples, widest, n, planes, lowest, base, shares, sums, groups.offset[h],
+                    length, tofs,
+                )  # fmt: skip
+                for g in range(groups.begin[h], groups.end[h]):
+                    _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, a, b)
+                    # One row of all steps, then the other: they overlap.
+                    for i in range(n):
+                        _add_part(
+                            samples, i * widest + to, a[i], rows, at[i], segments.planes[g]
+                        )
+                    for i in range(n):
+                        _add_part(
+                            samples, i * widest + to, b[i], rows, at1[i], segments.planes[g]
+                        )
+                    to += segments.planes[g]
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
             for i in range(n):
-                for each in range(step):
-                    at = (each * block + i) * pitch + margin
-                    to = where[i] + each * size
-                    _add(rows, at, near[i], pixels, to, size)
-                    _add(rows, at, far[i], pixels, to + jump, size)
+                for phase in range(step):
+                    begin_, to = (phase * block + i) * pitch + margin, where[i] + phase * size
+                    _add(rows, begin_, near[i], pixels, to, size)
+                    _add(rows, begin_, far[i], pixels, to + jump, size)
