@@ -27,7 +27,7 @@ import numpy as np
 from emrecon.tomo.kernels import axial_tables as tables
 from emrecon.tomo.kernels.axial import clear, columns
 from emrecon.tomo.kernels.share import share
-from emrecon.tomo.kernels.vectors import LANES, leading, load, plus, spread, store, times
+from emrecon.tomo.kernels.vectors import LANES, leading, load, nothing, plus, spread, store, times
 
 # Without the leave to reorder: both ways must take a step to be at the very same place.
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -185,31 +185,37 @@ def _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, near, far):
 
 
 @_inline
-def _blend(x, at, at1, a, b, out, to, length):
-    """Set a row: ``out = a x + b x1``, in whole vectors."""
-    p, q = spread(a), spread(b)
-    for i in range(0, length, LANES):
-        store(out, to + i, plus(times(p, load(x, at + i)), q, load(x, at1 + i)))
+def _sample(rows, at, at1, near, far, n, planes, samples, to, widest):
+    """Interpolate each of n steps' rows to a segment's planes, in whole vectors."""
+    for p in range(0, planes - LANES, PLANES):
+        for i in range(n):
+            o, i0, i1 = i * widest + to + p, at[i] + p, at1[i] + p
+            a, b = spread(near, i), spread(far, i)
+            store(samples, o, plus(times(a, load(rows, i0)), b, load(rows, i1)))
+            o, i0, i1 = o + LANES, i0 + LANES, i1 + LANES
+            store(samples, o, plus(times(a, load(rows, i0)), b, load(rows, i1)))
+    if 0 < planes % PLANES <= LANES:
+        p = planes // PLANES * PLANES
+        for i in range(n):
+            one = times(spread(near, i), load(rows, at[i] + p))
+            both = plus(one, spread(far, i), load(rows, at1[i] + p))
+            store(samples, i * widest + to + p, both)
 
 
 @_inline
-def _add(x, at, a, out, to, length):
-    """Add a row to another: ``out += a x``, in whole vectors."""
-    p = spread(a)
-    for i in range(0, length, LANES):
-        store(out, to + i, plus(load(out, to + i), p, load(x, at + i)))
-
-
-@_inline
-def _add_part(x, at, a, out, to, length):
-    """Add a row to another, and nothing behind it."""
-    p = spread(a)
-    whole = length // LANES * LANES
-    for i in range(0, whole, LANES):
-        store(out, to + i, plus(load(out, to + i), p, load(x, at + i)))
-    if whole < length:
-        last = leading(load(x, at + whole), np.int32(length - whole))
-        store(out, to + whole, plus(load(out, to + whole), p, last))
+def _scatter(samples, begin, widest, n, planes, weights, at, rows):
+    """Add a segment's samples, so many times each, to a row for each of n steps."""
+    whole = planes // LANES * LANES
+    for p in range(0, whole, LANES):
+        for i in range(n):
+            o = at[i] + p
+            one = load(samples, begin + i * widest + p)
+            store(rows, o, plus(load(rows, o), spread(weights, i), one))
+    rest = np.int32(planes - whole)
+    for i in range(n if rest else 0):
+        o = at[i] + whole
+        one = leading(load(samples, begin + i * widest + whole), rest)
+        store(rows, o, plus(load(rows, o), spread(weights, i), one))
 
 
 @_inline
@@ -221,10 +227,10 @@ def _trim(samples, widest, n, planes):
         at = i * widest + begin
         store(samples, at, leading(load(samples, at), np.int32(planes - begin)))
         if begin + LANES < width:
-            store(samples, at + LANES, spread(np.float32(0)))
+            store(samples, at + LANES, nothing())
     for i in range(n, _rounded(n, STEPS)):
         for p in range(0, width, LANES):
-            store(samples, i * widest + p, spread(np.float32(0)))
+            store(samples, i * widest + p, nothing())
 
 
 @_inline
@@ -249,8 +255,8 @@ def _share_out(samples, widest, n, width, lowest, base, shares, sums, offset, le
             a3, b3 = load(samples, at + 3 * widest), load(samples, at + 3 * widest + LANES)
             for tof in range(low, high):
                 to = tof * length + offset + p
-                w0, w1 = spread(table[t0 + tof]), spread(table[t1 + tof])
-                w2, w3 = spread(table[t2 + tof]), spread(table[t3 + tof])
+                w0, w1 = spread(table, t0 + tof), spread(table, t1 + tof)
+                w2, w3 = spread(table, t2 + tof), spread(table, t3 + tof)
                 a = plus(plus(load(sums, to), w0, a0), w1, a1)
                 b = plus(plus(load(sums, to + LANES), w0, b0), w1, b1)
                 store(sums, to, plus(plus(a, w2, a2), w3, a3))
@@ -260,7 +266,7 @@ def _share_out(samples, widest, n, width, lowest, base, shares, sums, offset, le
 @_inline
 def _share_in(samples, widest, n, width, lowest, base, shares, sums, offset, length, tofs):
     """Transpose of `_share_out`, into samples that are set."""
-    table, zero = shares.table, spread(np.float32(0))
+    table, zero = shares.table, nothing()
     for i in range(0, n, STEPS):
         low, high = _reached(i, lowest, shares.window, tofs)
         t0, t1, t2, t3 = base[i], base[i + 1], base[i + 2], base[i + 3]
@@ -269,8 +275,8 @@ def _share_in(samples, widest, n, width, lowest, base, shares, sums, offset, len
             for tof in range(low, high):
                 to = tof * length + offset + p
                 a, b = load(sums, to), load(sums, to + LANES)
-                w0, w1 = spread(table[t0 + tof]), spread(table[t1 + tof])
-                w2, w3 = spread(table[t2 + tof]), spread(table[t3 + tof])
+                w0, w1 = spread(table, t0 + tof), spread(table, t1 + tof)
+                w2, w3 = spread(table, t2 + tof), spread(table, t3 + tof)
                 a0, b0, a1, b1 = plus(a0, w0, a), plus(b0, w0, b), plus(a1, w1, a), plus(b1, w1, b)
                 a2, b2, a3, b3 = plus(a2, w2, a), plus(b2, w2, b), plus(a3, w3, a), plus(b3, w3, b)
             at = i * widest + p
@@ -309,20 +315,19 @@ def _forward(begin, end, image, lines, segments, groups, spans, layout, shares, 
         for k in range(lines.start[v, t], lines.stop[v, t], block):
             n = min(block, lines.stop[v, t] - k)
             jump = columns(v, t, k, n, image.shape, lines, where, near, far)
-            for i in range(n):
-                for phase in range(step):
-                    begin_, to = where[i] + phase * size, (phase * block + i) * pitch + margin
-                    _blend(pixels, begin_, begin_ + jump, near[i], far[i], rows, to, size)
+            for phase in range(step):
+                for p in range(phase * size, phase * size + size, LANES):
+                    to = phase * (block * pitch - size) + margin + p
+                    for i in range(n):
+                        one = times(spread(near, i), load(pixels, where[i] + p))
+                        both = plus(one, spread(far, i), load(pixels, where[i] + jump + p))
+                        store(rows, to + i * pitch, both)
             for h in range(groups.planes.size):
                 planes, to = groups.planes[h], 0
                 _places(groups.begin[h], v, t, k, n, lines, segments, shares, lowest, base)
                 for g in range(groups.begin[h], groups.end[h]):
                     _taps(g, v, t, k, n, lines, segments, layout, pitch, at, at1, a, b)
-                    for i in range(n):
-                        _blend(
-                            rows, at[i], at1[i], a[i], b[i], samples, i * widest + to,
-                            segments.planes[g],
-                        )  # fmt: skip
+                    _sample(rows, at, at1, a, b, n, segments.planes[g], samples, to, widest)
                     to += segments.planes[g]
                 _trim(samples, widest, n, planes)
                 _share_out(
@@ -384,18 +389,15 @@ def _adjoint(begin, end, image, lines, segments, groups, spans, layout, shares, 
                 for g in range(groups.begin[h], groups.end[h]):
                     _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, a, b)
                     # One row of all steps, then the other: they overlap.
-                    for i in range(n):
-                        _add_part(
-                            samples, i * widest + to, a[i], rows, at[i], segments.planes[g]
-                        )
-                    for i in range(n):
-                        _add_part(
-                            samples, i * widest + to, b[i], rows, at1[i], segments.planes[g]
-                        )
+                    _scatter(samples, to, widest, n, segments.planes[g], a, at, rows)
+                    _scatter(samples, to, widest, n, segments.planes[g], b, at1, rows)
                     to += segments.planes[g]
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
-            for i in range(n):
-                for phase in range(step):
-                    begin_, to = (phase * block + i) * pitch + margin, where[i] + phase * size
-                    _add(rows, begin_, near[i], pixels, to, size)
-                    _add(rows, begin_, far[i], pixels, to + jump, size)
+            for phase in range(step):
+                for p in range(phase * size, phase * size + size, LANES):
+                    begin_ = phase * (block * pitch - size) + margin + p
+                    for i in range(n):
+                        o, one = where[i] + p, load(rows, begin_ + i * pitch)
+                        store(pixels, o, plus(load(pixels, o), spread(near, i), one))
+                        o += jump
+                        store(pixels, o, plus(load(pixels, o), spread(far, i), one))

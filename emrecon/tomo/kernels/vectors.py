@@ -66,13 +66,24 @@ def store(typing, array, at, vector):
 
 
 @intrinsic
-def spread(typing, number):
-    """Return sixteen times the same number."""
+def spread(typing, array, at):
+    """Take sixteen times the number of a flat array at `at`."""
 
     def code(context, builder, signature, args):
-        return _all(builder, args[0], _FLOATS)
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return _all(builder, builder.load(builder.gep(data, [args[1]])), _FLOATS)
 
-    return _vector(types.float32), code
+    return _vector(array, types.intp), code
+
+
+@intrinsic
+def nothing(typing):
+    """Return sixteen zeros."""
+
+    def code(context, builder, signature, args):
+        return ir.Constant(_FLOATS, [0.0] * LANES)
+
+    return _vector(), code
 
 
 @intrinsic
