@@ -6,6 +6,7 @@ import numpy as np
 
 BLOCK = 32  # steps in a block, at most
 TOGETHER = 4  # taps added in one pass
+LANES = 16  # numbers in a vector
 
 # Lines: step k = start ... stop - 1 lies at the signed distance reach + k pace, and at the index
 # place + k drift of the axis that is not stepped along.
@@ -13,8 +14,7 @@ Lines = namedtuple("Lines", "start stop place reach drift pace length along_x")
 # Segments of one plane spacing: axial position first + p step + tilt slope[bin] distance.
 Segments = namedtuple("Segments", "first tilt planes offset slope gain")
 # Groups of segments begin ... end - 1 and their planes offset ... offset + planes - 1 in a line.
-Groups = namedtuple("Groups", "begin end offset planes")
-Spans = namedtuple("Spans", "begin end")
+Groups = namedtuple("Groups", "begin end offset planes lane whole")
 # Rows are `step` phases of `size` voxels; in a block, `margin` voxels lie between them.
 Layout = namedtuple("Layout", "step size margin block taps flat")
 
@@ -60,18 +60,24 @@ def segments_of(chosen, vz, half_chord_mm, tilt, first, planes, offset):
 def grouped(segments):
     """Sort segments by their place in a line; side by side and as oblique, they are a group.
 
-    Returns the segments, the groups, and the spans of planes that lie side by side.
+    A group has a place `lane` of its own in a row of whole vectors. Its first `whole` planes are
+    copied in whole vectors: as it is done in order, what goes beyond the group is then put right,
+    if it does not go beyond the planes that lie side by side.
     """
     order = np.argsort(segments.offset, kind="stable")
     first, tilt, planes, offset = (array[order] for array in segments[:4])
     gain = np.ascontiguousarray(segments.gain[:, order])
     segments = Segments(first, tilt, planes, offset, segments.slope, gain)
-    apart = offset[1:] != offset[:-1] + planes[:-1]
+    ends = offset + planes
+    apart = offset[1:] != ends[:-1]
+    last = np.flatnonzero(np.r_[apart, True])
     unlike = apart | (np.abs(tilt[1:]) != np.abs(tilt[:-1]))
-    begin, end = (np.flatnonzero(np.r_[edge]) for edge in ((True, unlike), (unlike, True)))
-    groups = Groups(begin, end + 1, offset[begin], offset[end] + planes[end] - offset[begin])
-    begin, end = (np.flatnonzero(np.r_[edge]) for edge in ((True, apart), (apart, True)))
-    return segments, groups, Spans(offset[begin], offset[end] + planes[end])
+    begin, end = np.flatnonzero(np.r_[True, unlike]), np.flatnonzero(np.r_[unlike, True])
+    room = ends[last[np.searchsorted(last, end)]] - offset[begin]
+    planes = ends[end] - offset[begin]
+    full = -(-planes // LANES) * LANES
+    whole = np.where(full <= room, full, planes // LANES * LANES)
+    return segments, Groups(begin, end + 1, offset[begin], planes, np.cumsum(full) - full, whole)
 
 
 def layout_of(shape, step, segments, lines):

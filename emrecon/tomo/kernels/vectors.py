@@ -11,8 +11,7 @@ from numba import types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
-LANES = 16
-"""Numbers in a vector."""
+from emrecon.tomo.kernels.axial_tables import LANES
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INDICES = ir.VectorType(ir.IntType(32), LANES)
@@ -41,7 +40,9 @@ def _at(context, builder, signature, args):
 def _all(builder, value, kind):
     """Put one number into all places of a vector."""
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(_INDICES, None))
+    return builder.shuffle_vector(
+        one, ir.Constant(kind, ir.Undefined), ir.Constant(_INDICES, None)
+    )
 
 
 @intrinsic
