@@ -112,16 +112,15 @@ def columns(v, t, k0, n, shape, lines, where, near, far):
         count, main, jump = ny, ny * width, width
     else:
         count, main, jump = nx, width, ny * width
+    place, drift, last = lines.place[v, t], lines.drift[v], count - 1.0
     for i in range(n):
-        f = lines.place[v, t] + (k0 + i) * lines.drift[v]
-        j = min(max(math.floor(f), -1), count - 1)
+        f = place + (k0 + i) * drift
+        j = min(max(np.floor(f), -1.0), last)
         a, b = 1.0 - (f - j), f - j
-        if j < 0:  # the first of the two is outside
-            j, a, b = 0, b, 0.0
-        elif j == count - 1:  # the second is
-            j, a, b = (j - 1, 0.0, a) if j else (0, a, 0.0)
-        where[i] = (k0 + i) * main + j * jump
-        near[i], far[i] = a, b
+        before, behind = j < 0, (j == last) & (last > 0)  # one of the two is outside
+        where[i] = (k0 + i) * main + int(0.0 if before else (j - 1.0 if behind else j)) * jump
+        near[i] = b if before else (0.0 if behind else a)
+        far[i] = 0.0 if before or last == 0 else (a if behind else b)
     return jump if count > 1 else 0
 
 

@@ -6,12 +6,15 @@ import numpy as np
 
 BLOCK = 32  # steps in a block, at most
 TOGETHER = 4  # taps added in one pass
+LANES = 16  # numbers in a vector
 
 # Lines: step k = start ... stop - 1 lies at the signed distance reach + k pace, and at the index
 # place + k drift of the axis that is not stepped along.
 Lines = namedtuple("Lines", "start stop place reach drift pace length along_x")
 # Segments of one plane spacing: axial position first + p step + tilt slope[bin] distance.
 Segments = namedtuple("Segments", "first tilt planes offset slope gain")
+# Groups of segments begin ... end - 1 and their planes offset ... offset + planes - 1 in a line.
+Groups = namedtuple("Groups", "begin end offset planes lane whole")
 # Rows are `step` phases of `size` voxels; in a block, `margin` voxels lie between them.
 Layout = namedtuple("Layout", "step size margin block taps flat")
 
@@ -54,6 +57,29 @@ def segments_of(chosen, vz, half_chord_mm, tilt, first, planes, offset):
     return Segments(first, tilt, planes, offset, slope, gain)
 
 
+def grouped(segments):
+    """Sort segments by their place in a line; side by side and as oblique, they are a group.
+
+    A group has a place `lane` of its own in a row of whole vectors. Its first `whole` planes are
+    copied in whole vectors: as it is done in order, what goes beyond the group is then put right,
+    if it does not go beyond the planes that lie side by side.
+    """
+    order = np.argsort(segments.offset, kind="stable")
+    first, tilt, planes, offset = (array[order] for array in segments[:4])
+    gain = np.ascontiguousarray(segments.gain[:, order])
+    segments = Segments(first, tilt, planes, offset, segments.slope, gain)
+    ends = offset + planes
+    apart = offset[1:] != ends[:-1]
+    last = np.flatnonzero(np.r_[apart, True])
+    unlike = apart | (np.abs(tilt[1:]) != np.abs(tilt[:-1]))
+    begin, end = np.flatnonzero(np.r_[True, unlike]), np.flatnonzero(np.r_[unlike, True])
+    room = ends[last[np.searchsorted(last, end)]] - offset[begin]
+    planes = ends[end] - offset[begin]
+    full = -(-planes // LANES) * LANES
+    whole = np.where(full <= room, full, planes // LANES * LANES)
+    return segments, Groups(begin, end + 1, offset[begin], planes, np.cumsum(full) - full, whole)
+
+
 def layout_of(shape, step, segments, lines):
     """Settle row lengths, steps in a block and the most taps that a segment can need in one."""
     size = -(-shape[2] // step)
@@ -71,7 +97,7 @@ def layout_of(shape, step, segments, lines):
 def split(image, layout):
     """De-interleave z: `step` phases of `size` voxels."""
     step, size = layout.step, layout.size
-    if step == 1:
+    if step == 1 and size == image.shape[2]:
         return image
     rows = np.zeros((*image.shape[:2], step * size), np.float32)
     for phase in range(step):

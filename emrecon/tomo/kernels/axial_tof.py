@@ -5,7 +5,11 @@ all segments.  A step's share in each time-of-flight bin depends on its distance
 so on the step and the segment's obliquity, and not on the plane: the row of a step, interpolated
 to a segment's planes once, is added to the few bins within reach, each with one number.  Nothing
 is done for the bins out of reach: the work grows with the width of the kernel over that of a bin,
-not with the number of bins.
+not with the number of bins.  Segments of opposite tilts are one wider segment for the shares.
+
+Four steps at once are added to a bin, for 32 planes: eight vectors that stay in registers while
+the bins within reach of any of the four come and go.  Outside its reach a step's share is 0, so
+the rows of the table of shares have zeros at both ends.
 
 A step is taken to be at the nearest of places so dense that the shares of the bins come from a
 small table (`emrecon.tomo.tof.Timing.phases`): they add to 1, so the sum over all bins is what
@@ -22,18 +26,36 @@ import numpy as np
 
 from emrecon.tomo.kernels import axial_tables as tables
 from emrecon.tomo.kernels.axial import clear, columns
-from emrecon.tomo.kernels.axial_tables import TOGETHER
+from emrecon.tomo.kernels.axial_rows import (
+    PLANES,
+    STEPS,
+    add_columns,
+    copy,
+    rounded,
+    sample,
+    scatter,
+    share_in,
+    share_out,
+    take_columns,
+    trim,
+)
+from emrecon.tomo.kernels.axial_tables import LANES
 from emrecon.tomo.kernels.share import share
 
-_jit = numba.njit(nogil=True, cache=True, fastmath=True)
-_inline = numba.njit(fastmath=True, forceinline=True)
+# Without the leave to reorder: both ways must take a step to be at the very same place.
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inline = numba.njit(forceinline=True, error_model="numpy")
 
-BLOCK = 16  # steps in a block, at most
-WHOLE = 32  # numbers that a compiled loop takes at once; what is left over goes one by one
+BLOCK = 16  # steps in a slab of the adjoint, at most
+CHUNK = 32  # steps taken together by the forward projector
+PASS = 8  # steps in a pass of a compiled loop over numbers of double length: tables have room
 
 # table[phase, j] is the share of bin n + first + j, at the place n parts + phase in steps.
 # The middle of the line is at the place `middle`.
 Flight = namedtuple("Flight", "table first per_mm middle")
+# The same with `pad` zeros at both ends of each row of the table, which is flat and has rows of
+# `pitch` numbers.
+Shares = namedtuple("Shares", "table pitch parts window pad first per_mm middle")
 
 
 def flight_of(table, first, step_mm, bins):
@@ -53,9 +75,11 @@ def forward(
         out[...] = 0
     for each in np.unique(step):
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
+        segments, groups = tables.grouped(segments)
         layout = _layout(image.shape, int(each), segments, lines)
         rows = tables.sealed(tables.split(image, layout))
-        share(_forward, out.shape[1], rows, lines, segments, layout, flight, vz, out)
+        shares = _shares(flight, lines, segments)
+        share(_forward, out.shape[1], rows, lines, segments, groups, layout, shares, out)
 
 
 def adjoint(
@@ -73,247 +97,190 @@ def adjoint(
     image[...] = 0
     for each in np.unique(step):
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
+        segments, groups = tables.grouped(segments)
         layout = _layout(image.shape, int(each), segments, lines)
-        rows = image if each == 1 else np.zeros_like(tables.split(image, layout))
+        layout = layout._replace(block=min(BLOCK, layout.block))
+        rows = np.zeros((*image.shape[:2], layout.step * layout.size), np.float32)
+        shares = _shares(flight, lines, segments)
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            share(_adjoint, slabs, rows, lines, segments, layout, flight, vz, data, chosen)
-        if each != 1:
-            tables.join(rows, layout, image)
+            share(_adjoint, slabs, rows, lines, segments, groups, layout, shares, data, chosen)
+        tables.join(rows, layout, image)
 
 
 def _layout(shape, step, segments, lines):
+    """Let every row begin and end with a whole vector."""
     layout = tables.layout_of(shape, step, segments, lines)
-    return layout._replace(block=min(BLOCK, layout.block))
+    size, margin = (-(-length // LANES) * LANES for length in (layout.size, layout.margin))
+    return layout._replace(size=size, margin=margin, block=CHUNK)
+
+
+def _shares(flight, lines, segments):
+    """Put as many zeros around the shares as a step's bins may lie off those of the next three."""
+    parts, window = flight.table.shape
+    furthest = (STEPS - 1) * np.abs(lines.pace).max(initial=0) * segments.gain.max(initial=0)
+    pad = int(np.ceil(furthest * flight.per_mm / parts)) + 1
+    table = np.pad(flight.table, ((0, 0), (pad, pad)))
+    pitch = window + 2 * pad
+    return Shares(table.ravel(), pitch, parts, window, pad, flight.first, *flight[2:])
 
 
 @_inline
-def _scratch(layout, segments, flight):
-    """Room for the rows of a block, those of a segment's planes, columns, shares and runs."""
-    pitch = layout.size + 1 + layout.margin
-    rows = np.zeros(layout.step * layout.block * pitch + 2 * layout.margin, np.float32)
-    widest = _rounded(np.max(segments.planes))
-    planes = np.zeros(layout.block * widest, np.float32)
-    where = np.zeros(layout.block, np.int64)
-    near, far = np.zeros(layout.block, np.float32), np.zeros(layout.block, np.float32)
-    lowest = np.zeros(layout.block, np.int64)
-    phase = np.zeros(layout.block, np.int64)
-    return pitch, rows, planes, widest, where, near, far, lowest, phase
+def _aligned(length):
+    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
+    room = np.zeros(length + 5 * LANES, np.float32)
+    return room[-(room.ctypes.data // 4) % LANES :]
 
 
 @_inline
-def _rounded(count):
-    """Round up to whole passes of a loop as it is compiled."""
-    return -(-count // WHOLE) * WHOLE
+def _scratch(layout, groups, lanes, tofs):
+    """Room for the rows of a block, those of a group's planes, and the bins of a line."""
+    pitch = layout.size + layout.margin
+    rows = _aligned(layout.step * layout.block * pitch + layout.margin)
+    widest = rounded(np.max(groups.planes), PLANES) + LANES
+    samples = _aligned(rounded(layout.block, STEPS) * widest)
+    length = rounded(lanes + PLANES, 2 * LANES) + LANES  # no few of them are whole pages
+    sums = _aligned(tofs * length)
+    return pitch, rows, widest, samples, length, sums
 
 
 @_inline
-def _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase):
-    """Say for n steps where their window of bins starts, and their place within a bin."""
-    parts = flight.table.shape[0]
-    scale = segments.gain[t, g] * flight.per_mm
-    for i in range(n):
-        along = lines.reach[v, t] + (k0 + i) * lines.pace[v]
-        place = math.floor(along * scale + 0.5) + flight.middle
-        whole = place // parts
-        lowest[i], phase[i] = whole + flight.first, place - whole * parts
+def _room(block):
+    """Room for what is listed for each step of a block."""
+    count = rounded(block, PASS)
+    where = np.zeros(count, np.int64)
+    lowest, base = np.zeros(count, np.int32), np.zeros(count, np.int32)
+    near, far = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    at, at1 = np.zeros(count, np.int32), np.zeros(count, np.int32)
+    a, b = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    return where, near, far, lowest, base, at, at1, a, b
 
 
 @_inline
-def _between(g, v, t, k, i, lines, segments, layout, pitch):
-    """Return the two rows that a segment's planes take from a step, and how much of each.
+def _places(g, v, t, k0, n, lines, segments, shares, lowest, base):
+    """Say for n steps where their window of bins starts, and where bin 0 is in the table.
+
+    Up to a multiple of STEPS, there are as many as the last one.
+    """
+    scale, inverse = segments.gain[t, g] * shares.per_mm, 1.0 / shares.parts
+    reach, pace = lines.reach[v, t], lines.pace[v]
+    for i in range(rounded(n, PASS)):
+        place = np.floor((reach + (k0 + i) * pace) * scale + 0.5) + shares.middle
+        whole = np.floor((place + 0.5) * inverse)
+        low = whole + shares.first
+        lowest[i] = np.int32(low)
+        base[i] = np.int32((place - whole * shares.parts) * shares.pitch + shares.pad - low)
+    for i in range(n, rounded(n, STEPS)):
+        lowest[i], base[i] = lowest[n - 1], base[n - 1]
+
+
+@_inline
+def _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, near, far):
+    """List the two rows that a segment's planes take from each step, and how much of each.
 
     Without a share where no plane is near the image.
     """
-    along = lines.reach[v, t] + k * lines.pace[v]
-    height = segments.first[g] + segments.tilt[g] * segments.slope[t] * along
-    q = math.floor(height)
-    step, stack = layout.step, layout.block * pitch
-    m = q // step
-    m1 = (q + 1) // step
-    if m1 < -segments.planes[g] or m > layout.size:
-        return np.int64(0), np.int64(0), np.float32(0), np.float32(0)
-    at = (q - m * step) * stack + i * pitch + layout.margin + m
-    at1 = (q + 1 - m1 * step) * stack + i * pitch + layout.margin + m1
-    weight = lines.length[v] * segments.gain[t, g]
-    b = (height - q) * weight
-    return at, at1, np.float32(weight - b), np.float32(b)
-
-
-@_inline
-def _blend(x, at, at1, a, b, out, to, length):
-    """Add a row to `out`, or set it: ``out = a x + b x1``."""
-    i0, i1, o = np.uint64(at), np.uint64(at1), np.uint64(to)
-    for p in range(np.uint64(length)):
-        out[o + p] = a * x[i0 + p] + b * x[i1 + p]
-
-
-@_inline
-def _add(x, at, a, out, to, length):
-    i0, o = np.uint64(at), np.uint64(to)
-    for p in range(np.uint64(length)):
-        out[o + p] += a * x[i0 + p]
-
-
-@_inline
-def _add_rows(x, where, weight, count, out, to, length):
-    """Add so many rows to `out`, four at a time."""
-    o, n = np.uint64(to), np.uint64(length)
-    full = count - count % TOGETHER
-    for i in range(0, full, TOGETHER):
-        i0, i1 = np.uint64(where[i]), np.uint64(where[i + 1])
-        i2, i3 = np.uint64(where[i + 2]), np.uint64(where[i + 3])
-        a0, a1, a2, a3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-        for p in range(n):
-            out[o + p] += (a0 * x[i0 + p] + a1 * x[i1 + p]) + (a2 * x[i2 + p] + a3 * x[i3 + p])
-    if count - full == 1:
-        _add(x, where[full], weight[full], out, to, length)
-    elif count - full > 1:
-        i0, i1 = np.uint64(where[full]), np.uint64(where[full + 1])
-        i2 = np.uint64(where[count - 1])
-        a0, a1 = weight[full], weight[full + 1]
-        a2 = weight[count - 1] if count - full == 3 else np.float32(0)
-        for p in range(n):
-            out[o + p] += a0 * x[i0 + p] + a1 * x[i1 + p] + a2 * x[i2 + p]
-
-
-@_inline
-def _add_run(x, begin, pitch, weight, at, count, out, to, length):
-    """Add `count` rows that lie `pitch` apart to `out`, with the weights from `at` on."""
-    o, n, d = np.uint64(to), np.uint64(length), np.uint64(pitch)
-    full = count - count % TOGETHER
-    i0 = np.uint64(begin)
-    for i in range(at, at + full, TOGETHER):
-        i1, i2, i3 = i0 + d, i0 + d + d, i0 + d + d + d
-        a0, a1, a2, a3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
-        for p in range(n):
-            out[o + p] += (a0 * x[i0 + p] + a1 * x[i1 + p]) + (a2 * x[i2 + p] + a3 * x[i3 + p])
-        i0 += d + d + d + d
-    for i in range(at + full, at + count):
-        _add(x, i0, weight[i], out, to, length)
-        i0 += d
-
-
-@_inline
-def _runs(n, lowest, phase, flight, tofs, block, begins, counts, weights):
-    """List, for each time-of-flight bin that a block reaches, the run of steps in it and shares.
-
-    Returns the first and the last + 1 of these bins; the run of bin `tof` is at tof - first.
-    """
-    window = flight.table.shape[1]
-    low = max(0, min(lowest[0], lowest[n - 1]))
-    high = min(tofs, max(lowest[0], lowest[n - 1]) + window)
-    for each in range(high - low):
-        counts[each] = 0
-    for i in range(n):
-        for j in range(max(0, low - lowest[i]), min(window, high - lowest[i])):
-            share_ = flight.table[phase[i], j]
-            each = lowest[i] + j - low
-            if share_ > 0:
-                if counts[each] == 0:
-                    begins[each] = i
-                weights[each * block + counts[each]] = share_
-                counts[each] += 1
-    return low, high
+    slope, first = segments.tilt[g] * segments.slope[t], segments.first[g]
+    reach, pace = lines.reach[v, t], lines.pace[v]
+    weight, inverse = lines.length[v] * segments.gain[t, g], 1.0 / layout.step
+    least, most = -float(segments.planes[g]), float(layout.size)
+    stack, step, row = float(layout.block * pitch), float(layout.step), float(pitch)
+    for i in range(rounded(n, PASS)):
+        height = first + slope * (reach + (k0 + i) * pace)
+        q = np.floor(height)
+        m = np.floor((q + 0.5) * inverse)
+        m1 = np.floor((q + 1.5) * inverse)
+        inside = (m1 >= least) & (m <= most)
+        b = (height - q) * weight
+        begin = layout.margin + i * row
+        at[i] = np.int32(begin + (m + (q - m * step) * stack if inside else 0.0))
+        at1[i] = np.int32(begin + (m1 + (q + 1 - m1 * step) * stack if inside else 0.0))
+        near[i] = weight - b if inside else 0.0
+        far[i] = b if inside else 0.0
 
 
 @_jit
-def _forward(begin, end, image, lines, segments, layout, flight, vz, out):
+def _forward(begin, end, image, lines, segments, groups, layout, shares, out):
     """Fill all lines of the views begin ... end - 1."""
-    pitch, rows, planes, widest, where, near, far, lowest, phase = _scratch(
-        layout, segments, flight
-    )
     pixels, data = image.reshape(-1), out.reshape(-1)
-    step, size, margin, block = layout.step, layout.size, layout.margin, layout.block
     tofs, views, bins, row = out.shape
-    begins, counts = np.zeros(tofs, np.int64), np.zeros(tofs, np.int64)
-    weights = np.zeros(tofs * block, np.float32)
-    slabs = -(-max(image.shape[0], image.shape[1]) // block)
-    for item in range(begin * slabs, end * slabs):
-        v, k = item // slabs, item % slabs * block
-        for t in range(bins):
-            line = (v * bins + t) * row
-            for tof in range(0 if k else tofs):
-                for g in range(segments.planes.size):
-                    at = tof * views * bins * row + line + segments.offset[g]
-                    clear(data, at, segments.planes[g])
-            k0 = max(k, lines.start[v, t])
-            n = min(k + block, lines.stop[v, t]) - k0
-            if n <= 0:
-                continue
-            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
-            for i in range(n):
-                for each in range(step):
-                    to = (each * block + i) * pitch + margin
-                    at = where[i] + each * size
-                    _blend(pixels, at, at + jump, near[i], far[i], rows, to, size)
-            gain, low, high = 0.0, 0, 0
-            for g in range(segments.planes.size):
-                count = segments.planes[g]
-                # Adding the zeros behind a segment's planes to those of the next changes nothing.
-                length = min(_rounded(count), row - segments.offset[g])
-                if segments.gain[t, g] != gain:  # opposite tilts share theirs
-                    gain = segments.gain[t, g]
-                    _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
-                    low, high = _runs(
-                        n, lowest, phase, flight, tofs, block, begins, counts, weights
-                    )
-                for i in range(n):
-                    at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
-                    _blend(rows, at, at1, a, b, planes, i * widest, count)
-                    clear(planes, i * widest + count, length - count)
-                for tof in range(low, high):
-                    each = tof - low
-                    at = tof * views * bins * row + line + segments.offset[g]
-                    _add_run(
-                        planes, begins[each] * widest, widest, weights, each * block,
-                        counts[each], data, at, length,
-                    )  # fmt: skip
+    block = layout.block
+    pitch, rows, widest, samples, length, sums = _scratch(
+        layout, groups, groups.lane[-1] + groups.planes[-1], tofs
+    )
+    where, near, far, lowest, base, at, at1, a, b = _room(block)
+    for item in range(begin * bins, end * bins):
+        v, t = item // bins, item % bins
+        clear(sums, 0, tofs * length)
+        for k in range(lines.start[v, t], lines.stop[v, t], block):
+            n = min(block, lines.stop[v, t] - k)
+            jump = columns(v, t, k, n, image.shape, lines, where, near, far)
+            take_columns(pixels, where, jump, near, far, n, layout, pitch, rows)
+            for h in range(groups.planes.size):
+                planes, to = groups.planes[h], 0
+                _places(groups.begin[h], v, t, k, n, lines, segments, shares, lowest, base)
+                for g in range(groups.begin[h], groups.end[h]):
+                    _taps(g, v, t, k, n, lines, segments, layout, pitch, at, at1, a, b)
+                    sample(rows, at, at1, a, b, n, segments.planes[g], samples, to, widest)
+                    to += segments.planes[g]
+                trim(samples, widest, n, planes)
+                share_out(
+                    samples, widest, n, planes, lowest, base, shares, sums, groups.lane[h],
+                    length, tofs,
+                )  # fmt: skip
+        for h in range(groups.planes.size):
+            for tof in range(tofs):
+                to = (tof * views * bins + item) * row + groups.offset[h]
+                at_ = tof * length + groups.lane[h]
+                copy(sums, at_, data, to, groups.whole[h], groups.planes[h])
+
+
+@_inline
+def _within(v, t, k0, n, lines, segments, shares, tofs):
+    """Return the first and the last + 1 bin that the steps of a line reach in any segment."""
+    steepest, low, high = np.max(segments.gain[t]), tofs, 0
+    for k in (k0, k0 + n - 1):
+        for gain in (1.0, steepest):
+            along = (lines.reach[v, t] + k * lines.pace[v]) * gain
+            place = math.floor(along * shares.per_mm + 0.5) + shares.middle
+            bin_ = place // shares.parts + shares.first
+            low, high = min(low, bin_), max(high, bin_ + shares.window)
+    return max(0, low - 1), min(tofs, high + 1)  # places may differ by their last bits
 
 
 @_jit
-def _adjoint(begin, end, image, lines, segments, layout, flight, vz, values, chosen):
+def _adjoint(begin, end, image, lines, segments, groups, layout, shares, values, chosen):
     """Put what the lines of some views hold into the slabs begin ... end - 1."""
-    pitch, rows, planes, _, where, near, far, lowest, phase = _scratch(layout, segments, flight)
-    window = flight.table.shape[1]
-    taps, weights = np.zeros(window, np.int64), np.zeros(window, np.float32)
     pixels, data = image.reshape(-1), values.reshape(-1)
-    step, size, margin, block = layout.step, layout.size, layout.margin, layout.block
     tofs, views, bins, row = values.shape
+    block = layout.block
+    pitch, rows, widest, samples, length, sums = _scratch(layout, groups, row, tofs)
+    where, near, far, lowest, base, at, at1, a, b = _room(block)
     for item in range(begin * chosen.size, end * chosen.size):
         k, v = item // chosen.size * block, chosen[item % chosen.size]
         for t in range(bins):
-            line = (v * bins + t) * row
             k0 = max(k, lines.start[v, t])
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
+            low, high = _within(v, t, k0, n, lines, segments, shares, tofs)
+            for tof in range(low, high):
+                line = ((tof * views + v) * bins + t) * row
+                copy(data, line, sums, tof * length, row // LANES * LANES, row)
             clear(rows, 0, rows.size)
-            gain = 0.0
-            for g in range(segments.planes.size):
-                count = segments.planes[g]
-                length = min(_rounded(count), row - segments.offset[g])
-                if segments.gain[t, g] != gain:
-                    gain = segments.gain[t, g]
-                    _places(g, v, t, k0, n, lines, segments, flight, vz, lowest, phase)
-                for i in range(n):
-                    found = 0
-                    for j in range(max(0, -lowest[i]), min(window, tofs - lowest[i])):
-                        share_, tof = flight.table[phase[i], j], lowest[i] + j
-                        if share_ > 0:
-                            taps[found] = tof * views * bins * row + line + segments.offset[g]
-                            weights[found] = share_
-                            found += 1
-                    clear(planes, 0, length)
-                    _add_rows(data, taps, weights, found, planes, 0, length)
-                    at, at1, a, b = _between(g, v, t, k0 + i, i, lines, segments, layout, pitch)
-                    _add(planes, 0, a, rows, at, count)
-                    _add(planes, 0, b, rows, at1, count)
+            for h in range(groups.planes.size):
+                planes, to = groups.planes[h], 0
+                _places(groups.begin[h], v, t, k0, n, lines, segments, shares, lowest, base)
+                share_in(
+                    samples, widest, n, planes, lowest, base, shares, sums, groups.offset[h],
+                    length, tofs,
+                )  # fmt: skip
+                for g in range(groups.begin[h], groups.end[h]):
+                    _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, a, b)
+                    # One row of all steps, then the other: they overlap.
+                    scatter(samples, to, widest, n, segments.planes[g], a, at, rows)
+                    scatter(samples, to, widest, n, segments.planes[g], b, at1, rows)
+                    to += segments.planes[g]
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
-            for i in range(n):
-                for each in range(step):
-                    at = (each * block + i) * pitch + margin
-                    to = where[i] + each * size
-                    _add(rows, at, near[i], pixels, to, size)
-                    _add(rows, at, far[i], pixels, to + jump, size)
+            add_columns(rows, n, layout, pitch, where, jump, near, far, pixels)
