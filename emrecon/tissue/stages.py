@@ -93,7 +93,7 @@ class Begun:
             image = _image(self.data, self.layout, settings, steps, self.atlas, bias_mm)
             modes = 0 if image.basis is None else len(image.basis.modes)
             bias = np.zeros((len(self.data.values), modes))
-            empty = np.zeros((image.lattice.box, self.layout.classes), np.float32, "F")
+            empty = image.lattice.blank(self.layout.classes)
             state, log_field = State(classes, empty, bias), None
             if stages:
                 image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
@@ -153,16 +153,15 @@ def _carried(
     near, old = image.lattice, coarse.image.lattice
     ratio = [round(a / b) for a, b in zip(coarse.image.spacing_mm, image.spacing_mm, strict=True)]
     inside = [
-        np.clip((np.arange(n) + c) // r - o, 0, m - 1)[at]
-        for n, c, r, o, m, at in zip(
-            near.shape, near.corner, ratio, old.corner, old.shape,
-            np.unravel_index(near.places, near.shape), strict=True,
+        np.clip((np.arange(n) + c) // r - o, 0, m - 1)
+        for n, c, r, o, m in zip(
+            near.shape, near.corner, ratio, old.corner, old.shape, strict=True
         )
     ]  # fmt: skip
-    from_ = np.ravel_multi_index(tuple(inside), old.shape)
-    fractions = np.zeros(state.fractions.shape, np.float32, order="F")
+    from_ = old.numbers.reshape(old.shape)[np.ix_(*inside)].ravel()[near.places]
+    fractions = near.blank(state.fractions.shape[1])
     for of_class, old_class in zip(fractions.T, coarse.state.fractions.T, strict=True):
-        of_class[near.places] = old_class[from_]
+        np.take(old_class, from_, out=of_class[:-1], mode="clip")
     bias, basis = coarse.state.bias, coarse.image.basis
     begun = replace(state, fractions=fractions)
     if basis is None:
