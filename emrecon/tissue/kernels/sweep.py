@@ -4,8 +4,6 @@ Voxels are taken in short rows, component by component, so that the inner loops 
 neighbouring numbers; sums are kept by chunk, so that the threads do not change a bit.
 """
 
-import math
-
 import numpy as np
 from numba import njit, prange
 
@@ -20,6 +18,10 @@ _LOG2E = np.float32(1.4426950408889634)
 _C1, _C2, _C3 = np.float32(0.69314718), np.float32(0.24022651), np.float32(0.05550411)
 _C4, _C5 = np.float32(0.00961813), np.float32(0.00133336)
 _C6 = np.float32(0.00015404)
+_L3, _L5 = np.float32(2 / 3), np.float32(2 / 5)
+_L7, _L9 = np.float32(2 / 7), np.float32(2 / 9)
+_ROOT_HALF = np.int32(0x3F3504F3)
+"""Bits of the root of 1/2, from which to its double the mantissa is taken."""
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -86,8 +88,27 @@ def _neighbours(old, field, beside, at, count, weights, earlier, total, before):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _memberships(q, count, most, norm, bits, powers):
-    """Turn log joint densities into memberships; `most` ends as the log of their sum."""
+def _add_logs(seen, count, bits, powers, out):
+    """Add the logs of the first `count` float32, seen as int32 and 1 or more, to `out` (1e-7).
+
+    That of the mantissa m is ``2 artanh((m - 1) / (m + 1))``. Scratch as for `exponentials`.
+    """
+    for b in range(count):
+        whole = (seen[b] - _ROOT_HALF) >> np.int32(23)
+        bits[b] = seen[b] - (whole << np.int32(23))
+        out[b] += np.float32(whole) * _C1
+    for b in range(count):
+        s = (powers[b] - np.float32(1)) / (powers[b] + np.float32(1))
+        z = s * s
+        out[b] += s * (np.float32(2) + z * (_L3 + z * (_L5 + z * (_L7 + z * _L9))))
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _memberships(q, count, most, norm, seen, bits, powers):
+    """Turn log joint densities into memberships; `most` ends as the log of their sum.
+
+    `seen` is `norm` as int32.
+    """
     components = q.shape[0]
     most[:count] = q[0, :count]
     for j in range(1, components):
@@ -102,8 +123,8 @@ def _memberships(q, count, most, norm, bits, powers):
         exponentials(row, count, bits, powers)
         for b in range(count):
             norm[b] += row[b]
+    _add_logs(seen, count, bits, powers, most)
     for b in range(count):
-        most[b] += math.log(norm[b])
         norm[b] = np.float32(1) / norm[b]
     for j in range(components):
         row = q[j]
@@ -240,7 +261,7 @@ def sweep(
         work = np.empty(ROW, np.float32)
         most = np.empty(ROW, np.float32)
         powers = np.empty(ROW, np.float32)
-        bits = powers.view(np.int32)
+        bits, seen = powers.view(np.int32), work.view(np.int32)
         x = np.empty((channels, ROW), np.float32)
         end = min(first + (chunk + 1) * CHUNK, last)
         for at in range(first + chunk * CHUNK, end, ROW):
@@ -249,7 +270,7 @@ def sweep(
             _densities(x, count, means, factors, constants, q, work)
             _neighbours(old, field, beside, at, count, weights, earlier, total, before)
             _pull(q, count, fractions, beta, total, external, at, pull)
-            _memberships(q, count, most, work, bits, powers)
+            _memberships(q, count, most, work, seen, bits, powers)
             _store(field, at, count, q, fractions, total, before, most, parts[chunk])
             _gather(x, count, q, sums[chunk, pattern])
             _expect(q, count, at, loads, expected)
