@@ -108,9 +108,7 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     i, j, k = box.shape
     a, b, c = (int(span[0]) - 1 for span in spans)
     nobody = np.empty((len(weights), 0), np.int32)
-    found = Lattice(
-        (i, j, k), (a, b, c), flat[order], order, runs, seen, nobody, weights, earlier
-    )
+    found = Lattice((i, j, k), (a, b, c), flat[order], order, runs, seen, nobody, weights, earlier)
     return replace(found, beside=_beside(found, near.steps))
 
 
