@@ -88,6 +88,11 @@ class Volume:
 
         Axes are permuted and reversed only, so an oblique volume stays oblique.
         """
+        turned = self.turned()
+        return Volume(np.ascontiguousarray(turned.voxels), turned.affine, self.unit)
+
+    def turned(self) -> Volume:
+        """Return what `ras` does as a view of the same memory, in whatever order that is."""
         directions = self.affine[:3, :3] / np.asarray(self.spacing_mm)
         order = _nearest_axes(directions)
         affine = self.affine.copy()
@@ -99,7 +104,7 @@ class Volume:
                 affine[:3, 3] += affine[:3, axis] * (voxels.shape[lead + axis] - 1)
                 affine[:3, axis] *= -1
                 voxels = np.flip(voxels, lead + axis)
-        return Volume(np.ascontiguousarray(voxels), affine, self.unit)
+        return Volume(voxels, affine, self.unit)
 
     def grid(self) -> Grid:
         """Return the grid of an aligned volume in RAS order; see `ras`.

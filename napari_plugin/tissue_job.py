@@ -220,7 +220,7 @@ def seen(
     fractions = state.fractions
     if not fractions.any():  # the first of a stage: no sweep was made
         fractions, _ = image.posterior(state, image.rules.layout.fractions)
-    inside = fractions[image.lattice.places]
+    inside = fractions[:-1]
     order = np.arange(inside.shape[1])[:: -1 if fit.settings.reversed else 1]
     inside = inside[:, order]
     shape = tuple(-(-n // step) for n, step in zip(fit.data.mask.shape, stride, strict=True))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from emrecon.cli import lean
 from emrecon.cli.common import Out, bars, done
 from emrecon.jobs_tissue import TissueInputs
 from emrecon.tissue.settings import Settings
@@ -41,6 +42,7 @@ def segment(
     """
     from emrecon.jobs_tissue import segment_files
 
+    lean.load_kernels()
     made = segment_files(images, out, settings, inputs, meters=bars)
     result = made.result
     rows = zip(result.names, result.volumes_ml, result.intervals_ml, strict=True)

@@ -105,7 +105,7 @@ def write(page: Page, path: Path) -> None:
     if not page.legend and all(map(_grey, itertools.chain(*page.rows))):
         image = image.convert("L")  # a third of the bytes; only the ink loses its tint
     with replacing(path) as beside:
-        image.save(beside, format="PNG", compress_level=4)
+        image.save(beside, format="PNG", compress_level=1)
 
 
 def _grey(panel: Panel) -> bool:

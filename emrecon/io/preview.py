@@ -85,7 +85,7 @@ def preview(
     low, high, told = _window(values, window, volume.unit)
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=low, posinf=low, neginf=low)
-    outlines = None if labels is None else _numbered(labels.ras(), scene.volume)[0]
+    outlines = None if labels is None else _numbered(labels.turned(), scene.volume)[0]
     slices, projections = [], []
     for view in VIEWS:
         plane = (scene.slice(values, view[1]) - low) / (high - low)
@@ -130,7 +130,7 @@ def preview_labels(
         If the file cannot be written.
     """
     _check_path(path)
-    turned = Volume(frame(labels).astype(np.float32), labels.affine).ras()
+    turned = Volume(frame(labels).astype(np.float32), labels.affine).turned()
     scene, _, notes = _scene(turned)
     numbered, found, counts = _numbered(turned, turned)
     palette = np.array([(255, 255, 255), *map(_colour, range(len(found)))], np.uint8)
@@ -173,7 +173,7 @@ class _Scene:
 
     def slice(self, voxels: NDArray[Any], axis: int) -> NDArray[Any]:
         """Return the central plane across an axis."""
-        plane: NDArray[Any] = voxels.take(voxels.shape[axis] // 2, axis=axis)
+        plane: NDArray[Any] = np.moveaxis(voxels, axis, 0)[voxels.shape[axis] // 2]
         return plane
 
     def where(self, axis: int) -> str:
@@ -219,7 +219,7 @@ def _scene(volume: Volume) -> tuple[_Scene, NDArray[np.float32], list[str]]:
     """Return the scene, its values and what is to be said about them."""
     frames = volume.voxels.shape[0] if volume.voxels.ndim == 4 else 1
     voxels = volume.voxels if frames == 1 else volume.voxels.mean(axis=0, dtype=np.float64)
-    turned = Volume(voxels.reshape(volume.voxels.shape[-3:]), volume.affine, volume.unit).ras()
+    turned = Volume(voxels.reshape(volume.voxels.shape[-3:]), volume.affine, volume.unit).turned()
     i, j, k = np.multiply(turned.voxels.shape, turned.spacing_mm)
     scale = min(_LARGEST[0] / max(i, j), _LARGEST[1] / max(j, k))
     counts = " x ".join(str(n) for n in turned.voxels.shape)
@@ -228,7 +228,7 @@ def _scene(volume: Volume) -> tuple[_Scene, NDArray[np.float32], list[str]]:
         notes.append(f"mean of {frames} frames")
     if not turned.aligned:
         notes.append("oblique, shown along its own axes")
-    lost = int(np.count_nonzero(~np.isfinite(turned.voxels)))
+    lost = turned.voxels.size - int(np.count_nonzero(np.isfinite(turned.voxels)))
     if lost:
         notes.append(f"{lost} voxels not finite, shown as lowest")
     return _Scene(turned, scale), turned.voxels.astype(np.float32, copy=False), notes
@@ -258,14 +258,33 @@ def _usual_window(values: NDArray[np.float32]) -> tuple[float, float, str]:
     if not values.size:
         return 0.0, 1.0, ""
     if values.max() > 0:
-        high = float(np.percentile(values[values > 0.01 * values.max()], 99.9))
-        return 0.0, high, " (99.9th percentile)"
+        return 0.0, _bright(values, 0.01 * values.max()), " (99.9th percentile)"
     low, high = min(0.0, float(values.min())), float(values.max())
     return low, high if high > low else low + 1, ""
 
 
+_EACH = 4
+"""Distance along each axis of the values that tell about where the brightest begin."""
+
+
+def _bright(values: NDArray[np.float32], floor: float) -> float:
+    """Return the 99.9th percentile of the values above a floor, sorting but the brightest."""
+    count = int(np.count_nonzero(values > floor))
+    some = values[(slice(None, None, _EACH),) * values.ndim]
+    some = some[some > floor]
+    near = np.quantile(some, 0.99) if len(some) else floor
+    top = values[values > near]
+    place = 0.999 * (count - 1) - (count - len(top))  # among the brightest, if they are enough
+    if place < 0:
+        return float(np.percentile(values[values > floor], 99.9))
+    return float(np.quantile(top, place / max(len(top) - 1, 1)))
+
+
 _COUNTED = 65_000
 """Highest label up to which labels are counted, not sorted."""
+
+_SEVERAL = 16
+"""Labels up to which each is counted by itself, quicker than all at once."""
 
 
 def _numbered(
@@ -274,11 +293,11 @@ def _numbered(
     """Return the labels on the image's grid as 1, 2, ... (0 stays 0), their values and counts."""
     values = _on(labels, image)
     if values.min() >= 0 and values.max() <= _COUNTED and _whole(values):
-        whole = values.astype(np.uint16, copy=False)  # counted: far less work than sorting
-        most = int(whole.max()) + 1
-        many = np.sum([np.bincount(plane.ravel(), minlength=most) for plane in whole], axis=0)
+        whole = values if values.dtype == np.uint8 else values.astype(np.uint16, copy=False)
+        many = _counts(whole)  # far less work than sorting
         found, counts = np.flatnonzero(many).astype(np.float64), many[many > 0]
-        numbers = (np.cumsum(many > 0) - 1).astype(np.uint16)[whole]
+        dense = len(many) == len(found)
+        numbers = whole if dense else (np.cumsum(many > 0) - 1).astype(np.uint16)[whole]
     else:
         found, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
     if not np.array_equal(found, np.rint(found)) or len(found) > _MOST_LABELS:
@@ -288,7 +307,17 @@ def _numbered(
         )
     places = (np.cumsum(found != 0) * (found != 0)).astype(np.uint16)
     kept = found != 0
-    return places[numbers].reshape(image.voxels.shape[-3:]), found[kept].astype(int), counts[kept]
+    if found[0] != 0:  # otherwise the places are those in `found`
+        numbers = places[numbers]
+    return numbers.reshape(image.voxels.shape[-3:]), found[kept].astype(int), counts[kept]
+
+
+def _counts(whole: NDArray[np.uint8 | np.uint16]) -> NDArray[np.intp]:
+    """Return how many voxels have each number from 0 to the largest."""
+    most = int(whole.max()) + 1
+    if most <= _SEVERAL:
+        return np.array([np.count_nonzero(whole == n) for n in range(most)])
+    return np.sum([np.bincount(plane.ravel(), minlength=most) for plane in whole], axis=0)
 
 
 def _on(labels: Volume, image: Volume) -> NDArray[np.number]:

@@ -103,8 +103,8 @@ def _cores(image: Image, state: State) -> NDArray[np.bool_]:
     near = image.lattice
     pure = state.fractions.T > _CORE
     found = np.ones((len(pure), near.size), bool)
-    for step in near.offsets:
-        found &= pure[:, near.places + step]
+    for beside in near.beside:
+        found &= pure[:, beside]
     return found
 
 

@@ -31,8 +31,9 @@ class State:
     """Mixture of the corrected, standardised intensities."""
 
     fractions: Floats32
-    """Expected fraction of each class in each voxel of the padded box, shape ``(v, k)``; quickest
-    where the voxels of a class are neighbours in memory (Fortran's order)."""
+    """Expected fraction of each class in each voxel, in the lattice's order, and 0 in the last
+    row: what is outside. Shape ``(n + 1, k)``; quickest where the voxels of a class are neighbours
+    in memory (Fortran's order)."""
 
     bias: Floats
     """Coefficients of each channel's log field, shape ``(c, m)``; none when m is 0."""
@@ -150,7 +151,7 @@ class Image:
         return found, energy + self._prior(params)
 
     def posterior(self, params: State, loads: Floats) -> tuple[Floats32, Floats32]:
-        """Return expected fractions in the box, and the expectation of `loads` in each voxel.
+        """Return expected fractions, and the expectation of `loads` in each voxel.
 
         Parameters
         ----------
@@ -173,7 +174,8 @@ class Image:
         """Fill `loaded`; return the new fractions, moments and free energy."""
         layout, near, classes = self.rules.layout, self.lattice, params.classes
         old = np.asfortranarray(params.fractions)
-        fractions = np.zeros(old.shape, np.float32, order="F")  # air takes no memory until written
+        fractions = np.empty(old.shape, np.float32, order="F")
+        fractions[-1] = 0
         sums = np.zeros((len(near.seen), len(layout.mixing), width(len(corrected))))
         energy = 0.0
         outer = np.empty((0, layout.classes), np.float32)
@@ -184,11 +186,11 @@ class Image:
             part = np.zeros((chunks, len(near.seen), *sums.shape[1:]))
             terms = np.zeros((chunks, 3))
             kernel.sweep(
-                run.first, run.last, corrected, run.pattern, near.places,
+                run.first, run.last, corrected, run.pattern, near.beside,
                 table.means.astype(np.float32), table.factors.astype(np.float32),
                 np.maximum(table.constants, -1e4).astype(np.float32),
-                layout.fractions.astype(np.float32), near.offsets, near.weights,
-                near.earlier[run.colour], np.float32(self.beta),
+                layout.fractions.astype(np.float32), near.weights, near.earlier[run.colour],
+                np.float32(self.beta),
                 outer if self.external is None else self.external,
                 loads.astype(np.float32), old.T, fractions.T, loaded, part, terms,
             )  # fmt: skip

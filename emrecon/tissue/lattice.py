@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -46,8 +46,8 @@ class Lattice:
     seen: Flags
     """Patterns of channels, shape ``(p, c)``."""
 
-    offsets: NDArray[np.intp]
-    """Steps to the neighbours in the flat box, shape ``(o,)``."""
+    beside: NDArray[np.int32]
+    """Number of each voxel's neighbours, shape ``(o, n)``; n for those outside the mask."""
 
     weights: Floats32
     """Of the neighbours, shape ``(o,)``."""
@@ -62,14 +62,20 @@ class Lattice:
         return tuple(np.asarray(a + c) for a, c in zip(inside, self.corner, strict=True))
 
     @property
-    def box(self) -> int:
-        """Number of voxels of the padded box."""
-        return int(np.prod(self.shape))
-
-    @property
     def size(self) -> int:
         """Number of voxels."""
         return len(self.places)
+
+    @property
+    def numbers(self) -> NDArray[np.int32]:
+        """Number of the voxel at each place of the flat padded box; n where there is none."""
+        found = np.full(int(np.prod(self.shape)), self.size, np.int32)
+        found[self.places] = np.arange(self.size, dtype=np.int32)
+        return found
+
+    def blank(self, classes: int) -> Floats32:
+        """Return fractions of 0 for each voxel, and for what is outside, ``(n + 1, k)``."""
+        return np.zeros((self.size + 1, classes), np.float32, "F")
 
     def paint(self, values: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
         """Return an image of `shape`, with the voxels' values and 0 elsewhere."""
@@ -83,24 +89,34 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
 
     The values are in the raster order of the mask.
     """
-    where = np.nonzero(mask)
-    corner = tuple(int(a.min()) - 1 for a in where)
-    shape = tuple(int(a.max()) - c + 2 for a, c in zip(where, corner, strict=True))
-    inside = [a - c for a, c in zip(where, corner, strict=True)]
-    colour = near.colour(inside[0], inside[1], inside[2])
-    seen, pattern = patterns(np.asarray(values.T, np.float64))
-    key = (colour.astype(np.int64) * len(seen) + pattern).astype(np.int16)  # sorted by digits
+    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    box = np.pad(mask[tuple(slice(a[0], a[-1] + 1) for a in spans)], 1)
+    flat = np.flatnonzero(box).astype(np.int32)
+    axes = np.ogrid[: box.shape[0], : box.shape[1], : box.shape[2]]
+    colour = near.colour(*(a.astype(np.int16) for a in axes)).ravel()[flat]
+    seen, pattern = patterns(values.T)
+    key = colour.astype(np.int16) * len(seen) + pattern.astype(np.int16)  # sorted by digits
     order = np.argsort(key, kind="stable")
-    flat = np.ravel_multi_index(tuple(inside), shape).astype(np.int32)
     edges = np.searchsorted(key[order], np.arange(near.colours * len(seen) + 1))
     runs = tuple(
         Run(n // len(seen), n % len(seen), int(edges[n]), int(edges[n + 1]))
         for n in range(near.colours * len(seen))
         if edges[n + 1] > edges[n]
     )
-    offsets = near.steps @ np.array([shape[1] * shape[2], shape[2], 1])
     earlier = np.array([near.earlier(c) for c in range(near.colours)])
     weights = near.weights.astype(np.float32)
-    i, j, k = shape
-    a, b, c = corner
-    return Lattice((i, j, k), (a, b, c), flat[order], order, runs, seen, offsets, weights, earlier)
+    i, j, k = box.shape
+    a, b, c = (int(span[0]) - 1 for span in spans)
+    nobody = np.empty((len(weights), 0), np.int32)
+    found = Lattice((i, j, k), (a, b, c), flat[order], order, runs, seen, nobody, weights, earlier)
+    return replace(found, beside=_beside(found, near.steps))
+
+
+def _beside(lattice: Lattice, steps: NDArray[np.intp]) -> NDArray[np.int32]:
+    """Return the number of each voxel's neighbours, shape ``(o, n)``."""
+    offsets = (steps @ [lattice.shape[1] * lattice.shape[2], lattice.shape[2], 1]).astype(np.int32)
+    numbers = lattice.numbers
+    found = np.empty((len(offsets), lattice.size), np.int32)
+    for beside, offset in zip(found, offsets, strict=True):
+        np.take(numbers, lattice.places + offset, out=beside, mode="clip")
+    return found

@@ -20,11 +20,11 @@ from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.mixture import Prior
+from emrecon.tissue.mixture import Mixture, Prior
 from emrecon.tissue.moments import Rules
 from emrecon.tissue.result import Segmentation, Stage, finish
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.starts import Optimum
+from emrecon.tissue.starts import Optimum, fit
 from emrecon.tissue.strength import strength
 
 Floats = NDArray[np.float64]
@@ -54,6 +54,9 @@ BEGIN = 1.0
 
 ROUNDS = 4
 """Most estimates of the spatial field's strength."""
+
+SAMPLE = 20_000
+"""Voxels from which a stage's first covariances are taken."""
 
 FIELD_WEIGHT = 1e-2
 """Prior precision of the slowest function of the bias field, per voxel of the mask."""
@@ -93,10 +96,11 @@ class Begun:
             image = _image(self.data, self.layout, settings, steps, self.atlas, bias_mm)
             modes = 0 if image.basis is None else len(image.basis.modes)
             bias = np.zeros((len(self.data.values), modes))
-            empty = np.zeros((image.lattice.box, self.layout.classes), np.float32, "F")
+            empty = image.lattice.blank(self.layout.classes)
             state, log_field = State(classes, empty, bias), None
             if stages:
                 image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
+                state = _noisier(image, state)
             most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
             observers = look(image, steps, most)
             flat = settings.tolerance * (1 if steps == every[-1] else COARSELY)
@@ -153,16 +157,15 @@ def _carried(
     near, old = image.lattice, coarse.image.lattice
     ratio = [round(a / b) for a, b in zip(coarse.image.spacing_mm, image.spacing_mm, strict=True)]
     inside = [
-        np.clip((np.arange(n) + c) // r - o, 0, m - 1)[at]
-        for n, c, r, o, m, at in zip(
-            near.shape, near.corner, ratio, old.corner, old.shape,
-            np.unravel_index(near.places, near.shape), strict=True,
+        np.clip((np.arange(n) + c) // r - o, 0, m - 1)
+        for n, c, r, o, m in zip(
+            near.shape, near.corner, ratio, old.corner, old.shape, strict=True
         )
     ]  # fmt: skip
-    from_ = np.ravel_multi_index(tuple(inside), old.shape)
-    fractions = np.zeros(state.fractions.shape, np.float32, order="F")
+    from_ = old.numbers.reshape(old.shape)[np.ix_(*inside)].ravel()[near.places]
+    fractions = near.blank(state.fractions.shape[1])
     for of_class, old_class in zip(fractions.T, coarse.state.fractions.T, strict=True):
-        of_class[near.places] = old_class[from_]
+        np.take(old_class, from_, out=of_class[:-1], mode="clip")
     bias, basis = coarse.state.bias, coarse.image.basis
     begun = replace(state, fractions=fractions)
     if basis is None:
@@ -180,6 +183,27 @@ def _carried(
     log_field = image.log_field(bias, basis, np.array(corner))
     level = replace(begun, bias=np.zeros((len(bias), 0)))
     return image.without(log_field), level, log_field
+
+
+def _noisier(image: Image, state: State) -> State:
+    """Return the estimate with the covariances of single voxels, which vary more than means do.
+
+    They are those of a sample without field: a start from which fewer passes are left to make.
+    """
+    near, rules = image.lattice, image.rules
+    whole = [r for r in near.runs if near.seen[r.pattern].all()]
+    rows = np.concatenate([np.arange(r.first, r.last) for r in whole] or [np.arange(0)])
+    rows = rows[:: max(len(rows) // SAMPLE, 1)]
+    if len(rows) < 10 * len(rules.layout.mixing):
+        return state
+    share = len(rows) / near.size
+    prior = replace(
+        rules.prior, weight=rules.prior.weight * share, spread=rules.prior.spread * share
+    )
+    values = image.corrected(state.bias)[:, rows].T
+    model = Mixture(values, rules.layout, rules.covariance, prior=prior)
+    found = fit(model, state.classes, iterations=3)[0].params
+    return replace(state, classes=replace(state.classes, covariances=found.covariances))
 
 
 def _strides(data: Data) -> Iterator[Strides]:

@@ -86,13 +86,11 @@ def _patch(image: Image, state: State) -> Patch:
     index = np.stack(near.index, axis=1)
     reach = np.abs(index - np.median(index, axis=0)).max(axis=1)
     chosen = np.sort(np.argsort(reach, kind="stable")[:VOXELS])
-    number = np.full(int(np.prod(near.shape)), len(chosen), np.intp)
-    number[near.places[chosen]] = np.arange(len(chosen))
-    masked = np.zeros(len(number), bool)
-    masked[near.places] = True
-    steps = near.places[chosen].astype(np.intp)[:, None] + near.offsets
-    beside = number[steps]
-    inner = ~(masked[steps] & (beside == len(chosen))).any(axis=1)
+    number = np.full(near.size + 1, len(chosen), np.intp)
+    number[chosen] = np.arange(len(chosen))
+    around = near.beside[:, chosen].T
+    beside = number[around]
+    inner = ~((around < near.size) & (beside == len(chosen))).any(axis=1)
     joint = np.empty((len(chosen), len(image.rules.layout.mixing)))
     values = image.corrected(state.bias)[:, chosen].T.astype(np.float64)
     colour = np.empty(len(chosen), np.intp)

@@ -56,8 +56,7 @@ def test_a_known_strength_is_found(classes: int, beta: float, noise: float) -> N
     made = Image(values, found, rules, np.zeros(1), np.ones(1), 1.0)
     levels = np.arange(classes, dtype=float)[:, None]
     start = from_means(levels, layout, np.array([noise**2]))
-    box = np.zeros((int(np.prod(found.shape)), classes), np.float32)
-    state = State(start, box, np.zeros((1, 0)))
+    state = State(start, found.blank(classes), np.zeros((1, 0)))
     first = strength(made, state, rng)
     again = strength(replace(made, beta=first), state, rng)
     # 10 000 voxels leave a standard error of about 0.01; noise of half a class twice that

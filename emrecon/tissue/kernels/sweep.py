@@ -4,8 +4,6 @@ Voxels are taken in short rows, component by component, so that the inner loops 
 neighbouring numbers; sums are kept by chunk, so that the threads do not change a bit.
 """
 
-import math
-
 import numpy as np
 from numba import njit, prange
 
@@ -20,6 +18,10 @@ _LOG2E = np.float32(1.4426950408889634)
 _C1, _C2, _C3 = np.float32(0.69314718), np.float32(0.24022651), np.float32(0.05550411)
 _C4, _C5 = np.float32(0.00961813), np.float32(0.00133336)
 _C6 = np.float32(0.00015404)
+_L3, _L5 = np.float32(2 / 3), np.float32(2 / 5)
+_L7, _L9 = np.float32(2 / 7), np.float32(2 / 9)
+_ROOT_HALF = np.int32(0x3F3504F3)
+"""Bits of the root of 1/2, from which to its double the mantissa is taken."""
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -58,36 +60,55 @@ def _densities(x, count, means, factors, constants, q, work):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _neighbours(old, field, places, offsets, weights, earlier, total, before):
+def _neighbours(old, field, beside, at, count, weights, earlier, total, before):
     """Sum the neighbours' fractions, and those of colours that were updated earlier."""
-    count, some, every = places.size, False, True
-    for o in range(offsets.size):
+    some, every = False, True
+    for o in range(weights.size):
         some = some or earlier[o]
         every = every and earlier[o]
     for k in range(total.shape[0]):
         row = total[k]
         row[:count] = 0
-        for o in range(offsets.size):
-            step, weight = offsets[o], weights[o]
+        for o in range(weights.size):
+            where, weight = beside[o, at : at + count], weights[o]
             source = field[k] if earlier[o] else old[k]
             for b in range(count):
-                row[b] += weight * source[np.uint64(places[b] + step)]  # never below 0
+                row[b] += weight * source[np.uint64(where[b])]  # never below 0
         past = before[k]
         past[:count] = 0
         if every:
             past[:count] = row[:count]
         elif some:
             source = field[k]
-            for o in range(offsets.size):
-                step, weight = offsets[o], weights[o]
+            for o in range(weights.size):
+                where, weight = beside[o, at : at + count], weights[o]
                 if earlier[o]:
                     for b in range(count):
-                        past[b] += weight * source[np.uint64(places[b] + step)]
+                        past[b] += weight * source[np.uint64(where[b])]
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _memberships(q, count, most, norm, bits, powers):
-    """Turn log joint densities into memberships; `most` ends as the log of their sum."""
+def _add_logs(seen, count, bits, powers, out):
+    """Add the logs of the first `count` float32, seen as int32 and 1 or more, to `out` (1e-7).
+
+    That of the mantissa m is ``2 artanh((m - 1) / (m + 1))``. Scratch as for `exponentials`.
+    """
+    for b in range(count):
+        whole = (seen[b] - _ROOT_HALF) >> np.int32(23)
+        bits[b] = seen[b] - (whole << np.int32(23))
+        out[b] += np.float32(whole) * _C1
+    for b in range(count):
+        s = (powers[b] - np.float32(1)) / (powers[b] + np.float32(1))
+        z = s * s
+        out[b] += s * (np.float32(2) + z * (_L3 + z * (_L5 + z * (_L7 + z * _L9))))
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _memberships(q, count, most, norm, seen, bits, powers):
+    """Turn log joint densities into memberships; `most` ends as the log of their sum.
+
+    `seen` is `norm` as int32.
+    """
     components = q.shape[0]
     most[:count] = q[0, :count]
     for j in range(1, components):
@@ -102,8 +123,8 @@ def _memberships(q, count, most, norm, bits, powers):
         exponentials(row, count, bits, powers)
         for b in range(count):
             norm[b] += row[b]
+    _add_logs(seen, count, bits, powers, most)
     for b in range(count):
-        most[b] += math.log(norm[b])
         norm[b] = np.float32(1) / norm[b]
     for j in range(components):
         row = q[j]
@@ -138,23 +159,21 @@ def _gather(x, count, q, sums):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _store(field, places, q, fractions, total, before, evidence, share, parts):
+def _store(field, at, count, q, fractions, total, before, evidence, parts):
     """Write the expected fractions, and add up what the free energy is made of."""
     components, classes = fractions.shape
-    count = places.size
     for k in range(classes):
-        share[:count] = 0
+        share = field[k, at : at + count]
+        share[:] = 0
         for j in range(components):
             row, part = q[j], fractions[j, k]
             if part != 0:
                 for b in range(count):
                     share[b] += part * row[b]
-        target, agreement, previous = field[k], np.float32(0), np.float32(0)
+        agreement, previous = np.float32(0), np.float32(0)
         for b in range(count):
             agreement += share[b] * total[k, b]
             previous += share[b] * before[k, b]
-        for b in range(count):
-            target[np.uint64(places[b])] = share[b]
         parts[1] += agreement
         parts[2] += previous
     for b in range(count):
@@ -193,8 +212,8 @@ def _expect(q, count, at, loads, out):
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)
 def sweep(
-    first, last, values, pattern, places, means, factors, constants, fractions,
-    offsets, weights, earlier, beta, external, loads, old, field, expected, sums, parts,
+    first, last, values, pattern, beside, means, factors, constants, fractions,
+    weights, earlier, beta, external, loads, old, field, expected, sums, parts,
 ):  # fmt: skip
     """Fill the fractions in `field` of voxels ``first`` to ``last``.
 
@@ -206,24 +225,24 @@ def sweep(
         Intensities; 0 where a channel is missing.
     pattern : int
         Which channels these voxels have, an index into `sums`.
-    places : int32 array, shape (n,)
-        Where each voxel lies in the flat field.
+    beside : int32 array, shape (o, n)
+        Number of each voxel's neighbours.
     means, factors, constants : float32 arrays, shapes (j, c), (j, c, c) and (j,)
         Component means, lower triangles that whiten, and log of weight over normalisation.
     fractions : float32 array, shape (j, k)
         Tissue fractions of each component.
-    offsets, weights, earlier : arrays, shape (o,)
-        Neighbours in the flat field: steps, weights, and whether updated before this colour.
+    weights, earlier : arrays, shape (o,)
+        Of the neighbours: weights, and whether updated before this colour.
     beta : float32
         Strength of the spatial field.
     external : float32 array, shape (n, k)
         What is added to each class's exponent, such as an atlas; empty for none.
     loads : float32 array, shape (j, l)
         Numbers a component stands for, whose expectation is stored in `expected`.
-    old : float32 array, shape (k, voxels of the box)
-        Expected fractions before the sweep, 0 outside the mask.
-    field : float32 array, shape (k, voxels of the box)
-        Those that are new, 0 outside the mask; read where the colour is an earlier one.
+    old : float32 array, shape (k, n + 1)
+        Expected fractions before the sweep; 0 in the last, for neighbours outside the mask.
+    field : float32 array, shape (k, n + 1)
+        Those that are new; read where the colour is an earlier one.
     expected : float32 array, shape (n, l)
         Filled with the expectation of `loads`.
     sums : float64 array, shape (chunks, patterns, j, 1 + c + c (c + 1) / 2)
@@ -242,17 +261,16 @@ def sweep(
         work = np.empty(ROW, np.float32)
         most = np.empty(ROW, np.float32)
         powers = np.empty(ROW, np.float32)
-        bits = powers.view(np.int32)
+        bits, seen = powers.view(np.int32), work.view(np.int32)
         x = np.empty((channels, ROW), np.float32)
         end = min(first + (chunk + 1) * CHUNK, last)
         for at in range(first + chunk * CHUNK, end, ROW):
             count = min(ROW, end - at)
-            here = places[at : at + count]
             x[:, :count] = values[:, at : at + count]
             _densities(x, count, means, factors, constants, q, work)
-            _neighbours(old, field, here, offsets, weights, earlier, total, before)
+            _neighbours(old, field, beside, at, count, weights, earlier, total, before)
             _pull(q, count, fractions, beta, total, external, at, pull)
-            _memberships(q, count, most, work, bits, powers)
-            _store(field, here, q, fractions, total, before, most, work, parts[chunk])
+            _memberships(q, count, most, work, seen, bits, powers)
+            _store(field, at, count, q, fractions, total, before, most, parts[chunk])
             _gather(x, count, q, sums[chunk, pattern])
             _expect(q, count, at, loads, expected)
