@@ -17,7 +17,7 @@ from emrecon.volume import Volume
 from napari_plugin import samples
 from napari_plugin.canvas import RunLayers
 from napari_plugin.layers import KEY, file_of, volume_of
-from napari_plugin.live import Live
+from napari_plugin.live import FIRST_S, Live
 from napari_plugin.preferences import preferences
 from napari_plugin.recon_job import (
     Choice,
@@ -53,7 +53,7 @@ class ReconDock(ReconPanel):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         self._viewer = napari_viewer
         super().__init__(self._scans, self._truths, self._files, parent)
-        self.session = Session(preferences().history_bytes)
+        self.session = Session(preferences().history_bytes, FIRST_S)
         self.job: ReconJob | None = None
         self.layers = RunLayers(napari_viewer, "EM reconstruction")
         self.live = Live(self.session, self._draw, self._in_3d, self._rate, self)
@@ -73,7 +73,7 @@ class ReconDock(ReconPanel):
         except EmreconError as error:
             show_error(str(error))
             return
-        self.layers.clear()
+        self.layers.renew()
         self.curves.clear()
         self.session.history.most_bytes = preferences().history_bytes
         self.job, self._halted = ReconJob(choose, truth), -1
@@ -234,7 +234,7 @@ class ReconDock(ReconPanel):
         job = self.job
         if job is None or job.begun is None:
             return
-        if self.layers.live is None:
+        if not self.live.frames:
             self.layers.place(job.affine, job.unit)
             self.curves.per_iteration(job.subsets)
         self.layers.draw(picture.image)

@@ -24,7 +24,7 @@ from emrecon.stop import pressed
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
-from emrecon.watchers import ConvergenceLog, Row
+from emrecon.watchers import ConvergenceLog, Row, length
 from napari_plugin.said import constructor, flags
 from napari_plugin.session import Session
 
@@ -161,26 +161,14 @@ class ReconJob:
             return lambda iterate: None
         begin_with = _unfiltered(begun, begun.problem.start)
         truth = metrics.match(begin_with, known)[1].astype(np.float32)
-        size = float(np.linalg.norm(truth.ravel()))
+        size = length(truth)
         if not size:
             raise SettingsError("the truth is 0 everywhere: there is nothing to compare with")
 
         def score(iterate: Iterate[Image]) -> None:
-            self.nrmse.append(_distance(_unfiltered(begun, iterate.params).voxels, truth) / size)
+            self.nrmse.append(length(_unfiltered(begun, iterate.params).voxels, truth) / size)
 
         return score
-
-
-def _distance(image: Image, truth: Image) -> float:
-    """Return the root of the summed squares of a difference, plane by plane: within the cache.
-
-    Not by BLAS, whose threads would go on spinning beside the projector's.
-    """
-    squares = 0.0
-    for one, other in zip(image, truth, strict=True):
-        off = one - other
-        squares += float(np.einsum("ij,ij->", off, off))
-    return float(np.sqrt(squares))
 
 
 def _turned(volume: Volume) -> Image:
