@@ -52,22 +52,23 @@ _BLOCK = 1 << 16
 
 def relative_change(image: Image, before: Image) -> float:
     """Return the size of the step from `before` to `image`, over the size of `image`."""
-    size = length(image)
-    return length(image, before) / size if size else 0.0
+    step, size = lengths(image, before)
+    return step / size if size else 0.0
 
 
-def length(image: Image, less: Image | None = None) -> float:
-    """Return the Euclidean norm of an image, or of its difference from another.
+def lengths(image: Image, before: Image) -> tuple[float, float]:
+    """Return the Euclidean norms of a difference of two images, and of the first.
 
     Not by BLAS, whose threads would go on spinning beside those of the projector.
     """
-    squares, voxels = 0.0, image.reshape(-1)
-    others = None if less is None else less.reshape(-1)
+    step, size = 0.0, 0.0
+    voxels, others = image.reshape(-1), before.reshape(-1)
     for at in range(0, voxels.size, _BLOCK):
         some = voxels[at : at + _BLOCK]
-        off = some if others is None else some - others[at : at + _BLOCK]
-        squares += float(np.einsum("i,i->", off, off))
-    return math.sqrt(squares)
+        off = some - others[at : at + _BLOCK]
+        step += float(np.einsum("i,i->", off, off))
+        size += float(np.einsum("i,i->", some, some))
+    return math.sqrt(step), math.sqrt(size)
 
 
 class ConvergenceLog:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Voxels = NDArray[np.float32]
 
+_FEW = 30_000
+"""Voxels by which the window follows the image, at every picture."""
+
 _NEAR = 0.1
 """By how much the window may be off before it follows the image: each change draws twice."""
 
@@ -161,7 +164,7 @@ class RunLayers:
         if self._window is None or not np.allclose(now, self._window, rtol=1e-5):
             self._window = None
             return
-        wanted = upper(sample(data))
+        wanted = upper(sample(data, _FEW))
         if abs(wanted - now[1]) > _NEAR * now[1]:
             self._window = (0.0, wanted)
             layer.contrast_limits = self._window

@@ -16,9 +16,12 @@ PATIENCE_S = 1.0
 FIRST_S = 10.0
 """How long the first update of a run waits for the start image to be drawn."""
 
-SHARE = 0.04
-"""Most of the wall time that drawing may take. Software draws with all cores: a fifth of the time
-made a run on two cores take twice as long."""
+SHARE = 0.03
+"""Most of the wall time that drawing may take: while the window's thread draws, a run on two
+cores hardly gets on."""
+
+FIRST_GAP_S = 1.0
+"""Least time between the start image and the next picture."""
 
 IN_3D_S = 2.0
 """Least time between pictures while the canvas shows 3D, which software draws in seconds."""
@@ -115,4 +118,6 @@ class Live(QObject):
         if self.frames > 1:  # the first one makes the layer, and shows no more than the start
             self.frame_s = now - self._began
         least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
+        if self.frames == 1:  # it is not known yet how long one takes
+            least = max(least, FIRST_GAP_S)
         self._next = now + max(least - self.frame_s, self.frame_s * (1 / SHARE - 1))
