@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Voxels = NDArray[np.float32]
 
+_FEW = 30_000
+"""Voxels by which the window follows the image, at every picture."""
+
 _NEAR = 0.1
 """By how much the window may be off before it follows the image: each change draws twice."""
 
@@ -44,7 +47,23 @@ class RunLayers:
 
     def place(self, affine: Matrix, unit: str) -> None:
         """Say where the images of the run lie (RAS) and in what unit they are."""
+        if self.live is not None and not (
+            np.array_equal(affine, self._affine) and unit == self._unit
+        ):
+            self.clear()
         self._affine, self._unit = affine, unit
+
+    def renew(self) -> None:
+        """Forget the images of the last run, but keep the layer: to make one takes a second."""
+        live, window = self.live, self._window
+        if live is None or live not in self._viewer.layers:
+            self.clear()
+            return
+        self.live = None
+        self.clear()
+        self.live, self._window = live, window
+        live.data = np.broadcast_to(np.float32(0), live.data.shape)
+        live.visible = True
 
     def clear(self) -> None:
         """Remove the layers."""
@@ -58,6 +77,8 @@ class RunLayers:
     def draw(self, image: Voxels) -> None:
         """Show the newest image (axes S, A, R)."""
         self.scrub(on=False)
+        if self.live is not None and self.live.data.shape != image.shape:
+            self.clear()
         if self.live is None or self.live not in self._viewer.layers:
             self.live = self._added(image)
         else:
@@ -143,7 +164,7 @@ class RunLayers:
         if self._window is None or not np.allclose(now, self._window, rtol=1e-5):
             self._window = None
             return
-        wanted = upper(sample(data))
+        wanted = upper(sample(data, _FEW))
         if abs(wanted - now[1]) > _NEAR * now[1]:
             self._window = (0.0, wanted)
             layer.contrast_limits = self._window

@@ -188,9 +188,9 @@ def above(low: float, high: float) -> float:
     return high if high > low else low + 1.0
 
 
-def sample(data: Any) -> NDArray[Any]:  # noqa: ANN401 - any array
-    """Return some finite voxels, evenly taken from all of it."""
-    step = max(1, round((np.prod(data.shape) / _MANY) ** (1 / data.ndim)))
+def sample(data: Any, many: int = _MANY) -> NDArray[Any]:  # noqa: ANN401 - any array
+    """Return about so `many` voxels, evenly taken from all of it, that are finite."""
+    step = max(1, round((np.prod(data.shape) / many) ** (1 / data.ndim)))
     some: NDArray[Any] = np.asarray(data[(slice(None, None, step),) * data.ndim]).ravel()
     finite: NDArray[Any] = some[np.isfinite(some)]
     return finite

@@ -13,9 +13,15 @@ POLL_MS = 40
 PATIENCE_S = 1.0
 """How long a picture is waited for before counters are shown without one."""
 
-SHARE = 0.04
-"""Most of the wall time that drawing may take. Software draws with all cores: a fifth of the time
-made a run on two cores take twice as long."""
+FIRST_S = 10.0
+"""How long the first update of a run waits for the start image to be drawn."""
+
+SHARE = 0.03
+"""Most of the wall time that drawing may take: while the window's thread draws, a run on two
+cores hardly gets on."""
+
+FIRST_GAP_S = 1.0
+"""Least time between the start image and the next picture."""
 
 IN_3D_S = 2.0
 """Least time between pictures while the canvas shows 3D, which software draws in seconds."""
@@ -82,7 +88,11 @@ class Live(QObject):
         if going and not changed and now < self._next:
             return
         picture = self._session.slot.take()
-        if picture is None and going and not changed and now < self._next + PATIENCE_S:
+        if not self.frames and phase == "running":
+            waits = True  # the start image is being made, and the run waits until it is seen
+        else:
+            waits = going and not changed and now < self._next + PATIENCE_S
+        if picture is None and waits:
             self._session.slot.ask()
             return
         self._phase = phase
@@ -103,7 +113,11 @@ class Live(QObject):
     def _painted(self) -> None:
         """Come after the repaint that this caused, in the queue of events."""
         now = time.perf_counter()
+        if self.frames:
+            self._session.seen.set()
         if self.frames > 1:  # the first one makes the layer, and shows no more than the start
             self.frame_s = now - self._began
         least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
+        if self.frames == 1:  # it is not known yet how long one takes
+            least = max(least, FIRST_GAP_S)
         self._next = now + max(least - self.frame_s, self.frame_s * (1 / SHARE - 1))

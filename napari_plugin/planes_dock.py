@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSlider, QVBoxLayout,
 from napari_plugin import slices, views
 from napari_plugin.layers import AXES, world
 from napari_plugin.planes import Plane, put
-from napari_plugin.recon_panel import WIDTH
+from napari_plugin.run_panel import WIDTH
 from napari_plugin.view_box import ViewBox
 
 if TYPE_CHECKING:

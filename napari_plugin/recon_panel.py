@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
-    QGridLayout,
-    QLabel,
-    QPushButton,
     QScrollArea,
     QTabWidget,
     QVBoxLayout,
@@ -21,14 +18,10 @@ from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from napari_plugin.form import Choices, FileChooser, Form
 from napari_plugin.plot import Curves
-from napari_plugin.run_bar import RunBar
-from napari_plugin.view_box import ViewBox
+from napari_plugin.run_panel import RunPanel
 
 if TYPE_CHECKING:
-    from napari_plugin.history import History
-
-WIDTH = 360
-"""Of the dock, in pixels: less than what is left for the canvas."""
+    from napari.components import ViewerModel
 
 CURVES = {
     "gap": ("Likelihood", "Lmax - L", True),
@@ -38,11 +31,13 @@ CURVES = {
 """Curves by name: tab, vertical axis, logarithmic or not."""
 
 
-class ReconPanel(QWidget):
+class ReconPanel(RunPanel):
     """The widgets of the dock; `napari_plugin.recon_dock.ReconDock` gives them their meaning.
 
     Parameters
     ----------
+    viewer : ViewerModel
+        Where the run is shown.
     scans, truths, files : callable
         Return what scan, truth and corrections may be chosen from.
     parent : QWidget, optional
@@ -50,10 +45,14 @@ class ReconPanel(QWidget):
     """
 
     def __init__(
-        self, scans: Choices, truths: Choices, files: Choices, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        scans: Choices,
+        truths: Choices,
+        files: Choices,
+        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self.setObjectName("emrecon-reconstruction")
+        super().__init__(viewer, parent=parent)
         self.scan = FileChooser("Choose a scan", scans)
         self.scan.setObjectName("scan")
         self.scan.setToolTip(
@@ -69,19 +68,9 @@ class ReconPanel(QWidget):
         self.settings: Form[Settings] = Form(Settings())
         self.parts: Form[Parts] = Form(Parts(), files)
         self.camera: Form[CameraFacts] = Form(CameraFacts())
-        self.run_bar = RunBar()
         self.curves = Curves(CURVES)
-        self.kept = QLabel("")
-        self.view_box = ViewBox()
-        self.save_button = QPushButton("Save…")
-        self.python_button = QPushButton("Copy as Python")
-        self.command_button = QPushButton("Copy as command")
         self._tell()
         self._lay_out()
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
-        """Return the size that Qt is to begin with."""
-        return QSize(WIDTH, 700)
 
     def refresh_files(self) -> None:
         """List what may be chosen now."""
@@ -90,19 +79,12 @@ class ReconPanel(QWidget):
         if self.scan.path() is None or self.scan.is_default:
             self.scan.choose_first()
 
-    def show_history(self, history: History) -> None:
-        """Say what is kept and what it takes."""
-        self.kept.setText(history.words())
-
     def _tell(self) -> None:
-        self.kept.setToolTip("The most is set in napari's preferences, under emrecon")
         self.save_button.setToolTip(
             "Write the image as NIfTI or Interfile with sidecar, picture and convergence log"
         )
         self.python_button.setToolTip("Python that makes the same image, to the clipboard")
         self.command_button.setToolTip("The command that makes the same image, to the clipboard")
-        for name in ("save", "python", "command"):
-            getattr(self, f"{name}_button").setObjectName(name)
 
     def _lay_out(self) -> None:
         whole = QVBoxLayout(self)
@@ -121,12 +103,7 @@ class ReconPanel(QWidget):
         whole.addWidget(self.run_bar)
         whole.addWidget(self.curves, 2)
         whole.addWidget(self.kept)
-        row = QGridLayout()
-        row.setSpacing(3)
-        buttons = (self.save_button, self.python_button, self.command_button)
-        for place, button in enumerate(buttons):
-            row.addWidget(button, 0, place)
-        whole.addLayout(row)
+        whole.addLayout(self._buttons())
         whole.addWidget(self.view_box)
 
 

@@ -79,6 +79,7 @@ class RunBar(QWidget):
         }.items():
             self.buttons[name].setEnabled(useful)
         self._caption("pause", "Resume" if live and session.control.paused else "Pause")
+        self.progress.setUpdatesEnabled(False)  # it would repaint the whole window at once
         if session.phase == "preparing":
             self.progress.setRange(0, session.ready_of)
             self.progress.setValue(session.ready)
@@ -87,6 +88,7 @@ class RunBar(QWidget):
             self.progress.setRange(0, max(1, session.total))
             self.progress.setValue(session.number)
             self.progress.setFormat("%v of %m updates" if session.total else "")
+        self.progress.setUpdatesEnabled(True)
         self.status.setText(state_words(session))
 
     def _caption(self, name: str, text: str) -> None:

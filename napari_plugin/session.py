@@ -158,10 +158,16 @@ class Session:
     ----------
     history_bytes : int
         Most memory for the pictures that are kept.
+    first_s : float, optional
+        How long the first update may wait for the first picture to be seen: to make a layer
+        takes a window a second or two, in which a run beside it hardly gets on.
     """
 
-    def __init__(self, history_bytes: int) -> None:
+    def __init__(self, history_bytes: int, first_s: float = 0.0) -> None:
         self.control, self.slot = Control(), Slot()
+        self.seen = threading.Event()
+        """Set by who watches, once a picture was drawn."""
+        self._first_s = first_s
         self.history = History(history_bytes)
         self.phase: Phase = "idle"
         self.error: str = ""
@@ -197,6 +203,7 @@ class Session:
         """Forget the last run."""
         self.slot, self.error, self.result, self.note = Slot(), "", None, ""
         self.history.clear()
+        self.seen.clear()
         self.number = self.total = self.ready = self.ready_of = 0
         self._spent = 0.0
         if not self.live:
@@ -240,7 +247,7 @@ class Session:
         show : callable
             Makes the picture; called only if somebody wants it.
         """
-        self._count(number)
+        first = self._count(number)
         halt = self.control.must_halt()
         keep = halt or self.history.wants(number)
         if keep or self.slot.wanted:
@@ -251,6 +258,8 @@ class Session:
                 self.slot.put(Picture(number, image))
         if halt:
             self._halt()
+        elif first:
+            self._await_seen()
 
     def last(self, number: int, show: Callable[[], Image]) -> None:
         """Be shown the iterate that the run ended with."""
@@ -270,14 +279,24 @@ class Session:
         """Time iterated, without pauses."""
         return self._spent
 
-    def _count(self, number: int) -> None:
-        now = time.perf_counter()
-        if self.phase == "preparing":
+    def _count(self, number: int) -> bool:
+        """Take the time; return whether this is the first iterate."""
+        now, first = time.perf_counter(), self.phase == "preparing"
+        if first:
             self._first, self._spent, self._before = number, 0.0, 0.0
             self.phase = "running"
         else:
             self._spent += now - self._since
         self._since, self.number = now, number
+        return first
+
+    def _await_seen(self) -> None:
+        """Wait, for a while, until the first picture was drawn."""
+        end = time.perf_counter() + self._first_s
+        while time.perf_counter() < end and not (self.control.is_set() or self.control.paused):
+            if self.seen.wait(_POLL_S):
+                break
+        self._since = time.perf_counter()
 
     def _halt(self) -> None:
         """Wait, without the turn, until told to go on."""

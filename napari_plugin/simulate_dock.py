@@ -26,7 +26,8 @@ from emrecon.tomo.presets import PRESETS
 from napari_plugin import samples, views
 from napari_plugin.form import Form
 from napari_plugin.live import POLL_MS
-from napari_plugin.recon_panel import WIDTH, scrolled
+from napari_plugin.recon_panel import scrolled
+from napari_plugin.run_panel import WIDTH
 from napari_plugin.session import Session
 from phantoms import PHANTOMS
 from phantoms.acquisition import Acquisition

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -13,7 +14,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QTabWidget,
     QToolButton,
     QVBoxLayout,
@@ -24,9 +24,11 @@ from emrecon.jobs_tissue import TissueInputs
 from emrecon.tissue.settings import Settings
 from napari_plugin.form import Choices, FileChooser, Form
 from napari_plugin.mixture_plot import ClassTable, MixturePlot
-from napari_plugin.recon_panel import WIDTH, scrolled
-from napari_plugin.run_bar import RunBar
-from napari_plugin.view_box import ViewBox
+from napari_plugin.recon_panel import scrolled
+from napari_plugin.run_panel import RunPanel
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 _ROLE = Qt.ItemDataRole.UserRole
 
@@ -108,11 +110,13 @@ class ChannelList(QWidget):
             self.add(name)
 
 
-class TissuePanel(QWidget):
+class TissuePanel(RunPanel):
     """The widgets of the dock; `napari_plugin.tissue_dock.TissueDock` gives them their meaning.
 
     Parameters
     ----------
+    viewer : ViewerModel
+        Where the run is shown.
     images, labels, files : callable
         Return what channels, truth, and masks and priors may be chosen from.
     parent : QWidget, optional
@@ -120,10 +124,14 @@ class TissuePanel(QWidget):
     """
 
     def __init__(
-        self, images: Choices, labels: Choices, files: Choices, parent: QWidget | None = None
+        self,
+        viewer: ViewerModel,
+        images: Choices,
+        labels: Choices,
+        files: Choices,
+        parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self.setObjectName("emrecon-segmentation")
+        super().__init__(viewer, "Shift+", parent)
         self.channels = ChannelList(images)
         self.truth = FileChooser("Choose the true labels", labels)
         self.truth.setObjectName("truth")
@@ -133,29 +141,15 @@ class TissuePanel(QWidget):
         )
         self.inputs: Form[TissueInputs] = Form(TissueInputs(), files)
         self.settings: Form[Settings] = Form(Settings())
-        self.run_bar = RunBar("Shift+")
         self.plot = MixturePlot()
         self.table = ClassTable()
         self.stage = QLabel("")
-        self.kept = QLabel("")
-        self.kept.setToolTip("The most is set in napari's preferences, under emrecon")
-        self.save_button = QPushButton("Save…")
-        self.save_button.setObjectName("save")
-        self.python_button = QPushButton("Copy as Python")
-        self.python_button.setObjectName("python")
         self.python_button.setToolTip("Python that makes the same files, to the clipboard")
-        self.command_button = QPushButton("Copy as command")
-        self.command_button.setObjectName("command")
         self.command_button.setToolTip("The command that makes the same files, to the clipboard")
         self.save_button.setToolTip(
             "Write labels, probabilities, fractions, bias field, pictures and sidecar to a folder"
         )
-        self.view_box = ViewBox()
         self._lay_out()
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
-        """Return the size that Qt is to begin with."""
-        return QSize(WIDTH, 700)
 
     def refresh_files(self) -> None:
         """List what may be chosen now."""
@@ -183,9 +177,5 @@ class TissuePanel(QWidget):
         said.addWidget(self.kept, 1)
         said.addWidget(self.stage)
         whole.addLayout(said)
-        row = QHBoxLayout()
-        row.setSpacing(3)
-        for button in (self.save_button, self.python_button, self.command_button):
-            row.addWidget(button)
-        whole.addLayout(row)
+        whole.addLayout(self._buttons())
         whole.addWidget(self.view_box)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.bins import Bins, Segment
+from emrecon.tomo.columns import Columns
 from emrecon.tomo.kernels import axial, axial_tof
 from emrecon.tomo.operator import Array
 from emrecon.volume import Grid
@@ -58,7 +59,7 @@ class Projector:
     summed: bool = False
     """Whether all time-of-flight bins are taken together, which costs no more than one."""
 
-    _axial: Array | None = field(init=False, repr=False)
+    _axial: Columns | None = field(init=False, repr=False)
     _geometry: dict[str, Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +80,7 @@ class Projector:
             nz = int(np.ceil((centres[-1] - z0) / vz)) + 1
             old_mm = self.grid.spacing_mm[2]
             matrix = resampling(centres, old_mm, z0 + vz * np.arange(nz), vz)
-        object.__setattr__(self, "_axial", matrix)
+        object.__setattr__(self, "_axial", None if matrix is None else Columns(matrix))
         object.__setattr__(self, "_geometry", self._tables(z0, vz))
 
     @property
@@ -102,7 +103,7 @@ class Projector:
         self._fits(image.shape, self.domain, "image")
         image = np.ascontiguousarray(image, np.float32)
         if self._axial is not None:
-            image = image @ self._axial.T
+            image = self._axial.forward(image)
         out = np.empty(self.range, np.float32)
         if "flight" in self._geometry:
             axial_tof.forward(image, **self._geometry, out=out.reshape(-1, *self.bins.shape))
@@ -113,14 +114,14 @@ class Projector:
     def adjoint(self, data: Array) -> Array:
         """Return the sum over all lines of their value times their length in each voxel."""
         self._fits(data.shape, self.range, "data")
-        nz = self.grid.shape[2] if self._axial is None else len(self._axial)
+        nz = self.grid.shape[2] if self._axial is None else len(self._axial.matrix)
         image = np.empty((*self.grid.shape[:2], nz), np.float32)
         data = np.ascontiguousarray(data, np.float32)
         if "flight" in self._geometry:
             axial_tof.adjoint(data.reshape(-1, *self.bins.shape), **self._geometry, image=image)
         else:
             axial.adjoint(data, **self._geometry, image=image)
-        return image if self._axial is None else image @ self._axial
+        return image if self._axial is None else self._axial.adjoint(image)
 
     def _tables(self, z0: float, vz: float) -> dict[str, Any]:
         """Return the geometry as the kernels want it."""

@@ -12,6 +12,7 @@ from emrecon.errors import GeometryError
 from emrecon.tomo.blur import TRUNCATE_SIGMAS
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.collimator import Response
+from emrecon.tomo.columns import Columns
 from emrecon.tomo.hounsfield import resampled
 from emrecon.tomo.kernels import rotate as kernel
 from emrecon.tomo.operator import Array
@@ -68,7 +69,7 @@ class Projector:
     """Only what lies within this distance of the axis counts; 0 for what every view sees."""
 
     _planes: slice = field(init=False, repr=False)
-    _axial: Array | None = field(init=False, repr=False)
+    _axial: Columns | None = field(init=False, repr=False)
     _rows: int = field(init=False, repr=False)
     _raster: kernel.Raster = field(init=False, repr=False)
     _spread: kernel.Spread = field(init=False, repr=False)
@@ -82,7 +83,8 @@ class Projector:
         here, there = self.grid.centres_mm(2), inner.centres_mm(2)
         same = here.shape == there.shape and np.allclose(here, there, atol=1e-4)
         step = inner.spacing_mm[2]
-        axial = None if same else resampling(here, self.grid.spacing_mm[2], there, step)
+        old = self.grid.spacing_mm[2]
+        axial = None if same else Columns(resampling(here, old, there, step))
         rows = max(1, int(np.ceil(self.camera.bin_mm / min(inner.spacing_mm[:2]) - 1e-3)))
         raster = _raster(self.camera, min(inner.spacing_mm[:2]), rows, self.fov_mm)
         parts = {
@@ -123,7 +125,7 @@ class Projector:
         _fits(image.shape, self.domain, "image")
         image = np.ascontiguousarray(image, np.float32)
         if self._axial is not None:
-            image = image @ self._axial.T
+            image = self._axial.forward(image)
         slices = kernel.Slices(image, *_corner(self.grid.affine))
         views, bins, _ = self.range
         out = np.empty((views, bins * self._rows, image.shape[2]), np.float32)
@@ -135,7 +137,7 @@ class Projector:
     def adjoint(self, data: Array) -> Array:
         """Return the transpose of `forward`, applied to `data`."""
         _fits(data.shape, self.range, "data")
-        nz = self.grid.shape[2] if self._axial is None else len(self._axial)
+        nz = self.grid.shape[2] if self._axial is None else len(self._axial.matrix)
         padded = np.zeros((*self.range[:2], nz), np.float32)
         padded[:, :, self._planes] = data
         if self._rows > 1:
@@ -143,7 +145,7 @@ class Projector:
         image = np.empty((*self.grid.shape[:2], nz), np.float32)
         slices = kernel.Slices(image, *_corner(self.grid.affine))
         kernel.adjoint(padded, self._medium, self._halvings, self._raster, self._spread, slices)
-        return image if self._axial is None else image @ self._axial
+        return image if self._axial is None else self._axial.adjoint(image)
 
 
 def inner_grid(grid: Grid, camera: Camera) -> tuple[Grid, slice]:

@@ -21,7 +21,7 @@ from emrecon.errors import SettingsError
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
-from napari_plugin import recon_dock, samples
+from napari_plugin import recon_dock, run_panel, samples
 from napari_plugin.form import FileChooser, Form, caption
 from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
@@ -34,7 +34,8 @@ pytestmark = pytest.mark.qt
 def told(monkeypatch):
     """What the person was told."""
     said = []
-    monkeypatch.setattr(recon_dock, "show_error", said.append)
+    monkeypatch.setattr(run_panel, "show_error", said.append)
+    monkeypatch.setattr(run_panel, "show_info", said.append)
     monkeypatch.setattr(recon_dock, "show_info", said.append)
     return said
 
@@ -49,7 +50,7 @@ def viewer(scan_folder):
 
 @pytest.fixture
 def dock(qtbot, viewer, told, monkeypatch):
-    monkeypatch.setattr(recon_dock, "preferences", Preferences)
+    monkeypatch.setattr(run_panel, "preferences", Preferences)
     dock = ReconDock(viewer)
     qtbot.addWidget(dock)
     dock.settings.fill(Settings(iterations=3, subsets=4))
@@ -120,7 +121,7 @@ def test_a_click_on_a_curve_goes_to_that_iteration(qtbot, dock, viewer):
     dock.curves.tabs.setCurrentIndex(1)
     dock.curves.pick(1.3)  # iterations of four updates: update 5
     assert dock.layers.number() == 5
-    assert "iteration 1 + 1 of 4 updates" in viewer.canvas.overlays.text.text
+    assert viewer.canvas.overlays.text.text == "iteration 1 + 1/4"
     np.testing.assert_array_equal(
         dock.layers.history.data[viewer.dims.current_step[0]],
         dock.session.history.frames()[5],
@@ -135,7 +136,7 @@ def test_what_is_copied_and_saved_is_the_run(qtbot, dock, scan_folder, tmp_path,
     assert words[:3] == ["emrecon", "recon", str(scan_folder)]
     assert words[words.index("--iterations") + 1] == "3"
     press(qtbot, dock, "save")
-    assert told[-1].startswith("there is no image yet")
+    assert told[-1].startswith("there is no reconstruction yet")
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
     dock.save_to(tmp_path / "x.nii.gz")
@@ -164,7 +165,7 @@ def test_mistakes_are_told_and_leave_the_dock_ready(qtbot, dock, told):
 
 
 def test_the_history_says_its_memory_and_keeps_to_it(qtbot, dock, monkeypatch):
-    monkeypatch.setattr(recon_dock, "preferences", lambda: Preferences(history_mb=1))
+    monkeypatch.setattr(run_panel, "preferences", lambda: Preferences(history_mb=1))
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
     qtbot.waitUntil(lambda: "of 1 MB" in dock.kept.text(), timeout=5000)

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from emrecon import io
 from emrecon.tissue.settings import Settings
-from napari_plugin import tissue_dock
+from napari_plugin import run_panel
 from napari_plugin.labels import named
 from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
@@ -34,8 +34,8 @@ QUICK = Settings(starts=1, mixed=1, iterations=3)
 def told(monkeypatch):
     """What the person was told."""
     said = []
-    monkeypatch.setattr(tissue_dock, "show_error", said.append)
-    monkeypatch.setattr(tissue_dock, "show_info", said.append)
+    monkeypatch.setattr(run_panel, "show_error", said.append)
+    monkeypatch.setattr(run_panel, "show_info", said.append)
     return said
 
 
@@ -57,7 +57,7 @@ def viewer(tmp_path):
 
 @pytest.fixture
 def dock(qtbot, viewer, told, monkeypatch):
-    monkeypatch.setattr(tissue_dock, "preferences", Preferences)
+    monkeypatch.setattr(run_panel, "preferences", Preferences)
     dock = TissueDock(viewer)
     qtbot.addWidget(dock)
     dock.settings.fill(QUICK)
