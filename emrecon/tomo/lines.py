@@ -77,7 +77,7 @@ class LineProjector:
         )
         pairs = np.ascontiguousarray(events.pairs)
         traced = lines.trace(points, pairs, frame, tof, centres, half, step)
-        return Course(frame, traced, table)
+        return Course(len(pairs), frame, traced, table)
 
     @staticmethod
     def _fits(came: tuple[int, ...], wanted: tuple[int, ...], what: str) -> None:
@@ -89,13 +89,14 @@ class LineProjector:
 class Course:
     """Where the lines of a chunk of events run; see `LineProjector.trace`."""
 
+    count: int
     frame: Any
     traced: Any
     table: Array
 
     def forward(self, views: Views) -> Array:
         """Return the line integral of each event, per mm, shape ``(events,)``."""
-        out = np.empty(len(self.traced.course), np.float32)
+        out = np.empty(self.count, np.float32)
         lines.forward(views, self.frame, self.traced, self.table, out)
         return out
 

@@ -20,6 +20,7 @@ SLAB_BITS = 5
 SLAB = 1 << SLAB_BITS  # layers in a slab
 TILE_BITS = 5
 TILE = 1 << TILE_BITS  # voxels along the side of a tile
+_WHOLE = 2 * SLAB  # lines of so few layers are not cut
 PAD = 2  # voxels of nothing on every side across the axis that is stepped along
 
 _BLOCK = 1 << 16  # lines of a task
@@ -35,12 +36,13 @@ _inline = numba.njit(fastmath=_ORDERED, error_model="numpy", forceinline=True)
 _inline_strict = numba.njit(forceinline=True)  # for numbers that may be NaN
 
 Frame = namedtuple("Frame", "shape origin spacing fov")
-# A row of `course` a line: places across the axis at the first layer, each followed by what it
-# gains a layer; distance from the middle of the TOF bin in steps of the table, and gain; length a
-# layer; and, in the same place of `span`, the first layer and 65536 times the one behind the last.
-# `lines` tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to the
-# next of them, and those of a block of lines at[block, key] - count[block, key] ... at - 1.
-Traced = namedtuple("Traced", "course span lines bounds at count")
+# A row of `pieces`: places across the axis at the first layer, each followed by what it gains a
+# layer; distance from the middle of the TOF bin in steps of the table, and gain; length a layer;
+# and, in the same place of `layers`, the first layer plus 65536 times how many there are. `lines`
+# tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to the next of
+# them, and those of a block of lines at[block, key] - count[block, key] ... at - 1. Slabs that
+# differ by a multiple of `colours` share no layer.
+Traced = namedtuple("Traced", "pieces layers lines bounds at count colours")
 
 
 def frame_of(shape, origin, spacing, fov_mm):
@@ -72,18 +74,28 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     """
     blocks = max(1, -(-len(pairs) // _BLOCK))
     slabs, tiles = (int(frame.shape.max()) - 1) // SLAB + 1, _tiles(frame)
+    colours = _colours(frame, half_mm) if len(tof) else 1
+    how = slabs, tiles, colours == 1
     course = np.empty((len(pairs), 8), np.float32)
     span, axis = course.view(np.int32), np.empty(len(pairs), np.uint8)
     count = np.zeros((blocks, 3 * slabs * tiles * tiles), np.int32)
     given = points, pairs, frame, tof, centres, half_mm, step_mm
-    share(_trace, blocks, *given, slabs, tiles, course, span, axis, count)
+    share(_trace, blocks, *given, *how, course, span, axis, count)
     ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
     at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
     bounds[1:] = ends[tiles * tiles - 1 :: tiles * tiles, -1]
     lines = np.empty(bounds[-1], np.uint32)
-    share(_sort, blocks, slabs, tiles, course, span, axis, at, lines)
-    return Traced(course, span, lines, bounds, at, count)
+    pieces = np.empty((bounds[-1], 8), np.float32)
+    layers = pieces.view(np.int32)
+    share(_sort, blocks, *how, course, span, axis, at, lines, pieces, layers)
+    return Traced(pieces, layers, lines, bounds, at, count, colours)
+
+
+def _colours(frame, half_mm):
+    """Return 1 if lines are to be cut, else the neighbouring slabs that a whole one is in."""
+    most = int(2 * half_mm / frame.spacing.min()) + 2
+    return 1 + -(-(most - 1) // SLAB) if most <= _WHOLE else 1
 
 
 def _tiles(frame):
@@ -175,10 +187,8 @@ def _follow(count, ends, frame, half_mm, step_mm, timed, out):
 
 
 @_inline
-def _key(row, span, axis, slab, slabs, tiles):
+def _key(row, low, high, start, axis, slab, slabs, tiles):
     """Return where the piece of a line in a slab comes in the order of pieces."""
-    start, stop = span & 0xFFFF, span >> 16
-    low, high = max(start, slab * SLAB), min(stop, (slab + 1) * SLAB)
     t = np.float32(0.5) * np.float32(low + high - 1 - 2 * start)
     a = np.int64(row[0] + t * row[1]) >> TILE_BITS
     b = np.int64(row[2] + t * row[3]) >> TILE_BITS
@@ -186,14 +196,25 @@ def _key(row, span, axis, slab, slabs, tiles):
 
 
 @_inline
-def _slabs_of(span):
+def _slabs_of(span, cut):
+    """Return the first slab of a line, and the one behind the last."""
     start, stop = span & 0xFFFF, span >> 16
-    return start >> SLAB_BITS, ((stop - 1) >> SLAB_BITS) + 1 if start < stop else 0
+    first = start >> SLAB_BITS
+    return first, (((stop - 1) >> SLAB_BITS) if cut else first) + 1 if start < stop else first
+
+
+@_inline
+def _layers_in(span, slab, cut):
+    """Return the first layer of a line, and the layers of its piece in a slab."""
+    start, stop = span & 0xFFFF, span >> 16
+    if cut:
+        return start, max(start, slab * SLAB), min(stop, (slab + 1) * SLAB)
+    return start, start, stop
 
 
 @_jit
 def _trace(
-    begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, slabs, tiles,
+    begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, slabs, tiles, cut,
     course, span, axis, count,
 ):  # fmt: skip
     """Trace the lines of the blocks begin ... end - 1, and count their pieces."""
@@ -208,22 +229,31 @@ def _trace(
                 e = np.uint64(first) + i
                 for k in range(np.uint64(7)):
                     course[e, k] = out[i + k * np.uint64(_GROUP)]
-                start, stop = out[i + np.uint64(7 * _GROUP)], out[i + np.uint64(8 * _GROUP)]
-                layers = np.int32(start) | np.int32(stop) << 16
+                first_layer, behind = out[i + np.uint64(7 * _GROUP)], out[i + np.uint64(8 * _GROUP)]
+                layers = np.int32(first_layer) | np.int32(behind) << 16
                 m = np.int64(out[i + np.uint64(9 * _GROUP)])
                 span[e, np.uint64(7)], axis[e] = layers, m
-                for slab in range(*_slabs_of(layers)):
-                    count[block, _key(course[e], layers, m, slab, slabs, tiles)] += 1
+                for slab in range(*_slabs_of(layers, cut)):
+                    start, low, high = _layers_in(layers, slab, cut)
+                    count[block, _key(course[e], low, high, start, m, slab, slabs, tiles)] += 1
 
 
 @_jit
-def _sort(begin, end, slabs, tiles, course, span, axis, at, lines):
+def _sort(begin, end, slabs, tiles, cut, course, span, axis, at, lines, pieces, layers):
     """Put the pieces of the blocks begin ... end - 1 in their order."""
     for block in range(begin, end):
-        for n in range(block * _BLOCK, min((block + 1) * _BLOCK, len(course))):
-            e = np.uint64(n)
-            layers, m = span[e, np.uint64(7)], np.int64(axis[e])
-            for slab in range(*_slabs_of(layers)):
-                key = _key(course[e], layers, m, slab, slabs, tiles)
-                lines[np.uint64(at[block, key])] = n
+        for e in range(block * _BLOCK, min((block + 1) * _BLOCK, len(course))):
+            row, both, m = course[np.uint64(e)], span[np.uint64(e), np.uint64(7)], np.int64(axis[np.uint64(e)])
+            for slab in range(*_slabs_of(both, cut)):
+                start, low, high = _layers_in(both, slab, cut)
+                key = _key(row, low, high, start, m, slab, slabs, tiles)
+                n = np.uint64(at[block, key])
                 at[block, key] += 1
+                lines[n] = e
+                t = np.float32(low - start)
+                for k in (np.uint64(0), np.uint64(2), np.uint64(4)):
+                    gain = row[k + np.uint64(1)]
+                    pieces[n, k] = row[k] + t * gain
+                    pieces[n, k + np.uint64(1)] = gain
+                pieces[n, np.uint64(6)] = row[6]
+                layers[n, np.uint64(7)] = low | (high - low) << 16

@@ -17,27 +17,24 @@ the transpose a step writes to its own layer alone: no two threads write the sam
 result does not depend on the number of threads.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
-from emrecon.tomo.kernels.courses import PAD, SLAB, SLAB_BITS, frame_of, trace
+from emrecon.tomo.kernels.courses import PAD, frame_of, trace
+from emrecon.tomo.kernels.eight import (
+    add_piece,
+    add_timed_piece,
+    prefetch,
+    sum_piece,
+    sum_timed_piece,
+)
 from emrecon.tomo.kernels.share import share
 
 __all__ = ["adjoint", "empty_views", "forward", "frame_of", "image_of", "trace", "views_of"]
 
-_AHEAD = 8  # pieces from one whose line is looked up to the one that is taken
+_AHEAD = 8  # pieces from one whose value is asked for to the one that is taken
 
-# Sums may be reordered in the forward projection alone: samples are taken many at a time.
-_ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
-_jit = numba.njit(nogil=True, cache=True, fastmath=_ORDERED)
-_inline = numba.njit(fastmath=_ORDERED, forceinline=True)
-_jit_sums = numba.njit(nogil=True, cache=True, fastmath=True)
-_inline_sums = numba.njit(fastmath=True, forceinline=True)
+_jit = numba.njit(nogil=True, cache=True)
 
 
 def views_of(image):
@@ -75,23 +72,31 @@ def forward(views, frame, traced, table, out):
     A table of more than one entry holds the weight of a sample by its distance from the middle of
     the line's time-of-flight bin.
     """
-    course, span, lines, bounds, at, count = traced
-    sums = np.empty(len(lines), np.float32)
-    given = *_flat(views), _strides(frame), course, span, lines, bounds, table
-    share(_forward, len(bounds) - 1, *given, sums)
+    cut = traced.colours == 1
+    sums = np.empty(len(traced.lines), np.float32) if cut else out
     out[...] = 0
-    share(_add, len(at), lines, at, count, sums, out)
+    given = *_given(views, frame, traced, table), cut, sums
+    share(_forward, len(traced.bounds) - 1, np.arange(len(traced.bounds) - 1), *given)
+    if cut:
+        share(_add, len(traced.at), traced.lines, traced.at, traced.count, sums, out)
 
 
 def adjoint(values, frame, traced, table, views):
     """Add each line's value times its length in every voxel to `views`."""
-    course, span, lines, bounds, *_ = traced
-    given = *_flat(views), _strides(frame), course, span, lines, bounds, table
-    share(_adjoint, len(bounds) - 1, *given, values * course[:, 6])
+    for tasks in _tasks(traced):
+        share(_adjoint, len(tasks), tasks, *_given(views, frame, traced, table), values)
 
 
-def _flat(views):
-    return [view.reshape(-1) for view in views]
+def _tasks(traced):
+    """Return the slabs that may be taken at a time, of all axes."""
+    slabs = (len(traced.bounds) - 1) // 3
+    tasks = np.arange(3 * slabs)
+    return [tasks[tasks % slabs % traced.colours == k] for k in range(traced.colours)]
+
+
+def _given(views, frame, traced, table):
+    flat = [view.reshape(-1) for view in views]
+    return *flat, _strides(frame), traced.pieces, traced.layers, traced.lines, traced.bounds, table
 
 
 def _strides(frame):
@@ -100,102 +105,33 @@ def _strides(frame):
     return np.column_stack([rows[:, 0] * rows[:, 1], rows[:, 1]])
 
 
-def _prefetched(_, array, place):
-    """Ask for a number of a contiguous float32 array, which is wanted soon."""
-
-    def code(context, builder, signature, args):
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        wanted = builder.bitcast(builder.gep(data, [args[1]]), cgutils.voidptr_t)
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [wanted, *(ir.Constant(number, k) for k in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.none(array, place), code
+@numba.njit(forceinline=True)
+def _piece(pieces, layers, n, layer, line):
+    """Return where a piece begins, its course, and its layers."""
+    row, both = pieces[n], layers[n, np.uint64(7)]
+    where = np.int64(both & 0xFFFF) * layer, layer, line
+    return where, (row[0], row[1], row[2], row[3], row[4], row[5]), np.int32(both >> 16)
 
 
-_prefetch: Any = intrinsic(_prefetched)
-
-
-@_inline
-def _share_of_bin(table, q):
-    q = abs(q)
-    i = min(np.int32(q), np.int32(len(table) - 2))
-    w = q - np.float32(i)
-    low = table[np.uint64(i)]
-    return low + w * (table[np.uint64(i) + np.uint64(1)] - low)
-
-
-@_inline
-def _layers(span, slab):
-    """Return the first layer of a line, and the layers of its piece in a slab."""
-    start, stop = np.int32(span & 0xFFFF), np.int32(span >> 16)
-    low, high = np.int32(slab << SLAB_BITS), np.int32((slab + 1) << SLAB_BITS)
-    return start, max(start, low), min(stop, high)
-
-
-@_inline_sums
-def _sum(pixels, layer, line, row, layers, table, timed):
-    """Add up the samples of a piece."""
-    one, total = np.uint64(1), np.float32(0)
-    a, da, b, db, q, dq = row[0], row[1], row[2], row[3], row[4], row[5]
-    start, low, high = layers
-    before, many = low - start, high - low
-    first = np.int64(low) * layer
-    for k in range(((np.int64(many) + 7) >> 3) << 3):
-        inside = np.int32(k) < many
-        t = np.float32(np.int32(k) + before)
-        fa, fb = a + t * da, b + t * db
-        ia, ib = np.int32(fa), np.int32(fb)
-        wa, wb = fa - np.float32(ia), fb - np.float32(ib)
-        place = first + k * layer + ia * line + ib
-        i = np.uint64(place if inside else 0)
-        j = i + np.uint64(line)
-        near = pixels[i] + wb * (pixels[i + one] - pixels[i])
-        far = pixels[j] + wb * (pixels[j + one] - pixels[j])
-        value = near + wa * (far - near)
-        each = value * _share_of_bin(table, q + t * dq) if timed else value
-        total += each if inside else np.float32(0)
-    return total * row[6]
-
-
-@_inline
-def _places(layer, line, row, layers, value, at, parts):
-    """Tell where a piece adds to the image, and how much to each of four neighbours."""
-    a, da, b, db = row[0], row[1], row[2], row[3]
-    start, low, high = layers
-    first = np.int64(low) * layer
-    for k in range(np.uint64(((np.int64(high - low) + 7) >> 3) << 3)):
-        t = np.float32(np.int32(k) + low - start)
-        fa, fb = a + t * da, b + t * db
-        ia, ib = np.int32(fa), np.int32(fb)
-        wa, wb = fa - np.float32(ia), fb - np.float32(ib)
-        at[k] = first + np.int64(k) * layer + ia * line + ib
-        far = value * wa
-        near = value - far
-        parts[0, k], parts[1, k] = near - near * wb, near * wb
-        parts[2, k], parts[3, k] = far - far * wb, far * wb
-
-
-@_jit_sums
-def _forward(begin, end, x, y, z, strides, course, span, lines, bounds, table, sums):
-    """Sum up the pieces of the slabs begin ... end - 1."""
+@_jit
+def _forward(
+    begin, end, tasks, x, y, z, strides, pieces, layers, lines, bounds, table, cut, sums
+):  # fmt: skip
+    """Sum up the pieces of some slabs: for each of them, or for its line if that is not cut."""
     slabs = (len(bounds) - 1) // 3
-    for task in range(begin, end):
+    for task in tasks[begin:end]:
         m = task // slabs
         pixels = x if m == 0 else y if m == 1 else z
         layer, line = strides[m, 0], strides[m, 1]
-        for n in range(bounds[task], bounds[task + 1]):
-            ahead = np.uint64(lines[np.uint64(min(n + _AHEAD, len(lines) - 1))])
-            _prefetch(course, ahead * np.uint64(8))
-            e = np.uint64(lines[np.uint64(n)])
-            layers = _layers(span[e, np.uint64(7)], task % slabs)
+        for i in range(bounds[task], bounds[task + 1]):
+            n = np.uint64(i)
+            where, course, many = _piece(pieces, layers, n, layer, line)
+            length = pieces[n, np.uint64(6)]
             if len(table) > 1:
-                total = _sum(pixels, layer, line, course[e], layers, table, True)  # noqa: FBT003
+                total = sum_timed_piece(pixels, where, course, many, length, table)
             else:
-                total = _sum(pixels, layer, line, course[e], layers, table, False)  # noqa: FBT003
-            sums[np.uint64(n)] = total
+                total = sum_piece(pixels, where, course, many, length, table)
+            sums[n if cut else np.uint64(lines[n])] = total
 
 
 @_jit
@@ -209,29 +145,20 @@ def _add(begin, end, lines, at, count, sums, out):
 
 
 @_jit
-def _adjoint(begin, end, x, y, z, strides, course, span, lines, bounds, table, values):
-    """Add all pieces of the slabs begin ... end - 1."""
-    slabs, one = (len(bounds) - 1) // 3, np.uint64(1)
-    at, parts = np.empty(SLAB, np.int64), np.empty((4, SLAB), np.float32)
-    for task in range(begin, end):
+def _adjoint(begin, end, tasks, x, y, z, strides, pieces, layers, lines, bounds, table, values):
+    """Add all pieces of some slabs."""
+    slabs = (len(bounds) - 1) // 3
+    for task in tasks[begin:end]:
         m = task // slabs
         pixels = x if m == 0 else y if m == 1 else z
         layer, line = strides[m, 0], strides[m, 1]
-        for n in range(bounds[task], bounds[task + 1]):
-            ahead = np.uint64(lines[np.uint64(min(n + _AHEAD, len(lines) - 1))])
-            _prefetch(course, ahead * np.uint64(8))
-            _prefetch(values, ahead)
-            e = np.uint64(lines[np.uint64(n)])
-            start, low, high = layers = _layers(span[e, np.uint64(7)], task % slabs)
-            _places(layer, line, course[e], layers, values[e], at, parts)
-            q, dq = course[e, np.uint64(4)], course[e, np.uint64(5)]
-            for k in range(np.uint64(high - low)):
-                f = np.float32(1)
-                if len(table) > 1:
-                    f = _share_of_bin(table, q + np.float32(np.int32(k) + low - start) * dq)
-                i = np.uint64(at[k])
-                j = i + np.uint64(line)
-                pixels[i] += f * parts[0, k]
-                pixels[i + one] += f * parts[1, k]
-                pixels[j] += f * parts[2, k]
-                pixels[j + one] += f * parts[3, k]
+        for i in range(bounds[task], bounds[task + 1]):
+            n = np.uint64(i)
+            ahead = np.uint64(min(i + _AHEAD, len(lines) - 1))
+            prefetch(values, np.uint64(lines[ahead]))
+            where, course, many = _piece(pieces, layers, n, layer, line)
+            value = values[np.uint64(lines[n])] * pieces[n, np.uint64(6)]
+            if len(table) > 1:
+                add_timed_piece(pixels, where, course, many, value, table)
+            else:
+                add_piece(pixels, where, course, many, value, table)
