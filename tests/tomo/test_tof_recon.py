@@ -14,6 +14,7 @@ from emrecon.errors import GeometryError
 from emrecon.metrics import centroid_mm
 from emrecon.stop import after
 from emrecon.tomo.bins import Bins
+from emrecon.tomo.kernels import axial, axial_tof
 from emrecon.tomo.ray import Projector
 from emrecon.tomo.recon import fingerprint, prepare, recon
 from emrecon.tomo.scan import Scan, together
@@ -85,6 +86,34 @@ def test_projections_add_to_those_without(timing: Timing) -> None:
         np.testing.assert_allclose(whole, together_, atol=2e-3 * whole.max())
         whole = together_
     np.testing.assert_allclose(timed.sum(axis=0), whole, atol=1e-4 * whole.max())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_segments_lie_anywhere_in_a_line(seed: int) -> None:
+    """In any order, with gaps, of any tilt and plane spacing: bins add up, gaps stay empty."""
+    rng = np.random.default_rng(seed)
+    planes = rng.integers(1, 41, 6)
+    order, gaps = rng.permutation(6), rng.integers(0, 3, 6)
+    offset = np.zeros(6, np.int64)
+    offset[order] = np.cumsum(planes[order] + gaps) - planes[order]
+    s_mm = np.array([-41.0, 0.5, 30.0])
+    geometry = {
+        "x0": -38.0, "y0": -27.0, "vx": 4.0, "vy": 3.0, "vz": 2.0,
+        "cosines": np.cos([0.0, 0.8, 1.6, 2.6]), "sines": np.sin([0.0, 0.8, 1.6, 2.6]),
+        "s_mm": s_mm, "half_chord_mm": np.sqrt(90.0**2 - s_mm**2), "fov_mm": 60.0,
+        "tilt": rng.choice([0, 4, -4, 9], 6), "first": rng.uniform(-5, 5, 6),
+        "step": rng.integers(1, 4, 6), "planes": planes, "offset": offset,
+    }  # fmt: skip
+    image = rng.random((20, 19, int(rng.integers(1, 60))), np.float32)
+    whole = np.full((4, 3, int(np.sum(planes + gaps))), np.nan, np.float32)
+    timed = np.full((19, *whole.shape), np.nan, np.float32)
+    axial.forward(image, **geometry, out=whole)
+    flight = axial_tof.flight_of(*TIMING.phases(0.1), TIMING.bins)
+    axial_tof.forward(image, **geometry, flight=flight, out=timed)
+    np.testing.assert_allclose(timed.sum(axis=0), whole, atol=1e-4 * whole.max())
+    data, back = rng.random(timed.shape, np.float32), np.empty_like(image)
+    axial_tof.adjoint(data, **geometry, flight=flight, image=back)
+    assert np.vdot(image, back) == pytest.approx(np.vdot(timed, data), rel=1e-5)
 
 
 def test_projections_of_a_ball_are_its_line_integrals() -> None:

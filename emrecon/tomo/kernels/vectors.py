@@ -6,7 +6,9 @@ variables, and stay in registers for as long as something is added to them.  A p
 narrower registers takes a vector in parts, with the same result.
 """
 
-from llvmlite import ir
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
@@ -15,6 +17,8 @@ from emrecon.tomo.kernels.axial_tables import LANES
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INDICES = ir.VectorType(ir.IntType(32), LANES)
+
+_intrinsic: Any = intrinsic  # who calls it leaves out the first argument
 
 
 class _Vector(types.Type):
@@ -45,7 +49,7 @@ def _all(builder, value, kind):
     )
 
 
-@intrinsic
+@_intrinsic
 def load(typing, array, at):
     """Take the sixteen numbers of a flat array from `at` on."""
 
@@ -55,7 +59,7 @@ def load(typing, array, at):
     return _vector(array, types.intp), code
 
 
-@intrinsic
+@_intrinsic
 def store(typing, array, at, vector):
     """Put sixteen numbers into a flat array, from `at` on."""
 
@@ -66,7 +70,7 @@ def store(typing, array, at, vector):
     return types.void(array, types.intp, _vector), code
 
 
-@intrinsic
+@_intrinsic
 def spread(typing, array, at):
     """Take sixteen times the number of a flat array at `at`."""
 
@@ -77,7 +81,7 @@ def spread(typing, array, at):
     return _vector(array, types.intp), code
 
 
-@intrinsic
+@_intrinsic
 def nothing(typing):
     """Return sixteen zeros."""
 
@@ -87,7 +91,7 @@ def nothing(typing):
     return _vector(), code
 
 
-@intrinsic
+@_intrinsic
 def times(typing, one, other):
     """Return the products."""
 
@@ -97,7 +101,7 @@ def times(typing, one, other):
     return _vector(_vector, _vector), code
 
 
-@intrinsic
+@_intrinsic
 def plus(typing, sums, one, other):
     """Return the sums with the products added, by multiply-adds where there are any."""
 
@@ -108,7 +112,7 @@ def plus(typing, sums, one, other):
     return _vector(_vector, _vector, _vector), code
 
 
-@intrinsic
+@_intrinsic
 def leading(typing, vector, count):
     """Return the first `count` numbers, and zeros behind them."""
 
