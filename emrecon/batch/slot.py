@@ -26,7 +26,11 @@ from emrecon.batch.perform import remove_parts
 from emrecon.batch.record import Record
 from emrecon.batch.store import Store
 
-WATCH_EVERY_S = 0.02
+LEAST_WAIT_S, MOST_WAIT_S = 0.02, 0.5
+"""Between two looks at the memory of a process."""
+
+GROWTH_MB_PER_S = 10_000.0
+"""No process takes memory faster: so one far from its limit need not be looked at so often."""
 
 POOLS = (
     "NUMBA_NUM_THREADS",
@@ -130,10 +134,12 @@ class Slot:
     def _watch(
         self, process: subprocess.Popen[str], limit_mb: float, over: threading.Event
     ) -> None:
-        """Kill the process when it holds more memory than it may."""
-        while not over.wait(WATCH_EVERY_S):
+        """Kill the process when it holds more memory than it may; a limit of 0 is none."""
+        wait_s = LEAST_WAIT_S
+        while limit_mb and not over.wait(wait_s):
             held = held_mb(process.pid)
-            if limit_mb and held > limit_mb:
+            wait_s = min(max((limit_mb - held) / GROWTH_MB_PER_S, LEAST_WAIT_S), MOST_WAIT_S)
+            if held > limit_mb:
                 self._why = (
                     f"stopped at {held:.0f} MB of memory; it may hold {limit_mb:.0f} "
                     "(memory_mb of the job, or --memory-mb)"
