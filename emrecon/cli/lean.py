@@ -1,16 +1,20 @@
-"""Loads nibabel and numba without what no command needs of them; import it before they are.
+"""Loads numpy, nibabel and numba without what no command needs; import it before they are.
 
 nibabel brings all of pydicom and what fetches its examples from the net, for DICOM headers inside
 NIfTI files, which are never looked into here. numba brings scipy.linalg, to see whether there is
-a BLAS, which no kernel calls. That is half a second of each command. Only commands do so: their
-process is their own, and what they import later is complete.
+a BLAS, which no kernel calls. That is half a second of each command. The BLAS of numpy starts
+threads for what is too small to share, which then wait for more at full speed: as much again.
+Only commands do so: their process is their own, and what they import later is complete.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is loaded
 
 
 @contextmanager

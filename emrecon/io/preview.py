@@ -293,7 +293,8 @@ def _numbered(
     """Return the labels on the image's grid as 1, 2, ... (0 stays 0), their values and counts."""
     values = _on(labels, image)
     if values.min() >= 0 and values.max() <= _COUNTED and _whole(values):
-        whole = values if values.dtype == np.uint8 else values.astype(np.uint16, copy=False)
+        kind = np.uint8 if values.dtype == np.uint8 else np.uint16
+        whole: NDArray[Any] = values.astype(kind, copy=False)
         many = _counts(whole)  # far less work than sorting
         found, counts = np.flatnonzero(many).astype(np.float64), many[many > 0]
         dense = len(many) == len(found)
@@ -309,15 +310,18 @@ def _numbered(
     kept = found != 0
     if found[0] != 0:  # otherwise the places are those in `found`
         numbers = places[numbers]
-    return numbers.reshape(image.voxels.shape[-3:]), found[kept].astype(int), counts[kept]
+    shown: NDArray[Any] = numbers.reshape(image.voxels.shape[-3:])
+    return shown, found[kept].astype(int), counts[kept]
 
 
-def _counts(whole: NDArray[np.uint8 | np.uint16]) -> NDArray[np.intp]:
+def _counts(whole: NDArray[Any]) -> NDArray[np.intp]:
     """Return how many voxels have each number from 0 to the largest."""
     most = int(whole.max()) + 1
     if most <= _SEVERAL:
-        return np.array([np.count_nonzero(whole == n) for n in range(most)])
-    return np.sum([np.bincount(plane.ravel(), minlength=most) for plane in whole], axis=0)
+        each = [np.count_nonzero(whole == n) for n in range(most)]
+    else:
+        each = np.sum([np.bincount(plane.ravel(), minlength=most) for plane in whole], axis=0)
+    return np.asarray(each, np.intp)
 
 
 def _on(labels: Volume, image: Volume) -> NDArray[np.number]:

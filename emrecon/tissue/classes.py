@@ -103,7 +103,7 @@ def log_joint(values: Floats, table: Tables) -> Floats:
     return out
 
 
-def patterns(values: Floats) -> tuple[Flags, NDArray[np.intp]]:
+def patterns(values: NDArray[np.floating]) -> tuple[Flags, NDArray[np.intp]]:
     """Return the combinations of channels that occur, ``(p, c)``, and each voxel's, ``(n,)``.
 
     Raises

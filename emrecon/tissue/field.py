@@ -145,7 +145,7 @@ class Image:
         """Return what a sweep over all voxels finds, and the free energy after it."""
         corrected = self.corrected(params.bias)
         components = 0 if self.basis is None else len(self.rules.layout.mixing)
-        shares = np.empty((self.lattice.size, components), np.float32)
+        shares = np.empty((components, self.lattice.size), np.float32)
         fractions, sums, energy = self._sweep(params, corrected, shares, np.eye(components))
         found = Expected(sums, fractions, self._tallies(corrected, shares))
         return found, energy + self._prior(params)
@@ -160,9 +160,9 @@ class Image:
         loads : array, shape (j, l)
             Numbers that each component stands for.
         """
-        found = np.empty((self.lattice.size, loads.shape[1]), np.float32)
+        found = np.empty((loads.shape[1], self.lattice.size), np.float32)
         fractions, _, _ = self._sweep(params, self.corrected(params.bias), found, loads)
-        return fractions, found
+        return fractions, found.T
 
     def _sweep(
         self,
@@ -234,7 +234,7 @@ class Image:
         """Return what each component sees of each block, from its share of each voxel."""
         if self.basis is None:
             return None
-        channels, components, blocks = len(corrected), shares.shape[1], len(self.basis.values)
+        channels, components, blocks = len(corrected), len(shares), len(self.basis.values)
         shape = (len(self.lattice.seen), components, blocks)
         linear = np.zeros((*shape, channels))
         square = np.zeros((*shape, channels * (channels + 1) // 2))

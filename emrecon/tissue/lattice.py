@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,8 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     box = np.pad(mask[tuple(slice(a[0], a[-1] + 1) for a in spans)], 1)
     flat = np.flatnonzero(box).astype(np.int32)
     axes = np.ogrid[: box.shape[0], : box.shape[1], : box.shape[2]]
-    colour = near.colour(*(a.astype(np.int16) for a in axes)).ravel()[flat]
+    small: list[NDArray[Any]] = [a.astype(np.int16) for a in axes]
+    colour = near.colour(*small).ravel()[flat]
     seen, pattern = patterns(values.T)
     key = colour.astype(np.int16) * len(seen) + pattern.astype(np.int16)  # sorted by digits
     order = np.argsort(key, kind="stable")

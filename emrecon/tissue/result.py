@@ -229,7 +229,7 @@ def finish(
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
         corrected[lack, run.first : run.last] = np.nan
-    order = np.arange(layout.classes)[:: -1 if settings.reversed else 1]
+    order = slice(None, None, -1 if settings.reversed else 1)
     fractions, chances = fractions[:, order], chances[:, order]
     _alive(fractions, settings)
     _apart(state.classes, settings)

@@ -200,7 +200,7 @@ def _noisier(image: Image, state: State) -> State:
     prior = replace(
         rules.prior, weight=rules.prior.weight * share, spread=rules.prior.spread * share
     )
-    values = image.corrected(state.bias)[:, rows].T
+    values = image.corrected(state.bias)[:, rows].T.astype(np.float64)
     model = Mixture(values, rules.layout, rules.covariance, prior=prior)
     found = fit(model, state.classes, iterations=3)[0].params
     return replace(state, classes=replace(state.classes, covariances=found.covariances))

@@ -10,7 +10,7 @@ from numba import njit, prange
 CHUNK = 8192
 """Voxels whose sums are taken together, whatever the number of threads."""
 
-ROW = 128
+ROW = 256
 """Voxels taken side by side; divides `CHUNK`."""
 
 _FLOOR = np.float32(-60.0)
@@ -203,11 +203,13 @@ def _pull(q, count, fractions, beta, total, external, at, pull):
 def _expect(q, count, at, loads, out):
     """Store, for each voxel, the memberships' mean of what each component loads."""
     for n in range(loads.shape[1]):
-        for b in range(count):
-            mean = np.float32(0)
-            for j in range(loads.shape[0]):
-                mean += q[j, b] * loads[j, n]
-            out[at + b, n] = mean
+        mean = out[n, at : at + count]
+        mean[:] = 0
+        for j in range(loads.shape[0]):
+            row, load = q[j], loads[j, n]
+            if load != 0:
+                for b in range(count):
+                    mean[b] += load * row[b]
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)
@@ -243,7 +245,7 @@ def sweep(
         Expected fractions before the sweep; 0 in the last, for neighbours outside the mask.
     field : float32 array, shape (k, n + 1)
         Those that are new; read where the colour is an earlier one.
-    expected : float32 array, shape (n, l)
+    expected : float32 array, shape (l, n)
         Filled with the expectation of `loads`.
     sums : float64 array, shape (chunks, patterns, j, 1 + c + c (c + 1) / 2)
         Memberships' moments, added to.

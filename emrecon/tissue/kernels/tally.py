@@ -20,7 +20,7 @@ def tally(first, last, values, shift, blocks, shares, linear, square):
         Added to those of each channel.
     blocks : int array, shape (n,)
         Block of each voxel.
-    shares : float32 array, shape (n, j)
+    shares : float32 array, shape (j, n)
         Membership of each voxel in each component.
     linear : float64 array, shape (j, b, c)
         Sums, added to.
@@ -28,9 +28,16 @@ def tally(first, last, values, shift, blocks, shares, linear, square):
         Sums of products, lower triangle row by row, added to.
     """
     channels = values.shape[0]
-    for j in prange(shares.shape[1]):
+    for j in prange(shares.shape[0]):
+        if channels == 1:  # the same sums, three times as quick
+            for v in range(first, last):
+                one = np.float64(values[0, v] + shift[0])
+                part = shares[j, v] * one
+                linear[j, blocks[v], 0] += part
+                square[j, blocks[v], 0] += part * one
+            continue
         for v in range(first, last):
-            at, share, n = blocks[v], np.float64(shares[v, j]), 0
+            at, share, n = blocks[v], np.float64(shares[j, v]), 0
             for c in range(channels):
                 part = share * (values[c, v] + shift[c])
                 linear[j, at, c] += part
