@@ -29,7 +29,7 @@ class Lattice:
     """Where each voxel of a mask lies in a padded box, colour by colour."""
 
     shape: tuple[int, int, int]
-    """Of the padded box: one voxel of margin on each side."""
+    """Of the padded box: as many voxels of margin on each side as neighbours are away."""
 
     corner: tuple[int, int, int]
     """Index in the image of the padded box's first voxel."""
@@ -84,8 +84,8 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     The values are in the raster order of the mask.
     """
     where = np.nonzero(mask)
-    corner = tuple(int(a.min()) - 1 for a in where)
-    shape = tuple(int(a.max()) - c + 2 for a, c in zip(where, corner, strict=True))
+    corner = tuple(int(a.min()) - near.reach for a in where)
+    shape = tuple(int(a.max()) - c + 1 + near.reach for a, c in zip(where, corner, strict=True))
     inside = [a - c for a, c in zip(where, corner, strict=True)]
     colour = near.colour(inside[0], inside[1], inside[2])
     seen, pattern = patterns(np.asarray(values.T, np.float64))
