@@ -29,7 +29,7 @@ class Lattice:
     """Where each voxel of a mask lies in a padded box, colour by colour."""
 
     shape: tuple[int, int, int]
-    """Of the padded box: one voxel of margin on each side."""
+    """Of the padded box: as many voxels of margin on each side as neighbours are away."""
 
     corner: tuple[int, int, int]
     """Index in the image of the padded box's first voxel."""
@@ -90,7 +90,7 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     The values are in the raster order of the mask.
     """
     spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    box = np.pad(mask[tuple(slice(a[0], a[-1] + 1) for a in spans)], 1)
+    box = np.pad(mask[tuple(slice(a[0], a[-1] + 1) for a in spans)], near.reach)
     flat = np.flatnonzero(box).astype(np.int32)
     axes = np.ogrid[: box.shape[0], : box.shape[1], : box.shape[2]]
     small: list[NDArray[Any]] = [a.astype(np.int16) for a in axes]
@@ -107,7 +107,7 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     earlier = np.array([near.earlier(c) for c in range(near.colours)])
     weights = near.weights.astype(np.float32)
     i, j, k = box.shape
-    a, b, c = (int(span[0]) - 1 for span in spans)
+    a, b, c = (int(span[0]) - near.reach for span in spans)
     nobody = np.empty((len(weights), 0), np.int32)
     found = Lattice((i, j, k), (a, b, c), flat[order], order, runs, seen, nobody, weights, earlier)
     return replace(found, beside=_beside(found, near.steps))

@@ -42,8 +42,9 @@ class Settings:
     """Spatial field: how much a neighbour 1 mm away counts; 0 is no field, auto estimates it from
     the image."""
 
-    neighbours: Literal[6, 26] = 6
-    """Spatial field: neighbours of a voxel, across faces or also across edges and corners."""
+    neighbours: Literal[6, 12, 26] = 12
+    """Spatial field: neighbours of a voxel, across faces (6), two steps each way (12: tissues bend
+    little, and thin ones are kept) or also across edges and corners (26)."""
 
     bias_mm: float = 100.0
     """Bias field: shortest wavelength in mm; 0 is no field, for an image already corrected or one

@@ -234,7 +234,8 @@ def _image(
     """Return the model of the image, or of the means of blocks of it; 0 mm is no bias field."""
     part = data.averaged(stride)
     i, j, k = part.spacing_mm
-    near = neighbourhood(settings.neighbours, (i, j, k))
+    # blocks are thicker than most tissue: a bend of theirs, or a corner, tells nothing
+    near = neighbourhood(settings.neighbours if stride == (1, 1, 1) else 6, (i, j, k))
     found = lattice(part.mask, part.values, near)
     values = np.nan_to_num(part.values[:, found.order], copy=False)
     rules = Rules(

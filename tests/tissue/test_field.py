@@ -68,7 +68,7 @@ def model(
     [
         (1, 0.0, 6, Layout.of(3, mixed=3), "tied"),
         (1, 0.0, 26, Layout.of(3, outliers=True), "full"),
-        (2, 0.2, 6, Layout.of(3, mixed=3), "tied"),
+        (2, 0.2, 12, Layout.of(3, mixed=3), "tied"),
         (2, 0.2, 26, Layout.of(3, 2), "diag"),
     ],
 )
@@ -138,7 +138,7 @@ def test_threads_do_not_change_a_bit() -> None:
 
 
 def test_colours_part_neighbours() -> None:
-    for count in (6, 26):
+    for count in (6, 12, 26):
         near = neighbourhood(count, (1.0, 1.0, 2.0))
         at = np.indices((4, 4, 4)).reshape(3, -1)
         colours = near.colour(*at)
@@ -150,5 +150,5 @@ def test_colours_part_neighbours() -> None:
             beside = np.array([near.colour(*(own + s[:, None]))[0] for s in near.steps])
             np.testing.assert_array_equal(near.earlier(colour), beside < colour)
         assert near.weights.sum() == pytest.approx(2 + 2 + 1)
-    with pytest.raises(SettingsError, match="6 or 26"):
+    with pytest.raises(SettingsError, match="6, 12 or 26"):
         neighbourhood(18, (1.0, 1.0, 1.0))
