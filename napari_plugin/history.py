@@ -73,7 +73,8 @@ class History:
         """Return what is kept and what it takes, as a person reads it."""
         every = "" if self.every == 1 else f", 1 in {self.every}"
         used, most = self.bytes / 1e6, self.most_bytes / 1e6
-        return f"History: {len(self.numbers)} images{every}; {used:.0f} of {most:.0f} MB"
+        images = "1 image" if len(self.numbers) == 1 else f"{len(self.numbers)} images"
+        return f"History: {images}{every}; {used:.0f} of {most:.0f} MB"
 
     def frames(self) -> Frames | None:
         """Return the pictures as one array, without copying; None if there are none."""
