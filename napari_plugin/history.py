@@ -13,6 +13,9 @@ Image = NDArray[Any]
 MOST = 32
 """Pictures kept of a run: new memory for each slows a run down."""
 
+SPARSEST = 8
+"""Updates between two pictures that a long run begins with: it may be stopped early."""
+
 
 class History:
     """Keeps every n-th picture, `MOST` at most; n doubles whenever the next would not fit.
@@ -35,6 +38,11 @@ class History:
         """Forget everything."""
         with self._lock:
             self._kept, self.every = {}, 1
+
+    def expect(self, updates: int) -> None:
+        """Keep fewer from the start, but every `SPARSEST`-th, where so many updates may come."""
+        while self.every < SPARSEST and updates > MOST * self.every:
+            self.every *= 2
 
     def wants(self, number: int) -> bool:
         """Return whether the picture of update `number` is one to keep."""
@@ -65,7 +73,8 @@ class History:
         """Return what is kept and what it takes, as a person reads it."""
         every = "" if self.every == 1 else f", 1 in {self.every}"
         used, most = self.bytes / 1e6, self.most_bytes / 1e6
-        return f"History: {len(self.numbers)} images{every}; {used:.0f} of {most:.0f} MB"
+        images = "1 image" if len(self.numbers) == 1 else f"{len(self.numbers)} images"
+        return f"History: {images}{every}; {used:.0f} of {most:.0f} MB"
 
     def frames(self) -> Frames | None:
         """Return the pictures as one array, without copying; None if there are none."""

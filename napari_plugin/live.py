@@ -16,7 +16,7 @@ PATIENCE_S = 1.0
 FIRST_S = 10.0
 """How long the first update of a run waits for the start image to be drawn."""
 
-SHARE = 0.03
+SHARE = 0.02
 """Most of the wall time that drawing may take: while the window's thread draws, a run on two
 cores hardly gets on."""
 

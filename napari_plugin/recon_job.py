@@ -136,6 +136,7 @@ class ReconJob:
         problem = begun.problem
         subsets = len(problem.models)
         session.total = problem.settings.iterations * subsets
+        session.history.expect(session.total)
         self.log = ConvergenceLog(subsets)
         score = self._score(begun, session)
         first = begun.volume(problem.start)

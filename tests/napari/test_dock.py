@@ -86,6 +86,10 @@ def test_a_scan_among_the_layers_is_chosen_and_run_to_its_end(qtbot, dock, viewe
     assert len(dock.curves.data("nrmse")[0]) == 13  # the truth beside the scan was found
     dock.curves.tabs.setCurrentIndex(2)
     assert "best NRMSE" in " ".join(label.text() for label in dock.findChildren(QLabel))
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: at(dock, "done")() and dock.layers.number() == 12, timeout=60_000)
+    assert viewer.layers["EM reconstruction"] is live  # a new layer would hold up the run
+    assert len(viewer.layers) == 3
     assert told == []
 
 

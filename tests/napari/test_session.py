@@ -80,6 +80,19 @@ def test_pause_and_resume_within_one_update_leave_it_running(wait):
     assert session.phase == "done"
 
 
+@pytest.mark.parametrize("then", ["seen", "stop"])
+def test_the_first_update_waits_until_the_first_picture_was_seen(wait, then):
+    session = Session(10_000, first_s=60.0)
+    session.start(counting(3))
+    wait(lambda: session.slot.take() is not None)
+    time.sleep(0.15)  # longer than the session polls
+    assert (session.phase, session.number) == ("running", 0)
+    (session.seen.set if then == "seen" else session.control.stop)()
+    assert session.join(10)
+    assert session.result == (3 if then == "seen" else 0)
+    assert session.seconds_spent < 0.1  # the wait is none of the run's time
+
+
 @pytest.mark.parametrize("paused", [False, True])
 def test_stop_ends_a_run_that_goes_or_is_paused(wait, paused):
     session = Session(10_000)
@@ -180,6 +193,13 @@ def test_history_stays_within_its_memory_and_spans_the_run():
     history.clear()
     with pytest.raises(IndexError):
         history.nearest(3)
+
+
+def test_history_of_a_long_run_begins_with_fewer():
+    for updates, every in ((32, 1), (33, 2), (240, 8), (10**6, 8)):
+        history = History(10**6)
+        history.expect(updates)
+        assert history.every == every
 
 
 def test_history_keeps_two_pictures_whatever_the_memory():
