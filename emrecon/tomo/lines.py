@@ -43,6 +43,16 @@ class LineProjector:
     fov_mm: float = np.inf
     """Only the image within this distance of the axis counts."""
 
+    def __post_init__(self) -> None:
+        shape = np.array(self.grid.shape, np.int64)
+        layer = np.prod(shape + lines.RIM) // np.min(shape + lines.RIM)
+        if shape.max() > lines.MOST_LAYERS or layer > lines.MOST_IN_LAYER:
+            raise GeometryError(
+                f"the voxels of a grid of {self.grid.shape} are too many for single lines: "
+                f"at most {lines.MOST_LAYERS} along an axis and {lines.MOST_IN_LAYER} in a layer; "
+                "choose larger voxels or a smaller grid"
+            )
+
     def views(self, image: Array) -> Views:
         """Return an image as the projector reads it; three times the memory."""
         self._fits(image.shape, self.grid.shape, "image")
@@ -90,6 +100,8 @@ class Course:
     """Where the lines of a chunk of events run; see `LineProjector.trace`."""
 
     count: int
+    """Number of events."""
+
     frame: Any
     traced: Any
     table: Array

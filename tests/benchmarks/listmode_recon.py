@@ -61,8 +61,8 @@ def passes(lines, events, views, back):
 
 def samples(lines, events):
     """Return the mean number of samples of a line."""
-    span = lines.trace(events).traced.span[:, 7]
-    return np.mean((span >> 16) - (span & 0xFFFF))
+    layers = lines.trace(events).traced.layers[:, 7]
+    return np.sum(layers >> 16) / len(events)
 
 
 def speed(count, voxels, timing, repeats):

@@ -19,6 +19,8 @@ from tests.tomo.makers import SMALL
 
 GRID = Grid((17, 14, 11), (3.0, 3.5, 4.1), (-22.0, -25.0, -19.0))
 TIMING = Timing(fwhm_mm=20.0, width_mm=7.0, bins=31)
+FINE = Grid((70, 66, 40), (0.7, 0.8, 1.1), (-22.0, -25.0, -19.0))  # many slabs; cut lines but for
+SHORT = Timing(fwhm_mm=8.0, width_mm=4.0, bins=31)  # this timing
 
 
 def random_events(count: int, seed: int = 0, timing: Timing | None = None) -> Events:
@@ -157,18 +159,42 @@ def test_a_late_bin_lies_towards_the_second_end():
     assert seen[1] == 0
 
 
-def test_same_bits_for_any_number_of_threads():
-    events = random_events(200_000, 7, TIMING)
-    operator = EventProjector(LineProjector(GRID), events)
+@pytest.mark.parametrize("timing", [None, TIMING, SHORT])
+def test_lines_through_many_slabs_of_the_grid(timing):
+    events = random_events(70_000, 12, timing)
+    operator = EventProjector(LineProjector(FINE), events)
+    rng = np.random.default_rng(13)
+    image, data = rng.random(FINE.shape, np.float32), rng.random(len(events), np.float32)
+    found, back = operator.forward(image), operator.adjoint(data)
+    wanted = sampled(image, events.part(0, 150), FINE, np.inf)
+    assert np.count_nonzero(wanted) > 15
+    np.testing.assert_allclose(found[:150], wanted, rtol=2e-4, atol=2e-3)
+    assert np.vdot(found.astype(float), data) == pytest.approx(
+        np.vdot(image.astype(float), back), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("timing", [TIMING, SHORT])
+def test_same_bits_for_any_number_of_threads(timing):
+    events = random_events(200_000, 7, timing)
+    operator = EventProjector(LineProjector(FINE), events)
     data = np.random.default_rng(8).random(len(events), np.float32)
+    ones = np.ones(FINE.shape, np.float32)
     most = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        alone = operator.adjoint(data), operator.forward(np.ones(GRID.shape, np.float32))
+        alone = operator.adjoint(data), operator.forward(ones)
     finally:
         numba.set_num_threads(most)
     np.testing.assert_array_equal(alone[0], operator.adjoint(data))
-    np.testing.assert_array_equal(alone[1], operator.forward(np.ones(GRID.shape, np.float32)))
+    np.testing.assert_array_equal(alone[1], operator.forward(ones))
+
+
+@pytest.mark.parametrize("shape", [(32768, 1, 1), (8, 6000, 6000)])
+def test_refuses_a_grid_that_is_too_large_to_count_in(shape):
+    with pytest.raises(GeometryError, match="too many for single lines"):
+        LineProjector(Grid(shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
+    LineProjector(Grid((32767, 1, 1), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)))
 
 
 def whole_pairs(rings: int = 3, crystals: int = 44) -> tuple[Bins, Events]:

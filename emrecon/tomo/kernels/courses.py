@@ -7,6 +7,9 @@ A projector that followed one line after the other would find nothing of it in t
 are cut into pieces at every `SLAB` layers across the axis that they are stepped along, and pieces
 of one slab are sorted by the tile of `TILE` x `TILE` voxels that their middle lies in, in their
 order within a tile: the voxels of a tile stay in the cache while all its pieces are taken.
+
+Lines that time of flight makes as short as two slabs are left whole. Their slabs are rows of
+tiles, and within a tile they are sorted by the layer that they begin at.
 """
 
 from collections import namedtuple
@@ -20,7 +23,8 @@ SLAB_BITS = 5
 SLAB = 1 << SLAB_BITS  # layers in a slab
 TILE_BITS = 5
 TILE = 1 << TILE_BITS  # voxels along the side of a tile
-_WHOLE = 2 * SLAB  # lines of so few layers are not cut
+STEP_BITS = 3  # places along the axis that lines are sorted by, where they are not cut
+WHOLE = 2 * SLAB  # lines of so few layers are not cut
 PAD = 2  # voxels of nothing on every side across the axis that is stepped along
 
 _BLOCK = 1 << 16  # lines of a task
@@ -41,7 +45,7 @@ Frame = namedtuple("Frame", "shape origin spacing fov")
 # and, in the same place of `layers`, the first layer plus 65536 times how many there are. `lines`
 # tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to the next of
 # them, and those of a block of lines at[block, key] - count[block, key] ... at - 1. Slabs that
-# differ by a multiple of `colours` share no layer.
+# differ by a multiple of `colours` share no voxel.
 Traced = namedtuple("Traced", "pieces layers lines bounds at count colours")
 
 
@@ -73,33 +77,35 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
         Distance from the middle of a bin that it reaches, and step of the table of weights.
     """
     blocks = max(1, -(-len(pairs) // _BLOCK))
-    slabs, tiles = (int(frame.shape.max()) - 1) // SLAB + 1, _tiles(frame)
-    colours = _colours(frame, half_mm) if len(tof) else 1
-    how = slabs, tiles, colours == 1
+    colours, slabs, parts, width = _order(frame, half_mm if len(tof) else np.inf)
+    order = slabs, parts, width, colours == 1
     course = np.empty((len(pairs), 8), np.float32)
     span, axis = course.view(np.int32), np.empty(len(pairs), np.uint8)
-    count = np.zeros((blocks, 3 * slabs * tiles * tiles), np.int32)
+    count = np.zeros((blocks, 3 * slabs * parts), np.int32)
     given = points, pairs, frame, tof, centres, half_mm, step_mm
-    share(_trace, blocks, *given, *how, course, span, axis, count)
+    share(_trace, blocks, *given, order, course, span, axis, count)
     ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
     at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
-    bounds[1:] = ends[tiles * tiles - 1 :: tiles * tiles, -1]
+    bounds[1:] = ends[parts - 1 :: parts, -1]
     lines = np.empty(bounds[-1], np.uint32)
     pieces = np.empty((bounds[-1], 8), np.float32)
     layers = pieces.view(np.int32)
-    share(_sort, blocks, *how, course, span, axis, at, lines, pieces, layers)
+    share(_sort, blocks, order, course, span, axis, at, lines, pieces, layers)
     return Traced(pieces, layers, lines, bounds, at, count, colours)
 
 
-def _colours(frame, half_mm):
-    """Return 1 if lines are to be cut, else the neighbouring slabs that a whole one is in."""
-    most = int(2 * half_mm / frame.spacing.min()) + 2
-    return 1 + -(-(most - 1) // SLAB) if most <= _WHOLE else 1
+def _order(frame, half_mm):
+    """Return colours, slabs of an axis, parts of a slab, and parts of a row of them.
 
-
-def _tiles(frame):
-    return (int(frame.shape.max()) + 2 * PAD - 1) // TILE + 1
+    Slabs of lines that are not cut are rows of tiles, and parts places along the axis.
+    """
+    size, half = int(frame.shape.max()), half_mm / frame.spacing.min() + 2
+    slabs, tiles = (size - 1) // SLAB + 1, (size + 2 * PAD - 1) // TILE + 1
+    if 2 * half > WHOLE:
+        return 1, slabs, tiles * tiles, tiles
+    steps = ((size - 1) >> STEP_BITS) + 1
+    return 1 + -(-int(2 * half) // TILE), tiles, tiles * steps, steps
 
 
 @_inline_strict
@@ -187,12 +193,18 @@ def _follow(count, ends, frame, half_mm, step_mm, timed, out):
 
 
 @_inline
-def _key(row, low, high, start, axis, slab, slabs, tiles):
+def _key(row, layers, axis, slab, order):
     """Return where the piece of a line in a slab comes in the order of pieces."""
+    slabs, parts, width, cut = order
+    start, low, high = layers
     t = np.float32(0.5) * np.float32(low + high - 1 - 2 * start)
     a = np.int64(row[0] + t * row[1]) >> TILE_BITS
     b = np.int64(row[2] + t * row[3]) >> TILE_BITS
-    return np.uint64(((axis * slabs + slab) * tiles + a) * tiles + b)
+    if cut:
+        part = a * width + b
+    else:
+        slab, part = a, b * width + (low >> STEP_BITS)
+    return np.uint64((axis * slabs + slab) * parts + part)
 
 
 @_inline
@@ -214,39 +226,48 @@ def _layers_in(span, slab, cut):
 
 @_jit
 def _trace(
-    begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, slabs, tiles, cut,
+    begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, order,
     course, span, axis, count,
 ):  # fmt: skip
     """Trace the lines of the blocks begin ... end - 1, and count their pieces."""
+    cut = order[3]
     ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(10 * _GROUP, np.float32)
     for block in range(begin, end):
         last = min((block + 1) * _BLOCK, len(pairs))
         for first in range(block * _BLOCK, last, _GROUP):
-            some = min(_GROUP, last - first)
-            _gather(first, some, points, pairs, tof, centres, ends)
-            _follow(some, ends, frame, half_mm, step_mm, len(tof) > 0, out)
-            for i in range(np.uint64(some)):
+            group = min(_GROUP, last - first)
+            _gather(first, group, points, pairs, tof, centres, ends)
+            _follow(group, ends, frame, half_mm, step_mm, len(tof) > 0, out)
+            for i in range(np.uint64(group)):
                 e = np.uint64(first) + i
                 for k in range(np.uint64(7)):
                     course[e, k] = out[i + k * np.uint64(_GROUP)]
-                first_layer, behind = out[i + np.uint64(7 * _GROUP)], out[i + np.uint64(8 * _GROUP)]
+                first_layer, behind = (
+                    out[i + np.uint64(7 * _GROUP)],
+                    out[i + np.uint64(8 * _GROUP)],
+                )
                 layers = np.int32(first_layer) | np.int32(behind) << 16
                 m = np.int64(out[i + np.uint64(9 * _GROUP)])
                 span[e, np.uint64(7)], axis[e] = layers, m
                 for slab in range(*_slabs_of(layers, cut)):
-                    start, low, high = _layers_in(layers, slab, cut)
-                    count[block, _key(course[e], low, high, start, m, slab, slabs, tiles)] += 1
+                    some = _layers_in(layers, slab, cut)
+                    count[block, _key(course[e], some, m, slab, order)] += 1
 
 
 @_jit
-def _sort(begin, end, slabs, tiles, cut, course, span, axis, at, lines, pieces, layers):
+def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
     """Put the pieces of the blocks begin ... end - 1 in their order."""
+    cut = order[3]
     for block in range(begin, end):
         for e in range(block * _BLOCK, min((block + 1) * _BLOCK, len(course))):
-            row, both, m = course[np.uint64(e)], span[np.uint64(e), np.uint64(7)], np.int64(axis[np.uint64(e)])
+            row, both, m = (
+                course[np.uint64(e)],
+                span[np.uint64(e), np.uint64(7)],
+                np.int64(axis[np.uint64(e)]),
+            )
             for slab in range(*_slabs_of(both, cut)):
-                start, low, high = _layers_in(both, slab, cut)
-                key = _key(row, low, high, start, m, slab, slabs, tiles)
+                start, low, high = some = _layers_in(both, slab, cut)
+                key = _key(row, some, m, slab, order)
                 n = np.uint64(at[block, key])
                 at[block, key] += 1
                 lines[n] = e

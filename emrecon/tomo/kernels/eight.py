@@ -87,9 +87,11 @@ class _Piece:
         self.builder, self.near = builder, builder.gep(pixels, [base])
         self.far = builder.gep(self.near, [self.width])
         self.steps = [_Lanes(builder, builder.trunc(step, _INT)) for step in (layer, self.width)]
-        self.course = [_Lanes(builder, number) for number in cgutils.unpack_tuple(builder, args[2])]
+        self.course = [
+            _Lanes(builder, number) for number in cgutils.unpack_tuple(builder, args[2])
+        ]
         self.many, self.value = args[3], args[4]
-        self.table = None
+        self.table: Any = None
         if timed:
             table = context.make_array(signature.args[5])(context, builder, args[5])
             last = builder.trunc(builder.sub(table.nitems, table.nitems.type(2)), _INT)
@@ -156,7 +158,9 @@ class _Piece:
         builder = self.builder
         rows = [builder.gep(row, [at]) for row in (self.near, self.far)]
         rows = [builder.bitcast(row, _TWO.as_pointer()) for row in rows]
-        four = builder.shuffle_vector(*(builder.load(row, align=4) for row in rows), _chosen([0, 1, 2, 3]))
+        four = builder.shuffle_vector(
+            *(builder.load(row, align=4) for row in rows), _chosen([0, 1, 2, 3])
+        )
         four = builder.fadd(four, part)
         for row, half in zip(rows, ([0, 1], [2, 3]), strict=True):
             builder.store(builder.shuffle_vector(four, four, _chosen(half)), row, align=4)
@@ -165,7 +169,10 @@ class _Piece:
 def _by_sample(builder, corners):
     """Return four numbers for each sample, of eight for each of four neighbours."""
     mixed = _chosen([n for k in range(_WIDE) for n in (k, k + _WIDE)])
-    near, far = (builder.shuffle_vector(one.value, two.value, mixed) for one, two in (corners[:2], corners[2:]))
+    near, far = (
+        builder.shuffle_vector(one.value, two.value, mixed)
+        for one, two in (corners[:2], corners[2:])
+    )
     for k in range(0, 2 * _WIDE, 2):
         yield builder.shuffle_vector(near, far, _chosen([k, k + 1, k + 16, k + 17]))
 
@@ -203,9 +210,9 @@ def _prefetched(_, array, place):
     return types.none(array, place), code
 
 
-# Both take: the voxels; where the first layer of the piece begins in them, and voxels from layer
-# to layer and from row to row (int64); places a and b across the axis at the first layer and place
-# in the table, each followed by what it gains a layer (float32); layers (int32); a value (float32);
+# All take: the voxels; where the first layer of the piece begins in them, and voxels from layer to
+# layer and from row to row (int64); places a and b across the axis at the first layer and place in
+# the table, each followed by what it gains a layer (float32); layers (int32); a value (float32);
 # and the table of time-of-flight weights, which `timed` ones use.
 sum_piece: Any = intrinsic(_sum_of(timed=False))
 sum_timed_piece: Any = intrinsic(_sum_of(timed=True))

@@ -9,18 +9,18 @@ voxels of a step lie together; voxels of nothing on every side stand for what li
 
 *Pieces.*  Lines are cut into pieces that are sorted by place (`emrecon.tomo.kernels.courses`).
 Each finds in the cache what its neighbours have read. The samples of a piece are taken eight at a
-time, those past its end for nothing.
+time (`emrecon.tomo.kernels.eight`), those past its end for nothing.
 
-*Bits.*  A slab of layers belongs to one thread, and takes its pieces in their order. In the
-forward projection each piece has its own sum, and those of a line are added in their order. In
-the transpose a step writes to its own layer alone: no two threads write the same voxel. So the
-result does not depend on the number of threads.
+*Bits.*  A slab belongs to one thread, and takes its pieces in their order. In the forward
+projection each piece has its own sum, and those of a line are added in their order. In the
+transpose slabs that are taken at a time share no voxel, and those that share some are taken one
+after the other. So the result does not depend on the number of threads.
 """
 
 import numba
 import numpy as np
 
-from emrecon.tomo.kernels.courses import PAD, frame_of, trace
+from emrecon.tomo.kernels.courses import PAD, SLAB, WHOLE, frame_of, trace
 from emrecon.tomo.kernels.eight import (
     add_piece,
     add_timed_piece,
@@ -31,6 +31,10 @@ from emrecon.tomo.kernels.eight import (
 from emrecon.tomo.kernels.share import share
 
 __all__ = ["adjoint", "empty_views", "forward", "frame_of", "image_of", "trace", "views_of"]
+
+RIM = 2 * PAD
+MOST_LAYERS = (1 << 15) - 1  # along an axis: two such numbers go into 32 bits
+MOST_IN_LAYER = (1 << 31) // (WHOLE + SLAB)  # places within a piece have 32 bits
 
 _AHEAD = 8  # pieces from one whose value is asked for to the one that is taken
 
