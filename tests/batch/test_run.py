@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -136,3 +138,10 @@ def test_a_worker_reads_no_input_again_that_the_plan_read(made: Path, tmp_path: 
     again = obey(json.loads(json.dumps(order | {"seen": seen})), lambda message: None)
     assert again.status == "done"
     assert again.inputs["source"][3] == "digest"
+
+
+def test_planning_needs_no_compiler() -> None:
+    """So that it is quick, and the processor is left to the workers, which start meanwhile."""
+    code = "import sys, emrecon.batch; print('numba' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
