@@ -20,11 +20,11 @@ from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.mixture import Mixture, Prior
+from emrecon.tissue.mixture import Prior
 from emrecon.tissue.moments import Rules
 from emrecon.tissue.result import Segmentation, Stage, finish
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.starts import Optimum, fit
+from emrecon.tissue.starts import Optimum
 from emrecon.tissue.strength import strength
 
 Floats = NDArray[np.float64]
@@ -54,9 +54,6 @@ BEGIN = 1.0
 
 ROUNDS = 4
 """Most estimates of the spatial field's strength."""
-
-SAMPLE = 20_000
-"""Voxels from which a stage's first covariances are taken."""
 
 FIELD_WEIGHT = 1e-2
 """Prior precision of the slowest function of the bias field, per voxel of the mask."""
@@ -100,7 +97,6 @@ class Begun:
             state, log_field = State(classes, empty, bias), None
             if stages:
                 image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
-                state = _noisier(image, state)
             most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
             observers = look(image, steps, most)
             flat = settings.tolerance * (1 if steps == every[-1] else COARSELY)
@@ -183,27 +179,6 @@ def _carried(
     log_field = image.log_field(bias, basis, np.array(corner))
     level = replace(begun, bias=np.zeros((len(bias), 0)))
     return image.without(log_field), level, log_field
-
-
-def _noisier(image: Image, state: State) -> State:
-    """Return the estimate with the covariances of single voxels, which vary more than means do.
-
-    They are those of a sample without field: a start from which fewer passes are left to make.
-    """
-    near, rules = image.lattice, image.rules
-    whole = [r for r in near.runs if near.seen[r.pattern].all()]
-    rows = np.concatenate([np.arange(r.first, r.last) for r in whole] or [np.arange(0)])
-    rows = rows[:: max(len(rows) // SAMPLE, 1)]
-    if len(rows) < 10 * len(rules.layout.mixing):
-        return state
-    share = len(rows) / near.size
-    prior = replace(
-        rules.prior, weight=rules.prior.weight * share, spread=rules.prior.spread * share
-    )
-    values = image.corrected(state.bias)[:, rows].T.astype(np.float64)
-    model = Mixture(values, rules.layout, rules.covariance, prior=prior)
-    found = fit(model, state.classes, iterations=3)[0].params
-    return replace(state, classes=replace(state.classes, covariances=found.covariances))
 
 
 def _strides(data: Data) -> Iterator[Strides]:
