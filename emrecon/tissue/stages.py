@@ -209,8 +209,10 @@ def _image(
     """Return the model of the image, or of the means of blocks of it; 0 mm is no bias field."""
     part = data.averaged(stride)
     i, j, k = part.spacing_mm
-    # blocks are thicker than most tissue: a bend of theirs, or a corner, tells nothing
-    near = neighbourhood(settings.neighbours if stride == (1, 1, 1) else 6, (i, j, k))
+    count = settings.neighbours
+    if count == 12 and (bias_mm or stride != (1, 1, 1)):
+        count = 6  # bends of blocks tell nothing, and what shows a field was measured with 6
+    near = neighbourhood(count, (i, j, k))
     found = lattice(part.mask, part.values, near)
     values = np.nan_to_num(part.values[:, found.order], copy=False)
     rules = Rules(
