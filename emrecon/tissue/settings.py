@@ -44,7 +44,8 @@ class Settings:
 
     neighbours: Literal[6, 12, 26] = 12
     """Spatial field: neighbours of a voxel, across faces (6), two steps each way (12: tissues bend
-    little, and thin ones are kept) or also across edges and corners (26)."""
+    little, and thin ones are kept; blocks, and fits that find a bias field, have 6 of them) or
+    also across edges and corners (26)."""
 
     bias_mm: float = 100.0
     """Bias field: shortest wavelength in mm; 0 is no field, for an image already corrected or one
