@@ -120,7 +120,7 @@ def three_clicks():
     dock = docked(viewer, ReconDock)
     click(dock.run_bar.buttons["run"])  # the third
     wait(lambda: dock.live.frames > 1)  # the first is the start image, and napari lays out then
-    picture("three-clicks", 300)
+    picture("three-clicks", 100)
     assert dock.session.live  # at its end the history's slider comes, and the others move
     viewer.close()
     viewer = opened()

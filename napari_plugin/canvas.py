@@ -64,6 +64,8 @@ class RunLayers:
         self.live, self._window = live, window
         live.data = np.broadcast_to(np.float32(0), live.data.shape)
         live.visible = True
+        if not self._viewer.layers.selection:  # the history was selected
+            self._viewer.layers.selection.active = live
 
     def clear(self) -> None:
         """Remove the layers."""
