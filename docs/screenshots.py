@@ -6,10 +6,12 @@ Needs X and xdotool: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/scree
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "xcb")
+os.environ["NAPARI_CONFIG"] = f"{tempfile.mkdtemp()}/napari.yaml"  # as napari is at first
 
 import napari
 import numpy as np
