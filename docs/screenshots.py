@@ -6,10 +6,12 @@ Needs X and xdotool: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/scree
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "xcb")
+os.environ["NAPARI_CONFIG"] = f"{tempfile.mkdtemp()}/napari.yaml"  # as napari is at first
 
 import napari
 import numpy as np
@@ -50,10 +52,10 @@ def wait(true, seconds=90):
         QTest.qWait(20)
 
 
-def picture(name):
-    """Save what the screen shows."""
+def picture(name, settle_ms=1500):
+    """Save what the screen shows, once all that was asked for is drawn."""
     mouse("mousemove", 5, SIZE[1] - 5)
-    QTest.qWait(1500)
+    QTest.qWait(settle_ms)
     path = FOLDER / f"napari-{name}-{SIZE[0]}.png"
     ImageGrab.grab(bbox=(0, 0, *SIZE), xdisplay=os.environ["DISPLAY"]).quantize(256, 2).save(path)
     print(path)
@@ -119,9 +121,9 @@ def three_clicks():
     choose(viewer, "EM reconstruction")  # two clicks
     dock = docked(viewer, ReconDock)
     click(dock.run_bar.buttons["run"])  # the third
-    wait(lambda: dock.live.frames)
-    assert dock.session.live
-    picture("three-clicks")
+    wait(lambda: dock.live.frames > 1)  # the first is the start image, and napari lays out then
+    picture("three-clicks", 100)
+    assert dock.session.live  # at its end the history's slider comes, and the others move
     viewer.close()
     viewer = opened()
     choose(viewer, "Simulate a scan")

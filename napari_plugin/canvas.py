@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_plugin import views
 from napari_plugin.history import History
-from napari_plugin.layers import KEY, Matrix, placed, sample, upper
+from napari_plugin.layers import KEY, Matrix, drop, placed, sample, upper
 from napari_plugin.preferences import preferences
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ class RunLayers:
         self.live, self._window = live, window
         live.data = np.broadcast_to(np.float32(0), live.data.shape)
         live.visible = True
+        if not self._viewer.layers.selection:  # the history was selected
+            self._viewer.layers.selection.active = live
 
     def clear(self) -> None:
         """Remove the layers."""
-        for layer in (self.live, self.history):
-            if layer is not None and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        drop(self._viewer, self.live, self.history)
         self.live = self.history = self._window = None
         self.numbers = []
         views.say(self._viewer)

@@ -20,8 +20,8 @@ SHARE = 0.02
 """Most of the wall time that drawing may take: while the window's thread draws, a run on two
 cores hardly gets on."""
 
-FIRST_GAP_S = 1.0
-"""Least time between the start image and the next picture."""
+FIRST_GAP_S = 0.3
+"""Least time between the start image and the next picture: an example is done in a second."""
 
 IN_3D_S = 2.0
 """Least time between pictures while the canvas shows 3D, which software draws in seconds."""

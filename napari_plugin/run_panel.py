@@ -193,6 +193,8 @@ class RunPanel(QWidget):
     def _ended(self) -> None:
         self._look()
         if self.session.phase == "failed":
+            if not self.live.frames:  # the last run's layer, kept for this one, shows nothing
+                self._forget(again=False)
             show_error(self.session.error)
         elif self.session.result is not None:
             self.layers.keep(self.session.history)

@@ -9,7 +9,7 @@ from nibabel.orientations import io_orientation
 
 from napari_plugin import nifti_layers, views
 from napari_plugin.labels import named
-from napari_plugin.layers import KEY, Info, placed
+from napari_plugin.layers import KEY, Info, drop, placed
 from napari_plugin.preferences import preferences
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ class TissueLayers:
 
     def clear(self) -> None:
         """Remove the layers."""
-        for layer in (self.labels, self.history, *self.maps):
-            if layer is not None and layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)
+        drop(self._viewer, self.labels, self.history, *self.maps)
         self.labels, self.history, self.numbers, self.maps = None, None, [], []
         views.say(self._viewer)
 

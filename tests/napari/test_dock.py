@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import weakref
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -175,6 +176,22 @@ def test_the_history_says_its_memory_and_keeps_to_it(qtbot, dock, monkeypatch):
     qtbot.waitUntil(lambda: "of 1 MB" in dock.kept.text(), timeout=5000)
     assert dock.session.history.bytes <= 1_000_000
     assert len(dock.session.history.numbers) < 13
+
+
+def test_a_new_run_holds_nothing_of_the_last_one_s_history(qtbot, dock, viewer, told):
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: dock.layers.number() == 12, timeout=60_000)
+    layer = dock.layers.history  # napari keeps such a layer until cycles are collected
+    kept = weakref.ref(layer.data)
+    dock.scan.box.setEditText("nowhere.hs")
+    press(qtbot, dock, "run")
+    assert kept() is None
+    assert layer not in viewer.layers
+    assert viewer.layers.selection.active is dock.layers.live
+    qtbot.waitUntil(at(dock, "failed"), timeout=20_000)
+    qtbot.waitUntil(lambda: dock.layers.live is None, timeout=5000)  # it never had an image
+    assert [layer.name for layer in viewer.layers] == ["tiny prompts"]
+    assert "nowhere.hs" in told[-1]
 
 
 def test_a_window_set_by_a_person_stays(qtbot, dock, viewer):
