@@ -99,7 +99,7 @@ def _decorate(viewer: ViewerModel) -> None:
         return
     for side, place in _PLACES.items():
         overlays[_EDGES[side]] = TextOverlay(
-            position=place, font_size=14, color=_COLOUR, box=False
+            position=place, font_size=14, color=_COLOUR, box=True, box_color="#000000"
         )
 
     def again(event: Any = None) -> None:  # noqa: ANN401 - any event
