@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept."""
+"""Where compiled kernels are kept, and how many threads they use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import tempfile
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, not spin; read on load
 
 import numba
+
+from emrecon.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,22 @@ def keep_kernels() -> None:
     except RuntimeError:
         numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="emrecon-kernels-")  # type: ignore[attr-defined] # set at run time
         log.warning("no folder to keep compiled kernels in: they are compiled for this run alone")
+
+
+def set_threads(threads: int) -> None:
+    """Let the kernels use so many threads; 0 is all there are.
+
+    Raises
+    ------
+    SettingsError
+        If the machine has fewer.
+    """
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined] # set at run time
+    if threads > most:
+        raise SettingsError(
+            f"{threads} threads wanted, but this machine has {most}: give at most that"
+        )
+    numba.set_num_threads(threads or most)
 
 
 def _probe() -> None:

@@ -39,4 +39,4 @@ def load_kernels() -> None:
 
 
 with _without("pydicom"):
-    import nibabel  # noqa: F401
+    import nibabel  # noqa: F401 - here, while pydicom is hidden

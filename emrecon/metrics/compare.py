@@ -89,7 +89,7 @@ def ssim(image: Numbers, truth: Numbers, mask: Mask | None = None) -> float:
     if spread == 0:
         raise DataError("the truth is constant: structural similarity has no range to go by")
     shortest = min(7, *(n for n in truth.shape if n >= 3))
-    mean, local = structural_similarity(  # type: ignore[no-untyped-call]
+    mean, local = structural_similarity(  # type: ignore[no-untyped-call] # scikit-image has no types
         truth.astype(np.float64),
         image.astype(np.float64),
         win_size=shortest - 1 + shortest % 2,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.compiled import set_threads
 from emrecon.errors import SettingsError
 from emrecon.files import keep_inputs
 from emrecon.io.scan import read_scan
@@ -23,12 +24,7 @@ from emrecon.tomo.emission import Emission, renewed
 from emrecon.tomo.image_grid import grid_of
 from emrecon.tomo.operator import Array
 from emrecon.tomo.quantify import Calibration
-from emrecon.tomo.recon import (
-    bare_models,
-    count_totals,
-    fingerprint,
-    set_threads,
-)
+from emrecon.tomo.recon import bare_models, count_totals, fingerprint
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subsets import interleaved

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.atlas import Atlas, lay
 from emrecon.tissue.classes import Classes
@@ -96,7 +97,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     Parameters are those of `segment`, which makes all the stages of what comes back.
     """
     settings = settings or Settings()
-    _use_threads(settings.threads)
+    set_threads(settings.threads)
     channels, region, affine = gather(images, mask, exclude, resample=settings.resample)
     spacing = Volume(channels[0], affine).spacing_mm
     if region is None:
@@ -182,10 +183,3 @@ def starting_points(
             found = kmeans_means(whole, many, count, rng)
             starts[f"k-means {number // 2 + 1}"] = from_means(found, layout, spread)
     return split_and_merge(model, search(model, starts), rng)
-
-
-def _use_threads(threads: int) -> None:
-    import numba  # noqa: PLC0415 - loaded by now with the kernels
-
-    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    numba.set_num_threads(min(threads or most, most))

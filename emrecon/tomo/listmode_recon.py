@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
 from emrecon.tomo import attenuation
 from emrecon.tomo.bins import subset_order
@@ -17,7 +18,7 @@ from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operator import Array, Chain, Operator
 from emrecon.tomo.pairs import Pairs
 from emrecon.tomo.ray import Projector
-from emrecon.tomo.recon import Problem, Progress, set_threads, start_image, within
+from emrecon.tomo.recon import Problem, Progress, start_image, within
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Grid

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from itertools import cycle, islice
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.compiled import set_threads
 from emrecon.em import Iterate, Model, em, last, until, watch
-from emrecon.errors import DataError, SettingsError
+from emrecon.errors import DataError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo import attenuation, gamma, rotate
 from emrecon.tomo.bins import Bins
@@ -187,16 +187,6 @@ def bare_models(
         system, summed = _systems(scan, settings, where, views)
         bare = Emission(system, prompts, factors, background, views, lambda: NOTHING, summed)
         yield number, bare
-
-
-def set_threads(threads: int) -> None:
-    """Let the kernels use so many threads; 0 is all there are."""
-    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined] # set at run time
-    if threads > most:
-        raise SettingsError(
-            f"{threads} threads wanted, but this machine has {most}: give at most that"
-        )
-    numba.set_num_threads(threads or most)
 
 
 def fingerprint(scan: Scan, settings: Settings) -> str:

@@ -194,3 +194,8 @@ def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
 def test_no_image_is_refused() -> None:
     with pytest.raises(DataError, match="no image"):
         segment([])
+
+
+def test_more_threads_than_there_are_are_refused() -> None:
+    with pytest.raises(SettingsError, match="threads wanted"):
+        segment([], Settings(threads=9999))
