@@ -29,7 +29,7 @@ FREESURFER = {
     "WM": (2, 7, 16, 28, 41, 46, 60, 77, 78, 79, 80, 85, 251, 252, 253, 254, 255),
 }
 """Label codes of each tissue in FreeSurfer's numbering; brain stem and ventral diencephalon are
-counted as white matter. Cortical parcels (1000 and more) are grey matter."""
+counted as white matter. Parcels (1000 and more) are grey matter in the cortex, white below it."""
 
 DEEP_GREY = (10, 11, 12, 13, 26, 49, 50, 51, 52, 58)
 """Label codes of the deep nuclei, whose signal lies nearer to white matter's."""
@@ -105,7 +105,9 @@ def grouped(codes: NDArray[np.number]) -> NDArray[np.uint8]:
     out = np.zeros(whole.shape, np.uint8)
     for number, tissue in enumerate(TISSUES, 1):
         out[np.isin(whole, FREESURFER[tissue])] = number
-    out[(whole >= 1000) & (whole < 3000)] = 2
+    parcel = whole // 1000
+    out[np.isin(parcel, (1, 2, 11, 12))] = 2  # cortex of two atlases
+    out[np.isin(parcel, (3, 4, 13, 14)) | np.isin(whole, (5001, 5002))] = 3  # below it
     return out
 
 

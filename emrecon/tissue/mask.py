@@ -1,8 +1,9 @@
 """Which voxels are brain, where no mask is given.
 
-An image that is 0 over much of its grid was stripped before. A whole head is stripped here:
-intensity classes by EM, then morphology. This wants a T1-weighted head with a dark skull around
-the brain; in other images, or with a bright scalp grown to the brain, give a mask.
+An image that is 0 over much of its grid, and shows no more than a brain, was stripped before. A
+whole head is stripped here: intensity classes by EM, then morphology. This wants a T1-weighted
+head with a dark skull around the brain; in other images, or with a bright scalp grown to the
+brain, give a mask.
 """
 
 from __future__ import annotations
@@ -27,37 +28,59 @@ Flags = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 
 STRIPPED = 0.2
-"""Share of exact zeros from which an image is taken for stripped."""
+"""Share of voxels that are exactly 0 or missing, from which an image may be stripped before."""
+
+MOST_ML = 2100.0
+"""Largest volume taken for a stripped brain with its fluid; a whole head has 2400 mL and more."""
+
+_CUT = 0.15
+"""Share shown of a face at which an image is cut; thick slices that graze a brain show 0.1."""
 
 _ERODE_MM, _GROW_MM, _CLOSE_MM = 2.5, 7.0, 10.0
 _WORK_MM = 2.0
 
 
-def brain_mask(image: Floats32, spacing_mm: Spacing) -> Flags:
+def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -> Flags:
     """Return where there is brain.
+
+    Parameters
+    ----------
+    image
+        Intensities; 0 and what is not finite are not shown.
+    spacing_mm
+        Of the voxels.
+    most_ml
+        Largest volume shown of an image that was stripped before.
 
     Raises
     ------
     DataError
-        If the image is constant, or no brain can be made out.
+        If the image is constant, no brain can be made out, or it cannot be told whether it was
+        stripped.
     """
-    finite = np.isfinite(image)
-    shown = finite & (image != 0)
+    shown = np.isfinite(image) & (image != 0)
     if not shown.any():
         raise DataError("the image is 0 or missing everywhere")
-    zeros = 1 - shown.sum() / max(finite.sum(), 1)
-    if zeros > STRIPPED and not _whole_head(image, shown):
+    volume_ml = float(shown.sum() * np.prod(spacing_mm)) / 1000
+    if shown.mean() < 1 - STRIPPED and volume_ml <= most_ml:
+        if _cut(shown):
+            raise DataError(
+                "no mask was given, and an image cut at several faces may be a stripped brain or "
+                "part of a head: give a mask (a stripped image can be its own)"
+            )
         return np.asarray(shown & (image > 0))
-    return strip(image, spacing_mm)
+    brain = strip(image, spacing_mm)
+    log.warning("no mask was given: the brain was stripped by intensity and shape; look at it")
+    return brain
 
 
 def head_mask(image: Floats32) -> Flags:
     """Return where there is a head and not air: the brighter of two classes, holes filled."""
     from scipy import ndimage  # noqa: PLC0415 - heavy, and not needed with a mask
 
-    shown = np.where(np.isfinite(image), image, 0)
-    values = shown[shown > 0]
-    if not values.size or values.max() == values.min():
+    shown = np.where(np.isfinite(image) & (image > 0), image, 0)
+    values = shown.ravel()  # air may be 0
+    if values.max() == values.min():
         raise DataError("the image is constant: there is no head in it")
     root = np.sqrt(values[:: max(values.size // 50_000, 1)].astype(np.float64))[:, None]
     layout = Layout.of(2)
@@ -102,7 +125,6 @@ def strip(image: Floats32, spacing_mm: Spacing) -> Flags:
         fine = np.repeat(fine, step, axis=axis)
     fine = fine[tuple(slice(0, n) for n in image.shape)]
     smooth = ndimage.uniform_filter(fine, [2 * s + 1 for s in steps])
-    log.warning("no mask was given: the brain was stripped by intensity and shape; look at it")
     return np.asarray((smooth > 0.5) & np.isfinite(image))
 
 
@@ -121,10 +143,10 @@ def _tissue_range(values: Floats32) -> tuple[float, float]:
     return float(0.6 * fluid + 0.4 * grey), float(white + max(3 * sigma, 0.35 * (white - fluid)))
 
 
-def _whole_head(image: Floats32, shown: Flags) -> bool:
-    """Return whether an image with much exact zero is a head: its faces are shown, too."""
-    edges = [shown[0], shown[-1], shown[:, 0], shown[:, -1], shown[:, :, 0], shown[:, :, -1]]
-    return sum(bool(e.mean() > 0.02) for e in edges) >= 2
+def _cut(shown: Flags) -> bool:
+    """Return whether the image is cut at several of its faces: most of a head, or a slab."""
+    faces = [shown[0], shown[-1], shown[:, 0], shown[:, -1], shown[:, :, 0], shown[:, :, -1]]
+    return sum(bool(e.mean() > _CUT) for e in faces) >= 2
 
 
 def _largest(mask: Flags) -> Flags:

@@ -14,7 +14,7 @@ from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, gather, on_grid, prepare
 from emrecon.tissue.given import atlas_start, labels_start, means_start
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.mask import brain_mask
+from emrecon.tissue.mask import MOST_ML, brain_mask
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.settings import Settings
@@ -101,7 +101,8 @@ def begin(  # noqa: PLR0913 - as for `segment`
     channels, region, affine = gather(images, mask, exclude, resample=settings.resample)
     spacing = Volume(channels[0], affine).spacing_mm
     if region is None:
-        region = brain_mask(channels[0], spacing)
+        most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
+        region = brain_mask(channels[0], spacing, most_ml)
     data = prepare(channels, region, affine, settings.classes)
     layout = Layout.of(
         settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers

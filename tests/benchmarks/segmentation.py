@@ -126,7 +126,6 @@ def simulated(folder: Path, atropos_seeds: int) -> None:
 def real(folder: Path, *, slow: bool) -> None:
     image = nib.load(folder / "brain_real_t1" / "niivue_norm.mgz")
     codes = np.asarray(nib.load(folder / "brain_real_t1" / "aparc.a2009s+aseg.mgz").dataobj)
-    codes = np.where(codes >= 11000, 1000, codes)  # parcels of the 2009 atlas are cortex
     volume = Volume(np.asarray(image.dataobj, np.float32), image.affine)
     rows("real T1", volume, volume.voxels > 0, grouped(codes), slow=slow)
 

@@ -1,0 +1,34 @@
+"""Which voxels are brain: stripped images are taken whole, heads are stripped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emrecon.errors import DataError
+from emrecon.io import read_image
+from emrecon.tissue.mask import brain_mask, head_mask
+from tests.tissue.test_segment import head, shot
+
+
+@pytest.mark.parametrize("outside", [0, np.nan])
+def test_what_is_shown_of_a_stripped_brain_is_brain(outside: float) -> None:
+    image, inside = shot(), head().mask
+    found = brain_mask(np.where(inside, image.voxels, outside), image.spacing_mm)
+    assert np.array_equal(found, inside & (image.voxels > 0))
+
+
+def test_a_slab_may_be_of_a_brain_or_of_a_head() -> None:
+    image = shot()
+    bare = np.where(head().mask, image.voxels, 0)
+    with pytest.raises(DataError, match="cut at several faces"):
+        brain_mask(np.ascontiguousarray(bare[25:37]), image.spacing_mm)
+
+
+def test_a_head_in_empty_air_is_stripped(shared_data: Path) -> None:
+    whole = read_image(shared_data / "brain_real_t1" / "chris_t1_head.nii.gz")
+    image = np.ascontiguousarray(whole.voxels[::2, ::2, ::2])
+    spacing = tuple(2 * d for d in whole.spacing_mm)
+    bare = np.pad(np.where(head_mask(image), image, 0), 2)  # shown nowhere at the faces
+    volume_ml = brain_mask(bare, spacing).sum() * np.prod(spacing) / 1000
+    assert 1200 < volume_ml < 1600
