@@ -13,6 +13,7 @@ from emrecon.batch.fill import path_names
 from emrecon.batch.job import Job, Kind, check_options, forms, known_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, SettingsError
+from emrecon.tomo.listmode_settings import is_table
 
 TABLES = {"out", "defaults", "matrix", "scan"}
 
@@ -216,7 +217,7 @@ def _mark(value: object) -> str:
 
 def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -> Table:
     """Return options with placeholders filled in and paths absolute."""
-    paths = path_names(*forms(kind, options))
+    paths = path_names(*forms(kind, options)) | _tables(kind, options)
     anchored = dict(options)
     for name in paths & set(options):
         value = options[name]
@@ -225,6 +226,12 @@ def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -
         else:
             anchored[name] = _path(value, said, base)
     return anchored
+
+
+def _tables(kind: Kind, options: Table) -> set[str]:
+    """Return which of the settings of list-mode name a table, not frames or gates themselves."""
+    names = ("frames", "gates", "gate_by") if kind == "recon" else ()
+    return {name for name in names if is_table(str(options.get(name, "")))}
 
 
 def _path(value: object, said: Mapping[str, str], base: Path) -> str:

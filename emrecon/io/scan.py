@@ -12,12 +12,13 @@ from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io import interfile
 from emrecon.io.interfile_pet import ARC_CORRECTED, Choice, Flight
-from emrecon.io.manifest import MANIFEST, data_files, no_rivals, read_manifest
+from emrecon.io.manifest import data_files, no_rivals, resolved
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.gates import When
 from emrecon.tomo.listmode import EVERYTHING
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.lookup import Given
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
@@ -65,11 +66,7 @@ def read_scan(
     dict of Path
         Every file that was read, by what it is.
     """
-    parts = parts or Parts()
-    if path.is_dir():
-        path = path / MANIFEST
-    if path.suffix == ".toml":
-        path, parts = read_manifest(path, parts)
+    path, parts = resolved(path, parts or Parts())
     camera = camera or CameraFacts()
     flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
     only = only if io.kind(path) == "projections" else None
@@ -94,6 +91,11 @@ def read_scan(
         changes["facts"] = scan.facts | {"ct_kvp": kvp, "mu_kev": _energy_kev(scan)}
     _from_stir(changes, scan)
     return scan.with_(**changes), inputs | data_files(inputs)
+
+
+def wants_listmode(path: Path, how: ListmodeSettings) -> bool:
+    """Return whether a scan is taken as list-mode: so asked, or a file of events alone."""
+    return how != ListmodeSettings() or io.kind(resolved(path, Parts())[0]) == "petsird"
 
 
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
@@ -168,8 +170,8 @@ def _prompts(
         return _camera_scan(path, camera, isotope)
     if kind == "petsird":
         raise SettingsError(
-            f"{path} holds single events, which have no sinograms here: say --list-mode, and no "
-            "corrections but --mu or --ct"
+            f"{path} holds single events, which have no sinograms here: emrecon recon takes them "
+            "one by one"
         )
     raise FormatError(
         f"{path} is no scan that can be read here ({kind}): give Interfile projection data, "
