@@ -114,6 +114,7 @@ class RunLayers:
             self.history.visible = True  # hidden, it would not tell the slider of its length
             self.history.data = frames
         if self.live is not None:
+            self._adapt(self.live, frames[-1])
             self.history.contrast_limits = tuple(self.live.contrast_limits)
         self.scrub(on=True)
         self.go(len(self.numbers) - 1)
