@@ -1,5 +1,7 @@
 """PETSIRD files to images: places, quantity, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ from phantoms.cylinder import uniform_cylinder
 from phantoms.phantom import Phantom
 from phantoms.shapes import Material, ellipsoid
 from phantoms.simulate_events import simulate_events
+from tests.cli.test_commands import run
 from tests.io.test_petsird import NEWEST, crystal_mm
 
 BINS = by_name("tiny").bins(count=21).timed(Timing.of_ps(200, 100, 9))
@@ -157,3 +160,18 @@ def test_different_times_of_flight_are_refused(tmp_path):
 def test_events_have_no_sinograms():
     with pytest.raises(SettingsError, match="have no sinograms here"):
         read_scan(NEWEST)
+
+
+def test_a_simulated_folder_is_a_scan_with_its_attenuation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    how = ("--petsird", "--scanner", "tiny", "--counts", 2e4, "--seconds", 5)
+    assert run("simulate", "nema", "-o", "scan", *how) == 0
+    assert run("recon", "scan", "--iterations", 1, "--frames", "0:5", "--voxel-mm", 4, 4, 4) == 0
+    told = json.loads((tmp_path / "recon.json").read_text())
+    assert told["Inputs"]["mu"]["File"] == "mu.nii.gz"
+    (facts,) = told["Facts"]["frames"]
+    assert facts["prompts"] == pytest.approx(2e4, rel=0.03)
+    assert run("info", "scan") == 0
+    assert "mu.nii.gz" in capsys.readouterr().out
+    assert run("simulate", "nema", "-o", "other", "--no-attenuate", *how) == 0
+    assert "mu" not in (tmp_path / "other" / "scan.toml").read_text()
