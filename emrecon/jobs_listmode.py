@@ -177,5 +177,7 @@ def _write(made: tuple[Path, ...], volume: Volume, about: dict[str, Any], rows: 
         sides = [stack.enter_context(replacing(path)) for path in made[:3]]
         sidecar.write(sides[0], about)
         write_text(sides[1], rows)
-        preview(volume, sides[2], title=about["ReconMethodName"])
+        used = about["Settings"]
+        title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
+        preview(volume, sides[2], title=title)
         io.write_image(volume, made[3])

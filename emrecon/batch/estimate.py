@@ -42,7 +42,7 @@ TISSUE_S = 3e-6
 EVENTS_MB = 200.0
 """For the lines of the events that are in memory at a time."""
 
-EVENT_BYTES = 4.0
+EVENT_BYTES = 5.0
 """For a byte of a PETSIRD file: it is mapped, and so is what is known of its events."""
 
 EVENT_S = 6e-7
