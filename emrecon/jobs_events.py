@@ -16,7 +16,7 @@ from emrecon.errors import SettingsError
 from emrecon.io.frames import Frame, read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.manifest import resolved
-from emrecon.io.scan import read_given, read_medium, read_scan, refuse_bins
+from emrecon.io.scan import read_given, read_medium, read_scan, read_scatter
 from emrecon.jobs import Meters, no_meters
 from emrecon.tomo import recon
 from emrecon.tomo.gates import Gate, When
@@ -148,13 +148,13 @@ class Begun:
 
         mu, inputs = read_medium(parts)
         if petsird:
-            refuse_bins(parts)
-            reading = petsird_events.reading(path, when, mu)
+            scatter, files = read_scatter(parts)
+            reading = petsird_events.reading(path, when, mu, scatter)
         else:
             bins = petlink_header.read_header(path).bins(parts.span)
             given, files = read_given(bins, parts)
-            inputs |= files
             reading = petlink_events.reading(path, parts.span, when, mu, given)
+        inputs |= files
         with reading as events:
             _check_end(stretch, events.events.duration_s)
             seen = kept.of(events, self.settings, meters)

@@ -65,7 +65,7 @@ def reconstruct_listmode(
     settings : Settings, optional
         How to reconstruct.
     parts : Parts, optional
-        Files with corrections; PETSIRD takes an attenuation map or CT alone.
+        Files with corrections; PETSIRD takes an attenuation map or CT, and scatter.
     how : ListmodeSettings, optional
         Frames or gates, and whether event by event.
     meters : callable, optional

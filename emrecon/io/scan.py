@@ -113,14 +113,32 @@ def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
     return None, {}
 
 
-def refuse_bins(parts: Parts) -> None:
-    """Refuse corrections in bins where events have none."""
-    for name in IN_BINS:
+def read_scatter(parts: Parts) -> tuple[tuple[Bins, Array] | None, dict[str, Path]]:
+    """Read scatter that lies in bins of its own; return it and the files read.
+
+    Raises
+    ------
+    SettingsError
+        If anything else is given in bins, which events that have none cannot take.
+    """
+    for name, instead in NO_BINS.items():
         if getattr(parts, name) is not None:
-            raise SettingsError(
-                f"--{name} lies in bins, which PETSIRD has none of: give --mu or --ct, or "
-                "reconstruct sinograms"
-            )
+            raise SettingsError(f"--{name} lies in bins, which PETSIRD has none of: {instead}")
+    if parts.scatter is None:
+        return None, {}
+    read = interfile.read_projections(parts.scatter, Flight(parts.sum_tof, parts.tof_fwhm_ps))
+    files = {"scatter": parts.scatter}
+    return (read.bins, read.data), files | data_files(files)
+
+
+NO_BINS = {
+    "normalisation": "the efficiencies in the file are used",
+    "attenuation": "give --mu or --ct",
+    "correction": "the efficiencies in the file are used; give --mu or --ct",
+    "randoms": "they are estimated from the delayeds in the file",
+    "additive": "give --scatter in counts; randoms are estimated from the delayeds in the file",
+}
+"""What to do instead of giving PETSIRD a correction in bins."""
 
 
 def read_given(bins: Bins, parts: Parts) -> tuple[Given | None, dict[str, Path]]:
