@@ -19,6 +19,7 @@ from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.bins import Bins
+from emrecon.tomo.events import CHUNK
 from emrecon.tomo.image_grid import grid_of
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.parts import Parts
@@ -39,8 +40,11 @@ TISSUE_BYTES = 210.0
 TISSUE_S = 3e-6
 """Processor time for a voxel of such an image."""
 
-EVENTS_MB = 200.0
-"""For the lines of the events that are in memory at a time."""
+LINE_BYTES = 200.0
+"""Memory for the line of an event, of those that are in memory at a time."""
+
+PAIR_BYTES = 1100.0
+"""Memory for a pair of detectors, likewise, while the sensitivity is summed."""
 
 EVENT_BYTES = 5.0
 """For a byte of a PETSIRD file: it is mapped, and so is what is known of its events."""
@@ -139,9 +143,11 @@ def _events(path: Path, settings: Settings, images: int) -> Estimate:
     voxel = settings.voxel_mm or (pairs.crystal_mm / 2,) * 3
     shape = settings.size or np.divide((2 * pairs.radius_mm, 2 * pairs.radius_mm, length), voxel)
     voxels, size = float(np.prod(shape)), float(path.stat().st_size)
+    all_pairs, events = len(pairs.points_mm) ** 2 / 2, size / 5
     held = voxels * 4 * (8 + 2 * (images - 1)) + size * EVENT_BYTES
-    lines = len(pairs.points_mm) ** 2 / 2 + settings.iterations * size / 5
-    return Estimate(BASE_MB + EVENTS_MB + held / MB, images * START_S + lines * EVENT_S)
+    held += min(all_pairs, CHUNK) * PAIR_BYTES + min(events, CHUNK) * LINE_BYTES
+    lines = all_pairs + settings.iterations * events
+    return Estimate(BASE_MB + held / MB, images * START_S + lines * EVENT_S)
 
 
 def _images(job: Job, inputs: dict[str, Path]) -> int:

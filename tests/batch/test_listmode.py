@@ -9,7 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from emrecon.batch import Store, plan
+from emrecon.batch import Job, Store, plan
+from emrecon.batch.estimate import estimate
 from emrecon.batch.jobfile import read_jobs
 from emrecon.batch.record import Record
 from emrecon.batch.report import page
@@ -132,3 +133,25 @@ def test_frames_that_make_no_sense_are_refused_by_the_plan(folder: Path) -> None
     first, second = plan(jobs, Store(out / "batch"))
     assert (first.todo, second.todo) == ("refuse", "run")
     assert "before 5 s" in first.why
+
+
+def test_the_memory_of_petsird_grows_with_events_and_voxels(tmp_path: Path) -> None:
+    """`docs/batch.md` tells what was estimated and found of large ones."""
+    from tests.io.test_petsird import NEWEST
+
+    large = tmp_path / "large.petsird"
+    large.write_bytes(NEWEST.read_bytes() + bytes(10**8))
+    needs = []
+    for path, options in (
+        (NEWEST, {}),
+        (large, {}),
+        (NEWEST, {"size": [400, 400, 200]}),
+        (NEWEST, {"size": [400, 400, 200], "frames": "0:1,1:1"}),
+    ):
+        job = Job("j", "recon", (str(path),), str(tmp_path / "x.nii"), options)
+        needs.append(estimate(job, job.inputs()).memory_mb)
+    assert 230 < needs[0] < 300
+    assert 400 < needs[1] - needs[0] < 700  # 20 million events: 33 bytes each were found
+    image_mb = 400 * 400 * 200 * 4 / 2**20
+    assert needs[2] - needs[0] == pytest.approx(8 * image_mb, rel=0.1)
+    assert needs[3] - needs[2] == pytest.approx(2 * image_mb, rel=0.1)
