@@ -212,7 +212,9 @@ def _combinations(matrix: Table, kind: Kind) -> Iterator[tuple[str, Table]]:
 def _mark(value: object) -> str:
     if isinstance(value, list):
         return "x".join(_mark(item) for item in value) or "none"
-    return Path(value).name if isinstance(value, str) else str(value).lower()
+    if isinstance(value, str):
+        return re.sub("[:,]", "-", Path(value).name) or "none"
+    return str(value).lower()
 
 
 def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -> Table:

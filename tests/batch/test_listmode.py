@@ -112,6 +112,14 @@ def test_only_what_changed_is_done_again(folder: Path) -> None:
     assert ran(folder)[0] == {"frames": "skip", "gates": "run"}
 
 
+def test_a_matrix_of_frames_names_files_that_every_system_takes(folder: Path) -> None:
+    (folder / "jobs.toml").write_text(
+        '[matrix]\nframes = ["", "0:1,1:2", "tables/frames.tsv"]\n[[scan]]\ninput = "scan"\n'
+    )
+    names = [Path(job.out).name for job in read_jobs(folder / "jobs.toml")[0]]
+    assert names == [f"scan_frames-{mark}.nii.gz" for mark in ("none", "0-1-1-2", "frames.tsv")]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [

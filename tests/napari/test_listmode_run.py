@@ -17,11 +17,12 @@ pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 from napari.components import ViewerModel
 
 from emrecon.cli import app
-from emrecon.errors import SettingsError
+from emrecon.errors import FormatError, SettingsError
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
 from napari_plugin import run_panel
 from napari_plugin.preferences import Preferences
+from napari_plugin.reader import get_reader
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.recon_job import ReconJob
 from napari_plugin.recon_outcome import Choice
@@ -113,3 +114,9 @@ def test_the_dock_shows_frames_along_their_times(qtbot, events, monkeypatch):
     viewer.dims.set_current_step(0, 0)
     assert viewer.canvas.overlays.text.text == "frame 1 (2 to 6 s), iteration 2"
     assert dock.session.close()
+
+
+def test_events_that_are_dropped_on_the_viewer_say_where_to_go(events):
+    reads = get_reader(str(events))
+    with pytest.raises(FormatError, match="Plugins > EM reconstruction"):
+        reads(str(events))
