@@ -41,6 +41,9 @@ class Frames:
     histories: tuple[ConvergenceLog, ...]
     """How every iterate fared, one a frame or gate."""
 
+    subsets: int
+    """Updates in a pass over the data."""
+
     written: tuple[Path, ...]
     """Files, the image first."""
 
@@ -106,7 +109,9 @@ def finish_listmode(begun: Begun, made: Sequence[Made], output: Path) -> Frames:
         about |= _timing(begun, facts)
     files = _outputs(output)
     _write(files, volume, about, _log_text(histories))
-    return Frames(volume, facts, histories, (files[-1], *files[:-1]))
+    return Frames(
+        volume, facts, histories, newest.settings.subsets, (files[-1], *files[:-1])
+    )  # fmt: skip
 
 
 def likelihoods(histories: Sequence[ConvergenceLog], subsets: int) -> tuple[float, ...]:

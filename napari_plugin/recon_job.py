@@ -75,12 +75,12 @@ class ReconJob:
         begun = begin_listmode(choice.scan, choice.settings, choice.parts, choice.listmode)
         several = choice.listmode.several
         self.names = begun.names if several else ()
-        updates = choice.settings.iterations * choice.settings.subsets
-        self._expect(session, updates, len(begun.names))
         made: list[Made] = []
         whole = True
         with closing(begun.images(_meters(session))) as parts, suppress(Stopped):
             for number, part in enumerate(parts):
+                updates = part.problem.settings.iterations * len(part.problem.models)
+                self._expect(session, updates, len(begun.names))
                 self.before, session.about = number * self._each, part.name if several else ""
                 score = _no_score if several else self._score(part, session)
                 reached = self._iterate(part, session, score)
@@ -92,7 +92,7 @@ class ReconJob:
         if not made:
             raise Stopped
         if several:
-            ends = range(updates, len(made) * self._each, self._each)
+            ends = range(self._each - 1, len(made) * self._each, self._each)
             session.history.replace(ends, [_turned(one.volume) for one in made])
         stopped = not whole or len(made) < len(begun.names)
         return ListmodeOutcome(choice, begun, tuple(made), stopped)

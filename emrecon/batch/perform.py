@@ -113,8 +113,7 @@ def _listmode(job: Job, out: Path, meters: Meters) -> Made:
         Path(job.source[0]), out, settings, parts, how, meters=meters
     )  # fmt: skip
     counts = sum(facts["prompts"] for facts in made.facts)
-    curve = likelihoods(made.histories, settings.subsets)
-    return Made(made.written, counts, curve, settings.subsets)
+    return Made(made.written, counts, likelihoods(made.histories, made.subsets), made.subsets)
 
 
 def _checkpoint(out: Path) -> Path:

@@ -24,15 +24,16 @@ JOBS = """
 out = "out"
 [defaults]
 iterations = 2
-subsets = 2
 voxel_mm = [8, 8, 8]
 [[scan]]
 name = "frames"
 input = "scan"
 frames = "tables/frames.tsv"
+subsets = 5
 [[scan]]
 name = "gates"
 input = "scan"
+subsets = 2
 list_mode = true
 gates = "2"
 gate_by = "respiratory"
@@ -69,10 +70,10 @@ def ran(folder: Path) -> tuple[dict[str, str], list[Record]]:
     return {one.job.name: one.todo for one in planned}, made
 
 
-HOW = ("--iterations", 2, "--subsets", 2, "--voxel-mm", 8, 8, 8)
+HOW = ("--iterations", 2, "--voxel-mm", 8, 8, 8)
 COMMANDS = {
-    "frames": ("--frames", "tables/frames.tsv"),
-    "gates": ("--list-mode", "--gates", 2, "--gate-by", "respiratory"),
+    "frames": ("--frames", "tables/frames.tsv", "--subsets", 5),
+    "gates": ("--list-mode", "--gates", 2, "--gate-by", "respiratory", "--subsets", 2),
 }
 
 
@@ -91,13 +92,17 @@ def test_jobs_make_what_the_command_makes(folder: Path, monkeypatch) -> None:
         for key in set(mine) - {"Created", "Convergence"}:
             assert told[key] == mine[key], key
         rows = told["Convergence"]
-        assert [row["frame"] for row in rows] == [1] * 5 + [2] * 5
+        assert (
+            record.subsets == told["Settings"]["subsets"] == {"frames": 4, "gates": 2}[record.name]
+        )
+        each = 2 * record.subsets + 1
+        assert [row["frame"] for row in rows] == [1] * each + [2] * each
         for n, summed in enumerate(record.curve):
-            assert summed == rows[n]["log_likelihood"] + rows[n + 5]["log_likelihood"]
+            assert summed == rows[n]["log_likelihood"] + rows[n + each]["log_likelihood"]
         assert record.counts == sum(facts["prompts"] for facts in told["Facts"][record.name])
         log = Path(f"out/{record.name}.csv").read_text().splitlines()
         assert log[0].startswith("frame,iteration,sub_iteration")
-        assert len(log) == 11
+        assert len(log) == 1 + 2 * each
     shown = page(Store(folder / "out" / "batch"), records)
     assert shown.count("<polyline") == shown.count("data:image/jpeg") == 2
 
