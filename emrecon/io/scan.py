@@ -95,7 +95,10 @@ def read_scan(
 
 def wants_listmode(path: Path, how: ListmodeSettings) -> bool:
     """Return whether a scan is taken as list-mode: so asked, or a file of events alone."""
-    return how != ListmodeSettings() or io.kind(resolved(path, Parts())[0]) == "petsird"
+    asked = how != ListmodeSettings()
+    if asked or not path.exists():  # reading it will say so
+        return asked
+    return io.kind(resolved(path, Parts())[0]) == "petsird"
 
 
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
