@@ -19,7 +19,8 @@ from qtpy.QtTest import QTest
 
 from emrecon.jobs_scan import write_simulation
 from emrecon.tomo.settings import Settings
-from napari_plugin.recon_job import Choice, ReconJob
+from napari_plugin.recon_job import ReconJob
+from napari_plugin.recon_outcome import Choice
 from napari_plugin.session import Session
 from phantoms.acquisition import Acquisition, phantom_named
 

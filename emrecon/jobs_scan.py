@@ -65,10 +65,12 @@ def write_event_simulation(
     scan = folder / "scan.petsird"
     prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
     write(scan, made.bins, prompts, delayeds, seconds, made.efficiencies)
+    parts = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if made.facts["attenuated"] else {}
+    write_manifest(folder / MANIFEST, scan.name, **parts)
     preview(made.truth, folder / "truth.png", title="truth")
     volumes = _volumes(folder, truth=made.truth, mu=made.mu, labels=made.labels)
     names = sidecar.write_label_names(folder / "labels.nii.gz", made.facts["labels"])
-    return (scan, *volumes, names, folder / "truth.png")
+    return (folder / MANIFEST, scan, *volumes, names, folder / "truth.png")
 
 
 def write_camera_simulation(folder: Path, made: CameraSimulation) -> tuple[Path, ...]:

@@ -86,7 +86,14 @@ class RunLayers:
         self._adapt(self.live, image)
         views.say(self._viewer, "live")  # other words each time would draw all of it twice
 
-    def keep(self, history: History) -> None:
+    def series(self, history: History, times_s: tuple[float, float]) -> None:
+        """Show frames as a layer with a slider over them: the time of the first, and the step."""
+        drop(self._viewer, self.history)
+        self.keep(history, "frames", times_s)
+
+    def keep(
+        self, history: History, what: str = "history", times_s: tuple[float, float] = (0.0, 1.0)
+    ) -> None:
         """Show the history as a layer with a slider over the updates kept, at the last."""
         frames = history.frames()
         if frames is None:
@@ -94,18 +101,20 @@ class RunLayers:
         self.numbers = history.numbers
         if self.history is None or self.history not in self._viewer.layers:
             info = self._info(frames.shape[1:])
-            info["scale"] = (1.0, *info["scale"])
-            info["translate"] = (0.0, *info["translate"])
+            start, step = times_s
+            info["scale"] = (step, *info["scale"])
+            info["translate"] = (start, *info["translate"])
             info["units"] = ("s", *info["units"])  # as time series have: see `reader`
-            info["axis_labels"] = ("kept", *info["axis_labels"])
+            info["axis_labels"] = ("kept" if what == "history" else "t", *info["axis_labels"])
             window = self.live.contrast_limits if self.live is not None else (0.0, 1.0)
             self.history = self._viewer.add_image(
-                frames, name=f"{self._name} history", contrast_limits=tuple(window), **info
+                frames, name=f"{self._name} {what}", contrast_limits=tuple(window), **info
             )
         else:
             self.history.visible = True  # hidden, it would not tell the slider of its length
             self.history.data = frames
         if self.live is not None:
+            self._adapt(self.live, frames[-1])
             self.history.contrast_limits = tuple(self.live.contrast_limits)
         self.scrub(on=True)
         self.go(len(self.numbers) - 1)

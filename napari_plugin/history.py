@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ class History:
                 self.every *= 2
                 kept = {n: i for n, i in kept.items() if n % self.every == 0 or n in ends}
             self._kept = kept
+
+    def replace(self, numbers: Iterable[int], images: list[Image]) -> None:
+        """Hold these pictures instead, all of them: somebody keeps them anyway."""
+        with self._lock:
+            self._kept, self.every = dict(zip(numbers, images, strict=True)), 1
 
     @property
     def numbers(self) -> list[int]:

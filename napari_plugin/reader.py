@@ -31,7 +31,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         kind = io.kind(place)
     except EmreconError:
         return read_path  # ours by its name: reading it says what is wrong
-    return None if kind in {"unknown", "listmode"} else read_path
+    return None if kind == "unknown" else read_path
 
 
 def read_path(path: str) -> list[LayerData]:
@@ -54,6 +54,11 @@ def read(path: Path) -> list[LayerData]:
     kind = io.kind(path)
     if kind in {"projections", "spect"}:
         return [scan_layer(path)]
+    if kind in {"listmode", "petsird"}:
+        raise FormatError(
+            f"{path} holds single events, which are no image: choose it as the scan in "
+            "Plugins > EM reconstruction"
+        )
     if kind != "image":
         raise FormatError(f"{path} holds nothing that can be shown ({kind})")
     if path.name.endswith((".nii", ".nii.gz")):

@@ -17,14 +17,8 @@ from emrecon.volume import Volume
 from napari_plugin import samples
 from napari_plugin.canvas import RunLayers
 from napari_plugin.layers import KEY, file_of, volume_of
-from napari_plugin.recon_job import (
-    Choice,
-    Outcome,
-    ReconJob,
-    as_command,
-    as_python,
-    likelihood_gap,
-)
+from napari_plugin.recon_job import ReconJob, likelihood_gap
+from napari_plugin.recon_outcome import Choice, ListmodeOutcome, Outcome, as_command, as_python
 from napari_plugin.recon_panel import ReconPanel
 from napari_plugin.session import Picture
 
@@ -69,22 +63,24 @@ class ReconDock(ReconPanel):
             show_info("pause or wait for the end to look back")
             return
         self.layers.keep(self.session.history)
-        self.layers.go(self.session.history.nearest(number))
+        self.layers.go(self.session.history.nearest(self.job.before + number))
 
     def copy_python(self) -> None:
         """Put Python that makes the image again on the clipboard."""
-        self._copy_one(Outcome.python, as_python)
+        self._copy_one("python", as_python)
 
     def copy_command(self) -> None:
         """Put the command line that makes the image again on the clipboard."""
-        self._copy_one(Outcome.command, as_command)
+        self._copy_one("command", as_command)
 
-    def _copy_one(self, said: Callable[[Outcome], str], say: Callable[[Choice], str]) -> None:
-        outcome = self.session.result
+    def _copy_one(self, how: str, say: Callable[[Choice], str]) -> None:
+        outcome: Outcome | ListmodeOutcome | None = self.session.result
 
         def text() -> str:
             self._must_exist()
-            return said(outcome) if outcome is not None else say(self._chosen()[0]())
+            if outcome is not None:
+                return str(getattr(outcome, how)())
+            return say(self._chosen()[0]().understood())
 
         self._copy(text, "the image of this run again, bit by bit")
 
@@ -112,7 +108,10 @@ class ReconDock(ReconPanel):
         name = str(self.scan.path() or "")
         if not name:
             raise SettingsError("choose a scan: a layer of one, a file, or an example")
-        choice = Choice(Path(name), self.settings.value(), self.parts.value(), self.camera.value())
+        choice = Choice(
+            Path(name), self.settings.value(), self.parts.value(), self.camera.value(),
+            self.listmode.value(),
+        )  # fmt: skip
         truth = self._truth()
         if not name.startswith(EXAMPLE):
             return lambda: choice, truth or _truth_beside(choice.scan)
@@ -145,12 +144,14 @@ class ReconDock(ReconPanel):
             self.curves.per_iteration(job.subsets)
         self.layers.draw(picture.image)
         self._halted = -1  # the history, which this hides, is to be shown again
-        self.curves.here(picture.number)
+        self.curves.here(picture.number - job.before)
 
-    def _words(self, number: int) -> str:
-        subsets = self.job.subsets if self.job else 1
-        whole, part = divmod(number, subsets)
-        return f"iteration {whole}" + (f" + {part}/{subsets}" if part else "")
+    def _ended(self) -> None:
+        """Show the images of frames or gates in place of the history."""
+        super()._ended()
+        outcome = self.session.result
+        if isinstance(outcome, ListmodeOutcome) and outcome.choice.listmode.several:
+            self.layers.series(self.session.history, outcome.times_s)
 
     def _look(self) -> None:
         """Show where the run is."""
@@ -171,9 +172,9 @@ class ReconDock(ReconPanel):
 
     def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         number = self.layers.number()
-        if number is not None:
-            self.layers.say(self._words(number))
-            self.curves.here(number)
+        if number is not None and self.job is not None:
+            self.layers.say(self.job.words(number))
+            self.curves.here(number - self.job.before)
 
     def _scans(self) -> list[tuple[str, str]]:
         """Return what can be reconstructed: scans among the layers, newest first, and examples."""

@@ -1,16 +1,14 @@
 """The reconstruction that the panel runs: the command line's own job, iterate by iterate.
 
-It is made of `emrecon.jobs.begin` and `finish`, so the bits are the same. A choice can be said in
-Python and as a command line, which make them again.
+It is made of the halves of `emrecon.jobs.reconstruct` and `emrecon.jobs_listmode`'s, so the bits
+are the same.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,89 +17,15 @@ from numpy.typing import NDArray
 from emrecon import metrics
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import SettingsError
-from emrecon.jobs import Begun, Reconstruction, begin, finish
+from emrecon.jobs import Begun, begin
+from emrecon.jobs_events import Made, Part, begin_listmode
 from emrecon.stop import pressed
-from emrecon.tomo.parts import CameraFacts, Parts
-from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row, lengths
-from napari_plugin.said import constructor, flags
-from napari_plugin.session import Session
+from napari_plugin.recon_outcome import Choice, ListmodeOutcome, Outcome
+from napari_plugin.session import Session, Stopped
 
 Image = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What to reconstruct, and how."""
-
-    scan: Path
-    """The scan, as `emrecon.io.scan.read_scan` takes it."""
-
-    settings: Settings = field(default_factory=Settings)
-    """How."""
-
-    parts: Parts = field(default_factory=Parts)
-    """Files with corrections."""
-
-    camera: CameraFacts = field(default_factory=CameraFacts)
-    """What to take from SPECT files."""
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """A run that ended."""
-
-    choice: Choice
-    """What was run."""
-
-    begun: Begun
-    """The scan and its models."""
-
-    reached: Iterate[Image]
-    """The iterate it ended with."""
-
-    log: ConvergenceLog
-    """How every iterate fared."""
-
-    stopped: bool
-    """Whether Stop ended it, not its settings."""
-
-    @property
-    def subsets(self) -> int:
-        """Return the number of updates in a pass over the data."""
-        return len(self.begun.problem.models)
-
-    def save(self, output: Path) -> Reconstruction:
-        """Write the image with sidecar, picture and convergence log."""
-        return finish(self.begun, self.reached, self.log, output)
-
-    def python(self) -> str:
-        """Return Python that makes this image again."""
-        updates = self.reached.number if self.stopped else None
-        return as_python(self.choice, updates)
-
-    def command(self) -> str:
-        """Return the command line that makes this image again.
-
-        Raises
-        ------
-        SettingsError
-            If the run was stopped within a pass, which no command line does.
-        """
-        if not self.stopped:
-            return as_command(self.choice)
-        passes, beyond = divmod(self.reached.number, self.subsets)
-        if beyond or not passes:
-            raise SettingsError(
-                f"the run was stopped at update {self.reached.number}, within a pass over "
-                f"{self.subsets} subsets: the command line makes whole passes. Copy as Python "
-                "makes this image again"
-            )
-        return as_command(replace(self.choice, settings=self._whole(passes)))
-
-    def _whole(self, passes: int) -> Settings:
-        return replace(self.choice.settings, iterations=passes, tolerance=0.0)
 
 
 class ReconJob:
@@ -119,53 +43,105 @@ class ReconJob:
         self, choose: Callable[[], Choice], truth: Callable[[], Volume | None] = lambda: None
     ) -> None:
         self._choose, self._truth = choose, truth
-        self.begun: Begun | None = None
+        self.begun: Begun | Part | None = None
         self.log = ConvergenceLog()
         self.nrmse: list[float] = []
         self.scored: list[int] = []
         """Updates that `nrmse` is of: those kept, and whole passes."""
         self.affine, self.unit = np.eye(4), ""
+        self.names: tuple[str, ...] = ()
+        """Of frames or gates."""
+        self.before = 0
+        """Iterates of frames before this one."""
+        self._each = 0
 
-    def __call__(self, session: Session) -> Outcome:
+    def __call__(self, session: Session) -> Outcome | ListmodeOutcome:
         """Run to the end, or until stopped."""
-        choice = self._choose()
+        choice = self._choose().understood()
+        if choice.by_listmode:
+            return self._listmode(choice, session)
         begun = begin(
             choice.scan, choice.settings, choice.parts, camera=choice.camera,
             meters=_meters(session),
         )  # fmt: skip
         problem = begun.problem
-        subsets = len(problem.models)
-        session.total = problem.settings.iterations * subsets
+        self._expect(session, problem.settings.iterations * len(problem.models))
+        reached = self._iterate(begun, session, self._score(begun, session))
+        stopped = session.control.is_set() and reached.number < session.total
+        return Outcome(choice, begun, reached, self.log, stopped)
+
+    def _listmode(self, choice: Choice, session: Session) -> ListmodeOutcome:
+        """Run image after image; of several a stopped one is left out."""
+        begun = begin_listmode(choice.scan, choice.settings, choice.parts, choice.listmode)
+        several = choice.listmode.several
+        self.names = begun.names if several else ()
+        made: list[Made] = []
+        whole = True
+        with closing(begun.images(_meters(session))) as parts, suppress(Stopped):
+            for number, part in enumerate(parts):
+                updates = part.problem.settings.iterations * len(part.problem.models)
+                self._expect(session, updates, len(begun.names))
+                self.before, session.about = number * self._each, part.name if several else ""
+                score = _no_score if several else self._score(part, session)
+                reached = self._iterate(part, session, score)
+                whole = not session.control.is_set() or reached.number >= updates
+                if whole or not several:
+                    made.append(part.done(reached, self.log))
+                if not whole:
+                    break
+        if not made:
+            raise Stopped
+        if several:
+            ends = range(self._each - 1, len(made) * self._each, self._each)
+            session.history.replace(ends, [_turned(one.volume) for one in made])
+        stopped = not whole or len(made) < len(begun.names)
+        return ListmodeOutcome(choice, begun, tuple(made), stopped)
+
+    def _expect(self, session: Session, updates: int, images: int = 1) -> None:
+        """Say how long it will be: every image has its start, which counts too, but the first."""
+        self._each = updates + 1
+        session.total = images * self._each - 1
         session.history.expect(session.total)
-        self.log = ConvergenceLog(subsets)
-        score = self._score(begun, session)
-        first = begun.volume(problem.start)
+
+    def _iterate(
+        self, what: Begun | Part, session: Session, score: Callable[..., None]
+    ) -> Iterate[Image]:
+        """Iterate one image to its end, or until stopped."""
+        problem, before = what.problem, self.before
+        self.log = ConvergenceLog(len(problem.models))
+        first = what.volume(problem.start)
         self.affine, self.unit = first.affine, first.unit
-        self.begun = begun
+        self.begun = what
 
         def look(iterate: Iterate[Image]) -> None:
-            session.look(iterate.number, lambda: _turned(begun.volume(iterate.params)))
+            session.look(before + iterate.number, lambda: _turned(what.volume(iterate.params)))
 
         watched = watch(problem.iterates(), self.log, score, look)
         reached = last(until(watched, pressed(session.control), *problem.enough()))
         score(reached, always=True)
-        session.last(reached.number, lambda: _turned(begun.volume(reached.params)))
-        stopped = session.control.is_set() and reached.number < session.total
-        return Outcome(choice, begun, reached, self.log, stopped)
+        session.last(before + reached.number, lambda: _turned(what.volume(reached.params)))
+        return reached
+
+    def words(self, number: int) -> str:
+        """Return what an iterate of the run is, by its number: frame and iteration."""
+        image, update = divmod(number, self._each)
+        whole, part = divmod(update, self.subsets)
+        text = f"iteration {whole}" + (f" + {part}/{self.subsets}" if part else "")
+        return f"{self.names[image]}, {text}" if self.names else text
 
     @property
     def subsets(self) -> int:
         """Return the number of updates in a pass over the data; 1 before that is known."""
         return len(self.begun.problem.models) if self.begun else 1
 
-    def _score(self, begun: Begun, session: Session) -> Callable[..., None]:
+    def _score(self, begun: Begun | Part, session: Session) -> Callable[..., None]:
         """Return what notes an iterate's distance from the truth, before the post-filter.
 
         Not of every one: on small scans that alone would take a tenth of the time.
         """
         known = self._truth()
         if known is None:
-            return lambda iterate, always=False: None
+            return _no_score
         begin_with = _unfiltered(begun, begun.problem.start)
         truth = metrics.match(begin_with, known)[1].astype(np.float32)
         size = lengths(truth, truth)[1]
@@ -185,12 +161,16 @@ class ReconJob:
         return score
 
 
+def _no_score(iterate: Iterate[Image], *, always: bool = False) -> None:
+    """Compare with nothing."""
+
+
 def _turned(volume: Volume) -> Image:
     """Return the voxels as a layer shows them: axes S, A, R."""
     return volume.voxels.transpose(2, 1, 0)
 
 
-def _unfiltered(begun: Begun, image: Image) -> Volume:
+def _unfiltered(begun: Begun | Part, image: Image) -> Volume:
     """Return an iterate in its place and unit, without the post-filter."""
     plain = replace(begun.problem, settings=replace(begun.problem.settings, post_fwhm_mm=()))
     return replace(begun, problem=plain).volume(image)
@@ -234,41 +214,3 @@ def likelihood_gap(rows: list[Row], subsets: int) -> tuple[list[int], list[float
     ends = numbers[subsets - 1 :]
     kept = [(n, float(gap)) for n, gap in zip(ends, gaps, strict=True) if gap > 0]
     return [n for n, _ in kept], [gap for _, gap in kept]
-
-
-def as_python(choice: Choice, updates: int | None = None) -> str:
-    """Return Python that makes the same image; of so many updates, where the run was stopped."""
-    words = {"settings": choice.settings, "parts": choice.parts, "camera": choice.camera}
-    given = {name: text for name, value in words.items() if (text := constructor(value))}
-    imports = {
-        "settings": "from emrecon.tomo.settings import Settings",
-        "parts": "from emrecon.tomo.parts import Parts",
-        "camera": "from emrecon.tomo.parts import CameraFacts",
-    }
-    whole = updates is None
-    used = [imports[name] for name in given]
-    arguments = [f"Path({str(choice.scan)!r})", *(["Path('recon.nii.gz')"] if whole else [])]
-    arguments += [f"{key}={text}" for key, text in given.items()]
-    inside = "".join(f"    {argument},\n" for argument in arguments)
-    if whole:
-        used.append("from emrecon.jobs import reconstruct")
-        body = f"made = reconstruct(\n{inside})"
-    else:
-        used += [
-            "from emrecon.em import last, until",
-            "from emrecon.io import write_image",
-            "from emrecon.jobs import begin",
-            "from emrecon.stop import after",
-        ]
-        body = (
-            f"begun = begin(\n{inside})\n"
-            f"reached = last(until(begun.problem.iterates(), after({updates})))\n"
-            "write_image(begun.volume(reached.params), Path('recon.nii.gz'))"
-        )
-    return "\n".join(["from pathlib import Path", "", *sorted(used), "", body, ""])
-
-
-def as_command(choice: Choice) -> str:
-    """Return the command line that makes the same image."""
-    words = ["emrecon", "recon", str(choice.scan), "-o", "recon.nii.gz"]
-    return shlex.join(words + flags(choice.settings, choice.parts, choice.camera))

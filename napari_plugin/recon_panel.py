@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from napari_plugin.form import Choices, FileChooser, Form
@@ -56,8 +57,8 @@ class ReconPanel(RunPanel):
         self.scan = FileChooser("Choose a scan", scans)
         self.scan.setObjectName("scan")
         self.scan.setToolTip(
-            "<p>A layer with a scan's counts, an example, or a file: Interfile, PETLINK "
-            "list-mode, DICOM NM TOMO, or scan.toml</p>"
+            "<p>A layer with a scan's counts, an example, or a file: Interfile, PETLINK or "
+            "PETSIRD list-mode, DICOM NM TOMO, or scan.toml</p>"
         )
         self.truth = FileChooser("Choose the truth", truths)
         self.truth.setObjectName("truth")
@@ -67,6 +68,7 @@ class ReconPanel(RunPanel):
         )
         self.settings: Form[Settings] = Form(Settings())
         self.parts: Form[Parts] = Form(Parts(), files)
+        self.listmode: Form[ListmodeSettings] = Form(ListmodeSettings())
         self.camera: Form[CameraFacts] = Form(CameraFacts())
         self.curves = Curves(CURVES)
         self._tell()
@@ -98,6 +100,7 @@ class ReconPanel(RunPanel):
         self.tabs = QTabWidget()
         self.tabs.addTab(scrolled(self.settings), "Settings")
         self.tabs.addTab(scrolled(self.parts), "Corrections")
+        self.tabs.addTab(scrolled(self.listmode), "List-mode")
         self.tabs.addTab(scrolled(self.camera), "SPECT files")
         whole.addWidget(self.tabs, 3)
         whole.addWidget(self.run_bar)

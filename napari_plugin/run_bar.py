@@ -109,7 +109,8 @@ def state_words(session: Session) -> str:
     if session.phase in {"running", "paused"}:
         left = session.seconds_left()
         time = "" if left is None else f", {duration(left)} left"
-        return f"{session.phase} at update {session.number}{time}"
+        about = f"{session.about}: " if session.about else ""
+        return f"{about}{session.phase} at update {session.number}{time}"
     if session.phase in {"done", "stopped"}:
         return (
             f"{session.phase} at update {session.number} after {duration(session.seconds_spent)}"

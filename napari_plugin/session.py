@@ -172,6 +172,7 @@ class Session:
         self.phase: Phase = "idle"
         self.error: str = ""
         self.note: str = ""
+        self.about: str = ""
         self.result: Any = None
         self.number, self.total = 0, 0
         self.ready, self.ready_of = 0, 0
@@ -201,7 +202,8 @@ class Session:
 
     def clear(self) -> None:
         """Forget the last run."""
-        self.slot, self.error, self.result, self.note = Slot(), "", None, ""
+        self.slot, self.error, self.result = Slot(), "", None
+        self.note = self.about = ""
         self.history.clear()
         self.seen.clear()
         self.number = self.total = self.ready = self.ready_of = 0

@@ -132,6 +132,7 @@ def simulate_events(  # noqa: PLR0913 - each is one fact of the acquisition
             "labels": dict(phantom.labels),
             "expected_prompts": float(counts),
             "randoms_fraction": float(randoms_fraction),
+            "attenuated": attenuate,
             "counts_per_mm_per_unit": scale,
             "activity_unit": phantom.unit,
         },

@@ -159,7 +159,7 @@ def _inputs(dataset: Path, subject: str) -> Iterator[Path]:
         for ending in ("nii", "nii.gz"):
             yield from sorted(dataset.glob(f"{where}/anat/*_T1w.{ending}"))
         for path in sorted(dataset.glob(f"sourcedata/{where}/pet/*")):
-            if (path / "scan.toml").is_file() or path.name.endswith((".l.hdr", ".hs")):
+            if (path / "scan.toml").is_file() or path.name.endswith((".l.hdr", ".hs", ".petsird")):
                 yield path
 
 

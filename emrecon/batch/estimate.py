@@ -15,9 +15,13 @@ from emrecon import io
 from emrecon.batch.fill import filled
 from emrecon.batch.job import CAMERA, Conversion, Job
 from emrecon.io import interfile
+from emrecon.io.frames import read_frames
+from emrecon.io.gates import Gating, gates_of
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.bins import Bins
+from emrecon.tomo.events import CHUNK
 from emrecon.tomo.image_grid import grid_of
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.parts import Parts
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
 from emrecon.tomo.settings import Settings
@@ -35,6 +39,18 @@ TISSUE_BYTES = 210.0
 
 TISSUE_S = 3e-6
 """Processor time for a voxel of such an image."""
+
+LINE_BYTES = 200.0
+"""Memory for the line of an event, of those that are in memory at a time."""
+
+PAIR_BYTES = 1100.0
+"""Memory for a pair of detectors, likewise, while the sensitivity is summed."""
+
+EVENT_BYTES = 5.0
+"""For a byte of a PETSIRD file: it is mapped, and so is what is known of its events."""
+
+EVENT_S = 6e-7
+"""Processor time for the line of an event, there and back."""
 
 START_S = 1.5
 """Reading, writing and pictures."""
@@ -83,7 +99,10 @@ def estimate(job: Job, inputs: dict[str, Path]) -> Estimate:
 
 def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
     settings, parts = filled(Settings, job.options), filled(Parts, job.options)
-    bins = _bins(inputs["prompts"], parts.span)
+    path, images = inputs["prompts"], _images(job, inputs)
+    if io.kind(path) == "petsird":
+        return _events(path, settings, images)
+    bins = _bins(path, parts.span)
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
@@ -98,7 +117,7 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
         "ct",
     }
     arrays = 1.0 + len(known & set(inputs)) + len({"mu", "ct"} & set(inputs))
-    if io.kind(inputs["prompts"]) == "listmode":
+    if io.kind(path) == "listmode":
         arrays += 2.5
     lines = float(np.prod(bins.shape))
     grid = grid_of(bins, settings)
@@ -106,10 +125,40 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
     subsets = min(settings.subsets, bins.shape[0])
     kept = voxels * 4 * subsets  # sensitivities: beyond a size they are in files, one is held
     kept = kept if kept <= IN_MEMORY_BYTES else voxels * 4
-    held = lines * 4 * arrays + voxels * 4 * 8 + kept
+    held = lines * 4 * arrays + voxels * 4 * (8 + 2 * (images - 1)) + kept
     passes = settings.iterations + 0.7
     cost = passes * lines * max(grid.shape[:2]) * STEP_S
-    return Estimate(BASE_MB + held / MB, cost + START_S + lines * 4 * arrays / MB / 200)
+    reading = START_S + lines * 4 * arrays / MB / 200
+    return Estimate(BASE_MB + held / MB, images * (cost + reading))
+
+
+def _events(path: Path, settings: Settings, images: int) -> Estimate:
+    """Return what the events of a PETSIRD file need, one by one."""
+    from emrecon.io.petsird import PetsirdFile  # noqa: PLC0415 - not every scan
+    from emrecon.tomo.pairs import Pairs  # noqa: PLC0415
+
+    pairs = Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
+    low, high = pairs.plane_z_mm
+    length = high - low + pairs.crystal_mm
+    voxel = settings.voxel_mm or (pairs.crystal_mm / 2,) * 3
+    shape = settings.size or np.divide((2 * pairs.radius_mm, 2 * pairs.radius_mm, length), voxel)
+    voxels, size = float(np.prod(shape)), float(path.stat().st_size)
+    all_pairs, events = len(pairs.points_mm) ** 2 / 2, size / 5
+    held = voxels * 4 * (8 + 2 * (images - 1)) + size * EVENT_BYTES
+    held += min(all_pairs, CHUNK) * PAIR_BYTES + min(events, CHUNK) * LINE_BYTES
+    lines = all_pairs + settings.iterations * events
+    return Estimate(BASE_MB + held / MB, images * START_S + lines * EVENT_S)
+
+
+def _images(job: Job, inputs: dict[str, Path]) -> int:
+    """Return the number of frames or gates."""
+    how = filled(ListmodeSettings, job.options)
+    if how.frames:
+        return len(read_frames(how.frames))
+    if how.gates:
+        gating = Gating.of_text(how.gates, how.gate_by)
+        return gating.number or len(gates_of(inputs["prompts"], gating)[0])
+    return 1
 
 
 def _bins(path: Path, span: int) -> Bins | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from emrecon.batch.fill import filled, names, path_names
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
@@ -113,7 +114,7 @@ class Job:
 def forms(kind: Kind, options: Mapping[str, Any]) -> tuple[type, ...]:
     """Return the dataclasses whose fields are the options of a kind of job."""
     if kind == "recon":
-        return Settings, Parts, CameraFacts
+        return Settings, Parts, CameraFacts, ListmodeSettings
     if kind == "segment":
         from emrecon.jobs_tissue import TissueInputs  # noqa: PLC0415 - brings numba
 
@@ -163,7 +164,7 @@ def _recon_inputs(job: Job) -> dict[str, Path]:
     for name, path in given.items():
         if path is not None:
             _there(name, path)
-    return scan_files(Path(source), parts)
+    return scan_files(Path(source), parts) | filled(ListmodeSettings, job.options).tables()
 
 
 def _segment_inputs(job: Job) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from emrecon.batch.fill import path_names
 from emrecon.batch.job import Job, Kind, check_options, forms, known_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, SettingsError
+from emrecon.tomo.listmode_settings import is_table
 
 TABLES = {"out", "defaults", "matrix", "scan"}
 
@@ -211,12 +212,14 @@ def _combinations(matrix: Table, kind: Kind) -> Iterator[tuple[str, Table]]:
 def _mark(value: object) -> str:
     if isinstance(value, list):
         return "x".join(_mark(item) for item in value) or "none"
-    return Path(value).name if isinstance(value, str) else str(value).lower()
+    if isinstance(value, str):
+        return re.sub("[:,]", "-", Path(value).name) or "none"
+    return str(value).lower()
 
 
 def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -> Table:
     """Return options with placeholders filled in and paths absolute."""
-    paths = path_names(*forms(kind, options))
+    paths = path_names(*forms(kind, options)) | _tables(kind, options)
     anchored = dict(options)
     for name in paths & set(options):
         value = options[name]
@@ -225,6 +228,12 @@ def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -
         else:
             anchored[name] = _path(value, said, base)
     return anchored
+
+
+def _tables(kind: Kind, options: Table) -> set[str]:
+    """Return which of the settings of list-mode name a table, not frames or gates themselves."""
+    names = ("frames", "gates", "gate_by") if kind == "recon" else ()
+    return {name for name in names if is_table(str(options.get(name, "")))}
 
 
 def _path(value: object, said: Mapping[str, str], base: Path) -> str:

@@ -83,9 +83,12 @@ def remove_parts(out: Path) -> None:
 
 
 def _recon(job: Job, out: Path, meters: Meters) -> Made:
+    from emrecon.io.scan import wants_listmode  # noqa: PLC0415 - brings readers
     from emrecon.jobs import reconstruct  # noqa: PLC0415 - brings numba
 
-    settings, parts, camera = job.forms()
+    settings, parts, camera, how = job.forms()
+    if wants_listmode(Path(job.source[0]), how):
+        return _listmode(job, out, meters)
     if "checkpoint_every" not in job.options:
         settings = replace(settings, checkpoint_every=settings.subsets)
     made = reconstruct(
@@ -100,6 +103,17 @@ def _recon(job: Job, out: Path, meters: Meters) -> Made:
         len(made.problem.models),
         _resumed(made.written[1]),
     )
+
+
+def _listmode(job: Job, out: Path, meters: Meters) -> Made:
+    from emrecon.jobs_listmode import likelihoods, reconstruct_listmode  # noqa: PLC0415 - brings numba
+
+    settings, parts, _, how = job.forms()
+    made = reconstruct_listmode(
+        Path(job.source[0]), out, settings, parts, how, meters=meters
+    )  # fmt: skip
+    counts = sum(facts["prompts"] for facts in made.facts)
+    return Made(made.written, counts, likelihoods(made.histories, made.subsets), made.subsets)
 
 
 def _checkpoint(out: Path) -> Path:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SettingsFlags = Annotated[Settings, Parameter(name="*", group="Reconstruction")]
 PartsFlags = Annotated[Parts, Parameter(name="*", group="Corrections")]
 CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
+ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
 

@@ -7,13 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emrecon.cli.common import CameraFlags, Out, PartsFlags, SettingsFlags, bars, done
+from emrecon.cli.common import (
+    CameraFlags,
+    ListmodeFlags,
+    Out,
+    PartsFlags,
+    SettingsFlags,
+    bars,
+    done,
+)
 from emrecon.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emrecon.jobs import GetReady
+    from emrecon.tomo.listmode_settings import ListmodeSettings
     from emrecon.tomo.parts import Parts
     from emrecon.tomo.settings import Settings
 
@@ -27,11 +36,7 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
     camera: CameraFlags | None = None,
     resume: bool = False,
     cache: Path | None = None,
-    list_mode: bool = False,
-    frames: str = "",
-    decay_corrected: bool = False,
-    gates: str = "",
-    gate_by: str = "",
+    listmode: ListmodeFlags | None = None,
     workers: str = "",
     chunks: int = 0,
 ) -> None:
@@ -57,19 +62,8 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
         Take up a stopped run of the same scan and settings at its checkpoint.
     cache
         Folder where the sensitivities are kept for later runs.
-    list_mode
-        Reconstruct list-mode event by event, without sinograms; subsets are then of events.
-    frames
-        Reconstruct list-mode in frames, an image each: start:duration,start:duration,... in
-        seconds, or a BIDS .json or .tsv file with FrameTimesStart and FrameDuration.
-    decay_corrected
-        Bring each frame or gate to the activity at the start of the scan.
-    gates
-        Reconstruct list-mode in gates, an image each: the number of phases between triggers, or
-        a table (.tsv) with onset and duration in seconds and gate (1, 2, ...).
-    gate_by
-        Triggers between which phases are counted: respiratory or cardiac ones that the file
-        holds, or a table (.tsv) of their onsets in seconds.
+    listmode
+        Event by event, in frames or in gates.
     workers
         Share the views among so many processes here, or among the workers of the Dask scheduler
         at this address (tcp://...).
@@ -77,17 +71,17 @@ def recon(  # noqa: PLR0913 - each is one choice of the user's
         With workers: in how many chunks the views are split, whatever the number of workers; by
         default up to 8.
     """
+    from emrecon.io.scan import wants_listmode
     from emrecon.jobs import reconstruct
+    from emrecon.tomo.listmode_settings import ListmodeSettings
 
-    if list_mode or frames or decay_corrected or gates or gate_by:
+    how = listmode or ListmodeSettings()
+    if wants_listmode(scan, how):
         if workers or chunks:
             raise SettingsError("events and frames are not shared: leave out --workers, --chunks")
         if resume or cache or camera:
             raise SettingsError("events and frames take neither --resume, --cache nor SPECT flags")
-        if gate_by and not gates:
-            raise SettingsError("how many phases? say --gates")
-        asked = (list_mode, frames, decay_corrected, gates, gate_by)
-        _listmode(scan, out, settings, parts, asked)
+        _listmode(scan, out, settings, parts, how)
         return
 
     with _who(settings, workers, chunks, cache) as get_ready:
@@ -129,19 +123,15 @@ def _listmode(
     out: Path,
     settings: Settings | None,
     parts: Parts | None,
-    choice: tuple[bool, str, bool, str, str],
+    how: ListmodeSettings,
 ) -> None:
     """Reconstruct list-mode by events, frames or gates."""
-    from emrecon.io.frames import read_frames
-    from emrecon.io.gates import Gating
-    from emrecon.jobs_listmode import Choice, reconstruct_listmode
+    from emrecon.jobs_listmode import reconstruct_listmode
 
-    events, frames, decay, gates, by = choice
-    gating = Gating.of_text(gates, by) if gates else None
-    chosen = Choice(events, read_frames(frames) if frames else (), decay, gating)
-    made = reconstruct_listmode(path, out, settings, parts, chosen, meters=bars)
+    made = reconstruct_listmode(path, out, settings, parts, how, meters=bars)
+    what = "frame" if how.frames else "gate"
     for number, facts in enumerate(made.facts, 1):
-        frame = f"frame {number}: " if frames else f"gate {number}: " if gates else ""
+        frame = f"{what} {number}: " if how.several else ""
         print(
             f"{frame}{facts['prompts']:.0f} prompts, {facts['background']:.0f} expected in "
             f"background; {facts['updates']} updates"

@@ -65,6 +65,7 @@ def simulate(  # noqa: PLR0913 - each is a flag
     if petsird:
         with stage(f"counting {phantom}"):
             counted = acquisition.events(phantom_named(phantom))
+        print(f"{len(counted.prompts[0])} prompts, {len(counted.delayeds[0])} delayeds")
         done(*write_event_simulation(out, counted, seconds))
         return
     if dicom:

@@ -57,9 +57,7 @@ def _folder(path: Path, camera: CameraFacts | None) -> dict[str, str]:
     prompts, parts = read_manifest(path / MANIFEST, Parts())
     named = {"prompts": prompts.name}
     named |= {key: Path(str(v)).name for key, v in vars(parts).items() if isinstance(v, Path)}
-    spect = io.kind(prompts) in {"spect", "dicom"}
-    counts = _spect(prompts, camera) if spect else _counts(prompts)
-    return counts | {"kind": "scan in a folder", **named}
+    return describe(prompts, camera) | {"kind": "scan in a folder", **named}
 
 
 def _spect(path: Path, camera: CameraFacts | None) -> dict[str, str]:

@@ -30,6 +30,12 @@ RIVALS = {
 """Parts that say in another way what a part says."""
 
 
+def resolved(path: Path, parts: Parts) -> tuple[Path, Parts]:
+    """Return a scan's prompts and parts: where it is a manifest, or its folder, as that says."""
+    path = path / MANIFEST if path.is_dir() else path
+    return read_manifest(path, parts) if path.suffix == ".toml" else (path, parts)
+
+
 def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
     """Return the prompts and the parts that a manifest names; `over` goes before it."""
     try:
@@ -90,11 +96,9 @@ def scan_files(path: Path, parts: Parts | None = None) -> dict[str, Path]:
     FormatError
         If a manifest or a header cannot be read.
     """
-    parts, manifest = parts or Parts(), {}
-    path = path / MANIFEST if path.is_dir() else path
-    if path.suffix == ".toml":
-        manifest = {"manifest": path}
-        path, parts = read_manifest(path, parts)
+    whole = path / MANIFEST if path.is_dir() else path
+    path, parts = resolved(whole, parts or Parts())
+    manifest = {"manifest": whole} if whole != path else {}
     found = {"prompts": path}
     for field in fields(Parts):
         file = getattr(parts, field.name)

@@ -17,10 +17,13 @@ from emrecon.io.petsird import Block, PetsirdFile
 from emrecon.io.petsird_deadtime import AliveTime
 from emrecon.io.petsird_scanner import Detectors, Types
 from emrecon.tomo.attenuation import event_factors
+from emrecon.tomo.bins import Bins
 from emrecon.tomo.events import CHUNK, Events
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import ListmodeScan
+from emrecon.tomo.nearest import Shared
+from emrecon.tomo.operator import Array
 from emrecon.tomo.pairs import Pairs
 from emrecon.tomo.tof import Timing
 from emrecon.volume import Volume
@@ -39,6 +42,7 @@ def reading(
     path: Path,
     window_s: When = EVERYTHING,
     mu: Volume | None = None,
+    scatter: tuple[Bins, Array] | None = None,
     keep: Path | None = None,
 ) -> Iterator[ListmodeScan]:
     """Give a PETSIRD file as events, each with its efficiency, randoms and attenuation.
@@ -55,6 +59,9 @@ def reading(
         Time in s at which to start, and before which to stop; whole blocks are taken.
     mu : Volume, optional
         Attenuation map in 1/mm.
+    scatter : tuple of Bins and array, optional
+        Mean scatter, counts in the bins of any sinogram of this scanner, which has the
+        time-of-flight bins of the events.
     keep : Path, optional
         Where to leave the folder of events.
 
@@ -83,15 +90,19 @@ def reading(
             store.restart()
             pairs = replace(_gather(seen, mu, store), passing=True)
         total = float(seen.delayed.sum()) / 2  # two ends an event
-        facts = {"duration_s": seen.duration_ms / 1000.0, "background_total": total}
-        if total:
+        shared = Shared(*scatter, pairs, timing) if scatter else None
+        behind = total + (shared.total if shared else 0.0)
+        facts = {"duration_s": seen.duration_ms / 1000.0, "background_total": behind}
+        if behind:
             rates = _rates(seen.delayed, pairs) / np.sqrt(timing.bins if timing else 1)
             for part in store.events(**facts).subset(0, 1):
-                store.add(background=rates[part.pairs].prod(axis=1))
+                randoms = rates[part.pairs].prod(axis=1)
+                store.add(background=randoms + (shared.of(part) if shared else 0))
         told = {
             "scanner": scanner.model,
             "prompts": seen.prompts,
             "delayeds": int(total),
+            "scatter": shared.total if shared else None,
             "crystals": len(scanner.points_mm),
             "dead_time": "corrected" if seen.alive.told else "not told",
         }
@@ -227,7 +238,7 @@ def _rates(delayed: NDArray[np.int64], pairs: Pairs) -> Floats:
     """
     wanted = delayed.astype(float)
     rates: Floats = wanted / np.sqrt(max(wanted.sum(), 1.0))
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if wanted.any() else 0):
         partners = np.zeros_like(rates)
         for chunk in pairs.every():
             one, two = chunk.pairs.T.astype(np.intp)

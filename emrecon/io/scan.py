@@ -12,12 +12,13 @@ from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io import interfile
 from emrecon.io.interfile_pet import ARC_CORRECTED, Choice, Flight
-from emrecon.io.manifest import MANIFEST, data_files, no_rivals, read_manifest
+from emrecon.io.manifest import data_files, no_rivals, resolved
 from emrecon.tomo.attenuation import in_per_mm
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.gates import When
 from emrecon.tomo.listmode import EVERYTHING
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.lookup import Given
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
@@ -65,11 +66,7 @@ def read_scan(
     dict of Path
         Every file that was read, by what it is.
     """
-    parts = parts or Parts()
-    if path.is_dir():
-        path = path / MANIFEST
-    if path.suffix == ".toml":
-        path, parts = read_manifest(path, parts)
+    path, parts = resolved(path, parts or Parts())
     camera = camera or CameraFacts()
     flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
     only = only if io.kind(path) == "projections" else None
@@ -96,6 +93,14 @@ def read_scan(
     return scan.with_(**changes), inputs | data_files(inputs)
 
 
+def wants_listmode(path: Path, how: ListmodeSettings) -> bool:
+    """Return whether a scan is taken as list-mode: so asked, or a file of events alone."""
+    asked = how != ListmodeSettings()
+    if asked or not path.exists():  # reading it will say so
+        return asked
+    return io.kind(resolved(path, Parts())[0]) == "petsird"
+
+
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
 """Parts that are projection data."""
 
@@ -111,14 +116,32 @@ def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
     return None, {}
 
 
-def refuse_bins(parts: Parts) -> None:
-    """Refuse corrections in bins where events have none."""
-    for name in IN_BINS:
+def read_scatter(parts: Parts) -> tuple[tuple[Bins, Array] | None, dict[str, Path]]:
+    """Read scatter that lies in bins of its own; return it and the files read.
+
+    Raises
+    ------
+    SettingsError
+        If anything else is given in bins, which events that have none cannot take.
+    """
+    for name, instead in NO_BINS.items():
         if getattr(parts, name) is not None:
-            raise SettingsError(
-                f"--{name} lies in bins, which PETSIRD has none of: give --mu or --ct, or "
-                "reconstruct sinograms"
-            )
+            raise SettingsError(f"--{name} lies in bins, which PETSIRD has none of: {instead}")
+    if parts.scatter is None:
+        return None, {}
+    read = interfile.read_projections(parts.scatter, Flight(parts.sum_tof, parts.tof_fwhm_ps))
+    files = {"scatter": parts.scatter}
+    return (read.bins, read.data), files | data_files(files)
+
+
+NO_BINS = {
+    "normalisation": "the efficiencies in the file are used",
+    "attenuation": "give --mu or --ct",
+    "correction": "the efficiencies in the file are used; give --mu or --ct",
+    "randoms": "they are estimated from the delayeds in the file",
+    "additive": "give --scatter in counts; randoms are estimated from the delayeds in the file",
+}
+"""What to do instead of giving PETSIRD a correction in bins."""
 
 
 def read_given(bins: Bins, parts: Parts) -> tuple[Given | None, dict[str, Path]]:
@@ -168,8 +191,8 @@ def _prompts(
         return _camera_scan(path, camera, isotope)
     if kind == "petsird":
         raise SettingsError(
-            f"{path} holds single events, which have no sinograms here: say --list-mode, and no "
-            "corrections but --mu or --ct"
+            f"{path} holds single events, which have no sinograms here: emrecon recon takes them "
+            "one by one"
         )
     raise FormatError(
         f"{path} is no scan that can be read here ({kind}): give Interfile projection data, "

@@ -56,7 +56,7 @@ def test_defaults_globs_matrix_and_placeholders(scans: Path) -> None:
         "b-one_subsets-8_psf_fwhm_mm-none", "b-one_subsets-8_psf_fwhm_mm-4x4x5.5",
         "special_subsets-1_psf_fwhm_mm-none", "special_subsets-1_psf_fwhm_mm-4x4x5.5",
     ]  # fmt: skip
-    settings, parts, _ = found[1].forms()
+    settings, parts, *_ = found[1].forms()
     assert settings == Settings(iterations=2, subsets=4, psf_fwhm_mm=(4.0, 4.0, 5.5))
     assert parts.randoms == scans / "a/r-one.hs"
     assert found[1].out == str(scans / "res" / f"{found[1].name}.nii.gz")

@@ -230,15 +230,29 @@ def check_places(out: Path, quarters: list[tuple[int, float]]) -> None:
     assert told["Units"] == "counts/mm/s"
 
 
-@pytest.mark.parametrize("by", [("--list-mode",), ()], ids=["events", "sinograms"])
-def test_a_moving_source_stands_still_in_each_gate(moving, tmp_path, by):
+def with_r_waves(path, to):
+    """Copy a file with R waves in place of its breaths."""
+    words = np.fromfile(path.with_suffix(""), "<u4")
+    words[words == RESPIRATORY_ON] = R_WAVE_ALONE
+    words.tofile(to / path.stem)
+    (to / path.name).write_bytes(path.read_bytes())
+    return to / path.name
+
+
+@pytest.mark.parametrize(
+    ("by", "kind"),
+    [(("--list-mode",), "respiratory"), ((), "respiratory"), (("--list-mode",), "cardiac")],
+    ids=["events", "sinograms", "cardiac"],
+)
+def test_a_moving_source_stands_still_in_each_gate(moving, tmp_path, by, kind):
     path, _, quarters = moving
+    path = path if kind == "respiratory" else with_r_waves(path, tmp_path)
     out = tmp_path / "gates.nii.gz"
-    assert run("recon", path, "-o", out, "--gates", 4, "--gate-by", "respiratory", *by, *HOW) == 0
+    assert run("recon", path, "-o", out, "--gates", 4, "--gate-by", kind, *by, *HOW) == 0
     check_places(out, quarters)
     told = json.loads((tmp_path / "gates.json").read_text())
     gating = told["Facts"]["gating"]
-    assert (gating["by"], gating["triggers"]) == ("respiratory", 6)
+    assert (gating["by"], gating["triggers"]) == (kind, 6)
     assert gating["cycle_s"]["median"] == pytest.approx(1.0, abs=0.01)
 
 

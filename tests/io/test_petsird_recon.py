@@ -1,5 +1,7 @@
 """PETSIRD files to images: places, quantity, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,11 @@ from emrecon.errors import FormatError, SettingsError
 from emrecon.io.petsird import PetsirdFile
 from emrecon.io.petsird_events import all_pairs, reading
 from emrecon.io.petsird_write import Coincidences, write
-from emrecon.jobs_listmode import Choice, reconstruct_listmode
+from emrecon.io.scan import read_scan
+from emrecon.jobs_listmode import reconstruct_listmode
 from emrecon.stop import after
 from emrecon.tomo import listmode_recon
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.presets import by_name
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.tof import Timing
@@ -19,6 +23,7 @@ from phantoms.cylinder import uniform_cylinder
 from phantoms.phantom import Phantom
 from phantoms.shapes import Material, ellipsoid
 from phantoms.simulate_events import simulate_events
+from tests.cli.test_commands import run
 from tests.io.test_petsird import NEWEST, crystal_mm
 
 BINS = by_name("tiny").bins(count=21).timed(Timing.of_ps(200, 100, 9))
@@ -90,7 +95,7 @@ def test_activity_is_right_with_attenuation_randoms_and_efficiencies(tmp_path):
         (Parts(), (0.5, 0.85)),
     ):
         out = tmp_path / f"{bool(parts.mu)}.nii.gz"
-        done = reconstruct_listmode(path, out, settings, parts, Choice())
+        done = reconstruct_listmode(path, out, settings, parts)
         x, y = (done.volume.grid().centres_mm(axis) for axis in range(2))
         inside = np.hypot(x[:, None], y) < 18
         found = done.volume.voxels[inside][:, 2:-2].mean()
@@ -133,15 +138,13 @@ def test_all_pairs_of_two_kinds_of_modules():
 
 
 def test_frames_of_events(tmp_path):
-    from emrecon.io.frames import read_frames
-
     made = simulate_events(
         uniform_cylinder(20, 20), BINS, counts=50_000, rng=np.random.default_rng(6)
     )
     path = saved(tmp_path / "scan.petsird", made)
-    choice = Choice(frames=read_frames("0:4,4:6"))
+    how = ListmodeSettings(frames="0:4,4:6")
     settings = Settings(iterations=2, subsets=1, voxel_mm=(4.0, 4.0, 4.0), size=(19, 19, 6))
-    done = reconstruct_listmode(path, tmp_path / "out.nii.gz", settings, choice=choice)
+    done = reconstruct_listmode(path, tmp_path / "out.nii.gz", settings, how=how)
     counted = [facts["prompts"] for facts in done.facts]
     assert sum(counted) == len(made.prompts[0])
     np.testing.assert_allclose(counted, [20_000, 30_000], rtol=0.03)
@@ -154,7 +157,21 @@ def test_different_times_of_flight_are_refused(tmp_path):
         pass
 
 
-def test_events_have_no_sinograms(tmp_path):
-    with pytest.raises(SettingsError, match="say --list-mode"):
-        reconstruct_listmode(NEWEST, tmp_path / "x.nii.gz", choice=Choice(events=False))
-    assert not list(tmp_path.iterdir())
+def test_events_have_no_sinograms():
+    with pytest.raises(SettingsError, match="have no sinograms here"):
+        read_scan(NEWEST)
+
+
+def test_a_simulated_folder_is_a_scan_with_its_attenuation(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    how = ("--petsird", "--scanner", "tiny", "--counts", 2e4, "--seconds", 5)
+    assert run("simulate", "nema", "-o", "scan", *how) == 0
+    assert run("recon", "scan", "--iterations", 1, "--frames", "0:5", "--voxel-mm", 4, 4, 4) == 0
+    told = json.loads((tmp_path / "recon.json").read_text())
+    assert told["Inputs"]["mu"]["File"] == "mu.nii.gz"
+    (facts,) = told["Facts"]["frames"]
+    assert facts["prompts"] == pytest.approx(2e4, rel=0.03)
+    assert run("info", "scan") == 0
+    assert "mu.nii.gz" in capsys.readouterr().out
+    assert run("simulate", "nema", "-o", "other", "--no-attenuate", *how) == 0
+    assert "mu" not in (tmp_path / "other" / "scan.toml").read_text()

@@ -17,13 +17,8 @@ from emrecon.jobs import reconstruct
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from emrecon.watchers import Row
-from napari_plugin.recon_job import (
-    Choice,
-    ReconJob,
-    as_command,
-    as_python,
-    likelihood_gap,
-)
+from napari_plugin.recon_job import ReconJob, likelihood_gap
+from napari_plugin.recon_outcome import Choice, as_command, as_python
 from napari_plugin.session import Session
 
 HOW = Settings(iterations=3, subsets=4, post_fwhm_mm=(6.0,), psf_fwhm_mm=(4.5, 4.5, 5.0))
