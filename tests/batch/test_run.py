@@ -24,8 +24,8 @@ from tests.batch.conftest import copies
 class Scripted:
     """An engine that ends jobs in the order in which they began, when nothing else can begin."""
 
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
+    def __init__(self, slots: int, ahead: int = 0) -> None:
+        self._slots, self.ahead = slots, ahead
         self.running: list[str] = []
         self.most: list[set[str]] = []
         self._timer: threading.Timer | None = None
@@ -65,10 +65,11 @@ def test_jobs_are_held_back_until_they_fit(tmp_path: Path) -> None:
     assert not any({"own"} < together for together in engine.most)
 
 
-def test_no_more_jobs_than_slots(tmp_path: Path) -> None:
-    engine = Scripted(slots=2)
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_no_more_jobs_than_slots_and_those_ahead(tmp_path: Path, ahead: int) -> None:
+    engine = Scripted(2, ahead)
     run([planned(f"j{n}", 1) for n in range(6)], engine, Store(tmp_path), budget_mb=1000)
-    assert max(map(len, engine.most)) == 2
+    assert max(map(len, engine.most)) == 2 + ahead
 
 
 @pytest.mark.parametrize(
