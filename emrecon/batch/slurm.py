@@ -82,7 +82,6 @@ class Tender:
         self._cluster, self._workers, self._logs = cluster, workers, logs
         self._looked = time.monotonic()
         self._came = False
-        self._seen: set[str] = set()
 
     def __call__(self, workers: int) -> None:
         """Look after them, given how many there are.
@@ -101,20 +100,18 @@ class Tender:
         self._cluster.scale(jobs=self._workers)
 
     def _forget_lost(self) -> None:
-        """Forget jobs that ended before their worker came, which Dask would wait for."""
-        jobs = {name: job.job_id for name, job in dict(self._cluster.workers).items()}
-        here = [about["name"] for about in self._cluster.scheduler_info["workers"].values()]
-        self._seen |= {jobs[name] for name in here if name in jobs}  # Dask learns of their end
-        waited = {name: job for name, job in jobs.items() if job and job not in self._seen}
-        known = _known_to_slurm() if waited else None
-        lost = [name for name, job in waited.items() if known is not None and job not in known]
-        if lost and not self._came and len(lost) == len(waited):
+        """Forget jobs that ended; of those whose worker never came Dask does not learn."""
+        named = {name: job.job_id for name, job in dict(self._cluster.workers).items()}
+        jobs = {name: job for name, job in named.items() if job}  # those that were submitted
+        known = _known_to_slurm() if jobs else None
+        lost = [name for name, job in jobs.items() if known is not None and job not in known]
+        if lost and not self._came and len(lost) == len(jobs):
             raise EmreconError(
                 "the jobs that SLURM was given ended, and no worker came from them: "
                 f"see {self._logs}"
             )
         for name in lost:
-            log.warning("job %s ended before its worker came", jobs[name])
+            log.warning("SLURM ended job %s: another is submitted for it", jobs[name])
             self._cluster.loop.add_callback(self._cluster.workers.pop, name, None)
 
 

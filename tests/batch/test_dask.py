@@ -186,7 +186,6 @@ class Submitted:
 
     def __init__(self) -> None:
         self.workers = {"one": SimpleNamespace(job_id="7")}
-        self.scheduler_info: dict[str, dict] = {"workers": {}}
         self.loop = SimpleNamespace(add_callback=lambda call, *told: call(*told))
         self.scaled: list[int] = []
 
@@ -249,6 +248,6 @@ def test_a_job_that_ended_while_it_waited_is_submitted_anew(
         squeue.write_text("1\n")
         tender(1)
         assert submitted(3) == 3
-        assert "job 2 ended before its worker came" in caplog.text
+        assert "SLURM ended job 2" in caplog.text
         ids = {job.job_id for job in cluster.workers.values()}
     assert ids <= {"1", "2", "3"}
