@@ -14,7 +14,7 @@ import numpy as np
 from emrecon import io
 from emrecon.batch.fill import filled
 from emrecon.batch.job import CAMERA, Conversion, Job
-from emrecon.io import interfile
+from emrecon.io import interfile, interfile_images
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.image_grid import grid_of
@@ -159,5 +159,7 @@ def _size(path: Path) -> tuple[float, float]:
         from emrecon.io import nifti  # noqa: PLC0415 - brings nibabel
 
         return nifti.size(path)
+    if path.suffix == ".hv":
+        return interfile_images.size(path)
     beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
     return float(max(file.stat().st_size for file in beside)), 1.0  # of a byte each at least

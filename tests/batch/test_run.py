@@ -137,6 +137,11 @@ def test_estimates_of_segmentations(
     assert 0.7 * found_s < needs.cpu_s < 1.5 * found_s
 
 
+def test_an_estimate_goes_by_the_voxels_of_an_interfile_image(shared_data: Path) -> None:
+    t1 = shared_data / "t1_brain_3mm/t1_icbm_normal_3mm_pn3_rf20.hv"  # they are of 1 x 1 x 3 mm
+    assert 346 < estimate(Job("j", "segment", (str(t1),), "out"), {}).memory_mb < 1.35 * 346
+
+
 def test_estimates_cover_what_is_used(made: Path, tmp_path: Path) -> None:
     """Of a tiny scan, where all is base: `docs/batch.md` tells of large ones."""
     (job,) = [Job("j", "recon", (str(made),), str(tmp_path / "i.nii"), {"subsets": 4})]
