@@ -82,6 +82,7 @@ class Tender:
         self._cluster, self._workers, self._logs = cluster, workers, logs
         self._looked = time.monotonic()
         self._came = False
+        self._seen: set[str] = set()
 
     def __call__(self, workers: int) -> None:
         """Look after them, given how many there are.
@@ -92,26 +93,36 @@ class Tender:
             If none ever came, and SLURM knows of none that could still come.
         """
         self._came = self._came or workers > 0
+        jobs = self._jobs()
+        here = [about["name"] for about in self._cluster.scheduler_info["workers"].values()]
+        self._seen |= {jobs[name] for name in here if name in jobs}
         if time.monotonic() - self._looked < TEND_EVERY_S:
             return
         self._looked = time.monotonic()
         if workers < self._workers:
-            self._forget_lost()
+            self._forget_lost(jobs)
         self._cluster.scale(jobs=self._workers)
 
-    def _forget_lost(self) -> None:
-        """Forget jobs that ended; of those whose worker never came Dask does not learn."""
+    def _jobs(self) -> dict[str, str]:
+        """Return the jobs that were submitted, by the names of their workers."""
         named = {name: job.job_id for name, job in dict(self._cluster.workers).items()}
-        jobs = {name: job for name, job in named.items() if job}  # those that were submitted
-        known = _known_to_slurm() if jobs else None
-        lost = [name for name, job in jobs.items() if known is not None and job not in known]
-        if lost and not self._came and len(lost) == len(jobs):
+        return {name: job for name, job in named.items() if job}
+
+    def _forget_lost(self, jobs: dict[str, str]) -> None:
+        """Forget jobs that ended before their worker came; of the others Dask learns itself.
+
+        It cancels, after a while, whatever job then has the name of a worker that left.
+        """
+        waited = {name: job for name, job in jobs.items() if job not in self._seen}
+        known = _known_to_slurm() if waited else None
+        lost = [name for name, job in waited.items() if known is not None and job not in known]
+        if lost and not self._came and len(lost) == len(waited):
             raise EmreconError(
                 "the jobs that SLURM was given ended, and no worker came from them: "
                 f"see {self._logs}"
             )
         for name in lost:
-            log.warning("SLURM ended job %s: another is submitted for it", jobs[name])
+            log.warning("job %s ended before its worker came", jobs[name])
             self._cluster.loop.add_callback(self._cluster.workers.pop, name, None)
 
 

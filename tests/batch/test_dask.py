@@ -187,6 +187,7 @@ class Submitted:
     def __init__(self) -> None:
         self.workers = {"one": SimpleNamespace(job_id="7")}
         self.loop = SimpleNamespace(add_callback=lambda call, *told: call(*told))
+        self.scheduler_info: dict[str, dict] = {"workers": {}}
         self.scaled: list[int] = []
 
     def scale(self, jobs: int) -> None:
@@ -212,6 +213,18 @@ def test_workers_that_slurm_ended_are_submitted_anew(squeue: Path, tmp_path: Pat
     tender(2)
     tender(0)  # both are gone
     assert cluster.scaled == [2, 2, 2]
+
+
+def test_of_the_end_of_a_worker_that_came_dask_learns_itself(squeue: Path, tmp_path: Path) -> None:
+    """It would cancel the next job of that name, too."""
+    cluster = Submitted()
+    tender = Tender(cluster, 1, tmp_path)
+    cluster.scheduler_info["workers"] = {"tcp://1": {"name": "one"}}
+    tender(1)
+    cluster.scheduler_info["workers"] = {}
+    squeue.write_text("3\n")
+    tender(0)
+    assert list(cluster.workers) == ["one"]
 
 
 def test_jobs_that_end_without_a_worker_are_not_waited_for(squeue: Path, tmp_path: Path) -> None:
@@ -248,6 +261,6 @@ def test_a_job_that_ended_while_it_waited_is_submitted_anew(
         squeue.write_text("1\n")
         tender(1)
         assert submitted(3) == 3
-        assert "SLURM ended job 2" in caplog.text
+        assert "job 2 ended before its worker came" in caplog.text
         ids = {job.job_id for job in cluster.workers.values()}
     assert ids <= {"1", "2", "3"}
