@@ -1,4 +1,4 @@
-"""What every Dask worker is given: a worker process of its own for jobs."""
+"""What every Dask worker is given: who does its jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
+from emrecon.batch.engine import Processes
 from emrecon.batch.slot import Slot
 
 TRIM = "MALLOC_TRIM_THRESHOLD_"
@@ -37,3 +38,18 @@ class OwnProcess(WorkerPlugin):
     def teardown(self, worker: Any) -> None:  # noqa: ANN401 - distributed.Worker
         """End the process with its Dask worker."""
         self.slot.close()
+
+
+class TheseProcesses(WorkerPlugin):
+    """Worker processes for a Dask worker that lives in the same process as whoever started them.
+
+    Parameters
+    ----------
+    processes : Processes
+        As many as it takes jobs at a time.
+    """
+
+    name = "emrecon"
+
+    def __init__(self, processes: Processes) -> None:
+        self.slot = processes

@@ -19,6 +19,9 @@ CGROUP = Path("/sys/fs/cgroup")
 class Engine(Protocol):
     """Does jobs, several at a time, each on its own."""
 
+    ahead: int
+    """How many more to hand out than it can do at a time, as it is slow to take the next."""
+
     def about(self) -> str:
         """Return in a line what it is, and where to look at it."""
         ...
@@ -47,6 +50,8 @@ class Processes:
         Processor threads of each.
     """
 
+    ahead = 0
+
     def __init__(self, slots: int, threads: int) -> None:
         self._slots = [Slot(threads) for _ in range(slots)]
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
@@ -74,14 +79,14 @@ class Processes:
 
     def submit(self, order: dict[str, Any], told: Told, done: Callable[[Record], object]) -> None:
         """Begin a job; `done` is given its record, from another thread."""
+        self._pool.submit(lambda: done(self.run(order, told)))
 
-        def work() -> None:
-            slot = self._free.get()
-            record = slot.run(order, told)
-            self._free.put(slot)
-            done(record)
-
-        self._pool.submit(work)
+    def run(self, order: dict[str, Any], told: Told) -> Record:
+        """Do a job, when one of the processes is free, and return its record."""
+        slot = self._free.get()
+        record = slot.run(order, told)
+        self._free.put(slot)
+        return record
 
     def close(self) -> None:
         """End, and with it the jobs that still run."""

@@ -14,7 +14,7 @@ import numpy as np
 from emrecon import io
 from emrecon.batch.fill import filled
 from emrecon.batch.job import CAMERA, Conversion, Job
-from emrecon.io import interfile
+from emrecon.io import interfile, interfile_images
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.tissue.settings import Settings as TissueSettings
@@ -34,11 +34,17 @@ BASE_MB = 230.0
 STEP_S = 5.5e-10
 """Processor time for a line to pass a voxel, there and back."""
 
-TISSUE_BYTES = 210.0
-"""Memory for a voxel of an image of which a third is brain (600 for a voxel of brain)."""
+TISSUE_MB = 340.0
+"""A worker with what segmentation needs loaded, and no data."""
 
-TISSUE_S = 3e-6
-"""Processor time for a voxel of such an image."""
+BRAIN_MM3 = 1.7e6
+"""What of a head is brain, at most."""
+
+BRAIN_BYTES, VOXEL_BYTES = 173.0, 8.0
+"""Memory for a voxel of brain, and for any voxel of each channel."""
+
+BRAIN_S = 2.2e-6
+"""Processor time for a voxel of brain."""
 
 LINE_BYTES = 200.0
 """Memory for the line of an event, of those that are in memory at a time."""
@@ -85,13 +91,7 @@ def estimate(job: Job, inputs: dict[str, Path]) -> Estimate:
     if job.kind == "recon":
         return _recon(job, inputs)
     if job.kind == "segment":
-        voxels = _voxels(Path(job.source[0]))
-        channels = len(job.source)
-        starts = filled(TissueSettings, job.options).starts
-        cost = voxels * TISSUE_S * (0.5 + channels / 2) * (0.5 + starts / 12)
-        return Estimate(
-            BASE_MB + voxels * TISSUE_BYTES * (0.5 + channels / 2) / MB, cost + START_S
-        )
+        return _segmentation(job)
     if job.kind == "simulate":
         return _simulation(job)
     return _conversion(job, inputs)
@@ -161,6 +161,14 @@ def _images(job: Job, inputs: dict[str, Path]) -> int:
     return 1
 
 
+def _segmentation(job: Job) -> Estimate:
+    voxels, mm3 = _size(Path(job.source[0]))
+    brain, channels = min(voxels, BRAIN_MM3 / max(mm3, 1e-6)), len(job.source)
+    held = brain * BRAIN_BYTES + voxels * channels * VOXEL_BYTES
+    more = (0.7 + 0.3 * channels) * (0.75 + filled(TissueSettings, job.options).starts / 24)
+    return Estimate(TISSUE_MB + held / MB, START_S + (START_S + brain * BRAIN_S) * more)
+
+
 def _bins(path: Path, span: int) -> Bins | None:
     """Return the bins of PET data; None for those of a gamma camera."""
     kind = io.kind(path)
@@ -182,7 +190,7 @@ def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:
     source = inputs["source"]
     kind = io.kind(source)
     if kind == "image":
-        voxels = _voxels(source)
+        voxels, _ = _size(source)
         return Estimate(BASE_MB + voxels * 12 / MB, START_S)
     if kind != "listmode":
         size = sum(path.stat().st_size for path in inputs.values()) / MB
@@ -194,11 +202,13 @@ def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:
     return Estimate(BASE_MB + lines * 4 * 5 / MB, START_S + header.data.stat().st_size / 4 * 1e-7)
 
 
-def _voxels(path: Path) -> float:
-    """Return the number of voxels of an image."""
+def _size(path: Path) -> tuple[float, float]:
+    """Return the number of voxels of an image, and mm3 of each."""
     if io.kind(path) == "image" and path.name.endswith((".nii", ".nii.gz")):
         from emrecon.io import nifti  # noqa: PLC0415 - brings nibabel
 
-        return float(np.prod(nifti.shape(path)))
+        return nifti.size(path)
+    if path.suffix == ".hv":
+        return interfile_images.size(path)
     beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
-    return float(max(file.stat().st_size for file in beside))  # of a byte each at least
+    return float(max(file.stat().st_size for file in beside)), 1.0  # of a byte each at least

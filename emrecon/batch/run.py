@@ -173,11 +173,12 @@ def run(
     held: dict[str, float] = {}
     try:
         while waiting or held:
-            for one in _fitting(waiting, held, engine.slots(), budget_mb):
+            slots = engine.slots()
+            for one in _fitting(waiting, held, slots + engine.ahead, budget_mb):
                 waiting.remove(one)
                 held[one.job.name] = one.needs.memory_mb
                 view.started(one.job.name)
-                order = _order(one, store, engine.slots(), budget_mb)
+                order = _order(one, store, slots, budget_mb)
                 engine.submit(order, view.told, news.put)
             if record := _ended(news):
                 del held[record.name]

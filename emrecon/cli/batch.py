@@ -15,7 +15,8 @@ from cyclopts import Parameter
 from emrecon.errors import DataError, FormatError, SettingsError
 
 if TYPE_CHECKING:
-    from emrecon.batch import Engine, Job, Planned, Record, Store, dask_engine
+    from emrecon.batch import Engine, Job, Planned, Processes, Record, Store
+    from emrecon.batch.slurm import Slurm
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
         if level:
             _describe(source, out)
         view = stack.enter_context(Board(planned, json=json))
-        elsewhere = where.engine != "processes" and any(one.todo == "run" for one in planned)
-        engine = _elsewhere(where, out, stack) if elsewhere else here
+        dask = where.engine != "processes" and any(one.todo == "run" for one in planned)
+        engine = _dask(where, here, out, stack) if dask else here
         view.about(engine.about())
         records = run(
             planned, engine, store, view, resume=resume, budget_mb=_shared(where, budget)
@@ -223,33 +224,33 @@ def _slots(where: Where) -> int:
     return where.jobs or max(1, cores() // where.threads)
 
 
-def _here(where: Where, jobs: int, stack: ExitStack) -> Engine:
+def _here(where: Where, jobs: int, stack: ExitStack) -> Processes:
     """Return worker processes on this machine, which start while the jobs are planned."""
     from emrecon.batch import Processes
 
     engine = Processes(_slots(where), where.threads)
     stack.callback(engine.close)
-    if where.engine == "processes":
+    if where.engine != "slurm" and not where.scheduler:
         engine.start(jobs)
     return engine
 
 
-def _elsewhere(where: Where, out: Path, stack: ExitStack) -> Engine:
-    """Return workers of a Dask cluster."""
-    from emrecon.batch import dask_engine
+def _dask(where: Where, here: Processes, out: Path, stack: ExitStack) -> Engine:
+    """Return workers of a Dask cluster: here, elsewhere, or started by SLURM."""
+    from emrecon.batch import dask_engine, slurm
 
     if where.scheduler:
         engine = dask_engine.existing(where.scheduler, where.threads)
     elif where.engine == "dask":
-        engine = dask_engine.local(_slots(where), where.threads)
+        engine = dask_engine.local(here)
     else:
-        engine = dask_engine.slurm(_slurm(where), out)
+        engine = slurm.slurm(_slurm(where), out)
     stack.callback(engine.close)
     return engine
 
 
-def _slurm(where: Where) -> dask_engine.Slurm:
-    from emrecon.batch.dask_engine import Slurm
+def _slurm(where: Where) -> Slurm:
+    from emrecon.batch.slurm import Slurm
 
     return Slurm(
         where.jobs or 4, where.threads, where.memory_mb, where.walltime,
@@ -295,6 +296,6 @@ def _show(planned: list[Planned], where: Where, budget: float) -> None:
         f"{budget:,.0f} MB of memory to use"
     )
     if where.engine == "slurm":
-        from emrecon.batch.dask_engine import job_script
+        from emrecon.batch.slurm import job_script
 
         print(job_script(_slurm(where)))

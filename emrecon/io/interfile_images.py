@@ -49,6 +49,21 @@ class Image:
     """Patient position, times, ignored keys."""
 
 
+def size(path: Path) -> tuple[float, float]:
+    """Return the number of voxels, and mm3 of each, that the header at `path` tells.
+
+    Raises
+    ------
+    FormatError
+        If it does not.
+    """
+    header = parse(path)
+    sizes = axis_sizes(header, ("x", "y", "z"))
+    spacing = [header.number("scaling factor (mm/pixel)", axis) for axis in (1, 2, 3)]
+    frames = header.integer("number of time frames", default=1)
+    return float(np.prod(sizes)) * frames, float(np.prod(spacing))
+
+
 def read(path: Path) -> Volume:
     """Read the image whose header is at `path`; see `read_image`."""
     return read_image(path).volume

@@ -50,8 +50,8 @@ _BROKEN = (
 )
 
 
-def shape(path: Path) -> tuple[int, ...]:
-    """Return the numbers of voxels that the header of a single-file NIfTI tells.
+def size(path: Path) -> tuple[float, float]:
+    """Return the number of voxels, and mm3 of each, that a single-file NIfTI's header tells.
 
     Raises
     ------
@@ -59,7 +59,10 @@ def shape(path: Path) -> tuple[int, ...]:
         If there is no such header.
     """
     try:
-        return tuple(int(n) for n in _load(path).shape)
+        image = _load(path)
+        to_mm = _TO_MM.get(int(image.header["xyzt_units"]) % 8, 1.0)
+        mm3 = abs(float(np.linalg.det(image.affine[:3, :3]))) * to_mm**3
+        return float(np.prod(image.shape)), mm3
     except _BROKEN as error:
         raise FormatError(f"{path} is not a NIfTI file that can be read: {error}") from error
 

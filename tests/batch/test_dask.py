@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 
@@ -16,21 +19,16 @@ pytest.importorskip("distributed")
 
 import emrecon
 from emrecon import Settings
-from emrecon.batch import Job, Record, Store, plan, run
-from emrecon.batch.dask_engine import (
-    DaskEngine,
-    Slurm,
-    Tender,
-    _slurm_cluster,
-    existing,
-    job_script,
-    local,
-    slurm,
-)
+from emrecon.batch import Job, Processes, Record, Store, plan, run
+from emrecon.batch.dask_engine import ROOM, existing, local
+from emrecon.batch.slurm import Slurm, Tender, _slurm_cluster, job_script, slurm
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.jobs import reconstruct
 from tests.batch import faults
 from tests.batch.conftest import copies
+
+if TYPE_CHECKING:
+    from emrecon.batch.dask_engine import DaskEngine
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,17 +57,39 @@ def jobs(scans: list[Path], out: Path, iterations: int) -> list[Job]:
     ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def cluster():
+    """Dask workers in processes of their own, as elsewhere."""
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, resources=ROOM, dashboard_address=None
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture
 def engine():
-    engine = local(2, 1)
+    """The engine of this machine."""
+    engine = local(Processes(2, 1))
     yield engine
     engine.close()
+
+
+def test_the_dashboard_is_there(engine: DaskEngine) -> None:
+    (address,) = re.findall(r"http://127\.0\.0\.1:\d+/status", engine.about())
+    end = time.monotonic() + 30
+    page = ""
+    while "docs_json" not in page and time.monotonic() < end:
+        with contextlib.suppress(OSError), urlopen(address) as answer:  # noqa: S310 - ours
+            page = answer.read().decode()
+    assert "docs_json" in page  # figures
 
 
 def test_same_images_and_a_killed_process_fails_only_its_job(
     engine: DaskEngine, made: Path, tmp_path: Path
 ) -> None:
-    assert "dashboard: http://127.0.0.1" in engine.about()
+    assert engine.slots() == 2
     scans, store, view = copies(made, tmp_path, 4), Store(tmp_path / "batch"), Quiet()
     todo = [*jobs(scans[:3], tmp_path, 2), *jobs(scans[3:], tmp_path, 20000)]
     with faults.Killer(store.log_of("p003"), 0.5):
@@ -84,8 +104,9 @@ def test_same_images_and_a_killed_process_fails_only_its_job(
 
 
 def test_a_job_goes_on_elsewhere_when_its_dask_worker_dies(
-    engine: DaskEngine, made: Path, tmp_path: Path
+    cluster, made: Path, tmp_path: Path
 ) -> None:
+    engine = existing(cluster.scheduler_address, 1)
     scan, store = copies(made, tmp_path, 1), Store(tmp_path / "batch")
     (job,) = jobs(scan, tmp_path, 60)
     killed = []
@@ -102,6 +123,7 @@ def test_a_job_goes_on_elsewhere_when_its_dask_worker_dies(
     thread.start()
     (record,) = run(plan([job], store), engine, store, Quiet())
     thread.join()
+    engine.close()
     assert killed
     assert record.status == "done", record.error
     assert record.resumed_at
@@ -164,8 +186,8 @@ class Submitted:
 
     def __init__(self) -> None:
         self.workers = {"one": SimpleNamespace(job_id="7")}
-        self.scheduler_info: dict[str, dict] = {"workers": {}}
         self.loop = SimpleNamespace(add_callback=lambda call, *told: call(*told))
+        self.scheduler_info: dict[str, dict] = {"workers": {}}
         self.scaled: list[int] = []
 
     def scale(self, jobs: int) -> None:
@@ -175,7 +197,7 @@ class Submitted:
 @pytest.fixture
 def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What SLURM says of its jobs; it is asked each time."""
-    monkeypatch.setattr("emrecon.batch.dask_engine.TEND_EVERY_S", 0.0)
+    monkeypatch.setattr("emrecon.batch.slurm.TEND_EVERY_S", 0.0)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "squeue").write_text(f"#!/bin/sh\ncat {tmp_path}/told\n")
     (tmp_path / "squeue").chmod(0o755)
@@ -191,6 +213,18 @@ def test_workers_that_slurm_ended_are_submitted_anew(squeue: Path, tmp_path: Pat
     tender(2)
     tender(0)  # both are gone
     assert cluster.scaled == [2, 2, 2]
+
+
+def test_of_the_end_of_a_worker_that_came_dask_learns_itself(squeue: Path, tmp_path: Path) -> None:
+    """It would cancel the next job of that name, too."""
+    cluster = Submitted()
+    tender = Tender(cluster, 1, tmp_path)
+    cluster.scheduler_info["workers"] = {"tcp://1": {"name": "one"}}
+    tender(1)
+    cluster.scheduler_info["workers"] = {}
+    squeue.write_text("3\n")
+    tender(0)
+    assert list(cluster.workers) == ["one"]
 
 
 def test_jobs_that_end_without_a_worker_are_not_waited_for(squeue: Path, tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pytest
 
 from emrecon.batch import Job, Planned, Record, Store, plan, run
-from emrecon.batch.estimate import Estimate
+from emrecon.batch.estimate import Estimate, estimate
 from emrecon.batch.perform import remove_parts
 from emrecon.batch.run import exit_code
 from emrecon.batch.store import locked
@@ -24,8 +26,8 @@ from tests.batch.conftest import copies
 class Scripted:
     """An engine that ends jobs in the order in which they began, when nothing else can begin."""
 
-    def __init__(self, slots: int) -> None:
-        self._slots = slots
+    def __init__(self, slots: int, ahead: int = 0) -> None:
+        self._slots, self.ahead = slots, ahead
         self.running: list[str] = []
         self.most: list[set[str]] = []
         self._timer: threading.Timer | None = None
@@ -65,10 +67,11 @@ def test_jobs_are_held_back_until_they_fit(tmp_path: Path) -> None:
     assert not any({"own"} < together for together in engine.most)
 
 
-def test_no_more_jobs_than_slots(tmp_path: Path) -> None:
-    engine = Scripted(slots=2)
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_no_more_jobs_than_slots_and_those_ahead(tmp_path: Path, ahead: int) -> None:
+    engine = Scripted(2, ahead)
     run([planned(f"j{n}", 1) for n in range(6)], engine, Store(tmp_path), budget_mb=1000)
-    assert max(map(len, engine.most)) == 2
+    assert max(map(len, engine.most)) == 2 + ahead
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,33 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     remove_parts(tmp_path / "p1.nii.gz")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mm", "channels", "found_mb", "found_s"),
+    [
+        ((188, 256, 190), 0.88, 1, 739, 7.1),
+        ((188, 256, 190), 0.88, 3, 805, 13.9),
+        ((263, 358, 266), 0.629, 1, 1411, 14.5),
+        ((94, 128, 95), 1.76, 1, 338, 4.4),
+    ],
+)
+def test_estimates_of_segmentations(
+    tmp_path: Path, shape: tuple[int, ...], mm: float, channels: int, found_mb: float,
+    found_s: float,
+) -> None:  # fmt: skip
+    """Against heads whose segmentation was measured."""
+    head = nibabel.Nifti1Image(np.zeros(shape, np.int8), np.diag([mm, mm, mm, 1]))
+    nibabel.save(head, tmp_path / "t1.nii.gz")
+    job = Job("j", "segment", (str(tmp_path / "t1.nii.gz"),) * channels, str(tmp_path / "out"))
+    needs = estimate(job, {})
+    assert found_mb < needs.memory_mb < 1.3 * found_mb
+    assert 0.7 * found_s < needs.cpu_s < 1.5 * found_s
+
+
+def test_an_estimate_goes_by_the_voxels_of_an_interfile_image(shared_data: Path) -> None:
+    t1 = shared_data / "t1_brain_3mm/t1_icbm_normal_3mm_pn3_rf20.hv"  # they are of 1 x 1 x 3 mm
+    assert 346 < estimate(Job("j", "segment", (str(t1),), "out"), {}).memory_mb < 1.35 * 346
 
 
 def test_estimates_cover_what_is_used(made: Path, tmp_path: Path) -> None:
