@@ -37,11 +37,21 @@ import numba
 import numpy as np
 
 from emrecon.tomo.kernels import axial_tables as tables
-from emrecon.tomo.kernels.axial_tables import TOGETHER
+from emrecon.tomo.kernels.axial_rows import aligned, rounded
+from emrecon.tomo.kernels.axial_sums import (
+    advance,
+    bend,
+    beside,
+    each,
+    gather,
+    retreat,
+    scatter,
+)
+from emrecon.tomo.kernels.axial_tables import LANES, PASS
 from emrecon.tomo.kernels.share import share
 
-_jit = numba.njit(nogil=True, cache=True, fastmath=True)
-_inline = numba.njit(fastmath=True, forceinline=True)
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_inline = numba.njit(forceinline=True, error_model="numpy")
 
 
 def forward(
@@ -93,15 +103,14 @@ def adjoint(
 
 @_inline
 def _scratch(layout):
-    """Room for the rows Q, S, Z of a block, the rows Z of each of its steps, S or Z, and taps."""
-    pitch = layout.size + 1 + layout.margin
-    length = layout.step * (layout.block + 3) * pitch + 2 * layout.margin
-    x, r = np.zeros(length, np.float32), np.zeros(length, np.float32)
-    s = np.zeros(layout.step * layout.size, np.float32)
-    z = np.zeros(layout.step * layout.size, np.float32)
+    """Room for the rows Q, S and Z of a block, for the rows Z of each of its steps, and for taps."""
+    margin = rounded(layout.margin, LANES)
+    pitch = rounded(layout.size, LANES) + margin
+    stack = (layout.block + 3) * pitch
+    x, z = aligned(layout.step * stack + 2 * margin), aligned(layout.step * stack + 2 * margin)
     where = np.zeros(layout.taps, np.int64)
     near, far = np.zeros(layout.taps, np.float32), np.zeros(layout.taps, np.float32)
-    return pitch, x, r, s, z, where, near, far
+    return margin, pitch, stack, x, z, where, near, far
 
 
 @_inline
@@ -125,97 +134,6 @@ def columns(v, t, k0, n, shape, lines, where, near, far):
 
 
 @_inline
-def _taps(g, v, t, k0, n, lines, segments, layout, where, near, far):
-    """List what a segment takes from a block: near x[where + p] + far x[where + pitch + p] each.
-
-    Rows 0 ... block of x are Q, then come S and Z.
-    """
-    slope = segments.tilt[g] * segments.slope[t]
-    alpha = segments.first[g] + slope * (lines.reach[v, t] + k0 * lines.pace[v])
-    beta = slope * lines.pace[v]
-    weight = lines.length[v] * segments.gain[t, g]
-    pitch = layout.size + 1 + layout.margin
-    cell, end = math.floor(alpha), math.floor(alpha + beta * (n - 1))
-    crossings = abs(end - cell)
-    sign, voxel = (1, cell + 1) if beta > 0 else (-1, cell)
-    pace = 1.0 / abs(beta) if crossings else 0.0
-    x = (voxel - alpha) * sign * pace
-    rate = abs(beta) * weight
-    y = alpha + beta * n - end
-    count = 0
-    for i in range(crossings + 2):
-        if i < crossings:
-            z, row = voxel + i * sign, min(int(x), n - 1)
-            b = rate * (x - row)
-            a = rate - b
-            x += pace
-        else:  # the sums over the block, seen from between the voxels where it ends
-            z, row = end + i - crossings, layout.block + 1
-            a = weight * (y if z > end else 1.0 - y)
-            b = weight * (-beta if z > end else beta)
-        m = z if layout.step == 1 else z // layout.step
-        if -segments.planes[g] <= m <= layout.size:
-            row += (z - m * layout.step) * (layout.block + 3)
-            where[count] = row * pitch + layout.margin + m
-            near[count], far[count] = a, b
-            count += 1
-    return count
-
-
-@_inline
-def _gather(x, jump, where, near, far, count, out, begin, length):
-    """Add up taps, four at a time; fill the list with taps that add nothing."""
-    full = -(-count // TOGETHER) * TOGETHER
-    for i in range(count, full):
-        where[i], near[i], far[i] = where[0], 0, 0
-    o, n, d = np.uint64(begin), np.uint64(length), np.uint64(jump)
-    for i in range(0, full, TOGETHER):
-        i0, i1 = np.uint64(where[i]), np.uint64(where[i + 1])
-        i2, i3 = np.uint64(where[i + 2]), np.uint64(where[i + 3])
-        j0, j1, j2, j3 = i0 + d, i1 + d, i2 + d, i3 + d
-        a0, a1, a2, a3 = near[i], near[i + 1], near[i + 2], near[i + 3]
-        b0, b1, b2, b3 = far[i], far[i + 1], far[i + 2], far[i + 3]
-        for p in range(n):
-            first = a0 * x[i0 + p] + b0 * x[j0 + p] + a1 * x[i1 + p] + b1 * x[j1 + p]
-            rest = a2 * x[i2 + p] + b2 * x[j2 + p] + a3 * x[i3 + p] + b3 * x[j3 + p]
-            out[o + p] += first + rest
-
-
-@_inline
-def _scatter(x, jump, where, near, far, count, data, begin, length):
-    """Transpose of `_gather`; tap by tap, as they may overlap."""
-    o, n, d = np.uint64(begin), np.uint64(length), np.uint64(jump)
-    for i in range(count):
-        i0 = np.uint64(where[i])
-        j0 = i0 + d
-        a, b = near[i], far[i]
-        for p in range(n):
-            x[i0 + p] += a * data[o + p]
-            x[j0 + p] += b * data[o + p]
-
-
-@_inline
-def _bend(x, n, layout, out):
-    """Second difference along z of the rows 1 ... n."""
-    pitch = layout.size + 1 + layout.margin
-    stack, begin = (layout.block + 3) * pitch, pitch + layout.margin - 1
-    for phase in range(layout.step):
-        middle, last = begin + phase * stack, begin + (layout.step - 1) * stack
-        here, length = np.uint64(middle), np.uint64(n * pitch)
-        below = np.uint64(middle - stack if phase else last - 1)
-        above = np.uint64(middle + stack if middle < last else begin + 1)
-        for i in range(length):
-            out[here + i] = x[below + i] + x[above + i] - np.float32(2) * x[here + i]
-
-
-@_inline
-def _copy(x, begin, out, to, length):
-    b, o = np.uint64(begin), np.uint64(to)
-    for i in range(np.uint64(length)):
-        out[o + i] = x[b + i]
-
-
-@_inline
 def clear(x, begin, length):
     """Set a stretch to 0."""
     b = np.uint64(begin)
@@ -224,38 +142,56 @@ def clear(x, begin, length):
 
 
 @_inline
-def _advance(s, z, begin, to, pitch, pixels, column, jump, a, b, length):
-    """S and Z after one more row."""
-    o, last = np.uint64(begin), np.uint64(to - pitch)
-    here, i0 = np.uint64(to), np.uint64(column)
-    j0 = i0 + np.uint64(jump)
-    for i in range(np.uint64(length)):
-        t = s[o + i] + a * pixels[i0 + i] + b * pixels[j0 + i]
-        s[o + i] = t
-        z[here + i] = z[last + i] + t
+def _taps(g, v, t, k0, n, lines, segments, layout, margin, pitch, stack, where, near, far):
+    """List what a segment takes from a block: near x[where + p] + far x[where + pitch + p] each.
 
-
-@_inline
-def _retreat(s, z, r, begin, at, length):
-    """Transpose of `_advance`, but for the image."""
-    o, here = np.uint64(begin), np.uint64(at)
-    for i in range(np.uint64(length)):
-        t = z[o + i] + r[here + i]
-        z[o + i] = t
-        s[o + i] += t
+    Rows 0 ... block of x are Q, then come S and Z.
+    """
+    slope = segments.tilt[g] * segments.slope[t]
+    alpha = segments.first[g] + slope * (lines.reach[v, t] + k0 * lines.pace[v])
+    beta = slope * lines.pace[v]
+    weight = lines.length[v] * segments.gain[t, g]
+    least, most = -float(segments.planes[g]), float(layout.size)
+    step, inverse, rows, length = float(layout.step), 1.0 / layout.step, float(stack), float(pitch)
+    cell, end = np.floor(alpha), np.floor(alpha + beta * (n - 1))
+    crossings = int(abs(end - cell))
+    sign, voxel = (1.0, cell + 1) if beta > 0 else (-1.0, cell)
+    pace = 1.0 / abs(beta) if crossings else 0.0
+    x0, rate = (voxel - alpha) * sign * pace, abs(beta) * weight
+    final = float(layout.block + 1)
+    y = alpha + beta * n - end
+    for i in range(rounded(crossings, PASS)):
+        x, z = x0 + i * pace, voxel + i * sign
+        row = min(np.floor(x), n - 1.0)
+        m = np.floor((z + 0.5) * inverse)
+        inside = (m >= least) & (m <= most)
+        at = row * length + margin + m + (z - m * step) * rows
+        where[i] = int(at if inside else margin)
+        b = rate * (x - row)
+        near[i], far[i] = rate - b if inside else 0.0, b if inside else 0.0
+    for i in range(2):  # the sums over the block, seen from between the voxels where it ends
+        z = end + i
+        m = np.floor((z + 0.5) * inverse)
+        inside = (m >= least) & (m <= most)
+        at = final * length + margin + m + (z - m * step) * rows
+        where[crossings + i] = int(at if inside else margin)
+        near[crossings + i] = weight * (y if i else 1.0 - y) if inside else 0.0
+        far[crossings + i] = beta * weight * (-1 if i else 1) if inside else 0.0
+    return crossings + 2
 
 
 @_jit
 def _forward(begin, end, image, lines, segments, layout, out):
     """Fill all lines of the views begin ... end - 1."""
-    pitch, x, r, s, _, where, near, far = _scratch(layout)
-    step, size, margin, block, _, flat = layout
+    margin, pitch, stack, x, z, where, near, far = _scratch(layout)
+    step, size, _, block, _, flat = layout
     pixels, data = image.reshape(-1), out.reshape(-1)
+    bins, row = out.shape[1:]
     slabs = -(-max(image.shape[0], image.shape[1]) // block)
     for item in range(begin * slabs, end * slabs):
         v, k = item // slabs, item % slabs * block
-        for t in range(out.shape[1]):
-            line = (v * out.shape[1] + t) * out.shape[2]
+        for t in range(bins):
+            line = (v * bins + t) * row
             for g in range(0 if k else segments.planes.size):
                 clear(data, line + segments.offset[g], segments.planes[g])
             k0 = max(k, lines.start[v, t])
@@ -263,58 +199,49 @@ def _forward(begin, end, image, lines, segments, layout, out):
             if n <= 0:
                 continue
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
-            clear(s, 0, step * size)
-            if flat:
-                _gather(pixels, jump, where, near, far, n, s, 0, step * size)
-            for i in range(0 if flat else n):
-                for phase in range(step):
-                    to = (phase * (block + 3) + i + 1) * pitch + margin
-                    at, i0 = phase * size, where[i] + phase * size
-                    _advance(s, r, at, to, pitch, pixels, i0, jump, near[i], far[i], size)
-            if not flat:
-                _bend(r, n, layout, x)
             for phase in range(step):
-                row = phase * (block + 3)
-                _copy(s, phase * size, x, (row + block + 1) * pitch + margin, size)
-                _copy(r, (row + n) * pitch + margin, x, (row + block + 2) * pitch + margin, size)
+                first = pitch + margin + phase * stack
+                last = first + block * pitch
+                each(
+                    advance, size, pixels, phase * size, jump, where, near, far, n, z, first,
+                    pitch, x, last,
+                )  # fmt: skip
+            for phase in range(step):
+                bend(z, beside(pitch, stack, phase, step), n * pitch + margin, x)
             for g in range(segments.planes.size):
-                count = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
+                taps = _taps(
+                    g, v, t, k0, n, lines, segments, layout, margin, pitch, stack, where, near, far
+                )  # fmt: skip
                 at = line + segments.offset[g]
-                _gather(x, pitch, where, near, far, count, data, at, segments.planes[g])
+                each(gather, segments.planes[g], x, pitch, where, near, far, taps, data, at)
 
 
 @_jit
 def _adjoint(begin, end, image, lines, segments, layout, values, views):
     """Put what the lines of some views hold into the slabs begin ... end - 1."""
-    pitch, x, r, s, z, where, near, far = _scratch(layout)
-    step, size, margin, block, _, flat = layout
+    margin, pitch, stack, x, _, where, near, far = _scratch(layout)
+    step, size, _, block, _, flat = layout
     pixels, data = image.reshape(-1), values.reshape(-1)
+    bins, row = values.shape[1:]
     for item in range(begin * views.size, end * views.size):
         k, v = item // views.size * block, views[item % views.size]
-        for t in range(values.shape[1]):
+        for t in range(bins):
             k0 = max(k, lines.start[v, t])
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
-            for phase in range(step):
-                row = phase * (block + 3)
-                clear(x, row * pitch, (1 if flat else n + 1) * pitch + margin)
-                clear(x, (row + block + 1) * pitch, 2 * pitch + margin)
+            clear(x, 0, x.size)
             for g in range(segments.planes.size):
-                count = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
-                at = (v * values.shape[1] + t) * values.shape[2] + segments.offset[g]
-                _scatter(x, pitch, where, near, far, count, data, at, segments.planes[g])
-            for phase in range(step):
-                at = (phase * (block + 3) + block + 1) * pitch + margin
-                _copy(x, at, s, phase * size, size)
-                _copy(x, at + pitch, z, phase * size, size)
+                taps = _taps(
+                    g, v, t, k0, n, lines, segments, layout, margin, pitch, stack, where, near, far
+                )  # fmt: skip
+                at = (v * bins + t) * row + segments.offset[g]
+                each(scatter, segments.planes[g], x, pitch, where, near, far, taps, data, at)
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
-            if flat:
-                _scatter(pixels, jump, where, near, far, n, s, 0, step * size)
-                continue
-            _bend(x, n, layout, r)
-            for i in range(n - 1, -1, -1):
-                for phase in range(step):
-                    at = (phase * (block + 3) + i + 1) * pitch + margin
-                    _retreat(s, z, r, phase * size, at, size)
-                _scatter(pixels, jump, where[i:], near[i:], far[i:], 1, s, 0, step * size)
+            for phase in range(step):
+                near_ = beside(pitch + margin, stack, phase, step)
+                last = near_[0] + block * pitch
+                each(
+                    retreat, size, pixels, phase * size, jump, where, near, far, n, x, near_,
+                    pitch, last,
+                )  # fmt: skip

@@ -19,6 +19,13 @@ def rounded(count, to):
 
 
 @_inline
+def aligned(length):
+    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
+    room = np.zeros(length + 5 * LANES, np.float32)
+    return room[-(room.ctypes.data // 4) % LANES :]
+
+
+@_inline
 def take_columns(pixels, where, jump, near, far, n, layout, pitch, rows):
     """Set the rows of n steps to the two columns of each, in the shares `near` and `far`."""
     size = layout.size

@@ -5,8 +5,9 @@ from collections import namedtuple
 import numpy as np
 
 BLOCK = 32  # steps in a block, at most
-TOGETHER = 4  # taps added in one pass
 LANES = 16  # numbers in a vector
+WIDE = 4 * LANES
+PASS = 8  # steps in a pass of a compiled loop over numbers of double length: tables have room
 
 # Lines: step k = start ... stop - 1 lies at the signed distance reach + k pace, and at the index
 # place + k drift of the axis that is not stepped along.
@@ -90,7 +91,7 @@ def layout_of(shape, step, segments, lines):
     beyond = max(np.max(half - first), np.max(last + half - shape[2]))
     margin = min(max(2, int(beyond // step) + 4), int(segments.planes.max()) + 1)
     steepest = 2 * half.max() * segments.slope.max() * np.abs(lines.pace).max(initial=0)
-    taps = max(4 + int(np.ceil(steepest * block)), block) + TOGETHER
+    taps = max(4 + int(np.ceil(steepest * block)), block) + PASS
     return Layout(step, size, margin, block, taps, steepest == 0)
 
 

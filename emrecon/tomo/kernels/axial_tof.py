@@ -30,6 +30,7 @@ from emrecon.tomo.kernels.axial_rows import (
     PLANES,
     STEPS,
     add_columns,
+    aligned,
     copy,
     rounded,
     sample,
@@ -39,7 +40,7 @@ from emrecon.tomo.kernels.axial_rows import (
     take_columns,
     trim,
 )
-from emrecon.tomo.kernels.axial_tables import LANES
+from emrecon.tomo.kernels.axial_tables import LANES, PASS
 from emrecon.tomo.kernels.share import share
 
 # Without the leave to reorder: both ways must take a step to be at the very same place.
@@ -48,7 +49,6 @@ _inline = numba.njit(forceinline=True, error_model="numpy")
 
 BLOCK = 16  # steps in a slab of the adjoint, at most
 CHUNK = 32  # steps taken together by the forward projector
-PASS = 8  # steps in a pass of a compiled loop over numbers of double length: tables have room
 
 # table[phase, j] is the share of bin n + first + j, at the place n parts + phase in steps.
 # The middle of the line is at the place `middle`.
@@ -127,21 +127,14 @@ def _shares(flight, lines, segments):
 
 
 @_inline
-def _aligned(length):
-    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
-    room = np.zeros(length + 5 * LANES, np.float32)
-    return room[-(room.ctypes.data // 4) % LANES :]
-
-
-@_inline
 def _scratch(layout, groups, lanes, tofs):
     """Room for the rows of a block, those of a group's planes, and the bins of a line."""
     pitch = layout.size + layout.margin
-    rows = _aligned(layout.step * layout.block * pitch + layout.margin)
+    rows = aligned(layout.step * layout.block * pitch + layout.margin)
     widest = rounded(np.max(groups.planes), PLANES) + LANES
-    samples = _aligned(rounded(layout.block, STEPS) * widest)
+    samples = aligned(rounded(layout.block, STEPS) * widest)
     length = rounded(lanes + PLANES, 2 * LANES) + LANES  # no few of them are whole pages
-    sums = _aligned(tofs * length)
+    sums = aligned(tofs * length)
     return pitch, rows, widest, samples, length, sums
 
 
