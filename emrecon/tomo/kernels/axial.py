@@ -31,8 +31,6 @@ Planes that lie `step` voxels apart read every step-th voxel, so the rows are ke
 one phase after the other, and the planes of a segment always read contiguous memory.
 """
 
-import math
-
 import numba
 import numpy as np
 
@@ -47,7 +45,7 @@ from emrecon.tomo.kernels.axial_sums import (
     retreat,
     scatter,
 )
-from emrecon.tomo.kernels.axial_tables import LANES, PASS
+from emrecon.tomo.kernels.axial_tables import PASS
 from emrecon.tomo.kernels.share import share
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -70,9 +68,9 @@ def forward(
     )
     if np.sum(planes) != out.shape[2]:
         out[...] = 0
-    for each in np.unique(step):
-        segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
-        layout = tables.layout_of(image.shape, int(each), segments, lines)
+    for size in np.unique(step):
+        segments = tables.segments_of(step == size, vz, half_chord_mm, tilt, first, planes, offset)
+        layout = tables.layout_of(image.shape, int(size), segments, lines)
         rows = tables.sealed(tables.split(image, layout))
         share(_forward, out.shape[0], rows, lines, segments, layout, out)
 
@@ -89,28 +87,27 @@ def adjoint(
         image.shape, x0, y0, vx, vy, cosines, sines, s_mm, half_chord_mm, fov_mm
     )
     image[...] = 0
-    for each in np.unique(step):
-        segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
-        layout = tables.layout_of(image.shape, int(each), segments, lines)
-        rows = image if each == 1 else np.zeros_like(tables.split(image, layout))
+    for size in np.unique(step):
+        segments = tables.segments_of(step == size, vz, half_chord_mm, tilt, first, planes, offset)
+        layout = tables.layout_of(image.shape, int(size), segments, lines)
+        rows = image if size == 1 else np.zeros_like(tables.split(image, layout))
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
             share(_adjoint, slabs, rows, lines, segments, layout, tables.sealed(data), chosen)
-        if each != 1:
+        if size != 1:
             tables.join(rows, layout, image)
 
 
 @_inline
 def _scratch(layout):
-    """Room for the rows Q, S and Z of a block, for the rows Z of each of its steps, and for taps."""
-    margin = rounded(layout.margin, LANES)
-    pitch = rounded(layout.size, LANES) + margin
-    stack = (layout.block + 3) * pitch
-    x, z = aligned(layout.step * stack + 2 * margin), aligned(layout.step * stack + 2 * margin)
+    """Room for the rows Q, S and Z of a block, for Z at each of its steps, and for taps."""
+    stack = (layout.block + 3) * layout.pitch
+    length = layout.step * stack + layout.margin
+    x, z = aligned(length), aligned(length)
     where = np.zeros(layout.taps, np.int64)
     near, far = np.zeros(layout.taps, np.float32), np.zeros(layout.taps, np.float32)
-    return margin, pitch, stack, x, z, where, near, far
+    return stack, x, z, where, near, far
 
 
 @_inline
@@ -142,56 +139,53 @@ def clear(x, begin, length):
 
 
 @_inline
-def _taps(g, v, t, k0, n, lines, segments, layout, margin, pitch, stack, where, near, far):
+def _tap(i, z, row, a, b, planes, layout, where, near, far):
+    """List what the planes take from voxels z of two rows; nothing where that is far outside."""
+    m = np.floor((z + 0.5) * (1.0 / layout.step))
+    inside = (m >= -planes) & (m <= layout.size)
+    row += (z - m * layout.step) * (layout.block + 3)
+    where[i] = layout.margin + int(row * layout.pitch + m if inside else 0.0)
+    near[i], far[i] = a if inside else 0.0, b if inside else 0.0
+
+
+@_inline
+def _taps(g, v, t, k0, n, lines, segments, layout, where, near, far):
     """List what a segment takes from a block: near x[where + p] + far x[where + pitch + p] each.
 
     Rows 0 ... block of x are Q, then come S and Z.
     """
-    slope = segments.tilt[g] * segments.slope[t]
+    slope, planes = segments.tilt[g] * segments.slope[t], segments.planes[g]
     alpha = segments.first[g] + slope * (lines.reach[v, t] + k0 * lines.pace[v])
     beta = slope * lines.pace[v]
     weight = lines.length[v] * segments.gain[t, g]
-    least, most = -float(segments.planes[g]), float(layout.size)
-    step, inverse, rows, length = float(layout.step), 1.0 / layout.step, float(stack), float(pitch)
     cell, end = np.floor(alpha), np.floor(alpha + beta * (n - 1))
     crossings = int(abs(end - cell))
     sign, voxel = (1.0, cell + 1) if beta > 0 else (-1.0, cell)
     pace = 1.0 / abs(beta) if crossings else 0.0
-    x0, rate = (voxel - alpha) * sign * pace, abs(beta) * weight
-    final = float(layout.block + 1)
-    y = alpha + beta * n - end
+    begin, rate = (voxel - alpha) * sign * pace, abs(beta) * weight
     for i in range(rounded(crossings, PASS)):
-        x, z = x0 + i * pace, voxel + i * sign
+        x = begin + i * pace
         row = min(np.floor(x), n - 1.0)
-        m = np.floor((z + 0.5) * inverse)
-        inside = (m >= least) & (m <= most)
-        at = row * length + margin + m + (z - m * step) * rows
-        where[i] = int(at if inside else margin)
         b = rate * (x - row)
-        near[i], far[i] = rate - b if inside else 0.0, b if inside else 0.0
-    for i in range(2):  # the sums over the block, seen from between the voxels where it ends
-        z = end + i
-        m = np.floor((z + 0.5) * inverse)
-        inside = (m >= least) & (m <= most)
-        at = final * length + margin + m + (z - m * step) * rows
-        where[crossings + i] = int(at if inside else margin)
-        near[crossings + i] = weight * (y if i else 1.0 - y) if inside else 0.0
-        far[crossings + i] = beta * weight * (-1 if i else 1) if inside else 0.0
+        _tap(i, voxel + i * sign, row, rate - b, b, planes, layout, where, near, far)
+    # The sums over the block, seen from between the voxels where it ends.
+    y, bend, row = weight * (alpha + beta * n - end), weight * beta, layout.block + 1.0
+    _tap(crossings, end, row, weight - y, bend, planes, layout, where, near, far)
+    _tap(crossings + 1, end + 1, row, y, -bend, planes, layout, where, near, far)
     return crossings + 2
 
 
 @_jit
 def _forward(begin, end, image, lines, segments, layout, out):
     """Fill all lines of the views begin ... end - 1."""
-    margin, pitch, stack, x, z, where, near, far = _scratch(layout)
-    step, size, _, block, _, flat = layout
+    stack, x, z, where, near, far = _scratch(layout)
+    step, size, margin, pitch, block, _, flat = layout
     pixels, data = image.reshape(-1), out.reshape(-1)
-    bins, row = out.shape[1:]
     slabs = -(-max(image.shape[0], image.shape[1]) // block)
     for item in range(begin * slabs, end * slabs):
         v, k = item // slabs, item % slabs * block
-        for t in range(bins):
-            line = (v * bins + t) * row
+        for t in range(out.shape[1]):
+            line = (v * out.shape[1] + t) * out.shape[2]
             for g in range(0 if k else segments.planes.size):
                 clear(data, line + segments.offset[g], segments.planes[g])
             k0 = max(k, lines.start[v, t])
@@ -200,18 +194,17 @@ def _forward(begin, end, image, lines, segments, layout, out):
                 continue
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
             for phase in range(step):
-                first = pitch + margin + phase * stack
-                last = first + block * pitch
-                each(
-                    advance, size, pixels, phase * size, jump, where, near, far, n, z, first,
-                    pitch, x, last,
-                )  # fmt: skip
-            for phase in range(step):
+                part, first = pixels[phase * size :], phase * stack + pitch + margin
+                s = first + block * pitch
+                if flat:
+                    clear(x, s, size)
+                    each(gather, size, part, jump, where, near, far, n, x, s)
+                else:
+                    each(advance, size, part, jump, where, near, far, n, z, first, x, s, pitch)
+            for phase in range(0 if flat else step):
                 bend(z, beside(pitch, stack, phase, step), n * pitch + margin, x)
             for g in range(segments.planes.size):
-                taps = _taps(
-                    g, v, t, k0, n, lines, segments, layout, margin, pitch, stack, where, near, far
-                )  # fmt: skip
+                taps = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
                 at = line + segments.offset[g]
                 each(gather, segments.planes[g], x, pitch, where, near, far, taps, data, at)
 
@@ -219,29 +212,28 @@ def _forward(begin, end, image, lines, segments, layout, out):
 @_jit
 def _adjoint(begin, end, image, lines, segments, layout, values, views):
     """Put what the lines of some views hold into the slabs begin ... end - 1."""
-    margin, pitch, stack, x, _, where, near, far = _scratch(layout)
-    step, size, _, block, _, flat = layout
+    stack, x, _, where, near, far = _scratch(layout)
+    step, size, margin, pitch, block, _, flat = layout
     pixels, data = image.reshape(-1), values.reshape(-1)
-    bins, row = values.shape[1:]
+    unused = (block + 1) * pitch if flat else 0
     for item in range(begin * views.size, end * views.size):
         k, v = item // views.size * block, views[item % views.size]
-        for t in range(bins):
+        for t in range(values.shape[1]):
             k0 = max(k, lines.start[v, t])
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
-            clear(x, 0, x.size)
+            for phase in range(step):
+                clear(x, phase * stack + unused, stack - unused)
             for g in range(segments.planes.size):
-                taps = _taps(
-                    g, v, t, k0, n, lines, segments, layout, margin, pitch, stack, where, near, far
-                )  # fmt: skip
-                at = (v * bins + t) * row + segments.offset[g]
+                taps = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
+                at = (v * values.shape[1] + t) * values.shape[2] + segments.offset[g]
                 each(scatter, segments.planes[g], x, pitch, where, near, far, taps, data, at)
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
             for phase in range(step):
-                near_ = beside(pitch + margin, stack, phase, step)
-                last = near_[0] + block * pitch
-                each(
-                    retreat, size, pixels, phase * size, jump, where, near, far, n, x, near_,
-                    pitch, last,
-                )  # fmt: skip
+                part, rows = pixels[phase * size :], beside(pitch + margin, stack, phase, step)
+                s = rows[0] + block * pitch
+                if flat:
+                    each(scatter, size, part, jump, where, near, far, n, x, s)
+                else:
+                    each(retreat, size, part, jump, where, near, far, n, x, rows, s, pitch)

@@ -62,31 +62,30 @@ def scatter(p, left, none, x, jump, where, near, far, taps, data, begin):
 
 
 @_inline
-def advance(p, left, none, pixels, begin, jump, where, near, far, n, z, to, pitch, x, end):
+def advance(p, left, none, pixels, jump, where, near, far, n, z, begin, x, end, pitch):
     """Keep Z after each of n steps, and S and Z after the last."""
     s, sums = none, none
     for i in range(n):
-        o = where[i] + begin + p
+        o = where[i] + p
         one = times(spread(near, i, none), load_some(pixels, o, left, none))
         s = add(s, plus(one, spread(far, i, none), load_some(pixels, o + jump, left, none)))
         sums = add(sums, s)
-        store_some(z, to + i * pitch + p, left, sums)
+        store_some(z, begin + i * pitch + p, left, sums)
     store_some(x, end + p, left, s)
     store_some(x, end + pitch + p, left, sums)
 
 
 @_inline
-def retreat(p, left, none, pixels, begin, jump, where, near, far, n, x, beside, pitch, end):
+def retreat(p, left, none, pixels, jump, where, near, far, n, x, beside, end, pitch):
     """Transpose of `advance` and `bend`, added to the pixels."""
     here, below, above = beside
     s, sums = load_some(x, end + p, left, none), load_some(x, end + pitch + p, left, none)
     for i in range(n - 1, -1, -1):
         o = i * pitch + p
         bent = add(load(x, below + o, none), load(x, above + o, none))
-        bent = plus(bent, spread(MINUS_TWO, 0, none), load(x, here + o, none))
-        sums = add(sums, bent)
+        sums = add(sums, plus(bent, spread(MINUS_TWO, 0, none), load(x, here + o, none)))
         s = add(s, sums)
-        o = where[i] + begin + p
+        o = where[i] + p
         one = plus(load_some(pixels, o, left, none), spread(near, i, none), s)
         store_some(pixels, o, left, one)
         o += jump
