@@ -25,7 +25,8 @@ costs one term a crossing instead of one a step, so little tilt costs little.
 *Blocks.*  The sums start afresh every few steps: Q stays in the first-level cache, and Z small, so
 that nothing cancels.  The adjoint, the exact transpose, runs the same terms backwards, in slabs of
 the image one block wide.  A slab belongs to one thread: no two threads write the same voxel, and
-the result does not depend on their number.
+the result does not depend on their number.  Sums over steps and over terms stay in registers
+(`axial_sums`).
 
 Planes that lie `step` voxels apart read every step-th voxel, so the rows are kept de-interleaved,
 one phase after the other, and the planes of a segment always read contiguous memory.

@@ -49,16 +49,17 @@ def gather(p, left, none, x, jump, where, near, far, taps, out, begin):
 
 
 @_inline
+def _put(x, at, left, weight, values):
+    store_some(x, at, left, plus(load_some(x, at, left, values), weight, values))
+
+
+@_inline
 def scatter(p, left, none, x, jump, where, near, far, taps, data, begin):
     """Transpose of `gather`."""
     values = load_some(data, begin + p, left, none)
     for i in range(taps):
-        o = where[i] + p
-        one = plus(load_some(x, o, left, none), spread(near, i, none), values)
-        store_some(x, o, left, one)
-        o += jump
-        one = plus(load_some(x, o, left, none), spread(far, i, none), values)
-        store_some(x, o, left, one)
+        _put(x, where[i] + p, left, spread(near, i, none), values)
+        _put(x, where[i] + jump + p, left, spread(far, i, none), values)
 
 
 @_inline
@@ -85,12 +86,8 @@ def retreat(p, left, none, pixels, jump, where, near, far, n, x, beside, end, pi
         bent = add(load(x, below + o, none), load(x, above + o, none))
         sums = add(sums, plus(bent, spread(MINUS_TWO, 0, none), load(x, here + o, none)))
         s = add(s, sums)
-        o = where[i] + p
-        one = plus(load_some(pixels, o, left, none), spread(near, i, none), s)
-        store_some(pixels, o, left, one)
-        o += jump
-        one = plus(load_some(pixels, o, left, none), spread(far, i, none), s)
-        store_some(pixels, o, left, one)
+        _put(pixels, where[i] + p, left, spread(near, i, none), s)
+        _put(pixels, where[i] + jump + p, left, spread(far, i, none), s)
 
 
 @_inline

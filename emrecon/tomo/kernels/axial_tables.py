@@ -6,8 +6,8 @@ import numpy as np
 
 BLOCK = 32  # steps in a block, at most
 LANES = 16  # numbers in a vector
-WIDE = 4 * LANES
-PASS = 8  # steps in a pass of a compiled loop over numbers of double length: tables have room
+WIDE = 4 * LANES  # numbers in a wide vector
+PASS = 8  # steps or taps in a pass of a compiled loop in double length: tables have room
 
 # Lines: step k = start ... stop - 1 lies at the signed distance reach + k pace, and at the index
 # place + k drift of the axis that is not stepped along.

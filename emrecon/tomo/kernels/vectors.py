@@ -9,7 +9,7 @@ many numbers, so that a step's own cost is shared by more of them.
 
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]  # comes without type hints
+from llvmlite import ir  # type: ignore[import-untyped] # has no type hints
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.datamodel import models
