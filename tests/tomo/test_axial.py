@@ -44,7 +44,8 @@ class Case:
 def anything(seed):
     """Any geometry: unequal voxels, off centre, lines and planes that miss the image."""
     rng = np.random.default_rng(seed)
-    shape = nx, ny, nz = rng.integers([1, 1, 1], [40, 40, 30])
+    tall = rng.choice([1, 5])  # rows of a vector or two, and of many
+    shape = nx, ny, nz = rng.integers([1, 1, 1], [40, 40, 30 * tall])
     vx, vy, vz = rng.uniform(1, 4, 3)
     size = max(nx * vx, ny * vy)
     radius = 1.2 * size
@@ -64,10 +65,10 @@ def anything(seed):
         s_mm=s_mm,
         half_chord_mm=np.sqrt(radius**2 - s_mm**2),
         fov_mm=rng.uniform(0.1, 0.8) * size,
-        tilt=rng.uniform(-1, 1, segments) * rng.choice([0, 4, nz, 3 * nz]),
+        tilt=rng.uniform(-1, 1, segments) * rng.choice([0, 4, nz / tall, 3 * nz / tall**2]),
         first=rng.uniform(-6, 6, segments),
         step=rng.integers(1, rng.integers(2, 5), segments),
-        planes=rng.integers(1, 25, segments),
+        planes=rng.integers(1, 25 * tall, segments),
     )
 
 

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 
+from emrecon.tomo.kernels import axial_tables
 from emrecon.tomo.kernels.axial_tables import LANES
 from emrecon.tomo.kernels.vectors import leading, load, nothing, plus, spread, store, times
 
@@ -12,16 +13,20 @@ STEPS = 4  # steps added at once
 PLANES = 2 * LANES  # planes added at once
 
 
-@_inline
-def rounded(count, to):
-    """Round up to a multiple."""
-    return -(-count // to) * to
+rounded = numba.njit(forceinline=True)(axial_tables.rounded)
 
 
 @_inline
-def take_columns(pixels, where, jump, near, far, n, layout, pitch, rows):
+def aligned(length):
+    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
+    room = np.zeros(length + 5 * LANES, np.float32)
+    return room[-(room.ctypes.data // 4) % LANES :]
+
+
+@_inline
+def take_columns(pixels, where, jump, near, far, n, layout, rows):
     """Set the rows of n steps to the two columns of each, in the shares `near` and `far`."""
-    size = layout.size
+    size, pitch = layout.size, layout.pitch
     for phase in range(layout.step):
         begin = phase * layout.block * pitch + layout.margin
         for p in range(0, size, LANES):
@@ -33,9 +38,9 @@ def take_columns(pixels, where, jump, near, far, n, layout, pitch, rows):
 
 
 @_inline
-def add_columns(rows, n, layout, pitch, where, jump, near, far, pixels):
+def add_columns(rows, n, layout, where, jump, near, far, pixels):
     """Transpose of `take_columns`, added to the pixels."""
-    size = layout.size
+    size, pitch = layout.size, layout.pitch
     for phase in range(layout.step):
         begin = phase * layout.block * pitch + layout.margin
         for p in range(0, size, LANES):

@@ -5,8 +5,9 @@ from collections import namedtuple
 import numpy as np
 
 BLOCK = 32  # steps in a block, at most
-TOGETHER = 4  # taps added in one pass
 LANES = 16  # numbers in a vector
+WIDE = 4 * LANES  # numbers in a wide vector
+PASS = 8  # steps or taps in a pass of a compiled loop in double length: tables have room
 
 # Lines: step k = start ... stop - 1 lies at the signed distance reach + k pace, and at the index
 # place + k drift of the axis that is not stepped along.
@@ -15,8 +16,14 @@ Lines = namedtuple("Lines", "start stop place reach drift pace length along_x")
 Segments = namedtuple("Segments", "first tilt planes offset slope gain")
 # Groups of segments begin ... end - 1 and their planes offset ... offset + planes - 1 in a line.
 Groups = namedtuple("Groups", "begin end offset planes lane whole")
-# Rows are `step` phases of `size` voxels; in a block, `margin` voxels lie between them.
-Layout = namedtuple("Layout", "step size margin block taps flat")
+# Rows are `step` phases of `size` voxels; in a block, at least `margin` voxels lie between them,
+# and each begins `pitch` after the one before, at a whole vector as the margins do.
+Layout = namedtuple("Layout", "step size margin pitch block taps flat")
+
+
+def rounded(count, to):
+    """Round up to a multiple."""
+    return -(-count // to) * to
 
 
 def lines_of(shape, x0, y0, vx, vy, cosines, sines, s_mm, half_chord_mm, fov_mm):
@@ -75,7 +82,7 @@ def grouped(segments):
     begin, end = np.flatnonzero(np.r_[True, unlike]), np.flatnonzero(np.r_[unlike, True])
     room = ends[last[np.searchsorted(last, end)]] - offset[begin]
     planes = ends[end] - offset[begin]
-    full = -(-planes // LANES) * LANES
+    full = rounded(planes, LANES)
     whole = np.where(full <= room, full, planes // LANES * LANES)
     return segments, Groups(begin, end + 1, offset[begin], planes, np.cumsum(full) - full, whole)
 
@@ -88,10 +95,10 @@ def layout_of(shape, step, segments, lines):
     first, half = segments.first, np.abs(segments.tilt) / 2 * np.any(segments.slope)
     last = first + (segments.planes - 1) * step
     beyond = max(np.max(half - first), np.max(last + half - shape[2]))
-    margin = min(max(2, int(beyond // step) + 4), int(segments.planes.max()) + 1)
+    margin = rounded(min(max(2, int(beyond // step) + 4), int(segments.planes.max()) + 1), LANES)
     steepest = 2 * half.max() * segments.slope.max() * np.abs(lines.pace).max(initial=0)
-    taps = max(4 + int(np.ceil(steepest * block)), block) + TOGETHER
-    return Layout(step, size, margin, block, taps, steepest == 0)
+    taps = max(4 + int(np.ceil(steepest * block)), block) + PASS
+    return Layout(step, size, margin, rounded(size, LANES) + margin, block, taps, steepest == 0)
 
 
 def split(image, layout):

@@ -30,6 +30,7 @@ from emrecon.tomo.kernels.axial_rows import (
     PLANES,
     STEPS,
     add_columns,
+    aligned,
     copy,
     rounded,
     sample,
@@ -39,7 +40,7 @@ from emrecon.tomo.kernels.axial_rows import (
     take_columns,
     trim,
 )
-from emrecon.tomo.kernels.axial_tables import LANES
+from emrecon.tomo.kernels.axial_tables import LANES, PASS
 from emrecon.tomo.kernels.share import share
 
 # Without the leave to reorder: both ways must take a step to be at the very same place.
@@ -48,7 +49,6 @@ _inline = numba.njit(forceinline=True, error_model="numpy")
 
 BLOCK = 16  # steps in a slab of the adjoint, at most
 CHUNK = 32  # steps taken together by the forward projector
-PASS = 8  # steps in a pass of a compiled loop over numbers of double length: tables have room
 
 # table[phase, j] is the share of bin n + first + j, at the place n parts + phase in steps.
 # The middle of the line is at the place `middle`.
@@ -112,8 +112,7 @@ def adjoint(
 def _layout(shape, step, segments, lines):
     """Let every row begin and end with a whole vector."""
     layout = tables.layout_of(shape, step, segments, lines)
-    size, margin = (-(-length // LANES) * LANES for length in (layout.size, layout.margin))
-    return layout._replace(size=size, margin=margin, block=CHUNK)
+    return layout._replace(size=layout.pitch - layout.margin, block=CHUNK)
 
 
 def _shares(flight, lines, segments):
@@ -127,22 +126,14 @@ def _shares(flight, lines, segments):
 
 
 @_inline
-def _aligned(length):
-    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
-    room = np.zeros(length + 5 * LANES, np.float32)
-    return room[-(room.ctypes.data // 4) % LANES :]
-
-
-@_inline
 def _scratch(layout, groups, lanes, tofs):
     """Room for the rows of a block, those of a group's planes, and the bins of a line."""
-    pitch = layout.size + layout.margin
-    rows = _aligned(layout.step * layout.block * pitch + layout.margin)
+    rows = aligned(layout.step * layout.block * layout.pitch + layout.margin)
     widest = rounded(np.max(groups.planes), PLANES) + LANES
-    samples = _aligned(rounded(layout.block, STEPS) * widest)
+    samples = aligned(rounded(layout.block, STEPS) * widest)
     length = rounded(lanes + PLANES, 2 * LANES) + LANES  # no few of them are whole pages
-    sums = _aligned(tofs * length)
-    return pitch, rows, widest, samples, length, sums
+    sums = aligned(tofs * length)
+    return rows, widest, samples, length, sums
 
 
 @_inline
@@ -176,7 +167,7 @@ def _places(g, v, t, k0, n, lines, segments, shares, lowest, base):
 
 
 @_inline
-def _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, near, far):
+def _taps(g, v, t, k0, n, lines, segments, layout, at, at1, near, far):
     """List the two rows that a segment's planes take from each step, and how much of each.
 
     Without a share where no plane is near the image.
@@ -185,7 +176,8 @@ def _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, near, far):
     reach, pace = lines.reach[v, t], lines.pace[v]
     weight, inverse = lines.length[v] * segments.gain[t, g], 1.0 / layout.step
     least, most = -float(segments.planes[g]), float(layout.size)
-    stack, step, row = float(layout.block * pitch), float(layout.step), float(pitch)
+    step, row = float(layout.step), float(layout.pitch)
+    stack = layout.block * row
     for i in range(rounded(n, PASS)):
         height = first + slope * (reach + (k0 + i) * pace)
         q = np.floor(height)
@@ -206,7 +198,7 @@ def _forward(begin, end, image, lines, segments, groups, layout, shares, out):
     pixels, data = image.reshape(-1), out.reshape(-1)
     tofs, views, bins, row = out.shape
     block = layout.block
-    pitch, rows, widest, samples, length, sums = _scratch(
+    rows, widest, samples, length, sums = _scratch(
         layout, groups, groups.lane[-1] + groups.planes[-1], tofs
     )
     where, near, far, lowest, base, at, at1, a, b = _room(block)
@@ -216,12 +208,12 @@ def _forward(begin, end, image, lines, segments, groups, layout, shares, out):
         for k in range(lines.start[v, t], lines.stop[v, t], block):
             n = min(block, lines.stop[v, t] - k)
             jump = columns(v, t, k, n, image.shape, lines, where, near, far)
-            take_columns(pixels, where, jump, near, far, n, layout, pitch, rows)
+            take_columns(pixels, where, jump, near, far, n, layout, rows)
             for h in range(groups.planes.size):
                 planes, to = groups.planes[h], 0
                 _places(groups.begin[h], v, t, k, n, lines, segments, shares, lowest, base)
                 for g in range(groups.begin[h], groups.end[h]):
-                    _taps(g, v, t, k, n, lines, segments, layout, pitch, at, at1, a, b)
+                    _taps(g, v, t, k, n, lines, segments, layout, at, at1, a, b)
                     sample(rows, at, at1, a, b, n, segments.planes[g], samples, to, widest)
                     to += segments.planes[g]
                 trim(samples, widest, n, planes)
@@ -255,7 +247,7 @@ def _adjoint(begin, end, image, lines, segments, groups, layout, shares, values,
     pixels, data = image.reshape(-1), values.reshape(-1)
     tofs, views, bins, row = values.shape
     block = layout.block
-    pitch, rows, widest, samples, length, sums = _scratch(layout, groups, row, tofs)
+    rows, widest, samples, length, sums = _scratch(layout, groups, row, tofs)
     where, near, far, lowest, base, at, at1, a, b = _room(block)
     for item in range(begin * chosen.size, end * chosen.size):
         k, v = item // chosen.size * block, chosen[item % chosen.size]
@@ -277,10 +269,10 @@ def _adjoint(begin, end, image, lines, segments, groups, layout, shares, values,
                     length, tofs,
                 )  # fmt: skip
                 for g in range(groups.begin[h], groups.end[h]):
-                    _taps(g, v, t, k0, n, lines, segments, layout, pitch, at, at1, a, b)
+                    _taps(g, v, t, k0, n, lines, segments, layout, at, at1, a, b)
                     # One row of all steps, then the other: they overlap.
                     scatter(samples, to, widest, n, segments.planes[g], a, at, rows)
                     scatter(samples, to, widest, n, segments.planes[g], b, at1, rows)
                     to += segments.planes[g]
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
-            add_columns(rows, n, layout, pitch, where, jump, near, far, pixels)
+            add_columns(rows, n, layout, where, jump, near, far, pixels)

@@ -7,7 +7,7 @@ side by side in a row, and two in the next row: two loads, not four.
 
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped] # has no type hints
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
