@@ -30,10 +30,10 @@ Floats32 = NDArray[np.float32]
 SAMPLE = 20_000
 """Voxels from which the errors are computed."""
 
-SHARED, SHARED_WITH_FLUID = 0.6, 0.3
+SHARED, SHARED_WITH_FLUID = 0.85, 0.35
 """Part of the volume shared by two classes, or by one and CSF, that counts for either by mistake,
 one standard error: root mean square of what the sample does not explain of the errors of WM, or of
-CSF, in 100 draws of simulated brains (`tests.benchmarks.volumes`)."""
+CSF, in 300 draws of simulated brains (`tests.benchmarks.volumes`)."""
 
 
 @dataclass(frozen=True, eq=False)
