@@ -23,7 +23,7 @@ from emrecon.io.preview import preview
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.evidence import Evidence
-from emrecon.tissue.result import SHARED, Segmentation
+from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.tissue.segment import begin as begin_fit
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.stages import Begun as Fit
@@ -276,7 +276,8 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "Volumes": volumes,
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
         "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "
-        f"{SHARED:.0%} of the volume that two classes share in mixed or doubtful voxels",
+        f"{SHARED:.0%} (with CSF {SHARED_WITH_FLUID:.0%}) of the volume that two classes share in "
+        "mixed or doubtful voxels",
         "Parameters": _parameters(result.classes),
         "Errors": _parameters(result.errors.honest),
         "ErrorsIndependent": _parameters(result.errors.plain),
