@@ -80,10 +80,15 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     colours, slabs, parts, width = _order(frame, half_mm if len(tof) else np.inf)
     order = slabs, parts, width, colours == 1
     course = np.empty((len(pairs), 8), np.float32)
-    span, axis = course.view(np.int32), np.empty(len(pairs), np.uint8)
     count = np.zeros((blocks, 3 * slabs * parts), np.int32)
     given = points, pairs, frame, tof, centres, half_mm, step_mm
-    share(_trace, blocks, *given, order, course, span, axis, count)
+    if colours == 1:
+        kept = course.view(np.int32), np.empty(len(pairs), np.uint8)
+        trace_all, sort = _trace, _sort
+    else:
+        kept = np.empty((2, len(pairs)), np.uint32), np.empty(blocks, np.int64)
+        trace_all, sort = _trace_whole, _sort_whole
+    share(trace_all, blocks, *given, order, course, *kept, count)
     ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
     at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
@@ -91,7 +96,7 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     lines = np.empty(bounds[-1], np.uint32)
     pieces = np.empty((bounds[-1], 8), np.float32)
     layers = pieces.view(np.int32)
-    share(_sort, blocks, order, course, span, axis, at, lines, pieces, layers)
+    share(sort, blocks, order, course, *kept, at, lines, pieces, layers)
     return Traced(pieces, layers, lines, bounds, at, count, colours)
 
 
@@ -105,7 +110,7 @@ def _order(frame, half_mm):
     if 2 * half > WHOLE:
         return 1, slabs, tiles * tiles, tiles
     steps = ((size - 1) >> STEP_BITS) + 1
-    return 1 + -(-int(2 * half) // TILE), tiles, tiles * steps, steps
+    return 1 + -(-int(2 * half) // TILE), tiles, 2 * tiles * steps, steps
 
 
 @_inline_strict
@@ -195,33 +200,41 @@ def _follow(count, ends, frame, half_mm, step_mm, timed, out):
 @_inline
 def _key(row, layers, axis, slab, order):
     """Return where the piece of a line in a slab comes in the order of pieces."""
-    slabs, parts, width, cut = order
+    slabs, parts, width, _ = order
     start, low, high = layers
     t = np.float32(0.5) * np.float32(low + high - 1 - 2 * start)
     a = np.int64(row[0] + t * row[1]) >> TILE_BITS
     b = np.int64(row[2] + t * row[3]) >> TILE_BITS
-    if cut:
-        part = a * width + b
-    else:
-        slab, part = a, b * width + (low >> STEP_BITS)
-    return np.uint64((axis * slabs + slab) * parts + part)
+    return np.uint64((axis * slabs + slab) * parts + a * width + b)
+
+
+@_jit
+def _keys(count, out, slabs, parts, width, keys):
+    """Return where traced lines come in the order of those that are not cut; 0 of none."""
+    row = np.uint64(_GROUP)
+    for i in range(count):
+        n = np.uint64(i)
+        start, stop = np.int32(out[n + 7 * row]), np.int32(out[n + 8 * row])
+        t = np.float32(0.5) * np.float32(stop - start - 1)
+        a = np.int32(out[n] + t * out[n + row]) >> TILE_BITS
+        b = np.int32(out[n + 2 * row] + t * out[n + 3 * row]) >> (TILE_BITS - 1)
+        key = (np.int32(out[n + 9 * row]) * slabs + a) * parts + b * width + (start >> STEP_BITS)
+        keys[n] = key if start < stop else np.int32(0)
 
 
 @_inline
-def _slabs_of(span, cut):
+def _slabs_of(span):
     """Return the first slab of a line, and the one behind the last."""
     start, stop = span & 0xFFFF, span >> 16
     first = start >> SLAB_BITS
-    return first, (((stop - 1) >> SLAB_BITS) if cut else first) + 1 if start < stop else first
+    return first, ((stop - 1) >> SLAB_BITS) + 1 if start < stop else first
 
 
 @_inline
-def _layers_in(span, slab, cut):
+def _layers_in(span, slab):
     """Return the first layer of a line, and the layers of its piece in a slab."""
     start, stop = span & 0xFFFF, span >> 16
-    if cut:
-        return start, max(start, slab * SLAB), min(stop, (slab + 1) * SLAB)
-    return start, start, stop
+    return start, max(start, slab * SLAB), min(stop, (slab + 1) * SLAB)
 
 
 @_jit
@@ -230,7 +243,6 @@ def _trace(
     course, span, axis, count,
 ):  # fmt: skip
     """Trace the lines of the blocks begin ... end - 1, and count their pieces."""
-    cut = order[3]
     ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(10 * _GROUP, np.float32)
     for block in range(begin, end):
         last = min((block + 1) * _BLOCK, len(pairs))
@@ -249,15 +261,14 @@ def _trace(
                 layers = np.int32(first_layer) | np.int32(behind) << 16
                 m = np.int64(out[i + np.uint64(9 * _GROUP)])
                 span[e, np.uint64(7)], axis[e] = layers, m
-                for slab in range(*_slabs_of(layers, cut)):
-                    some = _layers_in(layers, slab, cut)
+                for slab in range(*_slabs_of(layers)):
+                    some = _layers_in(layers, slab)
                     count[block, _key(course[e], some, m, slab, order)] += 1
 
 
 @_jit
 def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
     """Put the pieces of the blocks begin ... end - 1 in their order."""
-    cut = order[3]
     for block in range(begin, end):
         for e in range(block * _BLOCK, min((block + 1) * _BLOCK, len(course))):
             row, both, m = (
@@ -265,8 +276,8 @@ def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
                 span[np.uint64(e), np.uint64(7)],
                 np.int64(axis[np.uint64(e)]),
             )
-            for slab in range(*_slabs_of(both, cut)):
-                start, low, high = some = _layers_in(both, slab, cut)
+            for slab in range(*_slabs_of(both)):
+                start, low, high = some = _layers_in(both, slab)
                 key = _key(row, some, m, slab, order)
                 n = np.uint64(at[block, key])
                 at[block, key] += 1
@@ -278,3 +289,50 @@ def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
                     pieces[n, k + np.uint64(1)] = gain
                 pieces[n, np.uint64(6)] = row[6]
                 layers[n, np.uint64(7)] = low | (high - low) << 16
+
+
+@_jit
+def _trace_whole(
+    begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, order,
+    course, kept, hits, count,
+):  # fmt: skip
+    """Trace lines that are not cut, keep those that hit something, and count them."""
+    slabs, parts, width, _ = order
+    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(10 * _GROUP, np.float32)
+    keys, span = np.empty(_GROUP, np.int32), course.view(np.int32)
+    for block in range(begin, end):
+        last, n = min((block + 1) * _BLOCK, len(pairs)), np.uint64(block * _BLOCK)
+        for first in range(block * _BLOCK, last, _GROUP):
+            group = min(_GROUP, last - first)
+            _gather(first, group, points, pairs, tof, centres, ends)
+            _follow(group, ends, frame, half_mm, step_mm, True, out)
+            _keys(group, out, np.int32(slabs), np.int32(parts), np.int32(width), keys)
+            for i in range(np.uint64(group)):
+                for k in range(np.uint64(7)):
+                    course[n, k] = out[i + k * np.uint64(_GROUP)]
+                start = np.int32(out[i + np.uint64(7 * _GROUP)])
+                stop = np.int32(out[i + np.uint64(8 * _GROUP)])
+                span[n, np.uint64(7)] = start | (stop - start) << 16
+                kept[0, n], kept[1, n] = np.uint64(first) + i, keys[i]
+                hit = start < stop  # no branch: nobody could foretell it
+                count[block, np.uint64(keys[i])] += hit
+                n += np.uint64(hit)
+        hits[block] = n
+
+
+@_jit
+def _sort_whole(begin, end, order, course, kept, hits, at, lines, pieces, layers):
+    """Put the lines of the blocks begin ... end - 1 that hit something in their order."""
+    for block in range(begin, end):
+        for i in range(block * _BLOCK, hits[block]):
+            e = np.uint64(i)
+            key = np.uint64(kept[1, e])
+            n = np.uint64(at[block, key])
+            at[block, key] += 1
+            lines[n] = kept[0, e]
+            row = course[e]
+            a, b, c, d = row[0], row[1], row[2], row[3]
+            f, g, h, i = row[4], row[5], row[6], row[7]
+            to = pieces[n]
+            to[0], to[1], to[2], to[3] = a, b, c, d
+            to[4], to[5], to[6], to[7] = f, g, h, i
