@@ -46,7 +46,7 @@ Frame = namedtuple("Frame", "shape origin spacing fov")
 # tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to the next of
 # them, and those of a block of lines at[block, key] - count[block, key] ... at - 1. Slabs that
 # differ by a multiple of `colours` share no voxel.
-Traced = namedtuple("Traced", "pieces layers lines bounds at count colours")
+Traced = namedtuple("Traced", "pieces layers lines bounds at count colours step")
 
 
 def frame_of(shape, origin, spacing, fov_mm):
@@ -84,20 +84,21 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     given = points, pairs, frame, tof, centres, half_mm, step_mm
     if colours == 1:
         kept = course.view(np.int32), np.empty(len(pairs), np.uint8)
-        trace_all, sort = _trace, _sort
     else:
-        kept = np.empty((2, len(pairs)), np.uint32), np.empty(blocks, np.int64)
-        trace_all, sort = _trace_whole, _sort_whole
-    share(trace_all, blocks, *given, order, course, *kept, count)
+        kept = np.empty(len(pairs), np.int32), np.empty(blocks, np.int64)
+    share(_trace if colours == 1 else _trace_whole, blocks, *given, order, course, *kept, count)
     ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
     at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
     bounds[1:] = ends[parts - 1 :: parts, -1]
     lines = np.empty(bounds[-1], np.uint32)
-    pieces = np.empty((bounds[-1], 8), np.float32)
+    pieces = np.empty((bounds[-1], 8), np.float32) if colours == 1 else course
     layers = pieces.view(np.int32)
-    share(sort, blocks, order, course, *kept, at, lines, pieces, layers)
-    return Traced(pieces, layers, lines, bounds, at, count, colours)
+    if colours == 1:
+        share(_sort, blocks, order, course, *kept, at, lines, pieces, layers)
+    else:
+        share(_sort_whole, blocks, *kept, at, lines)
+    return Traced(pieces, layers, lines, bounds, at, count, colours, step_mm)
 
 
 def _order(frame, half_mm):
@@ -308,12 +309,13 @@ def _trace_whole(
             _follow(group, ends, frame, half_mm, step_mm, True, out)
             _keys(group, out, np.int32(slabs), np.int32(parts), np.int32(width), keys)
             for i in range(np.uint64(group)):
-                for k in range(np.uint64(7)):
+                for k in range(np.uint64(6)):
                     course[n, k] = out[i + k * np.uint64(_GROUP)]
                 start = np.int32(out[i + np.uint64(7 * _GROUP)])
                 stop = np.int32(out[i + np.uint64(8 * _GROUP)])
                 span[n, np.uint64(7)] = start | (stop - start) << 16
-                kept[0, n], kept[1, n] = np.uint64(first) + i, keys[i]
+                span[n, np.uint64(6)] = np.uint64(first) + i
+                kept[n] = keys[i]
                 hit = start < stop  # no branch: nobody could foretell it
                 count[block, np.uint64(keys[i])] += hit
                 n += np.uint64(hit)
@@ -321,18 +323,10 @@ def _trace_whole(
 
 
 @_jit
-def _sort_whole(begin, end, order, course, kept, hits, at, lines, pieces, layers):
-    """Put the lines of the blocks begin ... end - 1 that hit something in their order."""
+def _sort_whole(begin, end, kept, hits, at, rows):
+    """Tell the order of the lines of the blocks begin ... end - 1 that hit something."""
     for block in range(begin, end):
         for i in range(block * _BLOCK, hits[block]):
-            e = np.uint64(i)
-            key = np.uint64(kept[1, e])
-            n = np.uint64(at[block, key])
+            key = np.uint64(kept[np.uint64(i)])
+            rows[np.uint64(at[block, key])] = i
             at[block, key] += 1
-            lines[n] = kept[0, e]
-            row = course[e]
-            a, b, c, d = row[0], row[1], row[2], row[3]
-            f, g, h, i = row[4], row[5], row[6], row[7]
-            to = pieces[n]
-            to[0], to[1], to[2], to[3] = a, b, c, d
-            to[4], to[5], to[6], to[7] = f, g, h, i
