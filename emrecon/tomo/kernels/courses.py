@@ -30,7 +30,8 @@ PAD = 2  # voxels of nothing on every side across the axis that is stepped along
 _BLOCK = 1 << 16  # lines of a task
 _GROUP = 512  # lines that are traced together
 _RIM = 1e-4  # a sample so near (in steps) to the end of a line is in
-_TINY = 1e-30
+_TINY = 1e-12
+_real = np.float32
 _FAR = np.float32(1e9)  # mm; no line has an end further out
 
 # Courses are not summed up: nothing may be reordered.
@@ -79,7 +80,7 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     blocks = max(1, -(-len(pairs) // _BLOCK))
     colours, slabs, parts, width = _order(frame, half_mm if len(tof) else np.inf)
     order = slabs, parts, width, colours == 1
-    course = np.empty((len(pairs), 8), np.float32)
+    course = _rows(len(pairs))
     count = np.zeros((blocks, 3 * slabs * parts), np.int32)
     given = points, pairs, frame, tof, centres, half_mm, step_mm
     if colours == 1:
@@ -99,6 +100,13 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     else:
         share(_sort_whole, blocks, *kept, at, lines)
     return Traced(pieces, layers, lines, bounds, at, count, colours, step_mm)
+
+
+def _rows(count):
+    """Return room for rows of eight numbers, each within a line of the cache."""
+    flat = np.empty(8 * count + 8, np.float32)
+    begin = -flat.ctypes.data % 32 // 4
+    return flat[begin : begin + 8 * count].reshape(count, 8)
 
 
 def _order(frame, half_mm):
@@ -145,57 +153,59 @@ def _follow(count, ends, frame, half_mm, step_mm, timed, out):
     Both arrays are flat: that the rows do not overlap must be seen by the compiler.
     """
     row = np.uint64(_GROUP)
-    x0, y0, z0 = frame.origin[0], frame.origin[1], frame.origin[2]
-    per_x, per_y, per_z = 1 / frame.spacing[0], 1 / frame.spacing[1], 1 / frame.spacing[2]
-    nx, ny = np.float64(frame.shape[0]), np.float64(frame.shape[1])
-    nz = np.float64(frame.shape[2])
-    per_step, radius = 1 / step_mm, frame.fov
+    zero, half, unit, tiny, rim = _real(0), _real(0.5), _real(1), _real(_TINY), _real(_RIM)
+    x0, y0, z0 = _real(frame.origin[0]), _real(frame.origin[1]), _real(frame.origin[2])
+    per_x, per_y = _real(1 / frame.spacing[0]), _real(1 / frame.spacing[1])
+    per_z, half_bin, pad = _real(1 / frame.spacing[2]), _real(half_mm), _real(PAD)
+    nx, ny = _real(frame.shape[0]), _real(frame.shape[1])
+    nz = _real(frame.shape[2])
+    per_step, radius = _real(1 / step_mm), _real(frame.fov)
     for i in range(count):
         n = np.uint64(i)
-        x, y, z = np.float64(ends[n]), np.float64(ends[n + row]), np.float64(ends[n + 2 * row])
+        x, y, z = _real(ends[n]), _real(ends[n + row]), _real(ends[n + 2 * row])
         dx, dy, dz = ends[n + 3 * row] - x, ends[n + 4 * row] - y, ends[n + 5 * row] - z
-        centre = np.float64(ends[n + 6 * row])
+        centre = _real(ends[n + 6 * row])
         is_z = abs(dz) > max(abs(dx), abs(dy))
         is_x = (abs(dx) > abs(dy)) & (abs(dx) >= abs(dz))
         # The part within the cylinder, in lines from end to end, and within reach of the bin.
         square = dx * dx + dy * dy
         full = np.sqrt(square + dz * dz)
         cross = x * dy - y * dx
-        inverse = 1 / max(square, _TINY)
-        away = x * x + y * y if square < _TINY else cross * cross * inverse
+        inverse = unit / max(square, tiny)
+        away = x * x + y * y if square < tiny else cross * cross * inverse
         left = radius * radius - away
-        middle, reach = -(x * dx + y * dy) * inverse, np.sqrt(max(left, 0.0) * inverse)
-        low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+        middle, reach = -(x * dx + y * dy) * inverse, np.sqrt(max(left, zero) * inverse)
+        low, high = max(zero, middle - reach), min(unit, middle + reach)
         if timed:
-            inverse = 1 / max(full, _TINY)
-            low = max(low, 0.5 + (centre - half_mm) * inverse)
-            high = min(high, 0.5 + (centre + half_mm) * inverse)
+            inverse = unit / max(full, tiny)
+            low = max(low, half + (centre - half_bin) * inverse)
+            high = min(high, half + (centre + half_bin) * inverse)
         # In voxels from here on: m along the axis, a and b across.
         x, y, z = (x - x0) * per_x, (y - y0) * per_y, (z - z0) * per_z
         dx, dy, dz = dx * per_x, dy * per_y, dz * per_z
         m, dm, layers = (z, dz, nz) if is_z else (x, dx, nx) if is_x else (y, dy, ny)
         a, da, above = (y, dy, ny) if is_x else (x, dx, nx)
-        inverse = 1 / (da if abs(da) > _TINY else _TINY)
-        one, two = -(a + 1) * inverse, (above - a) * inverse
+        inverse = unit / (da if abs(da) > tiny else tiny)
+        one, two = -(a + unit) * inverse, (above - a) * inverse
         low, high = max(low, min(one, two)), min(high, max(one, two))
         b, db, above = (y, dy, ny) if is_z else (z, dz, nz)
-        inverse = 1 / (db if abs(db) > _TINY else _TINY)
-        one, two = -(b + 1) * inverse, (above - b) * inverse
+        inverse = unit / (db if abs(db) > tiny else tiny)
+        one, two = -(b + unit) * inverse, (above - b) * inverse
         low, high = max(low, min(one, two)), min(high, max(one, two))
         one, two = m + low * dm, m + high * dm
-        start = max(np.ceil(min(one, two) - _RIM), 0.0)
-        stop = min(np.floor(max(one, two) + _RIM) + 1.0, layers)
-        point = full < _TINY
-        none = point | (left <= 0) | (low >= high) | (start >= stop)
-        per_layer = 1 / (1.0 if point else dm)
+        start = max(np.ceil(min(one, two) - rim), zero)
+        stop = min(np.floor(max(one, two) + rim) + unit, layers)
+        point = full < tiny
+        none = point | (left <= zero) | (low >= high) | (start >= stop)
+        per_layer = unit / (unit if point else dm)
         t = (start - m) * per_layer
-        out[n], out[n + row] = a + t * da + PAD, per_layer * da
-        out[n + 2 * row], out[n + 3 * row] = b + t * db + PAD, per_layer * db
-        out[n + 4 * row] = ((t - 0.5) * full - centre) * per_step
+        out[n], out[n + row] = a + t * da + pad, per_layer * da
+        out[n + 2 * row], out[n + 3 * row] = b + t * db + pad, per_layer * db
+        out[n + 4 * row] = ((t - half) * full - centre) * per_step
         out[n + 5 * row] = per_layer * full * per_step
         out[n + 6 * row] = abs(per_layer) * full
-        out[n + 7 * row], out[n + 8 * row] = 0.0 if none else start, 0.0 if none else stop
-        out[n + 9 * row] = 2.0 if is_z else 0.0 if is_x else 1.0
+        out[n + 7 * row], out[n + 8 * row] = zero if none else start, zero if none else stop
+        out[n + 9 * row] = _real(2) if is_z else zero if is_x else unit
 
 
 @_inline
