@@ -9,7 +9,8 @@ of one slab are sorted by the tile of `TILE` x `TILE` voxels that their middle l
 order within a tile: the voxels of a tile stay in the cache while all its pieces are taken.
 
 Lines that time of flight makes as short as two slabs are left whole. Their slabs are rows of
-tiles, and within a tile they are sorted by the layer that they begin at.
+tiles, and within half a tile they are sorted by the layer that they begin at. What is known of
+them stays where it is, and only their order is sorted.
 """
 
 from collections import namedtuple
@@ -23,16 +24,17 @@ SLAB_BITS = 5
 SLAB = 1 << SLAB_BITS  # layers in a slab
 TILE_BITS = 5
 TILE = 1 << TILE_BITS  # voxels along the side of a tile
-STEP_BITS = 3  # places along the axis that lines are sorted by, where they are not cut
+STEP_BITS = 4  # places along the axis that lines are sorted by, where they are not cut
 WHOLE = 2 * SLAB  # lines of so few layers are not cut
 PAD = 2  # voxels of nothing on every side across the axis that is stepped along
 
 _BLOCK = 1 << 16  # lines of a task
 _GROUP = 512  # lines that are traced together
 _RIM = 1e-4  # a sample so near (in steps) to the end of a line is in
-_TINY = 1e-12
-_real = np.float32
+_TINY = 1e-12  # what is shorter (mm or voxels) has no direction
 _FAR = np.float32(1e9)  # mm; no line has an end further out
+
+_real = np.float32
 
 # Courses are not summed up: nothing may be reordered.
 _ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
@@ -42,11 +44,13 @@ _inline_strict = numba.njit(forceinline=True)  # for numbers that may be NaN
 
 Frame = namedtuple("Frame", "shape origin spacing fov")
 # A row of `pieces`: places across the axis at the first layer, each followed by what it gains a
-# layer; distance from the middle of the TOF bin in steps of the table, and gain; length a layer;
-# and, in the same place of `layers`, the first layer plus 65536 times how many there are. `lines`
-# tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to the next of
-# them, and those of a block of lines at[block, key] - count[block, key] ... at - 1. Slabs that
-# differ by a multiple of `colours` share no voxel.
+# layer; distance from the middle of the TOF bin in steps of the table, of `step` mm, and gain;
+# and, in the last place of the row of `layers`, the first layer plus 65536 times how many there
+# are. `lines` tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to
+# the next of them, and those of a block of lines at[block, key] - count[block, key] ... at - 1.
+# Slabs that differ by a multiple of `colours` share no voxel.
+# Of lines that are not cut (more colours than one) `lines` tells the row of each in its order, and
+# the last place but one of the row of `layers` its line.
 Traced = namedtuple("Traced", "pieces layers lines bounds at count colours step")
 
 
@@ -79,27 +83,25 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     """
     blocks = max(1, -(-len(pairs) // _BLOCK))
     colours, slabs, parts, width = _order(frame, half_mm if len(tof) else np.inf)
-    order = slabs, parts, width, colours == 1
-    course = _rows(len(pairs))
-    count = np.zeros((blocks, 3 * slabs * parts), np.int32)
-    given = points, pairs, frame, tof, centres, half_mm, step_mm
-    if colours == 1:
+    order, cut = (slabs, parts, width), colours == 1
+    course, count = _rows(len(pairs)), np.zeros((blocks, 3 * slabs * parts), np.int32)
+    if cut:
         kept = course.view(np.int32), np.empty(len(pairs), np.uint8)
     else:
         kept = np.empty(len(pairs), np.int32), np.empty(blocks, np.int64)
-    share(_trace if colours == 1 else _trace_whole, blocks, *given, order, course, *kept, count)
+    given = points, pairs, frame, tof, centres, half_mm, step_mm
+    share(_trace if cut else _trace_whole, blocks, *given, order, course, *kept, count)
     ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
     at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
     bounds[1:] = ends[parts - 1 :: parts, -1]
-    lines = np.empty(bounds[-1], np.uint32)
-    pieces = np.empty((bounds[-1], 8), np.float32) if colours == 1 else course
-    layers = pieces.view(np.int32)
-    if colours == 1:
-        share(_sort, blocks, order, course, *kept, at, lines, pieces, layers)
+    lines, pieces = np.empty(bounds[-1], np.uint32), course
+    if cut:
+        pieces = np.empty((len(lines), 8), np.float32)
+        share(_sort, blocks, order, course, *kept, at, lines, pieces, pieces.view(np.int32))
     else:
         share(_sort_whole, blocks, *kept, at, lines)
-    return Traced(pieces, layers, lines, bounds, at, count, colours, step_mm)
+    return Traced(pieces, pieces.view(np.int32), lines, bounds, at, count, colours, step_mm)
 
 
 def _rows(count):
@@ -112,7 +114,8 @@ def _rows(count):
 def _order(frame, half_mm):
     """Return colours, slabs of an axis, parts of a slab, and parts of a row of them.
 
-    Slabs of lines that are not cut are rows of tiles, and parts places along the axis.
+    Slabs of lines that are not cut are rows of tiles, and parts places along the axis in each
+    half of a tile.
     """
     size, half = int(frame.shape.max()), half_mm / frame.spacing.min() + 2
     slabs, tiles = (size - 1) // SLAB + 1, (size + 2 * PAD - 1) // TILE + 1
@@ -148,9 +151,10 @@ def _gather(first, count, points, pairs, tof, centres, ends):
 
 @_jit
 def _follow(count, ends, frame, half_mm, step_mm, timed, out):
-    """Describe lines by ten rows: those of a course, first layer, end of layers, and axis.
+    """Describe lines by nine rows: those of a course, first layer, end of layers, and axis.
 
-    Both arrays are flat: that the rows do not overlap must be seen by the compiler.
+    In single precision, as the ends are: twice as many at once as in double. Both arrays are
+    flat: that the rows do not overlap must be seen by the compiler.
     """
     row = np.uint64(_GROUP)
     zero, half, unit, tiny, rim = _real(0), _real(0.5), _real(1), _real(_TINY), _real(_RIM)
@@ -203,15 +207,14 @@ def _follow(count, ends, frame, half_mm, step_mm, timed, out):
         out[n + 2 * row], out[n + 3 * row] = b + t * db + pad, per_layer * db
         out[n + 4 * row] = ((t - half) * full - centre) * per_step
         out[n + 5 * row] = per_layer * full * per_step
-        out[n + 6 * row] = abs(per_layer) * full
-        out[n + 7 * row], out[n + 8 * row] = zero if none else start, zero if none else stop
-        out[n + 9 * row] = _real(2) if is_z else zero if is_x else unit
+        out[n + 6 * row], out[n + 7 * row] = zero if none else start, zero if none else stop
+        out[n + 8 * row] = _real(2) if is_z else zero if is_x else unit
 
 
 @_inline
 def _key(row, layers, axis, slab, order):
     """Return where the piece of a line in a slab comes in the order of pieces."""
-    slabs, parts, width, _ = order
+    slabs, parts, width = order
     start, low, high = layers
     t = np.float32(0.5) * np.float32(low + high - 1 - 2 * start)
     a = np.int64(row[0] + t * row[1]) >> TILE_BITS
@@ -225,11 +228,11 @@ def _keys(count, out, slabs, parts, width, keys):
     row = np.uint64(_GROUP)
     for i in range(count):
         n = np.uint64(i)
-        start, stop = np.int32(out[n + 7 * row]), np.int32(out[n + 8 * row])
+        start, stop = np.int32(out[n + 6 * row]), np.int32(out[n + 7 * row])
         t = np.float32(0.5) * np.float32(stop - start - 1)
         a = np.int32(out[n] + t * out[n + row]) >> TILE_BITS
         b = np.int32(out[n + 2 * row] + t * out[n + 3 * row]) >> (TILE_BITS - 1)
-        key = (np.int32(out[n + 9 * row]) * slabs + a) * parts + b * width + (start >> STEP_BITS)
+        key = (np.int32(out[n + 8 * row]) * slabs + a) * parts + b * width + (start >> STEP_BITS)
         keys[n] = key if start < stop else np.int32(0)
 
 
@@ -254,7 +257,7 @@ def _trace(
     course, span, axis, count,
 ):  # fmt: skip
     """Trace the lines of the blocks begin ... end - 1, and count their pieces."""
-    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(10 * _GROUP, np.float32)
+    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(9 * _GROUP, np.float32)
     for block in range(begin, end):
         last = min((block + 1) * _BLOCK, len(pairs))
         for first in range(block * _BLOCK, last, _GROUP):
@@ -263,14 +266,14 @@ def _trace(
             _follow(group, ends, frame, half_mm, step_mm, len(tof) > 0, out)
             for i in range(np.uint64(group)):
                 e = np.uint64(first) + i
-                for k in range(np.uint64(7)):
+                for k in range(np.uint64(6)):
                     course[e, k] = out[i + k * np.uint64(_GROUP)]
                 first_layer, behind = (
+                    out[i + np.uint64(6 * _GROUP)],
                     out[i + np.uint64(7 * _GROUP)],
-                    out[i + np.uint64(8 * _GROUP)],
                 )
                 layers = np.int32(first_layer) | np.int32(behind) << 16
-                m = np.int64(out[i + np.uint64(9 * _GROUP)])
+                m = np.int64(out[i + np.uint64(8 * _GROUP)])
                 span[e, np.uint64(7)], axis[e] = layers, m
                 for slab in range(*_slabs_of(layers)):
                     some = _layers_in(layers, slab)
@@ -298,7 +301,6 @@ def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
                     gain = row[k + np.uint64(1)]
                     pieces[n, k] = row[k] + t * gain
                     pieces[n, k + np.uint64(1)] = gain
-                pieces[n, np.uint64(6)] = row[6]
                 layers[n, np.uint64(7)] = low | (high - low) << 16
 
 
@@ -308,21 +310,21 @@ def _trace_whole(
     course, kept, hits, count,
 ):  # fmt: skip
     """Trace lines that are not cut, keep those that hit something, and count them."""
-    slabs, parts, width, _ = order
-    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(10 * _GROUP, np.float32)
+    slabs, parts, width = order
+    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(9 * _GROUP, np.float32)
     keys, span = np.empty(_GROUP, np.int32), course.view(np.int32)
     for block in range(begin, end):
         last, n = min((block + 1) * _BLOCK, len(pairs)), np.uint64(block * _BLOCK)
         for first in range(block * _BLOCK, last, _GROUP):
             group = min(_GROUP, last - first)
             _gather(first, group, points, pairs, tof, centres, ends)
-            _follow(group, ends, frame, half_mm, step_mm, True, out)
+            _follow(group, ends, frame, half_mm, step_mm, len(tof) > 0, out)
             _keys(group, out, np.int32(slabs), np.int32(parts), np.int32(width), keys)
             for i in range(np.uint64(group)):
                 for k in range(np.uint64(6)):
                     course[n, k] = out[i + k * np.uint64(_GROUP)]
-                start = np.int32(out[i + np.uint64(7 * _GROUP)])
-                stop = np.int32(out[i + np.uint64(8 * _GROUP)])
+                start = np.int32(out[i + np.uint64(6 * _GROUP)])
+                stop = np.int32(out[i + np.uint64(7 * _GROUP)])
                 span[n, np.uint64(7)] = start | (stop - start) << 16
                 span[n, np.uint64(6)] = np.uint64(first) + i
                 kept[n] = keys[i]

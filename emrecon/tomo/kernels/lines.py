@@ -37,6 +37,7 @@ MOST_LAYERS = (1 << 15) - 1  # along an axis: two such numbers go into 32 bits
 MOST_IN_LAYER = (1 << 31) // (WHOLE + SLAB)  # places within a piece have 32 bits
 
 _AHEAD = 8  # pieces from one whose value is asked for to the one that is taken
+# Numbers of a row of pieces, and places of some: see `Traced`.
 _ROW, _GAIN, _LINE, _LAYERS = np.uint64(8), np.uint64(5), np.uint64(6), np.uint64(7)
 
 _jit = numba.njit(nogil=True, cache=True)
