@@ -103,8 +103,8 @@ def _tasks(traced):
 def _given(views, frame, traced, table):
     flat = [view.reshape(-1) for view in views]
     rows = traced.pieces.reshape(-1), traced.layers.reshape(-1), traced.lines
-    rows += traced.colours == 1, np.float32(traced.step)
-    return *flat, _strides(frame), *rows, traced.bounds, table
+    how = traced.colours == 1, np.float32(traced.step), traced.bounds
+    return *flat, _strides(frame), *rows, *how, table
 
 
 def _strides(frame):
