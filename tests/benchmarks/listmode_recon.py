@@ -61,8 +61,9 @@ def passes(lines, events, views, back):
 
 def samples(lines, events):
     """Return the mean number of samples of a line."""
-    layers = lines.trace(events).traced.layers[:, 7]
-    return np.sum(layers >> 16) / len(events)
+    traced = lines.trace(events).traced
+    used = traced.lines if traced.colours > 1 else slice(None)  # rows: see `Traced`
+    return np.sum(traced.layers[used, 7] >> 16) / len(events)
 
 
 def speed(count, voxels, timing, repeats):

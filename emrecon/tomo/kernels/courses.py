@@ -9,7 +9,8 @@ of one slab are sorted by the tile of `TILE` x `TILE` voxels that their middle l
 order within a tile: the voxels of a tile stay in the cache while all its pieces are taken.
 
 Lines that time of flight makes as short as two slabs are left whole. Their slabs are rows of
-tiles, and within a tile they are sorted by the layer that they begin at.
+tiles, and within half a tile they are sorted by the layer that they begin at. What is known of
+them stays where it is, and only their order is sorted.
 """
 
 from collections import namedtuple
@@ -23,15 +24,17 @@ SLAB_BITS = 5
 SLAB = 1 << SLAB_BITS  # layers in a slab
 TILE_BITS = 5
 TILE = 1 << TILE_BITS  # voxels along the side of a tile
-STEP_BITS = 3  # places along the axis that lines are sorted by, where they are not cut
+STEP_BITS = 4  # places along the axis that lines are sorted by, where they are not cut
 WHOLE = 2 * SLAB  # lines of so few layers are not cut
 PAD = 2  # voxels of nothing on every side across the axis that is stepped along
 
 _BLOCK = 1 << 16  # lines of a task
 _GROUP = 512  # lines that are traced together
 _RIM = 1e-4  # a sample so near (in steps) to the end of a line is in
-_TINY = 1e-30
+_TINY = 1e-12  # what is shorter (mm or voxels) has no direction
 _FAR = np.float32(1e9)  # mm; no line has an end further out
+
+_real = np.float32
 
 # Courses are not summed up: nothing may be reordered.
 _ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
@@ -41,12 +44,14 @@ _inline_strict = numba.njit(forceinline=True)  # for numbers that may be NaN
 
 Frame = namedtuple("Frame", "shape origin spacing fov")
 # A row of `pieces`: places across the axis at the first layer, each followed by what it gains a
-# layer; distance from the middle of the TOF bin in steps of the table, and gain; length a layer;
-# and, in the same place of `layers`, the first layer plus 65536 times how many there are. `lines`
-# tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to the next of
-# them, and those of a block of lines at[block, key] - count[block, key] ... at - 1. Slabs that
-# differ by a multiple of `colours` share no voxel.
-Traced = namedtuple("Traced", "pieces layers lines bounds at count colours")
+# layer; distance from the middle of the TOF bin in steps of the table, of `step` mm, and gain;
+# and, in the last place of the row of `layers`, the first layer plus 65536 times how many there
+# are. `lines` tells the line of each piece; those of slab s of axis m are bounds[m slabs + s] to
+# the next of them, and those of a block of lines at[block, key] - count[block, key] ... at - 1.
+# Slabs that differ by a multiple of `colours` share no voxel.
+# Of lines that are not cut (more colours than one) `lines` tells the row of each in its order, and
+# the last place but one of the row of `layers` its line.
+Traced = namedtuple("Traced", "pieces layers lines bounds at count colours step")
 
 
 def frame_of(shape, origin, spacing, fov_mm):
@@ -78,34 +83,46 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
     """
     blocks = max(1, -(-len(pairs) // _BLOCK))
     colours, slabs, parts, width = _order(frame, half_mm if len(tof) else np.inf)
-    order = slabs, parts, width, colours == 1
-    course = np.empty((len(pairs), 8), np.float32)
-    span, axis = course.view(np.int32), np.empty(len(pairs), np.uint8)
-    count = np.zeros((blocks, 3 * slabs * parts), np.int32)
+    order, cut = (slabs, parts, width), colours == 1
+    course, count = _rows(len(pairs)), np.zeros((blocks, 3 * slabs * parts), np.int32)
+    if cut:
+        kept = course.view(np.int32), np.empty(len(pairs), np.uint8)
+    else:
+        kept = np.empty(len(pairs), np.int32), np.empty(blocks, np.int64)
     given = points, pairs, frame, tof, centres, half_mm, step_mm
-    share(_trace, blocks, *given, order, course, span, axis, count)
+    share(_trace if cut else _trace_whole, blocks, *given, order, course, *kept, count)
     ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
     at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
     bounds[1:] = ends[parts - 1 :: parts, -1]
-    lines = np.empty(bounds[-1], np.uint32)
-    pieces = np.empty((bounds[-1], 8), np.float32)
-    layers = pieces.view(np.int32)
-    share(_sort, blocks, order, course, span, axis, at, lines, pieces, layers)
-    return Traced(pieces, layers, lines, bounds, at, count, colours)
+    lines, pieces = np.empty(bounds[-1], np.uint32), course
+    if cut:
+        pieces = np.empty((len(lines), 8), np.float32)
+        share(_sort, blocks, order, course, *kept, at, lines, pieces, pieces.view(np.int32))
+    else:
+        share(_sort_whole, blocks, *kept, at, lines)
+    return Traced(pieces, pieces.view(np.int32), lines, bounds, at, count, colours, step_mm)
+
+
+def _rows(count):
+    """Return room for rows of eight numbers, each within a line of the cache."""
+    flat = np.empty(8 * count + 8, np.float32)
+    begin = -flat.ctypes.data % 32 // 4
+    return flat[begin : begin + 8 * count].reshape(count, 8)
 
 
 def _order(frame, half_mm):
     """Return colours, slabs of an axis, parts of a slab, and parts of a row of them.
 
-    Slabs of lines that are not cut are rows of tiles, and parts places along the axis.
+    Slabs of lines that are not cut are rows of tiles, and parts places along the axis in each
+    half of a tile.
     """
     size, half = int(frame.shape.max()), half_mm / frame.spacing.min() + 2
     slabs, tiles = (size - 1) // SLAB + 1, (size + 2 * PAD - 1) // TILE + 1
     if 2 * half > WHOLE:
         return 1, slabs, tiles * tiles, tiles
     steps = ((size - 1) >> STEP_BITS) + 1
-    return 1 + -(-int(2 * half) // TILE), tiles, tiles * steps, steps
+    return 1 + -(-int(2 * half) // TILE), tiles, 2 * tiles * steps, steps
 
 
 @_inline_strict
@@ -134,94 +151,104 @@ def _gather(first, count, points, pairs, tof, centres, ends):
 
 @_jit
 def _follow(count, ends, frame, half_mm, step_mm, timed, out):
-    """Describe lines by ten rows: those of a course, first layer, end of layers, and axis.
+    """Describe lines by nine rows: those of a course, first layer, end of layers, and axis.
 
-    Both arrays are flat: that the rows do not overlap must be seen by the compiler.
+    In single precision, as the ends are: twice as many at once as in double. Both arrays are
+    flat: that the rows do not overlap must be seen by the compiler.
     """
     row = np.uint64(_GROUP)
-    x0, y0, z0 = frame.origin[0], frame.origin[1], frame.origin[2]
-    per_x, per_y, per_z = 1 / frame.spacing[0], 1 / frame.spacing[1], 1 / frame.spacing[2]
-    nx, ny = np.float64(frame.shape[0]), np.float64(frame.shape[1])
-    nz = np.float64(frame.shape[2])
-    per_step, radius = 1 / step_mm, frame.fov
+    zero, half, unit, tiny, rim = _real(0), _real(0.5), _real(1), _real(_TINY), _real(_RIM)
+    x0, y0, z0 = _real(frame.origin[0]), _real(frame.origin[1]), _real(frame.origin[2])
+    per_x, per_y = _real(1 / frame.spacing[0]), _real(1 / frame.spacing[1])
+    per_z, half_bin, pad = _real(1 / frame.spacing[2]), _real(half_mm), _real(PAD)
+    nx, ny = _real(frame.shape[0]), _real(frame.shape[1])
+    nz = _real(frame.shape[2])
+    per_step, radius = _real(1 / step_mm), _real(frame.fov)
     for i in range(count):
         n = np.uint64(i)
-        x, y, z = np.float64(ends[n]), np.float64(ends[n + row]), np.float64(ends[n + 2 * row])
+        x, y, z = _real(ends[n]), _real(ends[n + row]), _real(ends[n + 2 * row])
         dx, dy, dz = ends[n + 3 * row] - x, ends[n + 4 * row] - y, ends[n + 5 * row] - z
-        centre = np.float64(ends[n + 6 * row])
+        centre = _real(ends[n + 6 * row])
         is_z = abs(dz) > max(abs(dx), abs(dy))
         is_x = (abs(dx) > abs(dy)) & (abs(dx) >= abs(dz))
         # The part within the cylinder, in lines from end to end, and within reach of the bin.
         square = dx * dx + dy * dy
         full = np.sqrt(square + dz * dz)
         cross = x * dy - y * dx
-        inverse = 1 / max(square, _TINY)
-        away = x * x + y * y if square < _TINY else cross * cross * inverse
+        inverse = unit / max(square, tiny)
+        away = x * x + y * y if square < tiny else cross * cross * inverse
         left = radius * radius - away
-        middle, reach = -(x * dx + y * dy) * inverse, np.sqrt(max(left, 0.0) * inverse)
-        low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+        middle, reach = -(x * dx + y * dy) * inverse, np.sqrt(max(left, zero) * inverse)
+        low, high = max(zero, middle - reach), min(unit, middle + reach)
         if timed:
-            inverse = 1 / max(full, _TINY)
-            low = max(low, 0.5 + (centre - half_mm) * inverse)
-            high = min(high, 0.5 + (centre + half_mm) * inverse)
+            inverse = unit / max(full, tiny)
+            low = max(low, half + (centre - half_bin) * inverse)
+            high = min(high, half + (centre + half_bin) * inverse)
         # In voxels from here on: m along the axis, a and b across.
         x, y, z = (x - x0) * per_x, (y - y0) * per_y, (z - z0) * per_z
         dx, dy, dz = dx * per_x, dy * per_y, dz * per_z
         m, dm, layers = (z, dz, nz) if is_z else (x, dx, nx) if is_x else (y, dy, ny)
         a, da, above = (y, dy, ny) if is_x else (x, dx, nx)
-        inverse = 1 / (da if abs(da) > _TINY else _TINY)
-        one, two = -(a + 1) * inverse, (above - a) * inverse
+        inverse = unit / (da if abs(da) > tiny else tiny)
+        one, two = -(a + unit) * inverse, (above - a) * inverse
         low, high = max(low, min(one, two)), min(high, max(one, two))
         b, db, above = (y, dy, ny) if is_z else (z, dz, nz)
-        inverse = 1 / (db if abs(db) > _TINY else _TINY)
-        one, two = -(b + 1) * inverse, (above - b) * inverse
+        inverse = unit / (db if abs(db) > tiny else tiny)
+        one, two = -(b + unit) * inverse, (above - b) * inverse
         low, high = max(low, min(one, two)), min(high, max(one, two))
         one, two = m + low * dm, m + high * dm
-        start = max(np.ceil(min(one, two) - _RIM), 0.0)
-        stop = min(np.floor(max(one, two) + _RIM) + 1.0, layers)
-        point = full < _TINY
-        none = point | (left <= 0) | (low >= high) | (start >= stop)
-        per_layer = 1 / (1.0 if point else dm)
+        start = max(np.ceil(min(one, two) - rim), zero)
+        stop = min(np.floor(max(one, two) + rim) + unit, layers)
+        point = full < tiny
+        none = point | (left <= zero) | (low >= high) | (start >= stop)
+        per_layer = unit / (unit if point else dm)
         t = (start - m) * per_layer
-        out[n], out[n + row] = a + t * da + PAD, per_layer * da
-        out[n + 2 * row], out[n + 3 * row] = b + t * db + PAD, per_layer * db
-        out[n + 4 * row] = ((t - 0.5) * full - centre) * per_step
+        out[n], out[n + row] = a + t * da + pad, per_layer * da
+        out[n + 2 * row], out[n + 3 * row] = b + t * db + pad, per_layer * db
+        out[n + 4 * row] = ((t - half) * full - centre) * per_step
         out[n + 5 * row] = per_layer * full * per_step
-        out[n + 6 * row] = abs(per_layer) * full
-        out[n + 7 * row], out[n + 8 * row] = 0.0 if none else start, 0.0 if none else stop
-        out[n + 9 * row] = 2.0 if is_z else 0.0 if is_x else 1.0
+        out[n + 6 * row], out[n + 7 * row] = zero if none else start, zero if none else stop
+        out[n + 8 * row] = _real(2) if is_z else zero if is_x else unit
 
 
 @_inline
 def _key(row, layers, axis, slab, order):
     """Return where the piece of a line in a slab comes in the order of pieces."""
-    slabs, parts, width, cut = order
+    slabs, parts, width = order
     start, low, high = layers
     t = np.float32(0.5) * np.float32(low + high - 1 - 2 * start)
     a = np.int64(row[0] + t * row[1]) >> TILE_BITS
     b = np.int64(row[2] + t * row[3]) >> TILE_BITS
-    if cut:
-        part = a * width + b
-    else:
-        slab, part = a, b * width + (low >> STEP_BITS)
-    return np.uint64((axis * slabs + slab) * parts + part)
+    return np.uint64((axis * slabs + slab) * parts + a * width + b)
+
+
+@_jit
+def _keys(count, out, slabs, parts, width, keys):
+    """Return where traced lines come in the order of those that are not cut; 0 of none."""
+    row = np.uint64(_GROUP)
+    for i in range(count):
+        n = np.uint64(i)
+        start, stop = np.int32(out[n + 6 * row]), np.int32(out[n + 7 * row])
+        t = np.float32(0.5) * np.float32(stop - start - 1)
+        a = np.int32(out[n] + t * out[n + row]) >> TILE_BITS
+        b = np.int32(out[n + 2 * row] + t * out[n + 3 * row]) >> (TILE_BITS - 1)
+        key = (np.int32(out[n + 8 * row]) * slabs + a) * parts + b * width + (start >> STEP_BITS)
+        keys[n] = key if start < stop else np.int32(0)
 
 
 @_inline
-def _slabs_of(span, cut):
+def _slabs_of(span):
     """Return the first slab of a line, and the one behind the last."""
     start, stop = span & 0xFFFF, span >> 16
     first = start >> SLAB_BITS
-    return first, (((stop - 1) >> SLAB_BITS) if cut else first) + 1 if start < stop else first
+    return first, ((stop - 1) >> SLAB_BITS) + 1 if start < stop else first
 
 
 @_inline
-def _layers_in(span, slab, cut):
+def _layers_in(span, slab):
     """Return the first layer of a line, and the layers of its piece in a slab."""
     start, stop = span & 0xFFFF, span >> 16
-    if cut:
-        return start, max(start, slab * SLAB), min(stop, (slab + 1) * SLAB)
-    return start, start, stop
+    return start, max(start, slab * SLAB), min(stop, (slab + 1) * SLAB)
 
 
 @_jit
@@ -230,8 +257,7 @@ def _trace(
     course, span, axis, count,
 ):  # fmt: skip
     """Trace the lines of the blocks begin ... end - 1, and count their pieces."""
-    cut = order[3]
-    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(10 * _GROUP, np.float32)
+    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(9 * _GROUP, np.float32)
     for block in range(begin, end):
         last = min((block + 1) * _BLOCK, len(pairs))
         for first in range(block * _BLOCK, last, _GROUP):
@@ -240,24 +266,23 @@ def _trace(
             _follow(group, ends, frame, half_mm, step_mm, len(tof) > 0, out)
             for i in range(np.uint64(group)):
                 e = np.uint64(first) + i
-                for k in range(np.uint64(7)):
+                for k in range(np.uint64(6)):
                     course[e, k] = out[i + k * np.uint64(_GROUP)]
                 first_layer, behind = (
+                    out[i + np.uint64(6 * _GROUP)],
                     out[i + np.uint64(7 * _GROUP)],
-                    out[i + np.uint64(8 * _GROUP)],
                 )
                 layers = np.int32(first_layer) | np.int32(behind) << 16
-                m = np.int64(out[i + np.uint64(9 * _GROUP)])
+                m = np.int64(out[i + np.uint64(8 * _GROUP)])
                 span[e, np.uint64(7)], axis[e] = layers, m
-                for slab in range(*_slabs_of(layers, cut)):
-                    some = _layers_in(layers, slab, cut)
+                for slab in range(*_slabs_of(layers)):
+                    some = _layers_in(layers, slab)
                     count[block, _key(course[e], some, m, slab, order)] += 1
 
 
 @_jit
 def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
     """Put the pieces of the blocks begin ... end - 1 in their order."""
-    cut = order[3]
     for block in range(begin, end):
         for e in range(block * _BLOCK, min((block + 1) * _BLOCK, len(course))):
             row, both, m = (
@@ -265,8 +290,8 @@ def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
                 span[np.uint64(e), np.uint64(7)],
                 np.int64(axis[np.uint64(e)]),
             )
-            for slab in range(*_slabs_of(both, cut)):
-                start, low, high = some = _layers_in(both, slab, cut)
+            for slab in range(*_slabs_of(both)):
+                start, low, high = some = _layers_in(both, slab)
                 key = _key(row, some, m, slab, order)
                 n = np.uint64(at[block, key])
                 at[block, key] += 1
@@ -276,5 +301,44 @@ def _sort(begin, end, order, course, span, axis, at, lines, pieces, layers):
                     gain = row[k + np.uint64(1)]
                     pieces[n, k] = row[k] + t * gain
                     pieces[n, k + np.uint64(1)] = gain
-                pieces[n, np.uint64(6)] = row[6]
                 layers[n, np.uint64(7)] = low | (high - low) << 16
+
+
+@_jit
+def _trace_whole(
+    begin, end, points, pairs, frame, tof, centres, half_mm, step_mm, order,
+    course, kept, hits, count,
+):  # fmt: skip
+    """Trace lines that are not cut, keep those that hit something, and count them."""
+    slabs, parts, width = order
+    ends, out = np.zeros(7 * _GROUP, np.float32), np.empty(9 * _GROUP, np.float32)
+    keys, span = np.empty(_GROUP, np.int32), course.view(np.int32)
+    for block in range(begin, end):
+        last, n = min((block + 1) * _BLOCK, len(pairs)), np.uint64(block * _BLOCK)
+        for first in range(block * _BLOCK, last, _GROUP):
+            group = min(_GROUP, last - first)
+            _gather(first, group, points, pairs, tof, centres, ends)
+            _follow(group, ends, frame, half_mm, step_mm, len(tof) > 0, out)
+            _keys(group, out, np.int32(slabs), np.int32(parts), np.int32(width), keys)
+            for i in range(np.uint64(group)):
+                for k in range(np.uint64(6)):
+                    course[n, k] = out[i + k * np.uint64(_GROUP)]
+                start = np.int32(out[i + np.uint64(6 * _GROUP)])
+                stop = np.int32(out[i + np.uint64(7 * _GROUP)])
+                span[n, np.uint64(7)] = start | (stop - start) << 16
+                span[n, np.uint64(6)] = np.uint64(first) + i
+                kept[n] = keys[i]
+                hit = start < stop  # no branch: nobody could foretell it
+                count[block, np.uint64(keys[i])] += hit
+                n += np.uint64(hit)
+        hits[block] = n
+
+
+@_jit
+def _sort_whole(begin, end, kept, hits, at, rows):
+    """Tell the order of the lines of the blocks begin ... end - 1 that hit something."""
+    for block in range(begin, end):
+        for i in range(block * _BLOCK, hits[block]):
+            key = np.uint64(kept[np.uint64(i)])
+            rows[np.uint64(at[block, key])] = i
+            at[block, key] += 1

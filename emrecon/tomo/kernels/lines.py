@@ -37,6 +37,8 @@ MOST_LAYERS = (1 << 15) - 1  # along an axis: two such numbers go into 32 bits
 MOST_IN_LAYER = (1 << 31) // (WHOLE + SLAB)  # places within a piece have 32 bits
 
 _AHEAD = 8  # pieces from one whose value is asked for to the one that is taken
+# Numbers of a row of pieces, and places of some: see `Traced`.
+_ROW, _GAIN, _LINE, _LAYERS = np.uint64(8), np.uint64(5), np.uint64(6), np.uint64(7)
 
 _jit = numba.njit(nogil=True, cache=True)
 
@@ -79,7 +81,7 @@ def forward(views, frame, traced, table, out):
     cut = traced.colours == 1
     sums = np.empty(len(traced.lines), np.float32) if cut else out
     out[...] = 0
-    given = *_given(views, frame, traced, table), cut, sums
+    given = *_given(views, frame, traced, table), sums
     share(_forward, len(traced.bounds) - 1, np.arange(len(traced.bounds) - 1), *given)
     if cut:
         share(_add, len(traced.at), traced.lines, traced.at, traced.count, sums, out)
@@ -100,7 +102,9 @@ def _tasks(traced):
 
 def _given(views, frame, traced, table):
     flat = [view.reshape(-1) for view in views]
-    return *flat, _strides(frame), traced.pieces, traced.layers, traced.lines, traced.bounds, table
+    rows = traced.pieces.reshape(-1), traced.layers.reshape(-1), traced.lines
+    how = traced.colours == 1, np.float32(traced.step), traced.bounds
+    return *flat, _strides(frame), *rows, *how, table
 
 
 def _strides(frame):
@@ -110,32 +114,40 @@ def _strides(frame):
 
 
 @numba.njit(forceinline=True)
-def _piece(pieces, layers, n, layer, line):
+def _piece(numbers, first, both, layer, width):
     """Return where a piece begins, its course, and its layers."""
-    row, both = pieces[n], layers[n, np.uint64(7)]
-    where = np.int64(both & 0xFFFF) * layer, layer, line
-    return where, (row[0], row[1], row[2], row[3], row[4], row[5]), np.int32(both >> 16)
+    a, da = numbers[first], numbers[first + np.uint64(1)]
+    b, db = numbers[first + np.uint64(2)], numbers[first + np.uint64(3)]
+    q, dq = numbers[first + np.uint64(4)], numbers[first + np.uint64(5)]
+    where = np.int64(both & 0xFFFF) * layer, layer, width
+    return where, (a, da, b, db, q, dq), np.int32(both >> 16)
 
 
 @_jit
 def _forward(
-    begin, end, tasks, x, y, z, strides, pieces, layers, lines, bounds, table, cut, sums
+    begin, end, tasks, x, y, z, strides, numbers, whole, lines, cut, step, bounds, table, sums
 ):  # fmt: skip
     """Sum up the pieces of some slabs: for each of them, or for its line if that is not cut."""
     slabs = (len(bounds) - 1) // 3
     for task in tasks[begin:end]:
         m = task // slabs
         pixels = x if m == 0 else y if m == 1 else z
-        layer, line = strides[m, 0], strides[m, 1]
+        layer, width = strides[m, 0], strides[m, 1]
         for i in range(bounds[task], bounds[task + 1]):
             n = np.uint64(i)
-            where, course, many = _piece(pieces, layers, n, layer, line)
-            length = pieces[n, np.uint64(6)]
+            first, to = n * _ROW, n
+            if not cut:
+                ahead = np.uint64(min(i + 2 * _AHEAD, len(lines) - 1))
+                prefetch(numbers, np.uint64(lines[ahead]) * _ROW)
+                first = np.uint64(lines[n]) * _ROW
+                to = np.uint64(whole[first + _LINE])
+            where, course, many = _piece(numbers, first, whole[first + _LAYERS], layer, width)
+            length = abs(numbers[first + _GAIN]) * step
             if len(table) > 1:
                 total = sum_timed_piece(pixels, where, course, many, length, table)
             else:
                 total = sum_piece(pixels, where, course, many, length, table)
-            sums[n if cut else np.uint64(lines[n])] = total
+            sums[to] = total
 
 
 @_jit
@@ -149,19 +161,28 @@ def _add(begin, end, lines, at, count, sums, out):
 
 
 @_jit
-def _adjoint(begin, end, tasks, x, y, z, strides, pieces, layers, lines, bounds, table, values):
+def _adjoint(
+    begin, end, tasks, x, y, z, strides, numbers, whole, lines, cut, step, bounds, table, values
+):  # fmt: skip
     """Add all pieces of some slabs."""
     slabs = (len(bounds) - 1) // 3
     for task in tasks[begin:end]:
         m = task // slabs
         pixels = x if m == 0 else y if m == 1 else z
-        layer, line = strides[m, 0], strides[m, 1]
+        layer, width = strides[m, 0], strides[m, 1]
         for i in range(bounds[task], bounds[task + 1]):
             n = np.uint64(i)
-            ahead = np.uint64(min(i + _AHEAD, len(lines) - 1))
-            prefetch(values, np.uint64(lines[ahead]))
-            where, course, many = _piece(pieces, layers, n, layer, line)
-            value = values[np.uint64(lines[n])] * pieces[n, np.uint64(6)]
+            first, line = n * _ROW, np.uint64(lines[n])
+            ahead = np.uint64(lines[np.uint64(min(i + _AHEAD, len(lines) - 1))])
+            if not cut:
+                far = np.uint64(lines[np.uint64(min(i + 2 * _AHEAD, len(lines) - 1))])
+                prefetch(numbers, far * _ROW)
+                ahead = np.uint64(whole[ahead * _ROW + _LINE])
+                first = line * _ROW
+                line = np.uint64(whole[first + _LINE])
+            prefetch(values, ahead)
+            where, course, many = _piece(numbers, first, whole[first + _LAYERS], layer, width)
+            value = values[line] * abs(numbers[first + _GAIN]) * step
             if len(table) > 1:
                 add_timed_piece(pixels, where, course, many, value, table)
             else:
