@@ -23,6 +23,7 @@ from emrecon.io.preview import preview
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.evidence import Evidence
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.tissue.segment import begin as begin_fit
 from emrecon.tissue.settings import Settings
@@ -37,31 +38,6 @@ COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f
 
 _STEP, _ENTROPY_STEP = 1 / 4096, 1 / 256
 """Of shares and fields, and of doubt: powers of two, so that they are exact in float32."""
-
-
-@dataclass(frozen=True)
-class TissueInputs:
-    """Files that go with the channels; all on the grid of the first channel."""
-
-    mask: Path | None = None
-    """Image above 0 where there is brain; without it an image that is 0 outside is taken as
-    stripped, and a whole T1 head is stripped."""
-
-    exclude: Path | None = None
-    """Image above 0 where voxels are left out, such as lesions."""
-
-    priors: tuple[Path, ...] = ()
-    """Tissue probability maps, one a class in the order of the labels (CSF GM WM), all on one
-    grid; see --align."""
-
-    prior_classes: tuple[int, ...] = ()
-    """Label of each prior, where several make up a class: 1 1 2 2 3."""
-
-    labels: Path | None = None
-    """Image of labels, 1 to k in their order and 0 where not known, to start from."""
-
-    means: tuple[float, ...] = ()
-    """Start from these class means of the one channel, in order of brightness."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +128,7 @@ def begin(
         Images that are in memory, by the names that stand for them in `images` and `inputs`.
     """
     settings, inputs, given = settings or Settings(), inputs or TissueInputs(), given or {}
-    if not images:
+    if not all(image.name for image in images) or not images:
         raise SettingsError("there is no image to segment: name one or more")
     stem = sidecar.beside(images[0], "").name
     if folder is not None and folder.exists():

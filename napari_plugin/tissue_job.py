@@ -17,11 +17,12 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from emrecon.em import Iterate
-from emrecon.jobs_tissue import COLOURS, Begun, Segmented, TissueInputs, begin, finish
+from emrecon.jobs_tissue import COLOURS, Begun, Segmented, begin, finish
 from emrecon.metrics.compare import onto
 from emrecon.stop import pressed
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image, State
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.result import Segmentation, densities
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.stages import Begun as Fit

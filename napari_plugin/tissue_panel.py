@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from emrecon.jobs_tissue import TissueInputs
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from napari_plugin.form import Choices, FileChooser, Form
 from napari_plugin.mixture_plot import ClassTable, MixturePlot

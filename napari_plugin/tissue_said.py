@@ -23,8 +23,8 @@ def as_python(choice: Choice) -> str:
     arguments = [f"[{images}]", "Path('segmentation')"]
     arguments += [f"{name}={text}" for name, text in given.items() if text]
     inside = "".join(f"    {argument},\n" for argument in arguments)
-    names = "TissueInputs, segment_files" if given["inputs"] else "segment_files"
-    used = [f"from emrecon.jobs_tissue import {names}"]
+    used = ["from emrecon.jobs_tissue import segment_files"]
+    used += ["from emrecon.tissue.inputs import TissueInputs"] if given["inputs"] else []
     used += ["from emrecon.tissue.settings import Settings"] if given["settings"] else []
     body = f"made = segment_files(\n{inside})"
     return "\n".join(["from pathlib import Path", "", *used, "", body, ""])

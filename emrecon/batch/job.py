@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from emrecon.batch.fill import filled, names, path_names
 from emrecon.errors import DataError, SettingsError
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.parts import CameraFacts, Parts
@@ -116,8 +117,6 @@ def forms(kind: Kind, options: Mapping[str, Any]) -> tuple[type, ...]:
     if kind == "recon":
         return Settings, Parts, CameraFacts, ListmodeSettings
     if kind == "segment":
-        from emrecon.jobs_tissue import TissueInputs  # noqa: PLC0415 - brings numba
-
         return TissueSettings, TissueInputs
     if kind == "simulate":
         return (Acquisition, CameraAcquisition) if options.get(CAMERA) else (Acquisition,)

@@ -28,7 +28,8 @@ def demo(*, out: Out = Path("demo")) -> None:
     from emrecon.files import make_folder
     from emrecon.jobs import reconstruct
     from emrecon.jobs_scan import write_simulation
-    from emrecon.jobs_tissue import TissueInputs, segment_files
+    from emrecon.jobs_tissue import segment_files
+    from emrecon.tissue.inputs import TissueInputs
     from emrecon.tissue.settings import Settings as TissueSettings
 
     scan = out / "scan"

@@ -7,9 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli import lean
 from emrecon.cli.common import Out, bars, done
-from emrecon.jobs_tissue import TissueInputs
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
 TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation")]
@@ -40,6 +39,7 @@ def segment(
     inputs
         Mask, priors and other files.
     """
+    from emrecon.cli import lean
     from emrecon.jobs_tissue import segment_files
 
     lean.load_kernels()

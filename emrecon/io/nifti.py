@@ -164,10 +164,9 @@ def write(
 
 def _like(image: nib.Nifti1Image, path: Path) -> nib.Nifti1Image:
     """Return the image with the header of the file at `path`, if that is NIfTI of its shape."""
-    try:
-        header = _header(path)
-    except _BROKEN:
+    if not path.name.endswith(SUFFIXES):
         return image  # another format, whose reader has said where the voxels lie
+    header = _header(path)
     if header.get_data_shape()[:3] != image.shape[:3]:
         return image
     kept = nib.Nifti1Header.from_header(header, check=False)

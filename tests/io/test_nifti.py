@@ -137,3 +137,12 @@ def test_a_flipped_bit_in_gzip(tmp_path):
     path.write_bytes(raw)
     with pytest.raises(FormatError, match="cannot read"):
         io.read_image(path)
+
+
+def test_an_image_of_another_format_has_no_header_to_keep(tmp_path, caplog):
+    hv = tmp_path / "like.hv"
+    hv.write_text("!INTERFILE  :=\n" * 40)
+    image = Volume(np.ones((3, 4, 5), np.float32), OBLIQUE)
+    nifti.write(image, tmp_path / "made.nii.gz", like=hv)
+    np.testing.assert_allclose(nifti.read(tmp_path / "made.nii.gz").affine, OBLIQUE, rtol=1e-6)
+    assert not caplog.records

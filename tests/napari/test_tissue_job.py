@@ -12,8 +12,9 @@ pytest.importorskip("napari", reason="napari is not installed")
 
 from emrecon import io
 from emrecon.io import read_image
-from emrecon.jobs_tissue import TissueInputs, begin, segment_files
+from emrecon.jobs_tissue import begin, segment_files
 from emrecon.tissue import stages as tissue_stages
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import tissue_job

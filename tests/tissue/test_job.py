@@ -12,7 +12,8 @@ import pytest
 from emrecon.cli import main
 from emrecon.errors import DataError, SettingsError, WriteError
 from emrecon.io import nifti
-from emrecon.jobs_tissue import TissueInputs, segment_files
+from emrecon.jobs_tissue import segment_files
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from tests.tissue.test_segment import head, shot
@@ -82,8 +83,9 @@ def test_nothing_is_written_when_it_fails(files: tuple[Path, Path], tmp_path: Pa
     with pytest.raises(DataError):
         segment_files([flat], tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(SettingsError, match="no image"):
-        segment_files([], tmp_path / "out")
+    for none in ([], [Path()]):
+        with pytest.raises(SettingsError, match="no image"):
+            segment_files(none, tmp_path / "out")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WriteError):
         segment_files(

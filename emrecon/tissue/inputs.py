@@ -1,0 +1,31 @@
+"""The files that go with the images of a segmentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TissueInputs:
+    """Files that go with the channels; all on the grid of the first channel."""
+
+    mask: Path | None = None
+    """Image above 0 where there is brain; without it an image that is 0 outside is taken as
+    stripped, and a whole T1 head is stripped."""
+
+    exclude: Path | None = None
+    """Image above 0 where voxels are left out, such as lesions."""
+
+    priors: tuple[Path, ...] = ()
+    """Tissue probability maps, one a class in the order of the labels (CSF GM WM), all on one
+    grid; see --align."""
+
+    prior_classes: tuple[int, ...] = ()
+    """Label of each prior, where several make up a class: 1 1 2 2 3."""
+
+    labels: Path | None = None
+    """Image of labels, 1 to k in their order and 0 where not known, to start from."""
+
+    means: tuple[float, ...] = ()
+    """Start from these class means of the one channel, in order of brightness."""
