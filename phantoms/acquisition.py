@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from phantoms.simulate_events import EventSimulation
 
 
+_SCAN_BYTES, _EVENTS_BYTES = (22.0, 12.0), (45.0, 26.0)
+"""Memory for a line while it is counted, and for each of its time-of-flight bins: measured."""
+
+
 @dataclass(frozen=True)
 class Acquisition:
     """A scanner, and how long and how well it counts."""
@@ -119,6 +123,7 @@ class Acquisition:
         from phantoms.simulate import simulate  # noqa: PLC0415
 
         layout = self.layout()
+        _check_fits(layout, _SCAN_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
             phantom = phantom.fitted(0.95 * layout.fov_mm)
@@ -149,6 +154,7 @@ class Acquisition:
         layout = replace(self, span=1, bins=None).layout()
         count = self.bins or layout.s_mm.size
         layout = replace(self, span=1, bins=count - (count % 2 == 0)).layout()
+        _check_fits(layout, _EVENTS_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
             phantom = phantom.fitted(0.95 * layout.fov_mm)
@@ -161,6 +167,29 @@ class Acquisition:
             efficiencies=unlike if self.spread or self.dead_blocks else None,
             attenuate=self.attenuate,
         )
+
+
+def scan_mb(layout: Bins) -> float:
+    """Return the memory in MB that counting a scan takes, beside that of what is loaded."""
+    return _mb(layout, _SCAN_BYTES)
+
+
+def _mb(layout: Bins, each: tuple[float, float]) -> float:
+    """Return the memory in MB for lines and time-of-flight bins of so many bytes."""
+    bins = layout.timing.bins if layout.timing else 1
+    return math.prod(layout.shape) * (each[0] + bins * each[1]) / (1 << 20)
+
+
+def _check_fits(layout: Bins, each: tuple[float, float]) -> None:
+    """Refuse what memory does not hold."""
+    from emrecon.memory import check_fits  # noqa: PLC0415 - quick --help
+
+    check_fits(
+        _mb(layout, each),
+        f"counting {math.prod(layout.shape):,} lines",
+        "choose a smaller scanner, ring difference or number of time-of-flight bins, a larger "
+        "span, or fewer bins or views",
+    )
 
 
 def phantom_named(name: str) -> Phantom:

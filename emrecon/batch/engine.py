@@ -6,14 +6,10 @@ import os
 import queue
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Protocol
 
 from emrecon.batch.record import Record
 from emrecon.batch.slot import Slot, Told
-
-CGROUP = Path("/sys/fs/cgroup")
-"""Where a container is told how much memory it may use."""
 
 
 class Engine(Protocol):
@@ -100,33 +96,3 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def memory_mb() -> float:
-    """Return the memory of this machine that is free to use; 0 where that cannot be told."""
-    found = [
-        _meminfo_mb(),
-        _number_mb(CGROUP / "memory.max") - _number_mb(CGROUP / "memory.current"),
-    ]
-    return min((mb for mb in found if mb > 0), default=0.0)
-
-
-def _meminfo_mb() -> float:
-    """Return the memory that Linux says is available, or that any other system says is free."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(float(line.split()[1]) / 1024 for line in lines if "MemAvailable" in line)
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-    except (ValueError, OSError, AttributeError):
-        return 0.0
-
-
-def _number_mb(path: Path) -> float:
-    """Return the bytes that a file tells, in MB; 0 where it tells none."""
-    try:
-        return float(path.read_text(encoding="ascii")) / (1 << 20)
-    except (OSError, ValueError):
-        return 0.0

@@ -25,6 +25,7 @@ from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.parts import Parts
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
 from emrecon.tomo.settings import Settings
+from phantoms.acquisition import scan_mb
 
 MB = 1 << 20
 
@@ -182,8 +183,8 @@ def _bins(path: Path, span: int) -> Bins | None:
 def _simulation(job: Job) -> Estimate:
     if job.options.get(CAMERA):
         return Estimate(BASE_MB + 400, 0.0)
-    lines = float(np.prod(job.forms()[0].layout().shape))
-    return Estimate(BASE_MB + lines * 4 * 8 / MB, START_S + lines * 2.2e-7)
+    layout = job.forms()[0].layout()
+    return Estimate(BASE_MB + scan_mb(layout), START_S + float(np.prod(layout.shape)) * 2.2e-7)
 
 
 def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:

@@ -205,12 +205,12 @@ def _terminated() -> Iterator[None]:
 
 
 def _budget(where: Where) -> float:
-    from emrecon.batch.engine import memory_mb
+    from emrecon.memory import free_mb
 
     elsewhere = where.engine == "slurm" or where.scheduler
     if elsewhere and not where.memory_mb:
         raise SettingsError("say the memory of a worker on another machine: --memory-mb")
-    return where.memory_mb or 0.9 * memory_mb()
+    return where.memory_mb or 0.9 * free_mb()
 
 
 def _shared(where: Where, budget: float) -> float:

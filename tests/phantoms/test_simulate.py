@@ -12,6 +12,7 @@ from emrecon.tomo.normalisation import ring_pairs
 from emrecon.tomo.scanner import Scanner
 from emrecon.volume import Grid
 from phantoms import flip_finder, uniform_cylinder
+from phantoms.acquisition import Acquisition
 from phantoms.detection import Efficiencies
 from phantoms.lines import line_integrals
 from phantoms.simulate import Simulation, attenuation_factors, rounded, scatter_shape, simulate
@@ -207,3 +208,10 @@ def test_what_no_bin_sees_is_refused(bins: Bins) -> None:
         run(bins, normalisation=Efficiencies(0.1, 1000))
     with pytest.raises(SettingsError, match="not negative"):
         Efficiencies(-0.1)
+
+
+def test_more_lines_than_memory_holds_are_refused(monkeypatch) -> None:
+    monkeypatch.setattr("emrecon.memory.free_mb", lambda: 1000.0)
+    for count in (Acquisition(span=1).scan, Acquisition().events):
+        with pytest.raises(SettingsError, match=r"GB of memory, and 1.0 GB are free: choose"):
+            count(PHANTOM)
