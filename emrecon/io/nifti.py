@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import DataError, FormatError, WriteError
 from emrecon.files import replacing
+from emrecon.io.sniff import is_nifti, open_head
 from emrecon.volume import Volume
 
 try:
@@ -164,7 +165,7 @@ def write(
 
 def _like(image: nib.Nifti1Image, path: Path) -> nib.Nifti1Image:
     """Return the image with the header of the file at `path`, if that is NIfTI of its shape."""
-    if not path.name.endswith(SUFFIXES):
+    if not is_nifti(open_head(path)):
         return image  # another format, whose reader has said where the voxels lie
     header = _header(path)
     if header.get_data_shape()[:3] != image.shape[:3]:

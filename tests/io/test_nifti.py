@@ -146,3 +146,13 @@ def test_an_image_of_another_format_has_no_header_to_keep(tmp_path, caplog):
     nifti.write(image, tmp_path / "made.nii.gz", like=hv)
     np.testing.assert_allclose(nifti.read(tmp_path / "made.nii.gz").affine, OBLIQUE, rtol=1e-6)
     assert not caplog.records
+
+
+def test_a_header_is_kept_whatever_the_name_of_its_file(tmp_path):
+    header = nib.Nifti1Header()
+    header["descrip"] = b"kept"
+    named = tmp_path / "T1.NII"
+    made = nib.Nifti1Image(np.ones((3, 4, 5), np.float32), OBLIQUE, header)
+    named.write_bytes(made.to_bytes())
+    nifti.write(nifti.read(named), tmp_path / "made.nii.gz", like=named)
+    assert nib.load(tmp_path / "made.nii.gz").header["descrip"] == b"kept"
