@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from emrecon.batch.engine import Processes
@@ -23,7 +24,7 @@ from emrecon.batch.slot import Slot, Told
 from emrecon.errors import EmreconError, SettingsError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ def local(processes: Processes) -> DaskEngine:
     return DaskEngine(distributed.Client(cluster), close, ahead=slots)
 
 
-def _draw(cluster: Any) -> None:  # noqa: ANN401 - LocalCluster, imported late
+def _draw(cluster: LocalCluster) -> None:
     """Add the dashboard's pages, which take a second to load: the first jobs need not wait."""
     try:
         pages = import_module("distributed.dashboard.scheduler")
@@ -218,12 +219,12 @@ def existing(address: str, threads: int) -> DaskEngine:
     return DaskEngine(client, lambda: None)
 
 
-def plugins() -> Any:  # noqa: ANN401 - a module
+def plugins() -> ModuleType:
     """Return what Dask workers are given; the module needs Dask."""
     return import_module("emrecon.batch.dask_plugin")
 
 
-def module(name: str) -> Any:  # noqa: ANN401 - a module
+def module(name: str) -> ModuleType:
     """Return a module of Dask's.
 
     Raises
