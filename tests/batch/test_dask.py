@@ -236,10 +236,12 @@ def test_jobs_that_end_without_a_worker_are_not_waited_for(squeue: Path, tmp_pat
 def test_a_job_that_ended_while_it_waited_is_submitted_anew(
     squeue: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With a stand-in for sbatch that counts its calls, beside a worker that came."""
+    """With a stand-in for sbatch that numbers its calls (two at a time), beside a worker."""
     pytest.importorskip("dask_jobqueue")
     calls = tmp_path / "calls"
-    for name, text in {"sbatch": f"echo >> {calls}\nwc -l < {calls}\n", "scancel": ""}.items():
+    calls.mkdir()
+    number = f"n=1\nuntil mkdir {calls}/$n 2>/dev/null; do n=$((n + 1)); done\necho $n\n"
+    for name, text in {"sbatch": number, "scancel": ""}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}")
         (tmp_path / name).chmod(0o755)
 
@@ -247,13 +249,12 @@ def test_a_job_that_ended_while_it_waited_is_submitted_anew(
         end = time.monotonic() + 20
         while time.monotonic() < end and len(cluster.workers) < 2:
             time.sleep(0.02)
-        while time.monotonic() < end and calls.stat().st_size < count:
+        while time.monotonic() < end and len(list(calls.iterdir())) < count:
             time.sleep(0.02)
-        return calls.stat().st_size
+        return len(list(calls.iterdir()))
 
     with _slurm_cluster(Slurm(2, 1, 2000), "") as cluster:
         tender = Tender(cluster, 2, tmp_path)
-        calls.touch()
         squeue.write_text("1\n2\n")
         tender(0)
         assert submitted(2) == 2
