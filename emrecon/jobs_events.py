@@ -144,7 +144,7 @@ class Begun:
             yield recon.prepare(scan, self.settings), told
             return
         from emrecon.io import petlink_events, petlink_header, petsird_events  # noqa: PLC0415 - bring numba
-        from emrecon.tomo import listmode_recon  # noqa: PLC0415
+        from emrecon.tomo import listmode_recon  # noqa: PLC0415 - likewise
 
         mu, inputs = read_medium(parts)
         if petsird:

@@ -136,7 +136,7 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
 def _events(path: Path, settings: Settings, images: int) -> Estimate:
     """Return what the events of a PETSIRD file need, one by one."""
     from emrecon.io.petsird import PetsirdFile  # noqa: PLC0415 - not every scan
-    from emrecon.tomo.pairs import Pairs  # noqa: PLC0415
+    from emrecon.tomo.pairs import Pairs  # noqa: PLC0415 - likewise
 
     pairs = Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
     low, high = pairs.plane_z_mm
