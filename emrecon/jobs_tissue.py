@@ -27,7 +27,7 @@ from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.tissue.segment import begin as begin_fit
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.stages import Begun as Fit
+from emrecon.tissue.stages import Fit
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from emrecon.tissue.field import Image, State
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.result import Segmentation, densities
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.stages import Begun as Fit
-from emrecon.tissue.stages import Strides
+from emrecon.tissue.stages import Fit, Strides
 from emrecon.volume import Volume
 from napari_plugin.session import Session
 

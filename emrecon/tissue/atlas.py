@@ -16,7 +16,7 @@ from emrecon.stop import after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
 from emrecon.tissue.data import blocks
 from emrecon.tissue.kernels import atlas as kernel
-from emrecon.tissue.placed import check_placed
+from emrecon.tissue.prior_overlap import check_overlap
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 
@@ -112,7 +112,7 @@ def lay(
             "(--resample), or aligned (--align affine)"
         )
     atlas = Atlas(maps, affine, np.eye(4))
-    check_placed(atlas, image, region)
+    check_overlap(atlas, image, region)
     return atlas
 
 

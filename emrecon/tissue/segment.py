@@ -12,15 +12,15 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.atlas import Atlas, lay
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, gather, on_grid, prepare
-from emrecon.tissue.given import atlas_start, labels_start, means_start
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mask import MOST_ML, brain_mask
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.splitmerge import split_and_merge
-from emrecon.tissue.stages import Begun, Observer, prior_of
+from emrecon.tissue.stages import Fit, Observer, prior_of
 from emrecon.tissue.starts import Optimum, from_means, kmeans_means, quantile_means, search
+from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
 from emrecon.volume import Volume
 
 Floats = NDArray[np.float64]
@@ -91,7 +91,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     labels: Volume | None = None,
     priors: Sequence[Volume] = (),
     prior_classes: Sequence[int] = (),
-) -> Begun:
+) -> Fit:
     """Check what is to be segmented and find where to start from.
 
     Parameters are those of `segment`, which makes all the stages of what comes back.
@@ -113,7 +113,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
-    return Begun(data, layout, settings, optima, atlas)
+    return Fit(data, layout, settings, optima, atlas)
 
 
 def _given(

@@ -60,8 +60,8 @@ FIELD_WEIGHT = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
-    """A segmentation up to its first iterate."""
+class Fit:
+    """A segmentation ready for its first iterate: data, model, and where to start."""
 
     data: Data
     """What is to be segmented."""

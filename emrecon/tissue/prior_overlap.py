@@ -28,7 +28,7 @@ _STEP_MM = 20.0
 _CLEARLY = 0.01  # nats a point
 
 
-def check_placed(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> None:
+def check_overlap(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> None:
     """Refuse maps that miss much of the mask; warn of maps that would fit better elsewhere.
 
     Parameters

@@ -10,10 +10,10 @@ import pytest
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.data import Data, prepare
-from emrecon.tissue.given import SURE, atlas_start, labels_start, means_start
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.user_starts import SURE, atlas_start, labels_start, means_start
 from tests.tissue.test_segment import head, region, shot
 
 pytestmark = pytest.mark.slow
