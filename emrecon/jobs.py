@@ -19,7 +19,7 @@ from emrecon.files import check_writable, keep_inputs, replacing
 from emrecon.io import sidecar
 from emrecon.io.preview import preview
 from emrecon.io.scan import read_scan
-from emrecon.tomo.gamma import about_axis
+from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.operator import Array
 from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.recon import Problem, fingerprint, prepare

@@ -18,7 +18,7 @@ from emrecon.tomo.bins import Bins
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.operator import Array, Operator
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.recon import recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
@@ -161,10 +161,10 @@ class Case:
         return Siddon(self.grid, bins)
 
     def joseph(self, bins: Bins) -> Operator:
-        return Projector(self.grid, bins, bins.fov_mm)
+        return JosephProjector(self.grid, bins, bins.fov_mm)
 
     def joseph_ring_wide(self, bins: Bins) -> Operator:
-        return Projector(self.grid, bins, bins.fov_mm, ring_wide=True)
+        return JosephProjector(self.grid, bins, bins.fov_mm, ring_wide=True)
 
 
 def stir_subsets(views: int) -> list[list[int]]:

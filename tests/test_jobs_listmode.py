@@ -13,7 +13,7 @@ import pytest
 from emrecon.cli import main
 from emrecon.io import petlink
 from emrecon.tomo.normalisation import live_pairs
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.scanner import Scanner
 from emrecon.volume import Grid, Volume
 
@@ -53,7 +53,7 @@ def written(path: Path, truth: Volume, seed: int) -> Path:
     """Write a decaying source, with randoms that do not decay, as a list-mode file."""
     bins, rng = FINE.bins(span=1), np.random.default_rng(seed)
     pairs = live_pairs(bins)
-    trues = pairs * Projector(truth.grid(), bins).forward(truth.voxels)
+    trues = pairs * JosephProjector(truth.grid(), bins).forward(truth.voxels)
     trues *= COUNTS / trues.sum()
     randoms = 0.2 * COUNTS * pairs / pairs.sum()
     stretches = []

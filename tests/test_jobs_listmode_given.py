@@ -14,7 +14,7 @@ from emrecon.tomo.detectors import crystal_pairs, planes_of_rings
 from emrecon.tomo.lookup import Given, places_of
 from emrecon.tomo.normalisation import live_pairs
 from emrecon.tomo.operator import Array
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.scanner import Scanner
 from tests.io.test_petlink import TINY, random_words, written
 from tests.test_jobs_listmode import image, run
@@ -100,7 +100,7 @@ def files(folder: Path, seed: int, *, whole: bool = True) -> dict[str, Path]:
     trues = (
         parts["normalisation"]
         * parts["attenuation"]
-        * Projector(grid, bins).forward(image.astype(np.float32))
+        * JosephProjector(grid, bins).forward(image.astype(np.float32))
     )
     trues *= COUNTS / trues.sum()
     hill = np.exp(-((bins.s_mm / 40) ** 2))[:, None] * np.ones(bins.shape)

@@ -17,12 +17,12 @@ from emrecon.io.petsird import Block, PetsirdFile
 from emrecon.io.petsird_deadtime import AliveTime
 from emrecon.io.petsird_scanner import Detectors, Types
 from emrecon.tomo.attenuation import event_factors
+from emrecon.tomo.bin_lookup import Shared
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.events import CHUNK, Events
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import ListmodeScan
-from emrecon.tomo.nearest import Shared
 from emrecon.tomo.operator import Array
 from emrecon.tomo.pairs import Pairs
 from emrecon.tomo.tof import Timing

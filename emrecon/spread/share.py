@@ -18,7 +18,7 @@ from emrecon.files import keep_inputs
 from emrecon.io.scan import read_scan
 from emrecon.jobs import Order, background_totals, facts_of
 from emrecon.spread.order import Choice, Node, own_nodes, summed
-from emrecon.tomo import gamma
+from emrecon.tomo import camera_setup
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.emission import Emission, renewed
 from emrecon.tomo.image_grid import grid_of
@@ -130,9 +130,12 @@ def load(order: Order, choice: Choice, threads: int) -> Share:
             )
         views = asked[0] if asked else scan.bins.shape[0]
         keep_inputs(order.made, inputs)
-        settings = gamma.about_axis(order.settings, scan)
+        settings = camera_setup.about_axis(order.settings, scan)
         settings = replace(settings, subsets=choice.counts(views)[0])
-        scan, calibration = gamma.completed(scan, settings), gamma.calibration(scan, settings)
+        scan, calibration = (
+            camera_setup.completed(scan, settings),
+            camera_setup.calibration(scan, settings),
+        )
         grid, fov_mm = grid_of(scan.bins, settings), scan.bins.fov_mm
         if not asked:  # it was read whole
             scan = scan.of_views(choice(views))
@@ -163,7 +166,7 @@ def load(order: Order, choice: Choice, threads: int) -> Share:
         inputs=inputs,
         facts=facts_of(scan, order.parts),
         origin_mm=scan.origin_mm,
-        model_facts=gamma.facts(scan, calibration),
+        model_facts=camera_setup.facts(scan, calibration),
         calibration=calibration,
         warnings=tuple(dict.fromkeys(warnings)),
     )

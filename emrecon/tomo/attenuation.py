@@ -15,7 +15,7 @@ from emrecon.tomo.bins import Bins
 from emrecon.tomo.events import Events
 from emrecon.tomo.lines import LineProjector
 from emrecon.tomo.operator import Array
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.volume import Grid, Volume
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def factors(mu: Volume, bins: Bins) -> Array:
     aligned = _aligned(mu.ras(), bins)
     grid = aligned.grid()
     _overlap(grid, bins)
-    data = Projector(grid, bins.untimed, fov_mm=bins.radius_mm).forward(aligned.voxels)
+    data = JosephProjector(grid, bins.untimed, fov_mm=bins.radius_mm).forward(aligned.voxels)
     if not data.any() and mu.voxels.any():
         raise GeometryError(f"no line meets the mu-map's tissue: {CHECK}")
     np.negative(data, out=data)

@@ -17,7 +17,7 @@ from emrecon.tomo.listmode_emission import ListmodeEmission
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operator import Array, Chain, Operator
 from emrecon.tomo.pairs import Pairs
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.recon import Problem, Progress, start_image, within
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
@@ -94,7 +94,7 @@ def sensitivity_of(
         values = np.ascontiguousarray(scan.efficiency[number::groups])
         if scan.mu is not None:
             values *= attenuation.factors(scan.mu, bins)
-        system: Operator = Projector(grid, bins, scan.bins.fov_mm)
+        system: Operator = JosephProjector(grid, bins, scan.bins.fov_mm)
         blur = _blur(grid, settings)
         system = system if blur is None else Chain(system, blur)
         total += system.adjoint(values)

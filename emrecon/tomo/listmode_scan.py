@@ -96,7 +96,7 @@ class Coincidences:
 
     def add(self, words: NDArray[np.uint32]) -> NDArray[np.unsignedinteger]:
         """Return the detectors of the prompts among `words`, shape ``(prompts, 2)``."""
-        from emrecon.tomo.kernels import words as kernel  # noqa: PLC0415 - brings numba
+        from emrecon.tomo.kernels import petlink_words as kernel  # noqa: PLC0415 - brings numba
 
         words = self._part.of(words)
         pairs = np.empty((len(words), 2), self._type)

@@ -23,7 +23,7 @@ WHOLE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Projector:
+class JosephProjector:
     """Line integrals of an image along every line of `bins`, in mm; and the exact adjoint.
 
     Joseph's method [1]_: at every voxel row across a line, linear interpolation within the row

@@ -16,7 +16,7 @@ from emrecon.compiled import set_threads
 from emrecon.em import Iterate, Model, em, last, until, watch
 from emrecon.errors import DataError
 from emrecon.stop import Flat, Rule, after
-from emrecon.tomo import attenuation, gamma, rotate
+from emrecon.tomo import attenuation, camera_setup, rotate
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.blur import Blur
 from emrecon.tomo.camera import Camera
@@ -24,7 +24,7 @@ from emrecon.tomo.emission import Emission
 from emrecon.tomo.image_grid import grid_of
 from emrecon.tomo.operator import Array, Chain, Operator
 from emrecon.tomo.quantify import Calibration
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.scan import Scan, together
 from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import Settings, per_axis
@@ -149,7 +149,10 @@ def prepare(
     """
     set_threads(settings.threads)
     scan.check()
-    scan, calibration = gamma.completed(scan, settings), gamma.calibration(scan, settings)
+    scan, calibration = (
+        camera_setup.completed(scan, settings),
+        camera_setup.calibration(scan, settings),
+    )
     grid = grid_of(scan.bins, settings)
     order = turns(scan.bins, grid, settings)
     settings = replace(settings, subsets=len(order))
@@ -163,7 +166,7 @@ def prepare(
         progress(len(models), len(order))
     inside = _inside(scan, settings, grid)
     start, facts = start_image(inside, count_totals(models[0]), total)
-    facts |= gamma.facts(scan, calibration)
+    facts |= camera_setup.facts(scan, calibration)
     return Problem(tuple(models), start, grid, settings, facts, kept, calibration)
 
 
@@ -202,7 +205,7 @@ def fingerprint(scan: Scan, settings: Settings) -> str:
     decides = (settings.subsets, grid, settings.psf_fwhm_mm, projector)
     if isinstance(scan.bins, Camera):
         at = (scan.bins.theta_rad, scan.bins.radius_mm, scan.bins.u_mm, scan.bins.z_mm)
-        response = gamma.completed(scan, settings).response
+        response = camera_setup.completed(scan, settings).response
         return key_of(*parts, *(mu or ()), *at, response, *decides)
     ring = scan.bins
     bins = (ring.phi_rad, ring.s_mm, ring.segments, ring.radius_mm, ring.timing)
@@ -227,9 +230,9 @@ def _systems(
     elif settings.projector == "siddon":
         projector = Siddon(grid, views, rays=settings.rays)
     else:
-        projector = Projector(grid, views, fov_mm, settings.ring_wide)
+        projector = JosephProjector(grid, views, fov_mm, settings.ring_wide)
         if views.timing is not None:
-            summed = Projector(grid, views, fov_mm, settings.ring_wide, summed=True)
+            summed = JosephProjector(grid, views, fov_mm, settings.ring_wide, summed=True)
     fwhm = per_axis(settings.psf_fwhm_mm)
     if not any(fwhm):
         return projector, summed

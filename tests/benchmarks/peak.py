@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from emrecon.tomo.kernels.share import share
-from emrecon.tomo.kernels.vectors import LANES, load, plus, spread, store
+from emrecon.tomo.kernels.simd import LANES, load, plus, spread, store
 
 _jit = numba.njit(nogil=True, fastmath=True)
 

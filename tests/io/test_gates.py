@@ -18,7 +18,7 @@ from emrecon.io.petlink_events import reading
 from emrecon.io.triggers import triggers
 from emrecon.tomo.gates import Gate, gates_of_intervals, phase_gates
 from emrecon.tomo.presets import by_name
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from tests.cli.test_commands import run
 from tests.io.test_petlink import TIME, random_words, written
 
@@ -166,7 +166,7 @@ def moving(tmp_path_factory) -> tuple[Path, np.ndarray, list[tuple[int, float]]]
     """
     path = tmp_path_factory.mktemp("gates") / "scan.l.hdr"
     rng = np.random.default_rng(1)
-    project = Projector(GRID, BINS)
+    project = JosephProjector(GRID, BINS)
     means, activity = [], []
     for place in (*PLACES, np.array([0.0, 0.0, 0.0])):
         image = np.zeros(GRID.shape, np.float32)

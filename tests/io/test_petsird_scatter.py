@@ -12,10 +12,10 @@ pytest.importorskip("petsird", reason="petsird is not installed")
 from emrecon.errors import GeometryError
 from emrecon.io import interfile
 from emrecon.io.petsird_events import reading
+from emrecon.tomo.bin_lookup import Shared, nearest_bins
 from emrecon.tomo.detectors import crystal_centres, crystal_pairs, planes_of_rings, scanner_of
 from emrecon.tomo.events import Events
 from emrecon.tomo.lookup import places_of
-from emrecon.tomo.nearest import Shared, nearest_bins
 from emrecon.tomo.pairs import Pairs
 from emrecon.tomo.presets import by_name
 from emrecon.tomo.tof import Timing

@@ -11,7 +11,7 @@ import pytest
 from emrecon import io
 from emrecon.errors import DataError, FormatError
 from emrecon.io.interfile import read_geometry, read_image, read_projections
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.scan import Scan
 
 PROJECTIONS = {
@@ -117,7 +117,7 @@ def test_stirs_image_fits_stirs_counts_and_no_mirror_image_does(shared_data):
 
     def misfit(candidate, bins=prompts.bins):
         """Return the squared misfit of the best two factors over its mean, and the factors."""
-        forward = Projector(grid, bins).forward(np.ascontiguousarray(candidate))
+        forward = JosephProjector(grid, bins).forward(np.ascontiguousarray(candidate))
         terms = np.stack([forward.ravel() / grid.spacing_mm[0], additive.ravel()], 1)
         factors, rest, *_ = np.linalg.lstsq(
             terms.astype(np.float64), prompts.data.ravel().astype(np.float64)

@@ -10,7 +10,7 @@ from emrecon.tomo.blur import Blur
 from emrecon.tomo.camera import Camera
 from emrecon.tomo.collimator import Response
 from emrecon.tomo.operator import Chain, Dense, Operator
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.scanner import Scanner
 from emrecon.tomo.siddon import Siddon
 from emrecon.tomo.tof import Timing
@@ -54,12 +54,12 @@ def chain(seed: int) -> Operator:
 
 def ring(seed: int) -> Operator:
     bins = ring_bins(seed)
-    return Projector(random_grid(seed, bins), bins)
+    return JosephProjector(random_grid(seed, bins), bins)
 
 
 def wide(seed: int) -> Operator:
     bins = ring_bins(seed)
-    return Projector(random_grid(seed, bins), bins, ring_wide=True)
+    return JosephProjector(random_grid(seed, bins), bins, ring_wide=True)
 
 
 def siddon(seed: int) -> Operator:
@@ -79,12 +79,14 @@ def timed(seed: int) -> Operator:
     rng = np.random.default_rng(seed)
     bins = ring_bins(seed)
     timing = Timing(rng.uniform(5, 60), rng.uniform(3, 90), int(rng.integers(1, 14)))
-    return Projector(random_grid(seed, bins), bins.timed(timing), ring_wide=bool(rng.integers(2)))
+    return JosephProjector(
+        random_grid(seed, bins), bins.timed(timing), ring_wide=bool(rng.integers(2))
+    )
 
 
 def subset(seed: int) -> Operator:
     bins = ring_bins(seed)
-    return Projector(random_grid(seed, bins), bins.subset(seed % 3, 3), bins.fov_mm)
+    return JosephProjector(random_grid(seed, bins), bins.subset(seed % 3, 3), bins.fov_mm)
 
 
 def parallel_bins(rng: np.random.Generator) -> Bins:
@@ -95,7 +97,7 @@ def parallel_bins(rng: np.random.Generator) -> Bins:
 
 def parallel(seed: int) -> Operator:
     bins = parallel_bins(np.random.default_rng(seed))
-    return Projector(bins.grid((4.0, 3.1, 2.5)), bins)
+    return JosephProjector(bins.grid((4.0, 3.1, 2.5)), bins)
 
 
 def blur(seed: int) -> Operator:
@@ -106,7 +108,7 @@ def blur(seed: int) -> Operator:
 
 def resolved(seed: int) -> Operator:
     projector = ring(seed)
-    assert isinstance(projector, Projector)
+    assert isinstance(projector, JosephProjector)
     return Chain(projector, Blur(projector.grid, (6.0, 5.0, 4.0)))
 
 

@@ -11,7 +11,7 @@ from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.events import Events
 from emrecon.tomo.lines import EventProjector, LineProjector
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.scanner import ring_difference_ranges
 from emrecon.tomo.tof import Timing
 from emrecon.volume import Grid
@@ -231,7 +231,7 @@ def test_events_on_every_bin_project_as_the_sinogram():
     bins, events = whole_pairs()
     grid = bins.grid((3.0, 3.0, 4.1), (21, 23, 5))
     image = np.random.default_rng(9).random(grid.shape, np.float32)
-    sinogram = Projector(grid, bins, fov_mm=31.7)
+    sinogram = JosephProjector(grid, bins, fov_mm=31.7)
     single = EventProjector(LineProjector(grid, fov_mm=31.7), events)
     wanted = sinogram.forward(image)
     np.testing.assert_allclose(single.forward(image), wanted.ravel(), rtol=1e-3, atol=1e-2)

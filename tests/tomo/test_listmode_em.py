@@ -16,7 +16,7 @@ from emrecon.tomo.events import Events
 from emrecon.tomo.lines import EventProjector, LineProjector
 from emrecon.tomo.listmode_emission import ListmodeEmission
 from emrecon.tomo.operator import Chain
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.tof import Timing
 from tests.tomo.test_lines import whole_pairs
 
@@ -28,7 +28,7 @@ def ring_case(seed: int = 1, mean: float = 30.0):
     rng = np.random.default_rng(seed)
     bins, pairs = whole_pairs()
     grid = bins.grid((3.0, 3.0, 4.1), (21, 23, 5))
-    projector = Projector(grid, bins, fov_mm=FOV_MM)
+    projector = JosephProjector(grid, bins, fov_mm=FOV_MM)
     image = np.zeros(grid.shape, np.float32)
     image[6:14, 8:17, 1:4] = 1
     image[9:11, 10:12, 2] = 4

@@ -10,7 +10,7 @@ import pytest
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.bins import Bins
-from emrecon.tomo.ray import Projector, resampling
+from emrecon.tomo.ray import JosephProjector, resampling
 from emrecon.volume import Grid
 from tests.tomo.makers import SMALL, ring
 
@@ -45,7 +45,7 @@ def error(voxel: tuple[float, float, float], bins: Bins = BINS) -> float:
     """Largest error against the closed form, as a share of the largest integral."""
     shape = (*(round(150 / v) for v in voxel[:2]), round(80 / voxel[2]) | 1)
     grid = Grid.centred(shape, voxel)
-    found, wanted = Projector(grid, bins).forward(gaussian(grid)), exact(bins)
+    found, wanted = JosephProjector(grid, bins).forward(gaussian(grid)), exact(bins)
     return float(np.abs(found - wanted).max() / wanted.max())
 
 
@@ -70,15 +70,15 @@ def test_any_axial_voxel_size(axial: float) -> None:
     assert error((2.0, 2.5, axial)) < bound((2.0, 2.5, axial)) + extra
     ratio = SMALL.ring_spacing_mm / 2 / axial
     grid = Grid.centred((9, 9, 9), (2.0, 2.0, axial))
-    assert Projector(grid, BINS).resampled == (abs(ratio - round(ratio)) > 1e-6 or ratio < 1)
+    assert JosephProjector(grid, BINS).resampled == (abs(ratio - round(ratio)) > 1e-6 or ratio < 1)
 
 
 def test_a_segment_alone_matches_its_part_of_all() -> None:
     grid = BINS.grid((3.0, 3.0, SMALL.ring_spacing_mm / 2))
-    whole = Projector(grid, BINS).forward(gaussian(grid))
+    whole = JosephProjector(grid, BINS).forward(gaussian(grid))
     for segment, at in zip(BINS.segments, BINS.offsets, strict=True):
         alone = Bins(BINS.phi_rad, BINS.s_mm, (segment,), BINS.radius_mm)
-        part = Projector(grid, alone, BINS.fov_mm).forward(gaussian(grid))
+        part = JosephProjector(grid, alone, BINS.fov_mm).forward(gaussian(grid))
         np.testing.assert_allclose(
             part, whole[..., at : at + segment.planes], rtol=1e-5, atol=1e-5
         )
@@ -95,7 +95,7 @@ def test_parallel_beam_with_one_slice() -> None:
     grid = bins.grid()
     assert grid.shape[2] == 1
     disc = np.hypot(*np.meshgrid(grid.centres_mm(0), grid.centres_mm(1))) < 12
-    projected = Projector(grid, bins).forward(disc[..., None].astype(np.float32))
+    projected = JosephProjector(grid, bins).forward(disc[..., None].astype(np.float32))
     assert projected[0, 20, 0] == pytest.approx(24, abs=1.0)
     assert projected[:, 20, 0].std() < 0.6
 
@@ -122,11 +122,11 @@ def test_lines_as_wide_as_a_ring_take_a_quarter_a_half_and_a_quarter() -> None:
     around = np.pad(image, ((0, 0), (0, 0), (1, 1)))
     mean = around[..., :-2] / 4 + around[..., 1:-1] / 2 + around[..., 2:] / 4
     direct = slice(0, SMALL.rings)
-    wide = Projector(grid, bins, ring_wide=True).forward(image)[..., direct]
-    thin = Projector(grid, bins).forward(mean)[..., direct]
+    wide = JosephProjector(grid, bins, ring_wide=True).forward(image)[..., direct]
+    thin = JosephProjector(grid, bins).forward(mean)[..., direct]
     np.testing.assert_allclose(wide, thin, rtol=1e-4, atol=1e-3)
     with pytest.raises(GeometryError, match="ring scanner"):
-        Projector(grid, Bins.parallel(np.zeros(1), np.zeros(1)), ring_wide=True)
+        JosephProjector(grid, Bins.parallel(np.zeros(1), np.zeros(1)), ring_wide=True)
 
 
 def test_resampling_keeps_straight_lines_and_sums() -> None:

@@ -14,7 +14,7 @@ from emrecon.metrics import centroid_mm
 from emrecon.stop import after
 from emrecon.tomo import attenuation
 from emrecon.tomo.bins import Bins
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.recon import fingerprint, prepare, recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scanner import Scanner
@@ -136,7 +136,7 @@ def recon_total(scan: Scan) -> float:
 
 
 def reached(scan: Scan, grid: Grid) -> np.ndarray:
-    return Projector(grid, scan.bins).forward(np.ones(grid.shape, np.float32)) > 0
+    return JosephProjector(grid, scan.bins).forward(np.ones(grid.shape, np.float32)) > 0
 
 
 def test_start_explains_the_total() -> None:

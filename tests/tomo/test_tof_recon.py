@@ -15,7 +15,7 @@ from emrecon.metrics import centroid_mm
 from emrecon.stop import after
 from emrecon.tomo.bins import Bins
 from emrecon.tomo.kernels import axial, axial_tof
-from emrecon.tomo.ray import Projector
+from emrecon.tomo.ray import JosephProjector
 from emrecon.tomo.recon import fingerprint, prepare, recon
 from emrecon.tomo.scan import Scan, together
 from emrecon.tomo.scanner import Scanner
@@ -77,12 +77,12 @@ def test_projections_add_to_those_without(timing: Timing) -> None:
     bins = SMALL.bins(span=3)
     grid = bins.grid((3.1, 3.1, 2.5))
     image = np.random.default_rng(0).random(grid.shape, np.float32)
-    timed = Projector(grid, bins.timed(timing)).forward(image)
+    timed = JosephProjector(grid, bins.timed(timing)).forward(image)
     if timing.covers(60.0):
-        whole = Projector(grid, bins).forward(image)
+        whole = JosephProjector(grid, bins).forward(image)
     else:
-        whole = Projector(grid, bins.timed(timing.whole)).forward(image)[0]
-        together_ = Projector(grid, bins.timed(timing), summed=True).forward(image)
+        whole = JosephProjector(grid, bins.timed(timing.whole)).forward(image)[0]
+        together_ = JosephProjector(grid, bins.timed(timing), summed=True).forward(image)
         np.testing.assert_allclose(whole, together_, atol=2e-3 * whole.max())
         whole = together_
     np.testing.assert_allclose(timed.sum(axis=0), whole, atol=1e-4 * whole.max())
@@ -121,7 +121,7 @@ def test_projections_of_a_ball_are_its_line_integrals() -> None:
     bins = SMALL.bins(span=3).timed(TIMING)
     phantom = Phantom("ball", (sphere((29.0, -17.0, 0.5), 9.0).adding(1.0, 0.0),), {0: ""})
     grid = bins.grid((0.8, 0.8, 1.25))
-    found = Projector(grid, bins).forward(phantom.activity(grid, samples=4).voxels)
+    found = JosephProjector(grid, bins).forward(phantom.activity(grid, samples=4).voxels)
     wanted = line_integrals(phantom.bodies, bins, phantom.activities)
     assert np.abs(found - wanted).mean() < 0.05 * wanted.mean()
     profile, exact = found.sum(axis=(1, 2, 3)), wanted.sum(axis=(1, 2, 3))

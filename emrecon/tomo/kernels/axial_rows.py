@@ -5,7 +5,7 @@ import numpy as np
 
 from emrecon.tomo.kernels import axial_tables
 from emrecon.tomo.kernels.axial_tables import LANES
-from emrecon.tomo.kernels.vectors import leading, load, nothing, plus, spread, store, times
+from emrecon.tomo.kernels.simd import leading, load, nothing, plus, spread, store, times
 
 _inline = numba.njit(forceinline=True, error_model="numpy")
 

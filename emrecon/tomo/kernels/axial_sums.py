@@ -9,7 +9,7 @@ import numpy as np
 
 from emrecon.tomo.kernels.axial_rows import rounded
 from emrecon.tomo.kernels.axial_tables import LANES, WIDE
-from emrecon.tomo.kernels.vectors import (
+from emrecon.tomo.kernels.simd import (
     add,
     load,
     load_some,

@@ -7,9 +7,9 @@ time, so the work is ordered by place:
 *Views.*  The image is kept three times, with the axis that is stepped along first, so that the
 voxels of a step lie together; voxels of nothing on every side stand for what lies outside.
 
-*Pieces.*  Lines are cut into pieces that are sorted by place (`emrecon.tomo.kernels.courses`).
+*Pieces.*  Lines are cut into pieces sorted by place (`emrecon.tomo.kernels.line_tracing`).
 Each finds in the cache what its neighbours have read. The samples of a piece are taken eight at a
-time (`emrecon.tomo.kernels.eight`), those past its end for nothing.
+time (`emrecon.tomo.kernels.line_pieces`), those past its end for nothing.
 
 *Bits.*  A slab belongs to one thread, and takes its pieces in their order. In the forward
 projection each piece has its own sum, and those of a line are added in their order. In the
@@ -20,14 +20,14 @@ after the other. So the result does not depend on the number of threads.
 import numba
 import numpy as np
 
-from emrecon.tomo.kernels.courses import PAD, SLAB, WHOLE, frame_of, trace
-from emrecon.tomo.kernels.eight import (
+from emrecon.tomo.kernels.line_pieces import (
     add_piece,
     add_timed_piece,
     prefetch,
     sum_piece,
     sum_timed_piece,
 )
+from emrecon.tomo.kernels.line_tracing import PAD, SLAB, WHOLE, frame_of, trace
 from emrecon.tomo.kernels.share import share
 
 __all__ = ["adjoint", "empty_views", "forward", "frame_of", "image_of", "trace", "views_of"]
