@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon.tomo.bins import Bins, subset_order
-from emrecon.tomo.operator import Array
-from emrecon.tomo.siddon import Siddon
+from emrecon.tomo.geometry.bins import Bins, subset_order
+from emrecon.tomo.operators.siddon import Siddon
+from emrecon.volume import Array
 from tests.stir_case import SUBSETS, Case
 
 

@@ -17,16 +17,15 @@ from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import check_writable, keep_inputs, replacing
 from emrecon.io import sidecar
-from emrecon.io.preview import preview
+from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
 from emrecon.tomo.camera_setup import about_axis
-from emrecon.tomo.operator import Array
-from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.recon import Problem, fingerprint, prepare
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
-from emrecon.volume import Volume
+from emrecon.volume import Array, Volume
 from emrecon.watchers import Checkpoint, ConvergenceLog, State
 
 log = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     path: Path,
     output: Path,
     settings: Settings | None = None,
-    parts: Parts | None = None,
+    parts: Corrections | None = None,
     *,
     camera: CameraFacts | None = None,
     resume: bool = False,
@@ -95,7 +94,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         Image to write: ``.nii``, ``.nii.gz`` or ``.hv``.
     settings : Settings, optional
         How to reconstruct.
-    parts : Parts, optional
+    parts : Corrections, optional
         Files with corrections.
     camera : CameraFacts, optional
         What to take from SPECT files, and what stands in for what they do not say.
@@ -165,7 +164,7 @@ class Order:
     settings: Settings
     """How to reconstruct."""
 
-    parts: Parts
+    parts: Corrections
     """Files with corrections."""
 
     camera: CameraFacts
@@ -185,7 +184,7 @@ GetReady = Callable[[Order, Meters], Begun]
 def begin(  # noqa: PLR0913 - as for `reconstruct`
     path: Path,
     settings: Settings | None = None,
-    parts: Parts | None = None,
+    parts: Corrections | None = None,
     *,
     camera: CameraFacts | None = None,
     output: Path | None = None,
@@ -201,7 +200,7 @@ def begin(  # noqa: PLR0913 - as for `reconstruct`
     settings = settings or Settings()
     keyed = bool(cache or resume or settings.checkpoint_every)
     made = () if output is None else _outputs(output)
-    order = Order(path, settings, parts or Parts(), camera or CameraFacts(), made, keyed)
+    order = Order(path, settings, parts or Corrections(), camera or CameraFacts(), made, keyed)
     return (get_ready or partial(prepared, cache=cache))(order, meters)
 
 
@@ -282,7 +281,7 @@ def _iterate(
     return reached, history
 
 
-def facts_of(scan: Scan, parts: Parts) -> dict[str, Any]:
+def facts_of(scan: Scan, parts: Corrections) -> dict[str, Any]:
     """Return what a scan's files say and how they were read, for the sidecar."""
     read = {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
     return {**scan.facts, "duration_s": scan.duration_s, **read}

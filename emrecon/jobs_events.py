@@ -20,14 +20,13 @@ from emrecon.io.scan import read_given, read_medium, read_scan, read_scatter
 from emrecon.jobs import Meters, no_meters
 from emrecon.tomo import recon
 from emrecon.tomo.gates import Gate, When
+from emrecon.tomo.geometry.pairs import Pairs
+from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.operator import Array
-from emrecon.tomo.pairs import Pairs
-from emrecon.tomo.parts import Parts
 from emrecon.tomo.settings import Settings
-from emrecon.volume import Volume
+from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog
 
 UNIT_OF_FRAMES = "counts/mm/s"
@@ -101,7 +100,7 @@ class Begun:
     settings: Settings
     """How to reconstruct."""
 
-    parts: Parts
+    parts: Corrections
     """Files with corrections."""
 
     how: ListmodeSettings
@@ -143,7 +142,9 @@ class Begun:
             told = {**scan.facts, "duration_s": scan.duration_s, "inputs": inputs}
             yield recon.prepare(scan, self.settings), told
             return
-        from emrecon.io import petlink_events, petlink_header, petsird_events  # noqa: PLC0415 - bring numba
+        from emrecon.io.petlink import events as petlink_events  # noqa: PLC0415 - bring numba
+        from emrecon.io.petlink import header as petlink_header  # noqa: PLC0415 - bring numba
+        from emrecon.io.petsird import events as petsird_events  # noqa: PLC0415 - bring numba
         from emrecon.tomo import listmode_recon  # noqa: PLC0415 - likewise
 
         mu, inputs = read_medium(parts)
@@ -197,7 +198,7 @@ class _Sensitivity:
 def begin_listmode(
     path: Path,
     settings: Settings | None = None,
-    parts: Parts | None = None,
+    parts: Corrections | None = None,
     how: ListmodeSettings | None = None,
 ) -> Begun:
     """Find out what images a reconstruction makes.
@@ -205,12 +206,12 @@ def begin_listmode(
     Parameters are those of `emrecon.jobs_listmode.reconstruct_listmode`.
     """
     settings, how = settings or Settings(), how or ListmodeSettings()
-    path, parts = resolved(path, parts or Parts())
+    path, parts = resolved(path, parts or Corrections())
     _refuse(path, settings, parts, how)
     return Begun(path, settings, parts, how, *stretches(path, how))
 
 
-def _refuse(path: Path, settings: Settings, parts: Parts, how: ListmodeSettings) -> None:
+def _refuse(path: Path, settings: Settings, parts: Corrections, how: ListmodeSettings) -> None:
     """Refuse what list-mode cannot do, before anything is read."""
     if (kind := io.kind(path)) not in {"listmode", "petsird"}:
         raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")

@@ -17,14 +17,13 @@ from emrecon.files import check_writable, keep_inputs, replacing, write_text
 from emrecon.io import sidecar
 from emrecon.io.frames import Frame
 from emrecon.io.manifest import scan_files
-from emrecon.io.preview import preview
+from emrecon.io.pictures.preview import preview
 from emrecon.jobs import Meters, no_meters
 from emrecon.jobs_events import Begun, Made, Part, begin_listmode
+from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.operator import Array
-from emrecon.tomo.parts import Parts
 from emrecon.tomo.settings import Settings
-from emrecon.volume import Volume
+from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, Row
 
 
@@ -52,7 +51,7 @@ def reconstruct_listmode(
     path: Path,
     output: Path,
     settings: Settings | None = None,
-    parts: Parts | None = None,
+    parts: Corrections | None = None,
     how: ListmodeSettings | None = None,
     *,
     meters: Meters = no_meters,
@@ -67,7 +66,7 @@ def reconstruct_listmode(
         Image to write: ``.nii``, ``.nii.gz`` or, without frames and gates, ``.hv``.
     settings : Settings, optional
         How to reconstruct.
-    parts : Parts, optional
+    parts : Corrections, optional
         Files with corrections; PETSIRD takes an attenuation map or CT, and scatter.
     how : ListmodeSettings, optional
         Frames or gates, and whether event by event.

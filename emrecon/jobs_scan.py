@@ -12,10 +12,10 @@ from emrecon import io
 from emrecon.files import check_writable, keep_inputs, make_folder
 from emrecon.io import sidecar
 from emrecon.io.manifest import MANIFEST, write_manifest
-from emrecon.io.preview import preview
+from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.parts import CameraFacts
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.inputs import CameraFacts
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Grid, Volume
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
     """Write a scan to a folder as Interfile, one file a part; return the manifest first."""
-    from emrecon.io import interfile, interfile_spect  # noqa: PLC0415 - not every job needs it
+    from emrecon.io import interfile  # noqa: PLC0415 - not every job needs it
+    from emrecon.io.interfile import spect as interfile_spect  # noqa: PLC0415 - not every job needs it
 
     make_folder(folder)
     named = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
@@ -59,7 +60,7 @@ def write_event_simulation(
     folder: Path, made: EventSimulation, seconds: float
 ) -> tuple[Path, ...]:
     """Write a simulated list-mode scan as PETSIRD with its truth, as NIfTI, and a picture."""
-    from emrecon.io.petsird_write import Coincidences, write  # noqa: PLC0415 - not every job
+    from emrecon.io.petsird.write import Coincidences, write  # noqa: PLC0415 - not every job
 
     make_folder(folder)
     scan = folder / "scan.petsird"
@@ -75,7 +76,7 @@ def write_event_simulation(
 
 def write_camera_simulation(folder: Path, made: CameraSimulation) -> tuple[Path, ...]:
     """Write a simulated SPECT scan as DICOM NM TOMO with its truth, as NIfTI, and a picture."""
-    from emrecon.io.nm_write import Study, write_projections  # noqa: PLC0415 - brings pydicom
+    from emrecon.io.dicom.write import Study, write_projections  # noqa: PLC0415 - brings pydicom
     from emrecon.io.spect import Window  # noqa: PLC0415
 
     how = made.acquisition
@@ -128,7 +129,7 @@ def convert_listmode(
     window_s: tuple[float, float] = (0.0, float("inf")),
 ) -> tuple[tuple[Path, ...], dict[str, Any]]:
     """Turn list-mode into a folder of sinograms; return the files and what was counted."""
-    from emrecon.io import petlink  # noqa: PLC0415 - not every job needs it
+    from emrecon.io.petlink import sinograms as petlink  # noqa: PLC0415 - not every job needs it
 
     scan = petlink.read_scan(path, span, max_ring_difference, window_s=window_s)
     return write_scan(folder, scan), scan.facts

@@ -18,8 +18,8 @@ from emrecon import io
 from emrecon.errors import SettingsError
 from emrecon.files import check_writable, make_folder, sha256, write_text
 from emrecon.io import nifti, sidecar
-from emrecon.io.histogram import Curve, histogram
-from emrecon.io.preview import preview
+from emrecon.io.pictures.histogram import Curve, histogram
+from emrecon.io.pictures.preview import preview
 from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.evidence import Evidence

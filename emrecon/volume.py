@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
 
+Array = NDArray[np.float32]
+"""Images and counts."""
+
 
 @dataclass(frozen=True)
 class Grid:

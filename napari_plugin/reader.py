@@ -10,7 +10,7 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import EmreconError, FormatError
-from emrecon.tomo.bins import Bins
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
 from napari_plugin import views

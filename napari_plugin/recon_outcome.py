@@ -18,8 +18,8 @@ from emrecon.jobs import Begun, Reconstruction, finish
 from emrecon.jobs_events import Begun as ListmodeBegun
 from emrecon.jobs_events import Made
 from emrecon.jobs_listmode import Frames, finish_listmode
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from emrecon.watchers import ConvergenceLog
 from napari_plugin.said import constructor, flags
@@ -37,7 +37,7 @@ class Choice:
     settings: Settings = field(default_factory=Settings)
     """How."""
 
-    parts: Parts = field(default_factory=Parts)
+    parts: Corrections = field(default_factory=Corrections)
     """Files with corrections."""
 
     camera: CameraFacts = field(default_factory=CameraFacts)
@@ -164,8 +164,8 @@ def as_python(choice: Choice, updates: int | None = None) -> str:
     given = {name: text for name, value in words.items() if (text := constructor(value))}
     imports = {
         "settings": "from emrecon.tomo.settings import Settings",
-        "parts": "from emrecon.tomo.parts import Parts",
-        "camera": "from emrecon.tomo.parts import CameraFacts",
+        "parts": "from emrecon.tomo.inputs import Corrections",
+        "camera": "from emrecon.tomo.inputs import CameraFacts",
         "how": "from emrecon.tomo.listmode_settings import ListmodeSettings",
     }
     whole = updates is None

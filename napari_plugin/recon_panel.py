@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from napari_plugin.form import Choices, FileChooser, Form
 from napari_plugin.plot import Curves
@@ -67,7 +67,7 @@ class ReconPanel(RunPanel):
             "found by itself</p>"
         )
         self.settings: Form[Settings] = Form(Settings())
-        self.parts: Form[Parts] = Form(Parts(), files)
+        self.parts: Form[Corrections] = Form(Corrections(), files)
         self.listmode: Form[ListmodeSettings] = Form(ListmodeSettings())
         self.camera: Form[CameraFacts] = Form(CameraFacts())
         self.curves = Curves(CURVES)

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 )
 
 from emrecon.errors import EmreconError
-from emrecon.tomo.presets import PRESETS
+from emrecon.tomo.geometry.presets import PRESETS
 from napari_plugin import samples, views
 from napari_plugin.form import Form
 from napari_plugin.live import POLL_MS

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from emrecon.errors import SettingsError
 
 if TYPE_CHECKING:
-    from emrecon.tomo.bins import Bins
-    from emrecon.tomo.scanner import Scanner
-    from emrecon.tomo.tof import Timing
+    from emrecon.tomo.geometry.bins import Bins
+    from emrecon.tomo.geometry.scanner import Scanner
+    from emrecon.tomo.geometry.tof import Timing
     from phantoms.phantom import Phantom
     from phantoms.simulate import Simulation
     from phantoms.simulate_events import EventSimulation
@@ -91,7 +91,7 @@ class Acquisition:
 
     def layout(self) -> Bins:
         """Return the bins of this acquisition."""
-        from emrecon.tomo.presets import by_name, usual_span  # noqa: PLC0415 - quick --help
+        from emrecon.tomo.geometry.presets import by_name, usual_span  # noqa: PLC0415 - quick --help
 
         scanner = by_name(self.scanner)
         span, most = usual_span(scanner) if self.span is None else (self.span, None)
@@ -106,7 +106,7 @@ class Acquisition:
 
     def _timing(self, bins: Bins, scanner: Scanner) -> Timing:
         """Return the time-of-flight bins."""
-        from emrecon.tomo.tof import Timing  # noqa: PLC0415 - quick --help
+        from emrecon.tomo.geometry.tof import Timing  # noqa: PLC0415 - quick --help
 
         known = None if self.tof_width_ps else scanner.timing
         width_ps = self.tof_width_ps or (known.width_ps if known else self.tof_fwhm_ps / 2)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.bins import Bins
+from emrecon.tomo.geometry.bins import Bins
 from phantoms.kernels import lines as kernel
 from phantoms.shapes import ROUND, Body
 

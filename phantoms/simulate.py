@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from emrecon.errors import DataError, GeometryError, SettingsError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.operator import Array
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.scan import Scan, together
-from emrecon.volume import Grid, Volume
+from emrecon.volume import Array, Grid, Volume
 from phantoms.detection import Efficiencies
 from phantoms.lines import line_integrals
 from phantoms.phantom import Phantom

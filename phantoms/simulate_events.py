@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError, SettingsError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.detectors import crystal_pairs, planes_of_rings, scanner_of
-from emrecon.tomo.operator import Array
-from emrecon.volume import Grid, Volume
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings, scanner_of
+from emrecon.volume import Array, Grid, Volume
 from phantoms.detection import Efficiencies
 from phantoms.lines import line_integrals
 from phantoms.phantom import Phantom

@@ -9,10 +9,9 @@ from emrecon.errors import SettingsError
 from phantoms.acquisition import Acquisition
 
 if TYPE_CHECKING:
-    from emrecon.tomo.camera import Camera
-    from emrecon.tomo.collimator import Isotope, Response
-    from emrecon.tomo.operator import Array
-    from emrecon.volume import Grid, Volume
+    from emrecon.tomo.geometry.camera import Camera
+    from emrecon.tomo.geometry.collimator import Isotope, Response
+    from emrecon.volume import Array, Grid, Volume
     from phantoms.phantom import Phantom
 
 VIEWS, BINS = 120, 128
@@ -83,7 +82,7 @@ class CameraAcquisition:
         """Return the views of all heads, head by head."""
         import numpy as np  # noqa: PLC0415 - quick --help
 
-        from emrecon.tomo.camera import Camera  # noqa: PLC0415
+        from emrecon.tomo.geometry.camera import Camera  # noqa: PLC0415
 
         total, count = views or VIEWS, bins or BINS
         if total % self.heads:
@@ -101,7 +100,7 @@ class CameraAcquisition:
 
     def response(self) -> Response | None:
         """Return how the collimator blurs at the isotope's energy; None for a perfect one."""
-        from emrecon.tomo.collimator import collimator_named  # noqa: PLC0415
+        from emrecon.tomo.geometry.collimator import collimator_named  # noqa: PLC0415
 
         if self.collimator.lower() in {"", "none"}:
             return None
@@ -109,7 +108,7 @@ class CameraAcquisition:
 
     def source(self) -> Isotope:
         """Return the isotope."""
-        from emrecon.tomo.collimator import isotope_named  # noqa: PLC0415
+        from emrecon.tomo.geometry.collimator import isotope_named  # noqa: PLC0415
 
         return isotope_named(self.isotope)
 
@@ -204,8 +203,8 @@ def _projected(
     """
     import numpy as np  # noqa: PLC0415 - quick --help
 
-    from emrecon.tomo.hounsfield import attenuation_per_mm  # noqa: PLC0415
-    from emrecon.tomo.rotate import Projector  # noqa: PLC0415
+    from emrecon.tomo.materials import attenuation_per_mm  # noqa: PLC0415
+    from emrecon.tomo.operators.camera import CameraProjector  # noqa: PLC0415
     from emrecon.volume import Volume  # noqa: PLC0415
     from phantoms.phantom import WATER_PER_MM  # noqa: PLC0415
 
@@ -221,7 +220,7 @@ def _projected(
         return Volume(found.voxels * factor, found.affine, "1/mm") if attenuate else None
 
     fine = camera.grid((camera.bin_mm / 2, camera.bin_mm / 2, camera.plane_mm))
-    projector = Projector(fine, camera, response, medium(fine))
+    projector = CameraProjector(fine, camera, response, medium(fine))
     trues = projector.forward(np.asarray(phantom.activity(fine).voxels))
     return truth, medium(coarse), trues
 
@@ -240,7 +239,7 @@ def _parallel(camera: Camera) -> Any:  # noqa: ANN401 - Bins, imported late
     """Return the camera's bins as parallel beams: u is along s a quarter turn on."""
     import numpy as np  # noqa: PLC0415 - quick --help
 
-    from emrecon.tomo.bins import Bins, Segment  # noqa: PLC0415
+    from emrecon.tomo.geometry.bins import Bins, Segment  # noqa: PLC0415
 
     flat = Segment(camera.planes, float(camera.z_mm[0]), camera.plane_mm)
     return Bins(camera.theta_rad + np.pi / 2, camera.u_mm, (flat,))

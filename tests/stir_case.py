@@ -14,16 +14,16 @@ import numpy as np
 from emrecon.em import em, until
 from emrecon.io import interfile
 from emrecon.stop import after
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.blur import Blur
 from emrecon.tomo.emission import Emission
-from emrecon.tomo.operator import Array, Operator
-from emrecon.tomo.ray import JosephProjector
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.operators.algebra import Operator
+from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.tomo.operators.siddon import Siddon
 from emrecon.tomo.recon import recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
-from emrecon.tomo.siddon import Siddon
-from emrecon.volume import Grid
+from emrecon.volume import Array, Grid
 
 VOXEL_MM = (4.44114, 4.44114, 3.375)
 SIZE = (60, 60, 31)

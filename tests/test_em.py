@@ -16,7 +16,7 @@ from emrecon.em import Iterate, em, last, until, watch
 from emrecon.stop import Flat, after, pressed, seconds
 from emrecon.tissue.mixture import Classes, Mixture
 from emrecon.tomo.emission import Emission
-from emrecon.tomo.operator import Dense
+from emrecon.tomo.operators.algebra import Dense
 
 VOXELS = 48
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from emrecon.io import read_image
-from emrecon.io.petlink import sample_events, write_events
+from emrecon.io.petlink.sinograms import sample_events, write_events
 from emrecon.jobs import reconstruct
 from emrecon.jobs_scan import convert_image, convert_listmode, write_simulation
-from emrecon.tomo.parts import Parts
+from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.settings import Settings
 from phantoms.flip_finder import flip_finder
 from phantoms.simulate import Simulation, simulate
@@ -47,7 +47,7 @@ def test_through_listmode(made: Simulation, tmp_path: Path, span: int) -> None:
     events = sample_events(scan.bins, made.mean, scan.randoms, 20.0, np.random.default_rng(1))
     header = tmp_path / "scan.l.hdr"
     write_events(header, scan.bins, events)
-    reconstruct(header, tmp_path / "image.nii", SETTINGS, Parts(span=span))
+    reconstruct(header, tmp_path / "image.nii", SETTINGS, Corrections(span=span))
     # 6 million events: about a tenth of a voxel of noise in a body's centroid
     check_centroids(read_image(tmp_path / "image.nii"), made.truth, made.labels, within=0.6)
     convert_listmode(header, tmp_path / "folder", span)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from emrecon.cli import main
-from emrecon.io import petlink
-from emrecon.tomo.normalisation import live_pairs
-from emrecon.tomo.ray import JosephProjector
-from emrecon.tomo.scanner import Scanner
+from emrecon.io.petlink import sinograms as petlink
+from emrecon.tomo.corrections.normalisation import live_pairs
+from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.volume import Grid, Volume
 
 FINE = Scanner("fine", 5, 160, 5.0, 66.0, 4.0, 2.2, 79)

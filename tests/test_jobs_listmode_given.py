@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emrecon.io import interfile, petlink
-from emrecon.io.petlink_events import reading
-from emrecon.tomo.detectors import crystal_pairs, planes_of_rings
-from emrecon.tomo.lookup import Given, places_of
-from emrecon.tomo.normalisation import live_pairs
-from emrecon.tomo.operator import Array
-from emrecon.tomo.ray import JosephProjector
-from emrecon.tomo.scanner import Scanner
+from emrecon.io import interfile
+from emrecon.io.petlink import sinograms as petlink
+from emrecon.io.petlink.events import reading
+from emrecon.tomo.corrections.bin_shares import Given, places_of
+from emrecon.tomo.corrections.normalisation import live_pairs
+from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings
+from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.volume import Array
 from tests.io.test_petlink import TINY, random_words, written
 from tests.test_jobs_listmode import image, run
 

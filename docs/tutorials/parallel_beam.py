@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from emrecon import Scan, Settings, recon
-from emrecon.io.preview import preview
-from emrecon.tomo.bins import Bins
+from emrecon.io.pictures.preview import preview
+from emrecon.tomo.geometry.bins import Bins
 from phantoms.shepp_logan import shepp_logan
 from phantoms.simulate import simulate
 

@@ -14,15 +14,16 @@ import numpy as np
 from emrecon import io
 from emrecon.batch.fill import filled
 from emrecon.batch.job import CAMERA, Conversion, Job
-from emrecon.io import interfile, interfile_images
+from emrecon.io import interfile
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
+from emrecon.io.interfile import images as interfile_images
 from emrecon.tissue.settings import Settings as TissueSettings
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.events import CHUNK
-from emrecon.tomo.image_grid import grid_of
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.events import CHUNK
+from emrecon.tomo.geometry.image_grid import grid_of
+from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.parts import Parts
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import scan_mb
@@ -99,7 +100,7 @@ def estimate(job: Job, inputs: dict[str, Path]) -> Estimate:
 
 
 def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
-    settings, parts = filled(Settings, job.options), filled(Parts, job.options)
+    settings, parts = filled(Settings, job.options), filled(Corrections, job.options)
     path, images = inputs["prompts"], _images(job, inputs)
     if io.kind(path) == "petsird":
         return _events(path, settings, images)
@@ -135,8 +136,8 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
 
 def _events(path: Path, settings: Settings, images: int) -> Estimate:
     """Return what the events of a PETSIRD file need, one by one."""
-    from emrecon.io.petsird import PetsirdFile  # noqa: PLC0415 - not every scan
-    from emrecon.tomo.pairs import Pairs  # noqa: PLC0415 - likewise
+    from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - not every scan
+    from emrecon.tomo.geometry.pairs import Pairs  # noqa: PLC0415 - likewise
 
     pairs = Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
     low, high = pairs.plane_z_mm
@@ -174,7 +175,7 @@ def _bins(path: Path, span: int) -> Bins | None:
     """Return the bins of PET data; None for those of a gamma camera."""
     kind = io.kind(path)
     if kind == "listmode":
-        from emrecon.io.petlink_header import read_header  # noqa: PLC0415 - not every scan
+        from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - not every scan
 
         return read_header(path).bins(span)
     return interfile.read_geometry(path) if kind == "projections" else None
@@ -196,7 +197,7 @@ def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:
     if kind != "listmode":
         size = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 50 + 8 * size, START_S)
-    from emrecon.io.petlink_header import read_header  # noqa: PLC0415 - not every conversion
+    from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - not every conversion
 
     how, header = filled(Conversion, job.options), read_header(source)
     lines = float(np.prod(header.bins(how.span, how.max_ring_difference).shape))

@@ -11,8 +11,8 @@ from emrecon.batch.fill import filled, names, path_names
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
@@ -115,7 +115,7 @@ class Job:
 def forms(kind: Kind, options: Mapping[str, Any]) -> tuple[type, ...]:
     """Return the dataclasses whose fields are the options of a kind of job."""
     if kind == "recon":
-        return Settings, Parts, CameraFacts, ListmodeSettings
+        return Settings, Corrections, CameraFacts, ListmodeSettings
     if kind == "segment":
         return TissueSettings, TissueInputs
     if kind == "simulate":
@@ -158,8 +158,8 @@ def _recon_inputs(job: Job) -> dict[str, Path]:
 
     (source,) = job.source
     _there("scan", Path(source))
-    parts = filled(Parts, job.options)
-    given = {name: getattr(parts, name) for name in path_names(Parts)}
+    parts = filled(Corrections, job.options)
+    given = {name: getattr(parts, name) for name in path_names(Corrections)}
     for name, path in given.items():
         if path is not None:
             _there(name, path)

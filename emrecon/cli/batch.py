@@ -110,7 +110,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     """
     from emrecon.batch import Store, plan, run
     from emrecon.batch.run import exit_code
-    from emrecon.cli.board import Board
+    from emrecon.cli.batch_progress import Board
 
     where = where or Where()
     if resume and overwrite:
@@ -278,7 +278,7 @@ def _show(planned: list[Planned], where: Where, budget: float) -> None:
     """Print the plan."""
     from rich.console import Console
 
-    from emrecon.cli.board import plan_table
+    from emrecon.cli.batch_progress import plan_table
 
     console = Console()
     console = console if console.is_terminal else Console(width=160)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
     from emrecon.watchers import Bar
 
 SettingsFlags = Annotated[Settings, Parameter(name="*", group="Reconstruction")]
-PartsFlags = Annotated[Parts, Parameter(name="*", group="Corrections")]
+PartsFlags = Annotated[Corrections, Parameter(name="*", group="Corrections")]
 CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]

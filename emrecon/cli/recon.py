@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from emrecon.jobs import GetReady
+    from emrecon.tomo.inputs import Corrections
     from emrecon.tomo.listmode_settings import ListmodeSettings
-    from emrecon.tomo.parts import Parts
     from emrecon.tomo.settings import Settings
 
 
@@ -122,7 +122,7 @@ def _listmode(
     path: Path,
     out: Path,
     settings: Settings | None,
-    parts: Parts | None,
+    parts: Corrections | None,
     how: ListmodeSettings,
 ) -> None:
     """Reconstruct list-mode by events, frames or gates."""

@@ -39,7 +39,7 @@ def segment(
     inputs
         Mask, priors and other files.
     """
-    from emrecon.cli import lean
+    from emrecon.cli import quick_imports as lean
     from emrecon.jobs_tissue import segment_files
 
     lean.load_kernels()

@@ -60,9 +60,9 @@ class Format:
 
 FORMATS = (
     Format("NIfTI", (".nii", ".nii.gz"), is_nifti, lambda _: "image", "emrecon.io.nifti"),
-    Format("Interfile", (".hv",), is_interfile, interfile_kind, "emrecon.io.interfile_images"),
-    Format("DICOM", (), is_dicom, dicom_kind, "emrecon.io.nm"),
-    Format("PETSIRD", (), is_petsird, lambda _: "petsird", "emrecon.io.petsird"),
+    Format("Interfile", (".hv",), is_interfile, interfile_kind, "emrecon.io.interfile.images"),
+    Format("DICOM", (), is_dicom, dicom_kind, "emrecon.io.dicom.nm"),
+    Format("PETSIRD", (), is_petsird, lambda _: "petsird", "emrecon.io.petsird.file"),
 )
 """Formats in the order in which they are tried."""
 

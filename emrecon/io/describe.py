@@ -11,13 +11,13 @@ from nibabel.orientations import aff2axcodes
 
 from emrecon import io
 from emrecon.errors import FormatError
-from emrecon.io.interfile_header import parse
-from emrecon.io.interfile_pet import Flight
+from emrecon.io.interfile.header import parse
+from emrecon.io.interfile.pet import Flight
 from emrecon.io.manifest import MANIFEST, read_manifest
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.parts import CameraFacts, Parts
-from emrecon.tomo.tof import Timing
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.tof import Timing
+from emrecon.tomo.inputs import CameraFacts, Corrections
 
 
 def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
@@ -54,7 +54,7 @@ def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
 
 
 def _folder(path: Path, camera: CameraFacts | None) -> dict[str, str]:
-    prompts, parts = read_manifest(path / MANIFEST, Parts())
+    prompts, parts = read_manifest(path / MANIFEST, Corrections())
     named = {"prompts": prompts.name}
     named |= {key: Path(str(v)).name for key, v in vars(parts).items() if isinstance(v, Path)}
     return describe(prompts, camera) | {"kind": "scan in a folder", **named}
@@ -178,7 +178,7 @@ def _counts(path: Path) -> dict[str, str]:
 
 
 def _listmode(path: Path) -> dict[str, str]:
-    from emrecon.io import petlink  # noqa: PLC0415 - brings numba
+    from emrecon.io.petlink import sinograms as petlink  # noqa: PLC0415 - brings numba
 
     counts = petlink.histogram(path, keep_delayeds=False)
     return {
@@ -193,7 +193,7 @@ def _listmode(path: Path) -> dict[str, str]:
 
 
 def _petsird(path: Path) -> dict[str, str]:
-    from emrecon.io.petsird import PetsirdFile  # noqa: PLC0415 - brings numba
+    from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - brings numba
 
     file = PetsirdFile(path)
     scanner = file.detectors

@@ -2,7 +2,7 @@
 
 ``events.json`` tells what the files are; ``pairs.bin``, ``tof.bin``, ``factors.bin`` and
 ``background.bin`` have one place an event, ``points.bin`` and ``upto.bin`` are small. Numbers are
-little-endian, as in `emrecon.tomo.events.Events`.
+little-endian, as in `emrecon.tomo.geometry.events.Events`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from emrecon.errors import EmreconError, FormatError, WriteError
 from emrecon.files import write_text
-from emrecon.tomo.events import Events
-from emrecon.tomo.operator import Array
-from emrecon.tomo.tof import Timing
+from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.geometry.tof import Timing
+from emrecon.volume import Array
 
 MANIFEST = "events.json"
 """The file that tells what the others are; written last."""

@@ -14,7 +14,7 @@ from emrecon.metrics.compare import onto
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
-    from emrecon.io.canvas import Colour
+    from emrecon.io.pictures.canvas import Colour
 
 _MOST_LABELS, _MOST_NAMES = 1000, 60
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import write_text
-from emrecon.io.interfile_header import parse
+from emrecon.io.interfile.header import parse
 from emrecon.io.sniff import is_interfile, open_head
-from emrecon.tomo.parts import Parts
+from emrecon.tomo.inputs import Corrections
 
 MANIFEST = "scan.toml"
 """Name of the manifest in a folder that holds a scan."""
@@ -27,16 +27,16 @@ RIVALS = {
     "randoms": ("additive",),
     "scatter": ("additive",),
 }
-"""Parts that say in another way what a part says."""
+"""Corrections that say in another way what a part says."""
 
 
-def resolved(path: Path, parts: Parts) -> tuple[Path, Parts]:
+def resolved(path: Path, parts: Corrections) -> tuple[Path, Corrections]:
     """Return a scan's prompts and parts: where it is a manifest, or its folder, as that says."""
     path = path / MANIFEST if path.is_dir() else path
     return read_manifest(path, parts) if path.suffix == ".toml" else (path, parts)
 
 
-def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
+def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     """Return the prompts and the parts that a manifest names; `over` goes before it."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
         raise FormatError(f"{path} does not exist: a folder needs it to be a scan") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FormatError(f"{path} is not a manifest that can be read: {error}") from error
-    known = {field.name for field in fields(Parts)} | {"prompts"}
+    known = {field.name for field in fields(Corrections)} | {"prompts"}
     if unknown := sorted(set(table) - known):
         raise FormatError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(known)}")
     if "prompts" not in table:
@@ -58,13 +58,13 @@ def read_manifest(path: Path, over: Parts) -> tuple[Path, Parts]:
     }
     given = {
         field.name: getattr(over, field.name)
-        for field in fields(Parts)
+        for field in fields(Corrections)
         if getattr(over, field.name) != field.default
     }
     for key in given:  # what is given stands for all that says the same in another way
         for rival in RIVALS.get(key, ()):
             named.pop(rival, None)
-    return path.parent / str(table["prompts"]), Parts(**(named | given))
+    return path.parent / str(table["prompts"]), Corrections(**(named | given))
 
 
 def _check_types(path: Path, table: dict[str, Any]) -> None:
@@ -88,7 +88,7 @@ def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def scan_files(path: Path, parts: Parts | None = None) -> dict[str, Path]:
+def scan_files(path: Path, parts: Corrections | None = None) -> dict[str, Path]:
     """Return every file that `read_scan` would read, by what it is, reading only what names them.
 
     Raises
@@ -97,10 +97,10 @@ def scan_files(path: Path, parts: Parts | None = None) -> dict[str, Path]:
         If a manifest or a header cannot be read.
     """
     whole = path / MANIFEST if path.is_dir() else path
-    path, parts = resolved(whole, parts or Parts())
+    path, parts = resolved(whole, parts or Corrections())
     manifest = {"manifest": whole} if whole != path else {}
     found = {"prompts": path}
-    for field in fields(Parts):
+    for field in fields(Corrections):
         file = getattr(parts, field.name)
         if isinstance(file, Path) and file.is_dir():
             inside = sorted(item for item in file.iterdir() if item.is_file())
@@ -121,7 +121,7 @@ def data_files(headers: dict[str, Path]) -> dict[str, Path]:
     return found
 
 
-def no_rivals(parts: Parts) -> None:
+def no_rivals(parts: Corrections) -> None:
     """Refuse parts that say the same in two ways."""
     for name, rivals in RIVALS.items():
         for rival in rivals:

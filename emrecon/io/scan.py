@@ -11,19 +11,18 @@ import numpy as np
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io import interfile
-from emrecon.io.interfile_pet import ARC_CORRECTED, Choice, Flight
+from emrecon.io.interfile.pet import ARC_CORRECTED, Choice, Flight
 from emrecon.io.manifest import data_files, no_rivals, resolved
-from emrecon.tomo.attenuation import in_per_mm
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.camera import Camera
+from emrecon.tomo.corrections.attenuation import in_per_mm
+from emrecon.tomo.corrections.bin_shares import Given
 from emrecon.tomo.gates import When
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.lookup import Given
-from emrecon.tomo.operator import Array
-from emrecon.tomo.parts import CameraFacts, Parts
 from emrecon.tomo.scan import Scan
-from emrecon.volume import Volume
+from emrecon.volume import Array, Volume
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ PET_KEV = 510.999
 
 def read_scan(
     path: Path,
-    parts: Parts | None = None,
+    parts: Corrections | None = None,
     camera: CameraFacts | None = None,
     isotope: str = "",
     window_s: When = EVERYTHING,
@@ -46,7 +45,7 @@ def read_scan(
     path : Path
         A manifest (``scan.toml``, or the folder that holds it), Interfile projection data
         (prompts), a PETLINK list-mode header, or a DICOM NM TOMO file.
-    parts : Parts, optional
+    parts : Corrections, optional
         Further files; they stand in for what a manifest or list-mode file gives.
     camera : CameraFacts, optional
         What to take from SPECT files, and what stands in for what they do not say.
@@ -66,7 +65,7 @@ def read_scan(
     dict of Path
         Every file that was read, by what it is.
     """
-    path, parts = resolved(path, parts or Parts())
+    path, parts = resolved(path, parts or Corrections())
     camera = camera or CameraFacts()
     flight = Flight(parts.sum_tof, parts.tof_fwhm_ps)
     only = only if io.kind(path) == "projections" else None
@@ -98,14 +97,14 @@ def wants_listmode(path: Path, how: ListmodeSettings) -> bool:
     asked = how != ListmodeSettings()
     if asked or not path.exists():  # reading it will say so
         return asked
-    return io.kind(resolved(path, Parts())[0]) == "petsird"
+    return io.kind(resolved(path, Corrections())[0]) == "petsird"
 
 
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
-"""Parts that are projection data."""
+"""Corrections that are projection data."""
 
 
-def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
+def read_medium(parts: Corrections) -> tuple[Volume | None, dict[str, Path]]:
     """Read what attenuates the events of a PET scan; return it in 1/mm, and the files read."""
     no_rivals(parts)
     if parts.mu is not None:
@@ -116,7 +115,7 @@ def read_medium(parts: Parts) -> tuple[Volume | None, dict[str, Path]]:
     return None, {}
 
 
-def read_scatter(parts: Parts) -> tuple[tuple[Bins, Array] | None, dict[str, Path]]:
+def read_scatter(parts: Corrections) -> tuple[tuple[Bins, Array] | None, dict[str, Path]]:
     """Read scatter that lies in bins of its own; return it and the files read.
 
     Raises
@@ -144,7 +143,7 @@ NO_BINS = {
 """What to do instead of giving PETSIRD a correction in bins."""
 
 
-def read_given(bins: Bins, parts: Parts) -> tuple[Given | None, dict[str, Path]]:
+def read_given(bins: Bins, parts: Corrections) -> tuple[Given | None, dict[str, Path]]:
     """Read corrections that lie in the bins of list-mode; return them and the files read.
 
     Raises
@@ -170,7 +169,7 @@ def read_given(bins: Bins, parts: Parts) -> tuple[Given | None, dict[str, Path]]
 
 def _prompts(
     path: Path,
-    parts: Parts,
+    parts: Corrections,
     camera: CameraFacts,
     isotope: str,
     window_s: When,
@@ -179,7 +178,7 @@ def _prompts(
     """Read the prompts, and for list-mode what comes with them."""
     kind = io.kind(path)
     if kind == "listmode":
-        from emrecon.io import petlink  # noqa: PLC0415 - brings numba
+        from emrecon.io.petlink import sinograms as petlink  # noqa: PLC0415 - brings numba
 
         return petlink.read_scan(path, span=parts.span, window_s=window_s)
     if kind == "projections":
@@ -256,8 +255,8 @@ def _matching(
 
 def _mu_of_ct(path: Path, kvp: float, energy_kev: float) -> tuple[Volume, float, dict[str, Path]]:
     """Return a CT as an attenuation map, its tube voltage, and the files that it is in."""
-    from emrecon.io.ct import read_ct  # noqa: PLC0415 - not every scan has one
-    from emrecon.tomo.hounsfield import mu_map  # noqa: PLC0415
+    from emrecon.io.dicom.ct import read_ct  # noqa: PLC0415 - not every scan has one
+    from emrecon.tomo.materials import mu_map  # noqa: PLC0415
 
     ct, stated = read_ct(path)
     if not (kvp or stated):

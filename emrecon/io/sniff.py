@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from emrecon.errors import FormatError
-from emrecon.io.interfile_header import normal, parse
+from emrecon.io.interfile.header import normal, parse
 
 Kind = Literal["image", "projections", "listmode", "petsird", "spect", "dicom", "unknown"]
 """What a file may hold."""
@@ -97,6 +97,6 @@ def dicom_kind(path: Path) -> Kind:
     FormatError
         If it is damaged.
     """
-    from emrecon.io import nm  # noqa: PLC0415 - brings pydicom
+    from emrecon.io.dicom import nm  # noqa: PLC0415 - brings pydicom
 
     return "spect" if nm.is_acquisition(path) else "dicom"

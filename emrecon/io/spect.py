@@ -8,10 +8,10 @@ from typing import Any
 
 from emrecon.errors import FormatError
 from emrecon.io.sniff import is_dicom, open_head
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import ISOTOPES, isotope_named
-from emrecon.tomo.operator import Array
-from emrecon.tomo.parts import CameraFacts
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import ISOTOPES, isotope_named
+from emrecon.tomo.inputs import CameraFacts
+from emrecon.volume import Array
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ def read_projections(
     """
     given = given or CameraFacts()
     if is_dicom(open_head(path)):
-        from emrecon.io import nm  # noqa: PLC0415 - brings pydicom
+        from emrecon.io.dicom import nm  # noqa: PLC0415 - brings pydicom
 
         return nm.read_projections(path, given, isotope)
-    from emrecon.io import interfile_spect  # noqa: PLC0415 - one of two
-    from emrecon.io.nm_windows import nuclide_in  # noqa: PLC0415 - imports this
+    from emrecon.io.dicom.windows import nuclide_in  # noqa: PLC0415 - imports this
+    from emrecon.io.interfile import spect as interfile_spect  # noqa: PLC0415 - one of two
 
     read = interfile_spect.read_projections(path, given)
     stated = str(read.facts.get("radionuclide", ""))
@@ -155,7 +155,7 @@ def scatter_estimate(read: Projections, method: str, fwhm_mm: float) -> Array:
     FormatError
         If the file has not the windows that it takes.
     """
-    from emrecon.tomo.scatter import dual_window, smoothed, triple_window  # noqa: PLC0415 - scipy
+    from emrecon.tomo.corrections.scatter import dual_window, smoothed, triple_window  # noqa: PLC0415 - scipy
 
     below, above = read.scatter_windows()
     missing = below is None or (above is None and method.lower() == "tew")

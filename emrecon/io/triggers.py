@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from emrecon import io
 from emrecon.errors import SettingsError
-from emrecon.io.petlink import blocks, read_header
+from emrecon.io.petlink.sinograms import blocks, read_header
 from emrecon.tomo.gates import Clock, Times
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def triggers(path: Path, kind: str) -> Times:
         If it is damaged.
     """
     if io.kind(path) == "petsird":
-        from emrecon.io.petsird import PetsirdFile  # noqa: PLC0415 - brings numba
+        from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - brings numba
 
         signal = {"respiratory": "respTrigger", "cardiac": "ecgTrigger"}[kind]
         found, others = PetsirdFile(path).signals(signal)

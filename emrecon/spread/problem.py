@@ -25,11 +25,11 @@ from emrecon.spread.share import (
     load,
     sensitivity,
 )
-from emrecon.tomo.blur import Blur
-from emrecon.tomo.operator import Array
+from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.recon import Problem, start_image, within
 from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import per_axis
+from emrecon.volume import Array
 
 if TYPE_CHECKING:
     from distributed import Future

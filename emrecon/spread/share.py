@@ -19,16 +19,15 @@ from emrecon.io.scan import read_scan
 from emrecon.jobs import Order, background_totals, facts_of
 from emrecon.spread.order import Choice, Node, own_nodes, summed
 from emrecon.tomo import camera_setup
-from emrecon.tomo.blur import Blur
+from emrecon.tomo.corrections.calibration import Calibration
 from emrecon.tomo.emission import Emission, renewed
-from emrecon.tomo.image_grid import grid_of
-from emrecon.tomo.operator import Array
-from emrecon.tomo.quantify import Calibration
+from emrecon.tomo.geometry.image_grid import grid_of
+from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.recon import bare_models, count_totals, fingerprint
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subsets import interleaved
-from emrecon.volume import Grid
+from emrecon.volume import Array, Grid
 from emrecon.watchers import relative_change
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from emrecon.errors import SettingsError
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import Isotope, Response, collimator_named, isotope_named
-from emrecon.tomo.quantify import Calibration
+from emrecon.tomo.corrections.calibration import Calibration
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import Isotope, Response, collimator_named, isotope_named
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.kernels import poisson
-from emrecon.tomo.operator import Array, Operator
+from emrecon.tomo.operators.algebra import Operator
+from emrecon.volume import Array
 
 NONE = np.empty((0, 0), np.float32)
 NONE_TIMED = np.empty((0, 0, 0), np.float32)

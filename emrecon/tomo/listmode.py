@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, GeometryError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.detectors import planes_of_rings, scanner_of
 from emrecon.tomo.gates import Gate, GatedWords, When
-from emrecon.tomo.operator import Array
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.detectors import planes_of_rings, scanner_of
+from emrecon.volume import Array
 
 if TYPE_CHECKING:
-    from emrecon.tomo.detectors import Indices
+    from emrecon.tomo.geometry.detectors import Indices
 
 Counts = NDArray[np.int64]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.events import CHUNK, Events
-from emrecon.tomo.lines import LineProjector
-from emrecon.tomo.operator import Array, Operator
+from emrecon.tomo.geometry.events import CHUNK, Events
+from emrecon.tomo.operators.algebra import Operator
+from emrecon.tomo.operators.lines import LineProjector
+from emrecon.volume import Array
 
 
 @dataclass(frozen=True, eq=False)

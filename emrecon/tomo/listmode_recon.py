@@ -8,20 +8,20 @@ import numpy as np
 
 from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
-from emrecon.tomo import attenuation
-from emrecon.tomo.bins import subset_order
-from emrecon.tomo.blur import Blur
-from emrecon.tomo.image_grid import grid_of
-from emrecon.tomo.lines import LineProjector
+from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.geometry.bins import subset_order
+from emrecon.tomo.geometry.image_grid import grid_of
+from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.listmode_emission import ListmodeEmission
 from emrecon.tomo.listmode_scan import ListmodeScan
-from emrecon.tomo.operator import Array, Chain, Operator
-from emrecon.tomo.pairs import Pairs
-from emrecon.tomo.ray import JosephProjector
+from emrecon.tomo.operators.algebra import Chain, Operator
+from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.tomo.operators.lines import LineProjector
 from emrecon.tomo.recon import Problem, Progress, start_image, within
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
-from emrecon.volume import Grid
+from emrecon.volume import Array, Grid
 
 log = logging.getLogger(__name__)
 

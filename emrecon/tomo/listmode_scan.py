@@ -9,17 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.events import Events
 from emrecon.tomo.gates import When
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.listmode import EVERYTHING, PartOfStream, refuse_nonsense
-from emrecon.tomo.operator import Array
-from emrecon.tomo.pairs import Pairs
-from emrecon.volume import Volume
+from emrecon.volume import Array, Volume
 
 if TYPE_CHECKING:
-    from emrecon.tomo.detectors import Indices
-    from emrecon.tomo.scanner import Scanner
+    from emrecon.tomo.geometry.detectors import Indices
+    from emrecon.tomo.geometry.scanner import Scanner
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,21 +16,23 @@ from emrecon.compiled import set_threads
 from emrecon.em import Iterate, Model, em, last, until, watch
 from emrecon.errors import DataError
 from emrecon.stop import Flat, Rule, after
-from emrecon.tomo import attenuation, camera_setup, rotate
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.blur import Blur
-from emrecon.tomo.camera import Camera
+from emrecon.tomo import camera_setup
+from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.corrections.calibration import Calibration
 from emrecon.tomo.emission import Emission
-from emrecon.tomo.image_grid import grid_of
-from emrecon.tomo.operator import Array, Chain, Operator
-from emrecon.tomo.quantify import Calibration
-from emrecon.tomo.ray import JosephProjector
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.image_grid import grid_of
+from emrecon.tomo.operators.algebra import Chain, Operator
+from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.operators.camera import CameraProjector, fitted
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.tomo.operators.siddon import Siddon, field_of_view_mm
 from emrecon.tomo.scan import Scan, together
 from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import Settings, per_axis
-from emrecon.tomo.siddon import Siddon, field_of_view_mm
 from emrecon.tomo.subsets import Views, turns
-from emrecon.volume import Grid, Volume
+from emrecon.volume import Array, Grid, Volume
 from emrecon.watchers import relative_change
 
 log = logging.getLogger(__name__)
@@ -226,7 +228,7 @@ def _systems(
     projector: Operator
     summed: Operator | None = None
     if isinstance(views, Camera):
-        projector = rotate.Projector(grid, views, scan.response, scan.mu, fov_mm)
+        projector = CameraProjector(grid, views, scan.response, scan.mu, fov_mm)
     elif settings.projector == "siddon":
         projector = Siddon(grid, views, rays=settings.rays)
     else:
@@ -244,7 +246,7 @@ def _medium(scan: Scan, where: tuple[Grid, float]) -> Scan:
     """Return a camera's scan with its attenuation map as all subsets read it."""
     if scan.mu is None or not isinstance(scan.bins, Camera):
         return scan
-    return scan.with_(mu=rotate.fitted(scan.mu, where[0], scan.bins, where[1]))
+    return scan.with_(mu=fitted(scan.mu, where[0], scan.bins, where[1]))
 
 
 def _factors(scan: Scan) -> Array | None:

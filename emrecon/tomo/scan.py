@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import Response
-from emrecon.tomo.operator import Array
-from emrecon.volume import Volume
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import Response
+from emrecon.volume import Array, Volume
 
 
 @dataclass(frozen=True, eq=False)

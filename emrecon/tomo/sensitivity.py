@@ -16,7 +16,7 @@ import numpy as np
 
 from emrecon.errors import WriteError
 from emrecon.files import replacing
-from emrecon.tomo.operator import Array
+from emrecon.volume import Array
 
 if TYPE_CHECKING:
     from emrecon.tomo.emission import Emission

@@ -7,8 +7,8 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.tomo.bins import Bins, subset_order
-from emrecon.tomo.camera import Camera
+from emrecon.tomo.geometry.bins import Bins, subset_order
+from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Grid
 

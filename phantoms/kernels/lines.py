@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from emrecon.tomo.tof import SIGMAS
+from emrecon.tomo.geometry.tof import SIGMAS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -29,7 +29,7 @@ import numpy as np
 from emrecon import Settings, spread
 from emrecon.jobs import Order, no_meters, prepared
 from emrecon.spread.share import added, back_projected
-from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.inputs import CameraFacts, Corrections
 
 REPEATS = 5
 
@@ -49,7 +49,7 @@ def peak_mb():
 def order(args):
     """Return what is to be reconstructed."""
     settings = Settings(iterations=1, subsets=args.subsets, threads=args.threads)
-    return Order(args.scan, settings, Parts(), CameraFacts(), (), keyed=False)
+    return Order(args.scan, settings, Corrections(), CameraFacts(), (), keyed=False)
 
 
 def iterate(problem, args):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon.io import petlink
-from emrecon.io.petlink_header import header_text
-from emrecon.tomo import normalisation, randoms
-from emrecon.tomo.presets import by_name
+from emrecon.io.petlink import sinograms as petlink
+from emrecon.io.petlink.header import header_text
+from emrecon.tomo.corrections import normalisation, randoms
+from emrecon.tomo.geometry.presets import by_name
 
 EVENTS = 50_000_000
 

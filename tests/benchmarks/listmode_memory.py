@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon.io.petlink_header import header_text
-from emrecon.tomo.presets import by_name
+from emrecon.io.petlink.header import header_text
+from emrecon.tomo.geometry.presets import by_name
 
 BLOCK = 1 << 22
 HOW = (

@@ -15,9 +15,9 @@ import time
 import numba
 import numpy as np
 
-from emrecon.tomo.events import CHUNK, Events
-from emrecon.tomo.lines import LineProjector
-from emrecon.tomo.tof import Timing
+from emrecon.tomo.geometry.events import CHUNK, Events
+from emrecon.tomo.geometry.tof import Timing
+from emrecon.tomo.operators.lines import LineProjector
 from emrecon.volume import Grid
 
 SIDE_MM = 400.0

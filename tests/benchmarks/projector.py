@@ -18,9 +18,9 @@ import numba
 import numpy as np
 import scipy.sparse
 
+from emrecon.tomo.geometry.presets import PRESETS
+from emrecon.tomo.geometry.tof import SIGMA_PER_FWHM, Timing
 from emrecon.tomo.kernels import axial, axial_tables, siddon
-from emrecon.tomo.presets import PRESETS
-from emrecon.tomo.tof import SIGMA_PER_FWHM, Timing
 from tests.benchmarks import roofline, scalar
 
 CASES = ("mmr", "few", "parallel", "peak", "tof", "line")

@@ -15,11 +15,11 @@ import numba
 import numpy as np
 from scipy.ndimage import gaussian_filter, rotate
 
-from emrecon.tomo.blur import FWHM_PER_SIGMA
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import Response
 from emrecon.tomo.emission import Emission
-from emrecon.tomo.rotate import Projector
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import Response
+from emrecon.tomo.operators.blur import FWHM_PER_SIGMA
+from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.volume import Volume
 
 SIZE, COUNT, RADIUS = 4.42, 128, 250.0
@@ -89,7 +89,7 @@ def main():
     numba.set_num_threads(given.threads or numba.config.NUMBA_NUM_THREADS)
     camera, grid, mu, image, slope = case(given.views, given.radii)
     response = Response(slope, 1.45 * FWHM_PER_SIGMA, 0.0)
-    projector = Projector(grid, camera, response, mu)
+    projector = CameraProjector(grid, camera, response, mu)
     data = projector.forward(image)  # compiles
     projector.adjoint(data)
     forward, data = min((seconds(lambda: projector.forward(image)) for _ in range(2)), key=first)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from emrecon.errors import EmreconError
-from emrecon.io import petlink
-from emrecon.io.petlink_events import reading
+from emrecon.io.petlink import sinograms as petlink
+from emrecon.io.petlink.events import reading
 from emrecon.io.triggers import triggers
 from emrecon.tomo.gates import phase_gates
 from tests.cli.test_commands import run
@@ -215,8 +215,8 @@ def test_thousands_of_damaged_petlink_files(tmp_path) -> None:
 
 
 def test_hundreds_of_damaged_petsird_files_with_dead_time_and_triggers(box, tmp_path) -> None:
-    from emrecon.io.petsird import PetsirdFile
-    from emrecon.io.petsird_deadtime import AliveTime
+    from emrecon.io.petsird.deadtime import AliveTime
+    from emrecon.io.petsird.file import PetsirdFile
 
     rng = np.random.default_rng(4)
     path, whole = tmp_path / "x.petsird", 0

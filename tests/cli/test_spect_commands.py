@@ -10,12 +10,12 @@ import pytest
 
 from emrecon.cli import main
 from emrecon.io import read_image
-from emrecon.io.interfile_spect import write_projections
+from emrecon.io.interfile.spect import write_projections
 from emrecon.io.scan import read_scan
 from emrecon.io.spect import read_projections
 from emrecon.jobs import reconstruct
 from emrecon.jobs_scan import write_camera_simulation
-from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 from phantoms.flip_finder import flip_finder
@@ -160,10 +160,10 @@ def test_interfile_of_the_same_counts_gives_the_same_image(tmp_path: Path) -> No
     write_camera_simulation(tmp_path / "scan", made)
     write_projections(tmp_path / "a.hs", made.camera, made.counts[0])
     settings = Settings(iterations=1, subsets=1)
-    parts = Parts(mu=tmp_path / "scan" / "mu.nii.gz")
+    parts = Corrections(mu=tmp_path / "scan" / "mu.nii.gz")
     reconstruct(tmp_path / "scan", tmp_path / "a.nii", settings)
     reconstruct(
-        tmp_path / "a.hs", tmp_path / "b.nii", settings, Parts(mu=parts.mu, mu_unit="1/mm")
+        tmp_path / "a.hs", tmp_path / "b.nii", settings, Corrections(mu=parts.mu, mu_unit="1/mm")
     )
     one, other = read_image(tmp_path / "a.nii"), read_image(tmp_path / "b.nii")
     np.testing.assert_allclose(one.affine, other.affine, atol=1e-5)

@@ -7,10 +7,10 @@ import pytest
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.io import write_image
-from emrecon.io.ct import read_ct
+from emrecon.io.dicom.ct import read_ct
 from emrecon.io.scan import read_scan
-from emrecon.tomo.hounsfield import attenuation_per_mm
-from emrecon.tomo.parts import Parts
+from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.materials import attenuation_per_mm
 from emrecon.volume import Volume
 from tests.io.nm_files import item, nm_dataset, pydicom, saved
 
@@ -81,7 +81,9 @@ def test_missing_slice_and_other_faults(tmp_path):
 
 def test_ct_becomes_mu_at_the_photopeak(tmp_path):
     folder = write_series(tmp_path / "ct")
-    scan, inputs = read_scan(saved(nm_dataset(origin=(1.0, 2.0, 3.0)), tmp_path), Parts(ct=folder))
+    scan, inputs = read_scan(
+        saved(nm_dataset(origin=(1.0, 2.0, 3.0)), tmp_path), Corrections(ct=folder)
+    )
     assert sum(name.startswith("ct") for name in inputs) == SHAPE[2]
     assert scan.facts["ct_kvp"] == 120
     assert scan.facts["mu_kev"] == pytest.approx(140.5, abs=0.1)
@@ -98,8 +100,8 @@ def test_nifti_needs_the_voltage(tmp_path):
     ct = tmp_path / "ct.nii"
     write_image(Volume(hounsfield(), np.diag([2.0, 3.0, 4.0, 1.0])), ct)
     with pytest.raises(SettingsError, match="--ct-kvp"):
-        read_scan(path, Parts(ct=ct))
-    scan, _ = read_scan(path, Parts(ct=ct, ct_kvp=120.0))
+        read_scan(path, Corrections(ct=ct))
+    scan, _ = read_scan(path, Corrections(ct=ct, ct_kvp=120.0))
     assert scan.mu.unit == "1/mm"
     with pytest.raises(SettingsError, match="--mu or --ct"):
-        read_scan(path, Parts(ct=ct, ct_kvp=120.0, mu=ct))
+        read_scan(path, Corrections(ct=ct, ct_kvp=120.0, mu=ct))

@@ -11,9 +11,9 @@ import pytest
 from emrecon.errors import GeometryError, WriteError
 from emrecon.io import kind
 from emrecon.io.interfile import read_geometry, read_projections, write_projections
-from emrecon.io.interfile_pet import Flight
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.presets import PRESETS
+from emrecon.io.interfile.pet import Flight
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.presets import PRESETS
 from tests.io.conftest import CRYSTALS, DEPTH_CM, DIAMETER_CM, SPACING_CM
 
 RADIUS = DIAMETER_CM * 5 + DEPTH_CM * 10

@@ -7,10 +7,10 @@ import pytest
 
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, WriteError
-from emrecon.io.interfile_spect import read_projections, write_projections
+from emrecon.io.interfile.spect import read_projections, write_projections
 from emrecon.io.scan import read_scan
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.parts import CameraFacts
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.inputs import CameraFacts
 from tests.io.spect_points import POINTS, WEIGHTS, found_at
 
 VIEWS, BINS, PLANES, BIN_MM, PLANE_MM = 10, 30, 26, 4.75, 3.5

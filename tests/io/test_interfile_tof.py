@@ -8,9 +8,9 @@ import pytest
 from emrecon.errors import FormatError
 from emrecon.io.describe import describe
 from emrecon.io.interfile import read_geometry, read_projections, write_projections
-from emrecon.io.interfile_pet import Flight
-from emrecon.tomo.presets import PRESETS
-from emrecon.tomo.tof import Timing
+from emrecon.io.interfile.pet import Flight
+from emrecon.tomo.geometry.presets import PRESETS
+from emrecon.tomo.geometry.tof import Timing
 from tests.io.test_interfile_pet import GANTRY_TO_RAS, bins_ends, stir_ends
 
 FLIGHT = {

@@ -8,7 +8,7 @@ import pytest
 from emrecon import io
 from emrecon.errors import FormatError, SettingsError
 from emrecon.io.spect import read_projections
-from emrecon.tomo.parts import CameraFacts
+from emrecon.tomo.inputs import CameraFacts
 from tests.io.nm_files import COLUMN_MM, ROW_MM, nm_dataset, saved
 from tests.io.spect_points import POINTS, found_at
 

@@ -11,7 +11,7 @@ from emrecon.errors import FormatError, SettingsError
 from emrecon.io import kind
 from emrecon.io.scan import read_scan
 from emrecon.io.spect import read_projections
-from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from tests.io.nm_files import item, nm_dataset, saved
 
 
@@ -191,7 +191,7 @@ def test_an_attenuation_map_needs_the_place_of_the_axis(tmp_path):
     mu = tmp_path / "mu.nii"
     write_image(Volume(np.full(grid.shape, 0.015, np.float32), grid.affine), mu)
     path = saved(nm_dataset(), tmp_path)
-    parts = Parts(mu=mu, mu_unit="1/mm")
+    parts = Corrections(mu=mu, mu_unit="1/mm")
     with pytest.raises(FormatError, match=r"attenuation map cannot be placed.*--axis-mm"):
         read_scan(path, parts)
     scan, _ = read_scan(path, parts, CameraFacts(axis_mm=(5.0, 6.0, 7.0)))

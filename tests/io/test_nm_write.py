@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError, GeometryError, SettingsError, WriteError
-from emrecon.io.nm_write import Study, write_projections
+from emrecon.io.dicom.write import Study, write_projections
 from emrecon.io.spect import Window, read_projections
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.parts import CameraFacts
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.inputs import CameraFacts
 
 WINDOWS = (Window("peak", ((126.46, 154.56),)), Window("", ((109.6, 126.46),)))
 ORDERS = [

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError, FormatError, GeometryError, SettingsError
-from emrecon.io import petlink
-from emrecon.io.petlink_header import header_text
-from emrecon.tomo.detectors import crystal_pairs, planes_of_rings
-from emrecon.tomo.normalisation import known_gaps, ring_pairs
-from emrecon.tomo.presets import by_name
-from emrecon.tomo.scanner import Scanner
+from emrecon.io.petlink import sinograms as petlink
+from emrecon.io.petlink.header import header_text
+from emrecon.tomo.corrections.normalisation import known_gaps, ring_pairs
+from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings
+from emrecon.tomo.geometry.presets import by_name
+from emrecon.tomo.geometry.scanner import Scanner
 
 TINY = by_name("tiny")
 MOST, COUNT = 4, 23

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from emrecon.errors import FormatError, WriteError
-from emrecon.io import petlink
 from emrecon.io.event_store import MANIFEST, building, open_events
-from emrecon.io.petlink_events import reading
-from emrecon.tomo import attenuation
-from emrecon.tomo.detectors import crystal_centres, crystal_pairs, planes_of_rings
-from emrecon.tomo.randoms import mean_randoms
-from emrecon.tomo.tof import Timing
+from emrecon.io.petlink import sinograms as petlink
+from emrecon.io.petlink.events import reading
+from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.corrections.randoms import mean_randoms
+from emrecon.tomo.geometry.detectors import crystal_centres, crystal_pairs, planes_of_rings
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Volume
 from tests.io.test_petlink import TIME, TINY, random_words, written
 

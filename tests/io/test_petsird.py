@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emrecon.errors import EmreconError, FormatError
-from emrecon.io import yardl
-from emrecon.io.kernels import varints
-from emrecon.io.petsird import PetsirdFile
-from emrecon.io.petsird_write import Coincidences, write
-from emrecon.tomo.presets import by_name
-from emrecon.tomo.tof import Timing
+from emrecon.io.petsird import yardl
+from emrecon.io.petsird.file import PetsirdFile
+from emrecon.io.petsird.kernels import varints
+from emrecon.io.petsird.write import Coincidences, write
+from emrecon.tomo.geometry.presets import by_name
+from emrecon.tomo.geometry.tof import Timing
 from phantoms.cylinder import uniform_cylinder
 from phantoms.detection import Efficiencies
 from phantoms.phantom import Phantom
@@ -175,7 +175,7 @@ def written(simulated, tmp_path):
 
 
 def crystal_mm(number):
-    """Where a crystal is, by the rule of `emrecon.tomo.detectors`."""
+    """Where a crystal is, by the rule of `emrecon.tomo.geometry.detectors`."""
     ring, crystal = np.divmod(np.asarray(number, float), 48)
     psi = 2 * np.pi * crystal / 48
     return np.stack([64 * np.sin(psi), -64 * np.cos(psi), 4 * (ring - 2.5)], axis=-1)

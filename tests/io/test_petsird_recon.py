@@ -8,17 +8,17 @@ import pytest
 from emrecon import io
 from emrecon.em import last, until
 from emrecon.errors import FormatError, SettingsError
-from emrecon.io.petsird import PetsirdFile
-from emrecon.io.petsird_events import all_pairs, reading
-from emrecon.io.petsird_write import Coincidences, write
+from emrecon.io.petsird.events import all_pairs, reading
+from emrecon.io.petsird.file import PetsirdFile
+from emrecon.io.petsird.write import Coincidences, write
 from emrecon.io.scan import read_scan
 from emrecon.jobs_listmode import reconstruct_listmode
 from emrecon.stop import after
 from emrecon.tomo import listmode_recon
+from emrecon.tomo.geometry.presets import by_name
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.presets import by_name
 from emrecon.tomo.settings import Settings
-from emrecon.tomo.tof import Timing
 from phantoms.cylinder import uniform_cylinder
 from phantoms.phantom import Phantom
 from phantoms.shapes import Material, ellipsoid
@@ -87,12 +87,12 @@ def test_activity_is_right_with_attenuation_randoms_and_efficiencies(tmp_path):
     )  # fmt: skip
     path = saved(tmp_path / "scan.petsird", made)
     io.write_image(made.mu, tmp_path / "mu.nii.gz")
-    from emrecon.tomo.parts import Parts
+    from emrecon.tomo.inputs import Corrections
 
     settings = Settings(iterations=6, subsets=4, voxel_mm=(4.0, 4.0, 2.0), size=(19, 19, 11))
     for parts, wanted in (
-        (Parts(mu=tmp_path / "mu.nii.gz"), (0.98, 1.02)),
-        (Parts(), (0.5, 0.85)),
+        (Corrections(mu=tmp_path / "mu.nii.gz"), (0.98, 1.02)),
+        (Corrections(), (0.5, 0.85)),
     ):
         out = tmp_path / f"{bool(parts.mu)}.nii.gz"
         done = reconstruct_listmode(path, out, settings, parts)

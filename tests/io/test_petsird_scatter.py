@@ -11,14 +11,19 @@ pytest.importorskip("petsird", reason="petsird is not installed")
 
 from emrecon.errors import GeometryError
 from emrecon.io import interfile
-from emrecon.io.petsird_events import reading
-from emrecon.tomo.bin_lookup import Shared, nearest_bins
-from emrecon.tomo.detectors import crystal_centres, crystal_pairs, planes_of_rings, scanner_of
-from emrecon.tomo.events import Events
-from emrecon.tomo.lookup import places_of
-from emrecon.tomo.pairs import Pairs
-from emrecon.tomo.presets import by_name
-from emrecon.tomo.tof import Timing
+from emrecon.io.petsird.events import reading
+from emrecon.tomo.corrections.bin_lookup import Shared, nearest_bins
+from emrecon.tomo.corrections.bin_shares import places_of
+from emrecon.tomo.geometry.detectors import (
+    crystal_centres,
+    crystal_pairs,
+    planes_of_rings,
+    scanner_of,
+)
+from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.geometry.pairs import Pairs
+from emrecon.tomo.geometry.presets import by_name
+from emrecon.tomo.geometry.tof import Timing
 from phantoms.cylinder import uniform_cylinder
 from phantoms.simulate_events import simulate_events
 from tests.cli.test_commands import run

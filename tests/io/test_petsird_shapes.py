@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import FormatError
-from emrecon.io import yardl
-from emrecon.io.petsird import PetsirdFile
-from emrecon.io.petsird_write import _Dialect, _varints
+from emrecon.io.petsird import yardl
+from emrecon.io.petsird.file import PetsirdFile
+from emrecon.io.petsird.write import _Dialect, _varints
 from tests.cli.test_commands import run
 from tests.io.test_petsird import FILES
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from emrecon.errors import FormatError
-from emrecon.io.petsird import PetsirdFile
-from emrecon.io.petsird_deadtime import AliveTime
-from emrecon.io.petsird_events import all_pairs, reading
-from emrecon.io.petsird_scanner import Efficiencies, ModuleType
+from emrecon.io.petsird.deadtime import AliveTime
+from emrecon.io.petsird.events import all_pairs, reading
+from emrecon.io.petsird.file import PetsirdFile
+from emrecon.io.petsird.scanner import Efficiencies, ModuleType
 from emrecon.io.triggers import triggers
 from emrecon.tomo.gates import Gate
 from phantoms.cylinder import uniform_cylinder

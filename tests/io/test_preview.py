@@ -6,8 +6,8 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 
 from emrecon.errors import DataError, GeometryError, SettingsError, WriteError
-from emrecon.io import canvas
-from emrecon.io.preview import preview, preview_labels
+from emrecon.io.pictures import canvas
+from emrecon.io.pictures.preview import preview, preview_labels
 from emrecon.volume import Grid, Volume
 
 WARM = 255 - round(255 * 0.25)

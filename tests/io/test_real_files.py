@@ -11,7 +11,7 @@ import pytest
 from emrecon import io
 from emrecon.errors import DataError, FormatError
 from emrecon.io.interfile import read_geometry, read_image, read_projections
-from emrecon.tomo.ray import JosephProjector
+from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.scan import Scan
 
 PROJECTIONS = {

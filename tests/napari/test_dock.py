@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from emrecon.errors import SettingsError
 from emrecon.tissue.settings import Settings as TissueSettings
-from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.settings import Settings
 from napari_plugin import recon_dock, run_panel, samples
 from napari_plugin.form import FileChooser, Form, caption
@@ -248,7 +248,7 @@ def test_windows_by_name(qtbot, dock, viewer, rng):
     "value",
     [
         Settings(iterations=7, tolerance=1e-6, psf_fwhm_mm=(4.5, 5.25, 6.0), ring_wide=True),
-        Parts(mu=Path("mu.nii.gz"), mu_unit="1/cm"),
+        Corrections(mu=Path("mu.nii.gz"), mu_unit="1/cm"),
         CameraFacts(window="2", radius_mm=(1 / 3, 200.0), frame_order=("view", "window")),
         TissueSettings(classes=4, covariance="full", neighbours=26, outliers=True),
     ],

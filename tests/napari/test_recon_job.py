@@ -14,7 +14,7 @@ from emrecon.cli import app
 from emrecon.errors import SettingsError
 from emrecon.io import read_image
 from emrecon.jobs import reconstruct
-from emrecon.tomo.parts import CameraFacts, Parts
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.settings import Settings
 from emrecon.watchers import Row
 from napari_plugin.recon_job import ReconJob, likelihood_gap
@@ -83,7 +83,7 @@ def test_a_run_stopped_after_whole_passes_has_a_command_and_else_none(scan_folde
         Choice(
             Path("prompts.hs"),
             Settings(size=(9, 9, 5), centre_mm=(-10.0, 0.5, -3e-05), ring_wide=True),
-            Parts(mu=Path("m u.nii.gz"), mu_unit="1/cm", span=7),
+            Corrections(mu=Path("m u.nii.gz"), mu_unit="1/cm", span=7),
         ),
         Choice(
             Path("x.dcm"),
@@ -98,13 +98,13 @@ def test_commands_and_python_say_the_choice_exactly(choice, monkeypatch):
     said = bound.arguments
     assert Path(said["scan"]) == choice.scan
     assert said.get("settings", Settings()) == choice.settings
-    assert said.get("parts", Parts()) == choice.parts
+    assert said.get("parts", Corrections()) == choice.parts
     assert said.get("camera", CameraFacts()) == choice.camera
     heard = {}
 
     def instead(path, output, settings=None, parts=None, *, camera=None):
         heard["choice"] = Choice(
-            path, settings or Settings(), parts or Parts(), camera or CameraFacts()
+            path, settings or Settings(), parts or Corrections(), camera or CameraFacts()
         )
 
     monkeypatch.setattr("emrecon.jobs.reconstruct", instead)

@@ -14,20 +14,20 @@ import pytest
 from emrecon import Settings, spread
 from emrecon.errors import DataError, FormatError, WriteError
 from emrecon.io import interfile, read_image, write_image
-from emrecon.io.interfile_spect import write_projections
+from emrecon.io.interfile.spect import write_projections
 from emrecon.io.scan import read_scan
 from emrecon.jobs import reconstruct
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import Response
-from emrecon.tomo.parts import Parts
-from emrecon.tomo.rotate import Projector
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import Response
+from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.volume import Volume
 from tests.spread.conftest import Here
 
 QUICK = Settings(iterations=2, subsets=4)
 
 
-def both(scan: Path, folder: Path, settings: Settings, parts: Parts | None = None):
+def both(scan: Path, folder: Path, settings: Settings, parts: Corrections | None = None):
     """Reconstruct in this process, and over 1, 2 and 3 workers."""
     alone = reconstruct(scan, folder / "alone.nii.gz", settings, parts)
     shared = [
@@ -81,7 +81,7 @@ def test_same_image_as_one_process(scan, tmp_path, settings):
 
 
 def test_attenuation_from_a_map_is_projected_by_each_worker(scan, tmp_path):
-    parts = Parts(mu=scan / "mu.nii.gz", mu_unit="1/mm")
+    parts = Corrections(mu=scan / "mu.nii.gz", mu_unit="1/mm")
     check(*both(scan, tmp_path, QUICK, parts))
 
 
@@ -95,11 +95,11 @@ def test_a_gamma_camera_on_an_orbit_that_is_no_circle(tmp_path):
     image = np.zeros(grid.shape, np.float32)
     image[6:18, 8:16, 2:8] = rng.uniform(0.5, 2, (12, 8, 6))
     mu = Volume((image > 0).astype(np.float32) * 0.015, grid.affine, "1/mm")
-    mean = Projector(grid, camera, Response(0.05, 2.0), mu).forward(image)
+    mean = CameraProjector(grid, camera, Response(0.05, 2.0), mu).forward(image)
     write_projections(tmp_path / "p.hs", camera, rng.poisson(mean).astype(np.float32), facts={})
     write_image(mu, tmp_path / "mu.nii.gz")
     settings = Settings(iterations=2, subsets=4, response_mm=(0.05, 2.0))
-    parts = Parts(mu=tmp_path / "mu.nii.gz", mu_unit="1/mm")
+    parts = Corrections(mu=tmp_path / "mu.nii.gz", mu_unit="1/mm")
     check(*both(tmp_path / "p.hs", tmp_path, settings, parts))
 
 
@@ -183,12 +183,12 @@ def test_bad_data_and_outputs_are_refused_as_by_one_process(scan, tmp_path):
     data.tofile(negative)
     header = (scan / "randoms.hs").read_text().replace("randoms.s", "negative.s")
     (tmp_path / "negative.hs").write_text(header)
-    parts = Parts(randoms=tmp_path / "negative.hs")
+    parts = Corrections(randoms=tmp_path / "negative.hs")
     with pytest.raises(DataError, match="randoms is negative in 1 bins"):
         reconstruct(scan, tmp_path / "a.nii.gz", QUICK, parts, get_ready=ready)
     mu = tmp_path / "mu.nii.gz"
     mu.write_bytes((scan / "mu.nii.gz").read_bytes())
-    parts = Parts(mu=mu, mu_unit="1/mm")
+    parts = Corrections(mu=mu, mu_unit="1/mm")
     with pytest.raises(WriteError, match="one of the inputs"):
         reconstruct(scan, mu, QUICK, parts, get_ready=ready)
     assert not list(tmp_path.glob("a.*"))

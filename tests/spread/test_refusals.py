@@ -13,9 +13,9 @@ from emrecon.errors import GeometryError, SettingsError
 from emrecon.io.interfile import read_projections, write_projections
 from emrecon.io.scan import read_scan
 from emrecon.jobs import reconstruct
-from emrecon.tomo.parts import Parts
-from emrecon.tomo.presets import PRESETS
-from emrecon.tomo.tof import Timing
+from emrecon.tomo.geometry.presets import PRESETS
+from emrecon.tomo.geometry.tof import Timing
+from emrecon.tomo.inputs import Corrections
 from tests.io.test_petsird import NEWEST
 from tests.spread.conftest import Here
 
@@ -41,7 +41,7 @@ def test_time_of_flight_is_refused_unless_it_is_summed(timed, tmp_path):
     with pytest.raises(SettingsError, match=r"do not share time-of-flight data: say --sum-tof"):
         reconstruct(timed, out, QUICK, get_ready=by(2))
     assert not list(tmp_path.iterdir())
-    summed = Parts(sum_tof=True)
+    summed = Corrections(sum_tof=True)
     alone = reconstruct(timed, tmp_path / "b.nii.gz", QUICK, summed).volume.voxels
     shared = reconstruct(timed, out, QUICK, summed, get_ready=by(2)).volume.voxels
     assert np.abs(shared - alone).max() < 1e-5 * alone.max()

@@ -12,7 +12,7 @@ from emrecon.stop import after
 from emrecon.tissue.mixture import Layout, Mixture
 from emrecon.tissue.starts import flatten, from_means, restore
 from emrecon.tomo.emission import Emission
-from emrecon.tomo.operator import Dense
+from emrecon.tomo.operators.algebra import Dense
 
 
 def slow_mixture() -> tuple[Mixture, Layout]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from emrecon.tomo import rotate
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.blur import Blur
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import Response
-from emrecon.tomo.operator import Chain, Dense, Operator
-from emrecon.tomo.ray import JosephProjector
-from emrecon.tomo.scanner import Scanner
-from emrecon.tomo.siddon import Siddon
-from emrecon.tomo.tof import Timing
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import Response
+from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.tof import Timing
+from emrecon.tomo.operators.algebra import Chain, Dense, Operator
+from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.operators.camera import CameraProjector
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.tomo.operators.siddon import Siddon
 from emrecon.volume import Grid, Volume
 
 SMALL = Scanner("small", 5, 40, 4.1, 60.0, 3.0, 4.0, 25)
@@ -124,7 +124,7 @@ def small_camera(rng: np.random.Generator) -> Camera:
     return Camera(rng.uniform(-4, 7, views), rng.uniform(10, 60, views), u, z)
 
 
-def camera(seed: int, *, response: bool = True, mu: bool = True) -> rotate.Projector:
+def camera(seed: int, *, response: bool = True, mu: bool = True) -> CameraProjector:
     """A camera and an image of unlike voxels, off centre; mu on voxels of its own."""
     rng = np.random.default_rng(seed)
     at = small_camera(rng)
@@ -135,7 +135,7 @@ def camera(seed: int, *, response: bool = True, mu: bool = True) -> rotate.Proje
     box = at.grid((6.0, 7.0, 5.0), (9, 8, 7), (3.0, 1.0, float(at.z_mm.mean())))
     medium = Volume(rng.uniform(0, 0.02, box.shape).astype(np.float32), box.affine, "1/mm")
     blur = Response(rng.uniform(0, 0.2), rng.uniform(0, 4), 3.0)
-    return rotate.Projector(grid, at, blur if response else None, medium if mu else None)
+    return CameraProjector(grid, at, blur if response else None, medium if mu else None)
 
 
 def bare_camera(seed: int) -> Operator:

@@ -1,6 +1,6 @@
 """A plain reference projector: Siddon's method, with the rays that STIR traces for a bin.
 
-Slow and simple on purpose, and independent of `emrecon.tomo.ray`. The geometry is what STIR
+Slow and simple on purpose, and independent of `operators.joseph`. The geometry is what STIR
 documents for its matrix "Ray Tracing", with two rays a bin:
 
 - voxels are boxes of one value; a ray adds its length in each (Siddon 1985);
@@ -20,9 +20,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.operator import Array
-from emrecon.volume import Grid
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.volume import Array, Grid
 
 DIRECT = np.array([0.25, 0.5, 0.25], np.float32)
 OBLIQUE = np.array([0.0, 0.5, 0.5], np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emrecon.tomo.blur import FWHM_PER_SIGMA, Blur, gaussian_taps
+from emrecon.tomo.operators.blur import FWHM_PER_SIGMA, Blur, gaussian_taps
 from emrecon.volume import Grid
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from emrecon.tomo.columns import Columns
-from emrecon.tomo.ray import resampling
+from emrecon.tomo.operators.columns import Columns
+from emrecon.tomo.operators.joseph import resampling
 
 
 def test_columns_are_those_of_the_product() -> None:

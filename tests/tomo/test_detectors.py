@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.detectors import crystal_pairs, planes_of_rings, sum_over_pairs
-from emrecon.tomo.presets import by_name
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings, sum_over_pairs
+from emrecon.tomo.geometry.presets import by_name
 
 TINY = by_name("tiny")
 

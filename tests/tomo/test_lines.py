@@ -8,12 +8,12 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from emrecon.errors import DataError, GeometryError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.events import Events
-from emrecon.tomo.lines import EventProjector, LineProjector
-from emrecon.tomo.ray import JosephProjector
-from emrecon.tomo.scanner import ring_difference_ranges
-from emrecon.tomo.tof import Timing
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.geometry.scanner import ring_difference_ranges
+from emrecon.tomo.geometry.tof import Timing
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.tomo.operators.lines import EventProjector, LineProjector
 from emrecon.volume import Grid
 from tests.tomo.makers import SMALL
 

@@ -10,14 +10,14 @@ import pytest
 from emrecon.em import em, last, until
 from emrecon.errors import GeometryError
 from emrecon.stop import after
-from emrecon.tomo.blur import Blur
 from emrecon.tomo.emission import Emission
-from emrecon.tomo.events import Events
-from emrecon.tomo.lines import EventProjector, LineProjector
+from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.listmode_emission import ListmodeEmission
-from emrecon.tomo.operator import Chain
-from emrecon.tomo.ray import JosephProjector
-from emrecon.tomo.tof import Timing
+from emrecon.tomo.operators.algebra import Chain
+from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.tomo.operators.lines import EventProjector, LineProjector
 from tests.tomo.test_lines import whole_pairs
 
 FOV_MM = 31.7

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.normalisation import find_live, known_gaps, live_pairs, ring_pairs
-from emrecon.tomo.presets import by_name
+from emrecon.tomo.corrections.normalisation import find_live, known_gaps, live_pairs, ring_pairs
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.presets import by_name
 
 TINY, MMR = by_name("tiny"), by_name("mMR")
 

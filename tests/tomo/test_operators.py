@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.operator import Chain, Dense, Operator
+from emrecon.tomo.operators.algebra import Chain, Dense, Operator
 from tests.tomo.makers import MAKERS, dense, ring
 
 Make = Callable[[int], Operator]

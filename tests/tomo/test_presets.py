@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from emrecon.errors import SettingsError
-from emrecon.tomo.presets import PRESETS, by_name
+from emrecon.tomo.geometry.presets import PRESETS, by_name
 
 
 @pytest.mark.parametrize("scanner", PRESETS.values(), ids=PRESETS.keys())

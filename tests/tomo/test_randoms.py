@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError
-from emrecon.tomo.detectors import sum_over_pairs
+from emrecon.tomo.corrections.randoms import mean_randoms, singles
+from emrecon.tomo.geometry.detectors import sum_over_pairs
+from emrecon.tomo.geometry.presets import by_name
 from emrecon.tomo.listmode import ListmodeSinograms
-from emrecon.tomo.presets import by_name
-from emrecon.tomo.randoms import mean_randoms, singles
 
 TINY = by_name("tiny")
 BINS = TINY.bins(span=1, max_ring_difference=4)
@@ -23,7 +23,7 @@ def true_singles(rng, spread):
 
 def fans_of(data):
     """Fan sums by brute force, from span-1 counts."""
-    from emrecon.tomo.detectors import crystal_pairs, planes_of_rings
+    from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings
 
     end1, end2 = crystal_pairs(BINS)
     planes = planes_of_rings(BINS)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.ray import JosephProjector, resampling
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.operators.joseph import JosephProjector, resampling
 from emrecon.volume import Grid
 from tests.tomo.makers import SMALL, ring
 

@@ -12,12 +12,12 @@ from emrecon.em import until, watch
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.metrics import centroid_mm
 from emrecon.stop import after
-from emrecon.tomo import attenuation
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.ray import JosephProjector
+from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.recon import fingerprint, prepare, recon
 from emrecon.tomo.scan import Scan
-from emrecon.tomo.scanner import Scanner
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subsets import fitting_subsets

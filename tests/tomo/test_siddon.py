@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from emrecon.errors import GeometryError, SettingsError
-from emrecon.tomo.bins import Bins
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.operators.siddon import Siddon
 from emrecon.tomo.recon import fingerprint, prepare, recon
 from emrecon.tomo.scan import Scan
-from emrecon.tomo.scanner import Scanner
 from emrecon.tomo.settings import Settings
-from emrecon.tomo.siddon import Siddon
 from emrecon.tomo.subsets import mirrors, turns
 from emrecon.volume import Grid
 from phantoms.cylinder import uniform_cylinder

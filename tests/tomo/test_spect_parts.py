@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError, GeometryError, SettingsError
-from emrecon.tomo.collimator import (
+from emrecon.tomo.corrections.calibration import Calibration
+from emrecon.tomo.geometry.collimator import (
     COLLIMATORS,
     ISOTOPES,
     Response,
     collimator_named,
     isotope_named,
 )
-from emrecon.tomo.hounsfield import attenuation_per_mm, mu_map, mu_of_hu, resampled
-from emrecon.tomo.quantify import Calibration
+from emrecon.tomo.materials import attenuation_per_mm, mu_map, mu_of_hu, resampled
 from emrecon.volume import Grid, Volume
 
 

@@ -11,9 +11,9 @@ import pytest
 from scipy.optimize import OptimizeWarning, curve_fit
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import Response, collimator_named
-from emrecon.tomo.rotate import Projector, fitted, gaussians
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import Response, collimator_named
+from emrecon.tomo.operators.camera import CameraProjector, fitted, gaussians
 from emrecon.volume import Grid, Volume
 from phantoms.phantom import Phantom
 from phantoms.shapes import Material, cylinder, ellipsoid, sphere
@@ -50,7 +50,7 @@ def test_same_as_every_weight_written_out(response):
     at = orbit(5, 14, 9, 4.2, radius=60.0, ellipse=38.0)
     grid = at.grid(centre_mm=(1.3, -2.1, 0.0))
     mu = rng.uniform(0, 0.03, (*grid.shape[:2], at.planes)).astype(np.float32)
-    projector = Projector(grid, at, response, Volume(mu, grid.affine, "1/mm"))
+    projector = CameraProjector(grid, at, response, Volume(mu, grid.affine, "1/mm"))
     # Without photons from outside the grid the projector's wider map holds nothing more.
     wanted = spect_dense.matrix(grid, at, response, mu, projector._raster.depth_mm)
     assert np.any(projector._spread.reach_u < 0)  # some depths lie behind the detector
@@ -67,7 +67,7 @@ def test_without_response_only_rounding_is_left():
     at = orbit(4, 11, 5, 4.0, radius=80.0)
     grid = at.grid()
     mu = rng.uniform(0, 0.03, grid.shape).astype(np.float32)
-    projector = Projector(grid, at, None, Volume(mu, grid.affine, "1/mm"))
+    projector = CameraProjector(grid, at, None, Volume(mu, grid.affine, "1/mm"))
     sharp = Response(0.0, 0.0, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         wanted = spect_dense.matrix(grid, at, sharp, mu, projector._raster.depth_mm, identity=True)
@@ -84,7 +84,7 @@ def test_near_to_exact_projections(voxel, within):
     phantom = body()
     wanted = spect_dense.exact(phantom, at, response, 2.0)
     grid = at.grid((voxel, voxel, 4.8))
-    projector = Projector(grid, at, response, phantom.mu(grid))
+    projector = CameraProjector(grid, at, response, phantom.mu(grid))
     found = projector.forward(phantom.activity(grid).voxels)
     assert np.sqrt(np.mean((found - wanted) ** 2)) < within * wanted.max()
     assert found.sum() == pytest.approx(wanted.sum(), rel=0.01)
@@ -106,7 +106,7 @@ def test_resolution_against_distance_follows_the_formula(theta_deg):
     image = np.zeros(grid.shape, np.float32)
     voxel = np.rint((np.array([*point, 0.0]) - grid.origin_mm) / grid.spacing_mm).astype(int)
     image[tuple(voxel)] = 1
-    views = Projector(grid, at, response).forward(image)
+    views = CameraProjector(grid, at, response).forward(image)
     length = 35.0 - 2 / (2.36 * 1.135)  # cm2/g times g/cm3 of lead at 140 keV, 1/mm
     for view, distance in zip(views, distances, strict=True):
         wanted = np.hypot(1.5 * (length + distance) / length, 3.8)
@@ -133,7 +133,7 @@ def test_voxels_of_any_size_keep_the_total(voxel):
     )
     grid = at.grid(voxel)
     image = phantom.activity(grid).voxels
-    views = Projector(grid, at, Response(0.04, 1.5, 3.8)).forward(image)
+    views = CameraProjector(grid, at, Response(0.04, 1.5, 3.8)).forward(image)
     total = image.sum(dtype=float) * np.prod(voxel)
     np.testing.assert_allclose(views.sum(axis=(1, 2)) * 16.0, total, rtol=4e-3)
 
@@ -143,7 +143,7 @@ def test_same_bits_whatever_the_number_of_threads():
     at = orbit(9, 40, 20, 5.0, ellipse=40.0)
     grid = at.grid((4.0, 4.5, 5.0))
     mu = Volume(rng.uniform(0, 0.02, grid.shape).astype(np.float32), grid.affine)
-    projector = Projector(grid, at, Response(0.05, 2.0, 4.0), mu)
+    projector = CameraProjector(grid, at, Response(0.05, 2.0, 4.0), mu)
     image, data = rng.random(grid.shape, np.float32), rng.random(at.shape, np.float32)
     most, results = numba.get_num_threads(), []
     try:
@@ -172,8 +172,8 @@ def test_a_small_image_is_attenuated_by_all_that_lies_around_it():
     image[30:36, 20:27] = 2.0
     low = np.array(whole.origin_mm) + np.array([28, 18, 0]) * 5.0
     part = Grid((12, 12, 8), (5.0, 5.0, 5.0), tuple(float(v) for v in low))
-    found = Projector(part, at, response, mu).forward(image[28:40, 18:30])
-    wanted = Projector(whole, at, response, mu).forward(image)
+    found = CameraProjector(part, at, response, mu).forward(image[28:40, 18:30])
+    wanted = CameraProjector(whole, at, response, mu).forward(image)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * wanted.max())
 
 
@@ -183,7 +183,7 @@ def test_planes_beyond_the_cameras_blur_into_it():
     longer = at.grid(shape=(20, 20, 10))
     image = np.zeros(longer.shape, np.float32)
     image[8:12, 8:12, 1] = 1.0  # the plane just outside
-    seen = Projector(longer, at, response).forward(image)
+    seen = CameraProjector(longer, at, response).forward(image)
     assert seen[:, :, 0].sum() > 2 * seen[:, :, 1].sum() > 0
 
 
@@ -198,8 +198,8 @@ def test_attenuation_follows_the_exponential():
         mu = np.zeros(grid.shape, np.float32)
         mu[(x > 0) & (x < 22)] = strength
         length = 4.0 * np.count_nonzero((x > 0) & (x < 22))
-        clear = Projector(grid, at).forward(image)
-        behind = Projector(grid, at, None, Volume(mu, grid.affine)).forward(image)
+        clear = CameraProjector(grid, at).forward(image)
+        behind = CameraProjector(grid, at, None, Volume(mu, grid.affine)).forward(image)
         middle = slice(8, -8)
         np.testing.assert_allclose(
             behind[0, middle], clear[0, middle] * np.exp(-strength * length), rtol=0.02

@@ -10,13 +10,13 @@ import pytest
 from emrecon.em import until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import after
-from emrecon.tomo import scatter
-from emrecon.tomo.bins import Bins
-from emrecon.tomo.camera import Camera
-from emrecon.tomo.collimator import Response, collimator_named, isotope_named
-from emrecon.tomo.hounsfield import BONE_HU, attenuation_per_mm, mu_map
+from emrecon.tomo.corrections import scatter
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import Response, collimator_named, isotope_named
+from emrecon.tomo.materials import BONE_HU, attenuation_per_mm, mu_map
+from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.tomo.recon import fingerprint, prepare, recon
-from emrecon.tomo.rotate import Projector
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Grid, Volume
@@ -103,7 +103,7 @@ def noisy_scan(seed=0):
         {1: "body"},
     )
     response, mu = Response(0.05, 1.5, 3.8), phantom.mu(grid)
-    mean = Projector(grid, camera, response, mu).forward(phantom.activity(grid).voxels)
+    mean = CameraProjector(grid, camera, response, mu).forward(phantom.activity(grid).voxels)
     background = np.full(camera.shape, 0.1 * mean.mean(), np.float32)
     counts = rng.poisson(mean + background).astype(np.float32)
     return Scan(camera, counts, scatter=background, mu=mu, response=response)

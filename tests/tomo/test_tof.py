@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import quad
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.tof import MM_PER_PS, Timing
+from emrecon.tomo.geometry.tof import MM_PER_PS, Timing
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from emrecon.em import last, until
 from emrecon.errors import GeometryError
 from emrecon.metrics import centroid_mm
 from emrecon.stop import after
-from emrecon.tomo.bins import Bins
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.kernels import axial, axial_tof
-from emrecon.tomo.ray import JosephProjector
+from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.recon import fingerprint, prepare, recon
 from emrecon.tomo.scan import Scan, together
-from emrecon.tomo.scanner import Scanner
 from emrecon.tomo.settings import Settings
-from emrecon.tomo.tof import Timing
 from phantoms.lines import line_integrals
 from phantoms.phantom import Phantom
 from phantoms.shapes import cylinder, sphere

@@ -12,7 +12,7 @@ the bins within reach of any of the four come and go.  Outside its reach a step'
 the rows of the table of shares have zeros at both ends.
 
 A step is taken to be at the nearest of places so dense that the shares of the bins come from a
-small table (`emrecon.tomo.tof.Timing.phases`): they add to 1, so the sum over all bins is what
+small table (`Timing.phases`): they add to 1, so the sum over all bins is what
 `axial` gives, but for rounding.
 
 The adjoint is the exact transpose, in slabs of the image each of which belongs to one thread.

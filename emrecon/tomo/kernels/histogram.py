@@ -1,6 +1,6 @@
 """Counting list-mode words into sinograms, and summing over the detector pairs of every bin.
 
-Compiled inner loops without checks: callers (`emrecon.tomo.listmode`, `emrecon.tomo.detectors`)
+Compiled inner loops without checks: callers (`emrecon.tomo.listmode`, `detectors`)
 make sure that shapes and types fit.
 """
 
@@ -86,7 +86,7 @@ def _unpack(address, bins, half):
 
 @nb.njit(cache=True, nogil=True)
 def _ends(view, bin_, bins, half):
-    """Return the crystals at both ends: the rule of `emrecon.tomo.detectors`."""
+    """Return the crystals at both ends: the rule of `emrecon.tomo.geometry.detectors`."""
     offset = bin_ - (bins - 1 - bins // 2)
     end1 = view + (offset >> 1)
     end2 = view - ((offset + 1) >> 1) + half

@@ -1,0 +1,1 @@
+"""DICOM: projections of gamma cameras (NM), CT."""

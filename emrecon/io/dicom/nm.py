@@ -1,0 +1,259 @@
+"""DICOM NM images of tomographic acquisitions (TOMO and GATED TOMO), as cameras write them.
+
+Frames are told apart by the vectors that index them. Angles and orientation are those of the
+standard, about the patient, and are turned to R, A, S in `emrecon.io.dicom.orbit`.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import FormatError
+from emrecon.io.dicom.attributes import Attributes
+from emrecon.io.dicom.frames import Frames, frames_of, pixel_values
+from emrecon.io.dicom.orbit import Orbit, orbit_of
+from emrecon.io.dicom.windows import chosen_window, nuclide_of, windows_of
+from emrecon.io.spect import Projections, emission_kev
+from emrecon.tomo.geometry.collimator import ISOTOPES, isotope_named
+from emrecon.tomo.inputs import CameraFacts
+from emrecon.volume import Array
+
+log = logging.getLogger(__name__)
+
+STORAGE = "1.2.840.10008.5.1.4.1.1.20"
+"""SOP class of Nuclear Medicine Image Storage."""
+
+TOMO = ("TOMO", "GATED TOMO")
+"""Third word of ImageType for what a camera counted around the patient."""
+
+RECUMBENT = {"F-10450", "102538003"}
+SUPINE = {"F-10340", "40199007"}
+PRONE = {"F-10310", "1240000"}
+HEAD_FIRST = {"F-10470", "102540008"}
+FEET_FIRST = {"F-10480", "102541007"}
+"""Codes of how a patient lies, in SNOMED RT and SNOMED CT."""
+
+
+def is_acquisition(path: Path) -> bool:
+    """Return whether a DICOM file holds an NM TOMO or GATED TOMO acquisition."""
+    return not _other(_opened(path, pixels=False))
+
+
+def read_projections(
+    path: Path, given: CameraFacts | None = None, isotope: str = ""
+) -> Projections:
+    """Read the projections of an NM TOMO file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    given : CameraFacts, optional
+        What to choose, and what stands in for what the file does not say.
+    isotope : str, optional
+        Isotope that goes before the file's.
+
+    Raises
+    ------
+    FormatError
+        If it is another kind of DICOM file, is damaged, or contradicts itself or leaves out what
+        decides where counts lie; it names the attribute, and the flag that supplies it.
+    """
+    given = given or CameraFacts()
+    dataset = _opened(path)
+    if other := _other(dataset):
+        raise FormatError(f"{path} is {other}; wanted is an NM TOMO acquisition")
+    frames = frames_of(dataset, given)
+    position = _position(dataset, given)
+    orbit = orbit_of(dataset, frames.places, given, position)
+    windows = windows_of(dataset, len(frames.index))
+    nuclide = isotope_named(isotope).name if isotope else nuclide_of(dataset)
+    chosen = chosen_window(windows, nuclide, _peaks_kev(nuclide), given)
+    order = np.argsort(np.round(orbit.angle_deg % 360.0, 3), kind="stable")
+    counts = _counts(dataset, frames, orbit, given)[:, order]
+    camera = type(orbit.camera)(
+        orbit.camera.theta_rad[order], orbit.camera.radius_mm[order],
+        orbit.camera.u_mm, orbit.camera.z_mm,
+    )  # fmt: skip
+    lows, highs = zip(*windows[chosen].ranges_kev, strict=True)
+    facts = _facts(dataset, frames, orbit, given) | {
+        "patient_position": position,
+        "radionuclide": nuclide,
+        "emission_kev": emission_kev(nuclide, windows[chosen]),
+        "energy_window": str(windows[chosen]),
+        "energy_window_kev": [min(lows), max(highs)],
+    }
+    heads = tuple(frames.places[order, 0].tolist())
+    return Projections(
+        camera, counts[chosen], facts, orbit.origin_mm, windows, chosen, counts, heads
+    )
+
+
+def _opened(path: Path, *, pixels: bool = True) -> Attributes:
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom warns of what is refused below by name
+            dataset = dcmread(path, stop_before_pixels=not pixels)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise FormatError(f"{path} is no DICOM file that can be read: {error}") from error
+    if getattr(dataset.file_meta, "TransferSyntaxUID", None) is None:
+        raise FormatError(f"{path} is damaged: it names no transfer syntax")
+    return Attributes(dataset, path)
+
+
+def _other(dataset: Attributes) -> str:
+    """Return in words what else a file is than an NM TOMO acquisition; empty if it is one."""
+    kind = "\\".join(dataset.words("ImageType"))
+    if dataset.text("SOPClassUID") != STORAGE or dataset.text("Modality") != "NM":
+        name = dataset.value("SOPClassUID")
+        what = dataset.text("Modality") or "no modality"
+        return f"DICOM of another kind: {getattr(name, 'name', name)} (Modality {what})"
+    words = dataset.words("ImageType")
+    if len(words) < 4 or words[2] not in TOMO:
+        extra = ", that is images already reconstructed" if "RECON" in kind else ""
+        return f"an NM image of ImageType (0008,0008) {kind}{extra}"
+    if words[3] != "EMISSION":
+        return f"an NM image of ImageType (0008,0008) {kind}, not of emission"
+    return ""
+
+
+def _position(dataset: Attributes, given: CameraFacts) -> str:
+    """Return how the patient lies: HFS, HFP, FFS or FFP."""
+    if given.patient_position:
+        return given.patient_position.upper()
+    coded = _coded_position(dataset)
+    stated = dataset.text("PatientPosition").upper()
+    if coded and stated and coded != stated:
+        raise dataset.refusal(
+            "PatientPosition", f"the code sequences say {coded}", "--patient-position"
+        )
+    if not (coded or stated):
+        raise dataset.refusal(
+            "PatientGantryRelationshipCodeSequence",
+            "how the patient lies is to be coded here and in PatientOrientationCodeSequence "
+            "(0054,0410)",
+            "--patient-position",
+        )
+    if (coded or stated) not in {"HFS", "HFP", "FFS", "FFP"}:
+        raise dataset.refusal(
+            "PatientPosition", "HFS, HFP, FFS and FFP are read", "--patient-position"
+        )
+    return coded or stated
+
+
+def _coded_position(dataset: Attributes) -> str:
+    """Return the position that the code sequences tell, empty where they are missing."""
+    gantry = {item.text("CodeValue") for item in dataset.items(_GANTRY)}
+    turned = {
+        modifier.text("CodeValue")
+        for item in dataset.items("PatientOrientationCodeSequence")
+        for modifier in item.items("PatientOrientationModifierCodeSequence")
+    }
+    if not (gantry and turned):
+        return ""
+    first = "HF" if gantry & HEAD_FIRST else "FF" if gantry & FEET_FIRST else ""
+    lies = "S" if turned & SUPINE else "P" if turned & PRONE else ""
+    if not (first and lies):
+        raise dataset.refusal(
+            _GANTRY,
+            f"codes {sorted(gantry)} and {sorted(turned)}: head or feet first, supine or prone "
+            "are read",
+            "--patient-position",
+        )
+    return first + lies
+
+
+_GANTRY = "PatientGantryRelationshipCodeSequence"
+
+
+def _counts(
+    dataset: Attributes, frames: Frames, orbit: Orbit, given: CameraFacts
+) -> NDArray[np.float32]:
+    """Return counts ``[window, view, u, z]``: gates chosen or added, planes from feet to head."""
+    index, values = frames.index, pixel_values(dataset)
+    slots = index.shape[2]
+    if given.gate > slots:
+        raise dataset.refusal("NumberOfTimeSlots", f"there is no gate {given.gate} (--gate)")
+    if given.gate:
+        index = index[:, :, given.gate - 1 : given.gate]
+    elif slots > 1:
+        log.info("%s: %d gates are added", dataset.path, slots)
+    out = np.zeros((index.shape[0], index.shape[3], *values.shape[:0:-1]), np.float32)
+    for window in range(len(out)):
+        for place, upright in enumerate(orbit.upright):
+            frame: Array = values[index[window, :, :, place].ravel()].sum(axis=0)
+            out[window, place] = frame[::-1].T if upright else frame[:, ::-1].T
+    return out
+
+
+def _facts(
+    dataset: Attributes, frames: Frames, orbit: Orbit, given: CameraFacts
+) -> dict[str, Any]:
+    """Return what else a file says about the acquisition; nothing that names the patient."""
+    turn = dataset.items("RotationInformationSequence")[0]
+    head = dataset.items("DetectorInformationSequence")[0]
+    duration_ms = turn.number("ActualFrameDuration")
+    doses = [
+        item.number("RadionuclideTotalDose")
+        for item in dataset.items("RadiopharmaceuticalInformationSequence")
+    ]
+    slots = frames.index.shape[2]
+    return {
+        "format": "DICOM NM",
+        "image_type": "\\".join(dataset.words("ImageType")),
+        "heads": len(np.unique(frames.places[:, 0])),
+        "start_angle_deg": _starts(frames, orbit),
+        "rotation_direction": given.direction.upper() or turn.text("RotationDirection"),
+        "detector_motion": dataset.text("TypeOfDetectorMotion"),
+        "view_duration_s": None if duration_ms is None else duration_ms / 1000,
+        "duration_s": _duration_s(dataset, frames),
+        "gates": slots,
+        "gate": given.gate or ("all added" if slots > 1 else None),
+        "collimator": head.text("CollimatorGridName"),
+        "camera": _joined(dataset, "Manufacturer", "ManufacturerModelName"),
+        "acquired": _joined(dataset, "AcquisitionDate", "AcquisitionTime"),
+        "dose_mbq": next((dose for dose in doses if dose is not None), None),
+        "table_height_mm": turn.number("TableHeight"),
+        "table_traverse_mm": turn.number("TableTraverse"),
+        "origin_from": orbit.origin_source,
+    }
+
+
+def _joined(dataset: Attributes, *keywords: str) -> str:
+    return " ".join(filter(None, map(dataset.text, keywords)))
+
+
+def _duration_s(dataset: Attributes, frames: Frames) -> float | None:
+    """Return the time from the first view to the end of the last; heads count together."""
+    total = 0.0
+    for number, turn in enumerate(dataset.items("RotationInformationSequence"), 1):
+        view_ms = turn.number("ActualFrameDuration")
+        if view_ms is None:
+            return None
+        views = frames.places[frames.places[:, 1] == number, 2]
+        total += view_ms / 1000 * (int(views.max()) if views.size else 0)
+    return total
+
+
+def _starts(frames: Frames, orbit: Orbit) -> list[float]:
+    """Return the angle of each head's first view."""
+    first = frames.places[:, 2] == 1
+    _, at = np.unique(frames.places[first, 0], return_index=True)
+    return [float(angle) for angle in orbit.angle_deg[first][at]]
+
+
+def _peaks_kev(nuclide: str) -> tuple[float, ...]:
+    """Return the energies at which an isotope is imaged, the main one first."""
+    found = ISOTOPES.get(nuclide)
+    return () if found is None else tuple(energy for energy, _ in found.lines)

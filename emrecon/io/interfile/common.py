@@ -1,0 +1,275 @@
+"""What Interfile images and projections share: refusals, patient positions, numbers in files."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import FormatError
+from emrecon.io.interfile.header import Header
+
+logger = logging.getLogger(__name__)
+
+_ONE = (
+    "number of detector layers",
+    "number of energy windows",
+    "number of gates",
+    "number of time gates",
+    "number of bed positions",
+    "number of data sets",
+    "number of data types",
+    "number of image data types",
+)
+"""Keys that may say 1 (or 0) and no more."""
+
+_ZERO = ("gantry tilt angle (degrees)", "gantry tilt (degrees)", "gantry slant angle (degrees)")
+"""Angles that must be 0."""
+
+_WORDS: dict[str, tuple[str, ...]] = {
+    "scanner geometry (blocksoncylindrical/cylindrical/generic)": ("cylindrical",),
+    "scanner geometry": ("cylindrical",),
+    "pet scanner type": ("cylindrical",),
+    "image data compression": ("none", "off"),
+    "data compression": ("none", "off"),
+    "data encode": ("none", "off"),
+    "%compression": ("none", "off"),
+    "septa state": ("none", "retracted", "extended"),
+    "slice orientation": ("transverse",),
+    "%patient orientation": ("hfs",),
+}
+"""Keys that decide where counts lie, and the words that change nothing about it."""
+
+HARMLESS = frozenset(
+    {
+        "version of keys",
+        "conversion program",
+        "program author",
+        "program version",
+        "program date",
+        "original institution",
+        "contact person",
+        "data description",
+        "patient name",
+        "patient id",
+        "patient dob",
+        "patient sex",
+        "study id",
+        "exam type",
+        "data format",
+        "process status",
+        "energy resolution",
+        "reference energy (in kev)",
+        "transaxial fov diameter (cm)",
+        "default number of arc-corrected bins",
+        "number of blocks per bucket in transaxial direction",
+        "number of blocks per bucket in axial direction",
+        "number of crystals per singles unit in axial direction",
+        "number of crystals per singles unit in transaxial direction",
+        "distance between crystals in axial direction (cm)",
+        "distance between crystals in transaxial direction (cm)",
+        "distance between blocks in axial direction (cm)",
+        "distance between blocks in transaxial direction (cm)",
+        "number of radionuclides",
+        "radionuclide halflife (sec)",
+        "radionuclide branching factor",
+        "maximum pixel count",
+        "minimum pixel count",
+    }
+)
+"""Keys that decide nothing here and are passed over without a word."""
+
+_SIZES = {
+    "float": {4: "f4", 8: "f8"},
+    "short float": {4: "f4"},
+    "long float": {8: "f8"},
+    "signed integer": {1: "i1", 2: "i2", 4: "i4"},
+    "unsigned integer": {1: "u1", 2: "u2", 4: "u4"},
+}
+_ORDERS = {"littleendian": "<", "bigendian": ">"}
+
+
+@dataclass(frozen=True)
+class Position:
+    """How the patient lies, and so how STIR's gantry axes turn into R, A and S.
+
+    The gantry's x, y, z run to the left, to the back and to the feet of a patient who lies head
+    first on the back.
+    """
+
+    feet_first: bool = False
+    prone: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the position in DICOM: HFS, HFP, FFS, FFP."""
+        return f"{'FF' if self.feet_first else 'HF'}{'P' if self.prone else 'S'}"
+
+    @property
+    def signs(self) -> tuple[float, float, float]:
+        """What multiplies gantry x, y, z to give R, A, S."""
+        x = -1.0 if self.feet_first == self.prone else 1.0
+        return x, 1.0 if self.prone else -1.0, 1.0 if self.feet_first else -1.0
+
+    @property
+    def lines(self) -> str:
+        """Two header lines that say so."""
+        orientation = "feet_in" if self.feet_first else "head_in"
+        return (
+            f"patient orientation := {orientation}\n"
+            f"patient rotation := {'prone' if self.prone else 'supine'}\n"
+        )
+
+
+POSITIONS = {p.name: p for p in (Position(f, r) for f in (False, True) for r in (False, True))}
+
+
+def position_of(header: Header) -> tuple[Position, dict[str, Any]]:
+    """Return how the patient lies, head first supine where the header does not say, and facts."""
+    orientation = header.choice("patient orientation", ("head in", "feet in"), "unknown")
+    rotation = header.choice("patient rotation", ("supine", "prone"), "unknown")
+    position = Position(orientation == "feet in", rotation == "prone")
+    stated = "unknown" not in {orientation, rotation}
+    return position, {"patient_position": position.name, "patient_position_stated": stated}
+
+
+def refuse_unsupported(header: Header) -> None:
+    """Refuse, by name, whatever decides where counts lie in a way that is not supported.
+
+    Raises
+    ------
+    FormatError
+        Naming key, value, line, and what is supported.
+    """
+    for key in _ONE:
+        if not 0 <= header.integer(key, default=1) <= 1:
+            raise header.refusal(key, "only 1 is")
+    for key in _ZERO:
+        if header.number(key, default=0.0) != 0.0:
+            raise header.refusal(key, "only 0 is")
+    for key, words in _WORDS.items():
+        header.choice(key, words, words[0])
+
+
+def note_unread(header: Header, facts: dict[str, Any]) -> None:
+    """Log the keys that nothing has read, and add them to `facts`."""
+    unread = header.unread(HARMLESS)
+    if unread:
+        names = sorted({entry.key for entry in unread})
+        logger.info("%s: keys ignored: %s", header.path, ", ".join(names))
+        facts["ignored_keys"] = names
+
+
+def common_facts(header: Header) -> dict[str, Any]:
+    """Return what else a header may say about a scan: times, energies, tracer."""
+    facts: dict[str, Any] = {"format": "Interfile"}
+    for name, key in (
+        ("duration_s", "image duration (sec)"),
+        ("start_s", "image relative start time (sec)"),
+        ("calibration_factor", "calibration factor"),
+        ("bed_horizontal_mm", "start horizontal bed position (mm)"),
+        ("bed_vertical_mm", "start vertical bed position (mm)"),
+    ):
+        if header.entry(key) is not None:
+            facts[name] = header.number(key)
+    for key in ("radionuclide name", "isotope name"):
+        if header.entry(key) is not None:
+            facts["radionuclide"] = header.text(key)
+    window = ("energy window lower level", "energy window upper level")
+    if all(header.entry(key) is not None for key in window):
+        facts["energy_window_kev"] = [header.number(key) for key in window]
+    return facts
+
+
+def number_type(header: Header) -> np.dtype[Any]:
+    """Return the type of the numbers in the data file, byte order included.
+
+    As in the standard, numbers are unsigned integers, big end first, unless the header differs.
+    """
+    sizes = _SIZES[header.choice("number format", _SIZES, "unsigned integer")]
+    size = header.integer("number of bytes per pixel")
+    if size not in sizes:
+        known = " or ".join(map(str, sizes))
+        raise header.refusal("number of bytes per pixel", f"this number format has {known}")
+    order = _ORDERS[header.choice("imagedata byte order", _ORDERS, "bigendian")]
+    return np.dtype(order + sizes[size])
+
+
+def scale_factors(header: Header, count: int, frame: int = 1) -> tuple[list[float], str]:
+    """Return what multiplies each of `count` parts of a frame, and the unit where one is named.
+
+    Parts are the planes of an image and the segments of projections. ``quantification units``
+    is a second name of the factor if it is a number, else the unit.
+    """
+    key = "image scaling factor"
+    given = header.numbers(key, frame) if header.entry(key, frame) is not None else [1.0]
+    if len(given) not in {1, count} or min(given) <= 0:
+        raise header.refusal(key, f"1 or {count} factors above zero are needed", frame)
+    units = header.text("quantification units", default="1")
+    try:
+        factor = float(units)
+    except ValueError:
+        return given * (count // len(given)), units
+    if set(given) == {1.0} and factor > 0:
+        given = [factor]
+    elif factor not in {1.0, given[0]}:
+        raise header.refusal("quantification units", f"'{key}' says {given[0]:g}")
+    return given * (count // len(given)), ""
+
+
+def scaled(values: NDArray[Any], factor: float) -> NDArray[np.float32]:
+    """Return `values` times `factor` in float32."""
+    if factor == 1.0:
+        return values.astype(np.float32)
+    return (values.astype(np.float64) * factor).astype(np.float32)
+
+
+def data_file(header: Header, end: int) -> Path:
+    """Return the path of the data file, which must be `end` bytes long.
+
+    Raises
+    ------
+    FormatError
+        If there is no such file, or it is shorter or longer.
+    """
+    path = header.path.parent / header.text("name of data file")
+    if not path.is_file():
+        raise FormatError(
+            f"{header.path}: no data file {path.name!r} in {path.parent} "
+            "('name of data file' is relative to the header)"
+        )
+    size = path.stat().st_size
+    if size != end:
+        what = "truncated" if size < end else "too long"
+        raise FormatError(
+            f"{path} is {what}: it has {size} bytes, and {header.path.name} tells of {end}"
+        )
+    return path
+
+
+def read_values(path: Path, dtype: np.dtype[Any], count: int, start: int) -> NDArray[Any]:
+    """Return `count` numbers from byte `start` of `path`."""
+    try:
+        values = np.fromfile(path, dtype, count, offset=start)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+    if values.size != count:
+        raise FormatError(f"{path} ended after {values.size} of {count} numbers: truncated")
+    return values
+
+
+def axis_sizes(header: Header, labels: tuple[str, ...]) -> list[int]:
+    """Return the matrix sizes of axes 1, 2, ...; labels that are given must be `labels`."""
+    for axis, label in enumerate(labels, 1):
+        found = header.entry("matrix axis label", axis)
+        if found is not None and found.value.lower() != label:
+            raise header.refusal("matrix axis label", f"axis {axis} must be {label}", axis)
+    sizes = [header.integer("matrix size", axis) for axis in range(1, len(labels) + 1)]
+    for axis, size in enumerate(sizes, 1):
+        if size < 1:
+            raise header.refusal("matrix size", "sizes are above zero", axis)
+    return sizes

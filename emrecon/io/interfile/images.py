@@ -1,0 +1,225 @@
+"""Interfile images: voxels of STIR's gantry, as volumes towards R, A and S.
+
+Across the axis the stored offset is the place of the first voxel, by default ``-(n // 2)``
+voxels.
+Along the axis STIR counts from the middle of the image's planes: an offset of 0 puts that on the
+scanner's middle, another moves it by as much (``DataSymmetriesForBins_PET_CartesianGrid.cxx``,
+where the image's origin is the stored offset).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import GeometryError, WriteError
+from emrecon.files import replacing
+from emrecon.io.interfile.common import (
+    Position,
+    axis_sizes,
+    common_facts,
+    data_file,
+    note_unread,
+    number_type,
+    position_of,
+    read_values,
+    refuse_unsupported,
+    scale_factors,
+    scaled,
+)
+from emrecon.io.interfile.header import Header, parse
+from emrecon.volume import Volume
+
+UNIT_KEY = "emrecon unit"
+"""Names the unit of the values in files written here."""
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image, and what its header says besides."""
+
+    volume: Volume
+    """Voxels towards R, A, S; values as stored times the header's factors, no unit turned."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Patient position, times, ignored keys."""
+
+
+def size(path: Path) -> tuple[float, float]:
+    """Return the number of voxels, and mm3 of each, that the header at `path` tells.
+
+    Raises
+    ------
+    FormatError
+        If it does not.
+    """
+    header = parse(path)
+    sizes = axis_sizes(header, ("x", "y", "z"))
+    spacing = [header.number("scaling factor (mm/pixel)", axis) for axis in (1, 2, 3)]
+    frames = header.integer("number of time frames", default=1)
+    return float(np.prod(sizes)) * frames, float(np.prod(spacing))
+
+
+def read(path: Path) -> Volume:
+    """Read the image whose header is at `path`; see `read_image`."""
+    return read_image(path).volume
+
+
+def read_image(path: Path) -> Image:
+    """Read the image whose header is at `path`.
+
+    Values are not converted: an attenuation map that STIR wrote is in 1/cm.
+
+    Raises
+    ------
+    FormatError
+        If header or data are not what an image needs, or ask for what is not supported.
+    """
+    header = parse(path)
+    header.choice("imaging modality", ("pt", "pet", "nucmed", "nm", "ct", "mr", "mri"), "pt")
+    header.choice("type of data", ("pet", "tomographic", "static", "dynamic", "other"), "pet")
+    header.choice("pet data type", ("image",), "image")
+    refuse_unsupported(header)
+    if header.integer("number of dimensions", default=2) != 3:
+        raise header.refusal("number of dimensions", "an image needs 3: x, y, z")
+    nx, ny, nz = axis_sizes(header, ("x", "y", "z"))
+    frames = header.integer("number of time frames", default=1)
+    if frames < 1:
+        raise header.refusal("number of time frames", "at least 1 is needed")
+    voxels, unit = _voxels(header, (nz, ny, nx), frames)
+    position, facts = position_of(header)
+    facts |= common_facts(header)
+    if frames > 1:
+        facts |= _frame_times(header, frames)
+    header.text("originating system", default="")
+    affine = _affine(header, (nx, ny, nz), position)
+    unit = header.text(UNIT_KEY, default=unit)
+    note_unread(header, facts)
+    turned = voxels.transpose(0, 3, 2, 1)
+    return Image(Volume(turned[0] if frames == 1 else turned, affine, unit).ras(), facts)
+
+
+def write(volume: Volume, path: Path) -> None:
+    """Write `volume` as the Interfile image `path` (``.hv``) and its data (``.v``) beside it.
+
+    Float32, little end first, for a patient head first and supine.
+
+    Raises
+    ------
+    GeometryError
+        If the volume is oblique.
+    WriteError
+        If a file cannot be written.
+    """
+    if path.suffix != ".hv":
+        raise WriteError(f"cannot write {path}: an Interfile image is named .hv")
+    if not volume.aligned:
+        raise GeometryError("Interfile cannot hold an oblique volume; write NIfTI instead")
+    upright = volume.ras()
+    frames = upright.voxels if upright.voxels.ndim == 4 else upright.voxels[np.newaxis]
+    data = path.with_suffix(".v")
+    with replacing(path) as head, replacing(data) as body:
+        with body.open("wb") as file:
+            for frame in frames:
+                gantry = frame[::-1, ::-1, ::-1].transpose(2, 1, 0)
+                np.ascontiguousarray(gantry, dtype="<f4").tofile(file)
+        head.write_text(_header_text(upright, data.name, len(frames)), encoding="utf-8")
+
+
+def _voxels(
+    header: Header, shape: tuple[int, int, int], frames: int
+) -> tuple[NDArray[np.float32], str]:
+    """Return values ``[frame, z, y, x]`` and their unit."""
+    dtype, count = number_type(header), int(np.prod(shape))
+    size = count * dtype.itemsize
+    starts = [header.integer("data offset in bytes", default=0)]
+    for frame in range(2, frames + 1):
+        after = starts[-1] + size
+        starts.append(header.integer("data offset in bytes", frame, default=after))
+    if min(starts) < 0 or min(np.diff(sorted(starts)), default=size) < size:
+        raise header.refusal("data offset in bytes", "frames must not overlap")
+    path = data_file(header, max(starts) + size)
+    voxels = np.empty((frames, *shape), np.float32)
+    unit = ""
+    for frame, start in enumerate(starts):
+        factors, unit = scale_factors(header, shape[0], frame + 1)
+        stored = read_values(path, dtype, count, start).reshape(shape)
+        for plane, factor in enumerate(factors):
+            voxels[frame, plane] = scaled(stored[plane], factor)
+    return voxels, unit
+
+
+def _affine(
+    header: Header, shape: tuple[int, int, int], position: Position
+) -> NDArray[np.float64]:
+    """Return what takes indices along the gantry's x, y, z to RAS mm."""
+    affine = np.eye(4)
+    for axis, (count, sign) in enumerate(zip(shape, position.signs, strict=True)):
+        spacing = header.number("scaling factor (mm/pixel)", axis + 1)
+        if spacing <= 0:
+            raise header.refusal("scaling factor (mm/pixel)", "it is above zero", axis + 1)
+        default = 0.0 if axis == 2 else -(count // 2) * spacing
+        first = header.number("first pixel offset (mm)", axis + 1, default)
+        if axis == 2:
+            first -= (count - 1) / 2 * spacing
+        affine[axis, axis] = sign * spacing
+        affine[axis, 3] = sign * first
+    return affine
+
+
+def _frame_times(header: Header, frames: int) -> dict[str, Any]:
+    names = {"durations_s": "image duration (sec)", "starts_s": "image relative start time (sec)"}
+    return {
+        name: [header.number(key, frame) for frame in range(1, frames + 1)]
+        for name, key in names.items()
+        if all(header.entry(key, frame) is not None for frame in range(1, frames + 1))
+    }
+
+
+def _header_text(volume: Volume, data: str, frames: int) -> str:
+    """Return the header of a volume towards R, A, S."""
+    grid = volume.grid()
+    axes = ""
+    for axis, (label, count, spacing, first) in enumerate(
+        zip("xyz", grid.shape, grid.spacing_mm, grid.origin_mm, strict=True), 1
+    ):
+        # The gantry's first voxel is the last one towards R, A.
+        offset = -(first + spacing * (count - 1))
+        if label == "z":
+            offset += spacing * (count - 1) / 2
+        axes += (
+            f"matrix axis label [{axis}] := {label}\n"
+            f"!matrix size [{axis}] := {count}\n"
+            f"scaling factor (mm/pixel) [{axis}] := {spacing!r}\n"
+            f"first pixel offset (mm) [{axis}] := {offset!r}\n"
+        )
+    size = 4 * int(np.prod(grid.shape))
+    offsets = "".join(f"data offset in bytes[{f + 1}] := {f * size}\n" for f in range(frames))
+    # STIR takes 'quantification units' for a number, and passes over keys that it does not know.
+    unit = f"{UNIT_KEY} := {volume.unit}\n" if volume.unit else ""
+    return (
+        "!INTERFILE  :=\n"
+        "!imaging modality := PT\n"
+        "!version of keys := STIR6.0\n"
+        f"name of data file := {data}\n"
+        "!GENERAL DATA :=\n"
+        f"{Position().lines}"
+        "!GENERAL IMAGE DATA :=\n"
+        "!type of data := PET\n"
+        "imagedata byte order := LITTLEENDIAN\n"
+        "!PET STUDY (General) :=\n"
+        "!PET data type := Image\n"
+        "process status := Reconstructed\n"
+        "!number format := float\n"
+        "!number of bytes per pixel := 4\n"
+        "number of dimensions := 3\n"
+        f"{axes}"
+        f"number of time frames := {frames}\n"
+        f"{offsets}"
+        f"{unit}"
+        "!END OF INTERFILE :=\n"
+    )

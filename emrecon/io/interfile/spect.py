@@ -1,0 +1,303 @@
+"""Interfile SPECT projections in STIR's dialect, read and written.
+
+STIR says where counts lie in the gantry's axes, x to the left, y to the back and z to the feet of
+a patient who lies head first on the back. In a view of azimuth phi the detector lies towards
+``(sin(phi), cos(phi))`` of x and y, and bins run along ``(-cos(phi), sin(phi))``, with the axis in
+the middle of the array: measured on the projections that STIR 6.5 makes itself, not read off its
+documents. ``direction of rotation`` CW lets phi fall from one view to the next. The axial
+coordinate runs along z.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import FormatError, GeometryError, WriteError
+from emrecon.files import replacing
+from emrecon.io.interfile.common import (
+    POSITIONS,
+    Position,
+    common_facts,
+    data_file,
+    note_unread,
+    number_type,
+    position_of,
+    read_values,
+    refuse_unsupported,
+    scale_factors,
+    scaled,
+)
+from emrecon.io.interfile.header import Header, parse
+from emrecon.io.spect import Projections, Window
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.inputs import CameraFacts
+from emrecon.volume import Array
+
+Floats = NDArray[np.float64]
+
+MODALITIES = ("nucmed", "nm", "spect")
+
+SAME_DEG = 1e-4
+"""How far views may lie from the even steps that a header can say."""
+
+
+def read_projections(path: Path, given: CameraFacts | None = None) -> Projections:
+    """Read the SPECT projections whose header is at `path`.
+
+    Raises
+    ------
+    FormatError
+        If the header is not one of SPECT projections, contradicts itself or lacks what decides
+        where counts lie; or if the data file is missing, truncated or too long.
+    """
+    given = given or CameraFacts()
+    header = parse(path)
+    camera, position, facts = _geometry(header, given)
+    dtype = number_type(header)
+    start = header.integer("data offset in bytes", default=0)
+    if start < 0:
+        raise header.refusal("data offset in bytes", "it is at least 0")
+    factor = scale_factors(header, 1)[0][0]
+    views, bins, planes = camera.shape
+    count = views * bins * planes
+    file = data_file(header, start + count * dtype.itemsize)
+    facts |= common_facts(header)
+    note_unread(header, facts)
+    stored = scaled(read_values(file, dtype, count, start), factor)
+    data = np.ascontiguousarray(_turned(stored.reshape(views, planes, bins), position))
+    limits = facts.get("energy_window_kev")
+    windows = (Window("", ((limits[0], limits[1]),)),) if limits else ()
+    return Projections(camera, data, facts, windows=windows, heads=(1,) * views)
+
+
+def write_projections(
+    path: Path, camera: Camera, data: Array, *, facts: dict[str, Any] | None = None
+) -> None:
+    """Write `data` as the Interfile SPECT projections `path` (``.hs``) and ``.s`` beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The header's name, ending in ``.hs``.
+    camera : Camera
+        One head's views, in even steps of one direction; bins with the axis in their middle.
+    data : ndarray of float32
+        Counts, shape of `camera`.
+    facts : dict, optional
+        As read: ``patient_position``, ``duration_s``, ``start_s``, ``energy_window_kev``,
+        ``radionuclide`` and ``calibration_factor`` are kept.
+
+    Raises
+    ------
+    GeometryError
+        If a header cannot say where these counts lie.
+    WriteError
+        If a file cannot be written.
+    """
+    if path.suffix != ".hs":
+        raise WriteError(f"cannot write {path}: Interfile projections are named .hs")
+    if data.shape != camera.shape:
+        raise GeometryError(f"data of shape {data.shape} do not fit a camera of {camera.shape}")
+    facts = facts or {}
+    name = facts.get("patient_position") or "HFS"
+    if name not in POSITIONS:
+        raise GeometryError(f"a patient lies {', '.join(POSITIONS)} in Interfile, not {name!r}")
+    position = POSITIONS[name]
+    body_path = path.with_suffix(".s")
+    text = _header_text(camera, body_path.name, position, facts)
+    stored = _turned(data.transpose(0, 2, 1), position).transpose(0, 2, 1)
+    with replacing(path) as head, replacing(body_path) as body:
+        np.ascontiguousarray(stored, "<f4").tofile(body)
+        head.write_text(text, encoding="utf-8")
+
+
+def gantry_of(theta_rad: Floats, position: Position) -> Floats:
+    """Return STIR's azimuths of cameras at `theta_rad` in the patient."""
+    x, y, _ = position.signs
+    return np.arctan2(x * np.cos(theta_rad), y * np.sin(theta_rad))
+
+
+def _theta(phi_rad: Floats, position: Position) -> Floats:
+    """Return the angle in the patient of a detector towards ``(sin(phi), cos(phi))``."""
+    x, y, _ = position.signs
+    return np.arctan2(y * np.cos(phi_rad), x * np.sin(phi_rad))
+
+
+def _turned(stored: Array, position: Position) -> Array:
+    """Return ``[view, axial, bin]`` as ``[view, u, z]``.
+
+    Bins run along u where x and y of the gantry are both turned or both not.
+    """
+    x, y, z = position.signs
+    return stored[:, :: int(z), :: int(x * y)].transpose(0, 2, 1)
+
+
+def _geometry(header: Header, given: CameraFacts) -> tuple[Camera, Position, dict[str, Any]]:
+    if header.words("imaging modality") not in [[name] for name in MODALITIES]:
+        raise header.refusal("imaging modality", "SPECT projections are nucmed")
+    header.choice("type of data", ("tomographic",), "tomographic")
+    header.choice("process status", ("acquired",), "acquired")
+    refuse_unsupported(header)
+    for key in ("number of time frames", "number of detector heads"):
+        if header.integer(key, default=1) != 1:
+            raise header.refusal(key, "projections of one frame and one head are read")
+    bins, planes = _sizes(header)
+    bin_mm, plane_mm = _spacing(header, given)
+    phi_deg = _azimuths(header, given)
+    radius_mm = _radii(header, given, phi_deg.size)
+    position, facts = position_of(header)
+    if given.patient_position:
+        position, stated = POSITIONS[given.patient_position.upper()], True
+        facts = {"patient_position": position.name, "patient_position_stated": stated}
+    camera = Camera(
+        _theta(np.deg2rad(phi_deg), position),
+        radius_mm,
+        (np.arange(bins, dtype=np.float64) - (bins - 1) / 2) * bin_mm,
+        (np.arange(planes, dtype=np.float64) - (planes - 1) / 2) * plane_mm,
+    )
+    return camera, position, facts
+
+
+def _sizes(header: Header) -> tuple[int, int]:
+    sizes = []
+    for axis, labels in ((1, ("bin coordinate",)), (2, ("axial coordinate",))):
+        label = header.entry("matrix axis label", axis)
+        if label is not None and label.value.lower() not in labels:
+            raise header.refusal("matrix axis label", f"axis {axis} is {labels[0]}", axis)
+        size = header.integer("matrix size", axis)
+        if size < 1:
+            raise header.refusal("matrix size", "sizes are above zero", axis)
+        sizes.append(size)
+    header.integer("number of dimensions", default=2)
+    return sizes[0], sizes[1]
+
+
+def _spacing(header: Header, given: CameraFacts) -> tuple[float, float]:
+    if given.pixel_mm:
+        return given.pixel_mm[1], given.pixel_mm[0]
+    key, found = "scaling factor (mm/pixel)", []
+    for axis in (1, 2):
+        if header.entry(key, axis) is None:
+            raise FormatError(f"{header.path}: '{key} [{axis}]' is missing: give --pixel-mm")
+        found.append(header.number(key, axis))
+        if found[-1] <= 0:
+            raise header.refusal(key, "it is above 0", axis)
+    return found[0], found[1]
+
+
+def _azimuths(header: Header, given: CameraFacts) -> Floats:
+    """Return the gantry azimuth of every view in degrees."""
+    views = header.integer("number of projections")
+    extent = header.number("extent of rotation")
+    if views < 1 or not 0 < extent <= 720:
+        raise header.refusal("extent of rotation", "some projections over some degrees are needed")
+    direction = header.choice("direction of rotation", ("cw", "ccw", "cc"), "cw")
+    step = given.angular_step_deg or extent / views
+    sign = -1 if (given.direction or direction).lower() == "cw" else 1
+    if len(given.start_angles_deg) > 1:
+        raise FormatError(f"{header.path} is of one head: give one --start-angles-deg")
+    if given.start_angles_deg:  # in the header's own sense: DICOM's for head first supine
+        start = given.start_angles_deg[0]
+    elif header.entry("start angle") is None:
+        raise FormatError(f"{header.path}: 'start angle' is missing: give --start-angles-deg")
+    else:
+        start = header.number("start angle")
+    return start + sign * step * np.arange(views, dtype=np.float64)
+
+
+def _radii(header: Header, given: CameraFacts, views: int) -> Floats:
+    """Return the radius of every view; one or a list, under either key and orbit."""
+    header.choice("orbit", ("circular", "non-circular", "noncircular"), "circular")
+    found = list(given.radius_mm)
+    for key in ("radius", "radii"):
+        if not found and header.entry(key) is not None:
+            found = header.numbers(key)
+    if not found:
+        raise FormatError(f"{header.path}: no 'radius' and no 'radii': give --radius-mm")
+    if len(found) not in {1, views} or min(found) <= 0:
+        raise FormatError(
+            f"{header.path}: {len(found)} radii from {min(found):g} mm for {views} projections: "
+            f"1 or {views} above 0 are needed (--radius-mm)"
+        )
+    return np.resize(np.asarray(found, float), views)
+
+
+def _header_text(camera: Camera, data: str, position: Position, facts: dict[str, Any]) -> str:
+    start, step = _steps(camera, position)
+    views, bins, planes = camera.shape
+    radii = camera.radius_mm
+    if np.ptp(radii) < 1e-6:
+        orbit = f"orbit := circular\nradius := {float(radii[0])!r}\n"
+    else:
+        listed = ", ".join(repr(float(radius)) for radius in radii)
+        orbit = f"orbit := non-circular\nradii := {{{listed}}}\n"
+    return (
+        "!INTERFILE  :=\n"
+        "!imaging modality := nucmed\n"
+        "!version of keys := 3.3\n"
+        f"name of data file := {data}\n"
+        "!GENERAL IMAGE DATA :=\n"
+        "!type of data := Tomographic\n"
+        "imagedata byte order := LITTLEENDIAN\n"
+        "!number format := float\n"
+        "!number of bytes per pixel := 4\n"
+        f"{_kept(facts)}"
+        "!SPECT STUDY (General) :=\n"
+        f"{position.lines}"
+        "!matrix axis label [2] := axial coordinate\n"
+        f"!matrix size [2] := {planes}\n"
+        f"!scaling factor (mm/pixel) [2] := {camera.plane_mm!r}\n"
+        "!matrix axis label [1] := bin coordinate\n"
+        f"!matrix size [1] := {bins}\n"
+        f"!scaling factor (mm/pixel) [1] := {camera.bin_mm!r}\n"
+        f"!number of projections := {views}\n"
+        f"!extent of rotation := {abs(step) * views!r}\n"
+        "!process status := acquired\n"
+        "!SPECT STUDY (acquired data) :=\n"
+        f"!direction of rotation := {'CW' if step < 0 else 'CC'}\n"
+        f"start angle := {start!r}\n"
+        f"{orbit}"
+        "!END OF INTERFILE :=\n"
+    )
+
+
+def _steps(camera: Camera, position: Position) -> tuple[float, float]:
+    """Return the first azimuth and the step in degrees, if that is all there is to say."""
+    for name, places in (("bins", camera.u_mm), ("planes", camera.z_mm)):
+        if abs(places[0] + places[-1]) > 1e-3:
+            raise GeometryError(f"Interfile has the axis in the middle of the {name}, unlike here")
+    phi = np.rad2deg(gantry_of(camera.theta_rad, position))
+    gaps = (np.diff(phi) + 180.0) % 360.0 - 180.0
+    step = float(gaps.mean()) if gaps.size else 360.0
+    if gaps.size and np.abs(gaps - step).max() > SAME_DEG:
+        raise GeometryError(
+            "Interfile holds one head's views in even steps of one direction: write heads apart"
+        )
+    exact = round(step * camera.shape[0], 6) / camera.shape[0]
+    return round(float(phi[0] % 360.0), 9), exact
+
+
+def _kept(facts: dict[str, Any]) -> str:
+    text, facts = "", {key: fact for key, fact in facts.items() if fact not in (None, "")}
+    if "radionuclide" in facts:
+        text += f"isotope name := {facts['radionuclide']}\n"
+    if "calibration_factor" in facts:
+        text += f"calibration factor := {float(facts['calibration_factor'])!r}\n"
+    if "energy_window_kev" in facts:
+        low, high = facts["energy_window_kev"]
+        text += (
+            "number of energy windows := 1\n"
+            f"energy window lower level[1] := {float(low)!r}\n"
+            f"energy window upper level[1] := {float(high)!r}\n"
+        )
+    if "duration_s" in facts:
+        text += (
+            "number of time frames := 1\n"
+            f"image duration (sec)[1] := {float(facts['duration_s'])!r}\n"
+            f"image relative start time (sec)[1] := {float(facts.get('start_s', 0.0))!r}\n"
+        )
+    return text

@@ -1,0 +1,1 @@
+"""Siemens PETLINK list-mode."""

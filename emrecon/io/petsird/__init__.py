@@ -1,0 +1,1 @@
+"""PETSIRD list-mode."""

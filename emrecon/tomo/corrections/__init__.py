@@ -1,0 +1,1 @@
+"""What makes counts quantitative: attenuation, normalisation, randoms, scatter."""

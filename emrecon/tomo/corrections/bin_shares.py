@@ -1,0 +1,115 @@
+"""What sinograms say about single events: each pair of detectors is in one bin.
+
+A bin holds the sum over its pairs, of counts and efficiencies alike. Without more knowledge its
+live pairs share it evenly: that is exact where a bin is a single pair (span 1, no mashing), and
+the mean of neighbouring pairs where not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.tomo.corrections.normalisation import Live, live_pairs
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.detectors import planes_of_rings, scanner_of
+from emrecon.volume import Array
+
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Corrections in bins, each of the shape of the bins; None where there is none."""
+
+    normalisation: Array | None = None
+    """Detection efficiency of each bin, instead of the number of its live pairs."""
+
+    attenuation: Array | None = None
+    """Attenuation factors."""
+
+    randoms: Array | None = None
+    """Mean randoms, counts, instead of those estimated from the delayeds."""
+
+    scatter: Array | None = None
+    """Mean scatter, counts."""
+
+    all_background: bool = False
+    """Whether `scatter` stands for randoms, too."""
+
+    @property
+    def own_randoms(self) -> bool:
+        """Whether randoms are still to be estimated."""
+        return self.randoms is None and not self.all_background
+
+
+def places_of(bins: Bins, pairs: NDArray[np.unsignedinteger]) -> Places:
+    """Return the bin of each pair of detectors, as a place in flattened data; -1 for none.
+
+    Parameters
+    ----------
+    bins : Bins
+        Raw bins of all views of a ring scanner, of any span and mashing.
+    pairs : array
+        Detectors, ``ring * crystals + crystal``, in any order, shape ``(n, 2)``.
+    """
+    scanner = scanner_of(bins)
+    views, count, planes = bins.shape
+    half = scanner.crystals // 2
+    ring, crystal = np.divmod(pairs.astype(np.int64), scanner.crystals)
+    offset = (crystal[:, 0] - crystal[:, 1]) % scanner.crystals - half  # of bins from the middle
+    view = (crystal[:, 0] - (offset >> 1)) % scanner.crystals
+    turned = view >= half  # the first detector is at end 2
+    offset = np.where(turned, -offset, offset)
+    view = np.where(turned, (crystal[:, 1] - (offset >> 1)) % scanner.crystals, view)
+    rings = np.where(turned[:, None], ring[:, ::-1], ring)
+    plane = planes_of_rings(bins)[rings[:, 0], rings[:, 1]].astype(np.int64)
+    at = offset + (count - 1 - count // 2)
+    inside = (plane >= 0) & (at >= 0) & (at < count) & (view < half)
+    place = (view // (half // views) * count + at) * planes + plane
+    return np.where(inside, place, -1)
+
+
+class Shares:
+    """What each pair of detectors has of what is given for its bin.
+
+    Parameters
+    ----------
+    bins : Bins
+        The bins.
+    live : array of bool
+        Live detectors, shape ``(rings, crystals)``; bins without a live pair take no part.
+    given : Given
+        What is given for them.
+    """
+
+    def __init__(self, bins: Bins, live: Live, given: Given) -> None:
+        self._bins, self._given = bins, given
+        pairs = live_pairs(bins, live)
+        self._share = np.divide(1, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+        efficiency = pairs if given.normalisation is None else given.normalisation * (pairs > 0)
+        if given.attenuation is not None:
+            efficiency = efficiency * given.attenuation
+        self.efficiency: Array = np.ascontiguousarray(efficiency, np.float32)
+        """Sum over the pairs of each bin, attenuation included."""
+
+    @property
+    def background_total(self) -> float:
+        """Given background of all bins that take part, counts."""
+        parts = (self._given.randoms, self._given.scatter)
+        live = self.efficiency > 0
+        return sum(float(part.sum(where=live, dtype=float)) for part in parts if part is not None)
+
+    def of(self, pairs: NDArray[np.unsignedinteger]) -> tuple[Array, Array]:
+        """Return the efficiency and the given background of pairs of live detectors."""
+        place = places_of(self._bins, pairs)
+        inside = place >= 0
+        place = np.where(inside, place, 0)
+        share = self._share.ravel()[place] * inside
+        behind = np.zeros_like(share)
+        for part in (self._given.randoms, self._given.scatter):
+            if part is not None:
+                behind += part.ravel()[place] * share
+        return self.efficiency.ravel()[place] * share, behind

@@ -1,0 +1,1 @@
+"""Where counts lie: bins, scanners, cameras, detector pairs, single events."""

@@ -1,0 +1,132 @@
+"""The files that a scan comes in, besides its prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from emrecon.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """The files of a scan besides its prompts, and how to read them."""
+
+    normalisation: Path | None = None
+    """Detection efficiencies of the bins (Interfile); 0 marks dead and missing ones."""
+
+    attenuation: Path | None = None
+    """Attenuation factors of the bins (Interfile): survival probabilities, at most 1."""
+
+    correction: Path | None = None
+    """Multiplicative correction in STIR's sense (Interfile): attenuation correction over
+    efficiency; 0 marks dead bins. Instead of normalisation and attenuation."""
+
+    mu: Path | None = None
+    """Attenuation map (NIfTI or Interfile image), projected to attenuation factors."""
+
+    mu_unit: str = ""
+    """Unit of the attenuation map: 1/mm or 1/cm."""
+
+    ct: Path | None = None
+    """CT in Hounsfield units (NIfTI, or a DICOM series: its folder or one of its files), turned
+    to an attenuation map at the energy of the photons that are imaged."""
+
+    ct_kvp: float = 0.0
+    """Tube voltage of the CT in kV, where its files do not say."""
+
+    randoms: Path | None = None
+    """Mean randoms in each bin, counts as measured (Interfile)."""
+
+    scatter: Path | None = None
+    """Mean scatter in each bin, counts as measured (Interfile)."""
+
+    additive: Path | None = None
+    """Background in STIR's sense (Interfile): (randoms + scatter) times the correction."""
+
+    span: int = 11
+    """Axial compression of list-mode data: an odd number of ring differences a segment."""
+
+    sum_tof: bool = False
+    """Add the time-of-flight bins of PET files up, to go without time of flight."""
+
+    tof_fwhm_ps: float = 0.0
+    """Time-of-flight resolution in ps, where neither file nor scanner says it."""
+
+
+@dataclass(frozen=True)
+class CameraFacts:
+    """What to take from a SPECT file, and what stands in for what it does not say."""
+
+    window: str = ""
+    """Energy window by number (from 1) or name; by default the photopeak of the isotope."""
+
+    scatter_from: str = ""
+    """Estimate scatter from the windows beside the photopeak: tew, from one on each side, or
+    dew, half of what the one below holds."""
+
+    scatter_fwhm_mm: float = 20.0
+    """Gaussian filter on the scatter estimate: FWHM in mm."""
+
+    gate: int = 0
+    """Time slot of a gated acquisition, from 1; 0 adds all of them."""
+
+    radius_mm: tuple[float, ...] = ()
+    """Distance from the axis of rotation to the collimator: one, one for each view of a head, or
+    one for each view of all heads, head by head."""
+
+    start_angles_deg: tuple[float, ...] = ()
+    """DICOM angle of each head's first view: 0 behind the patient, 90 at the patient's left."""
+
+    angular_step_deg: float = 0.0
+    """Angle between views, above 0."""
+
+    direction: str = ""
+    """CW or CC: whether angles fall or grow, seen from the patient's feet."""
+
+    pixel_mm: tuple[float, ...] = ()
+    """Distance between rows, then between columns, of a projection."""
+
+    axis_column: float = -1.0
+    """Column, from 0, in which the axis of rotation is seen; by default the middle."""
+
+    axis_mm: tuple[float, ...] = ()
+    """Where the middle of the projections lies on the axis of rotation: R, A, S in mm of the
+    patient's coordinates."""
+
+    patient_position: str = ""
+    """HFS, HFP, FFS or FFP."""
+
+    first_row: str = ""
+    """head or feet: the end of the patient that the first row of a projection shows."""
+
+    parallel_holes: bool = False
+    """Take the collimator for one of parallel holes where the file says that it is unknown."""
+
+    frame_order: tuple[str, ...] = ()
+    """What the frames run through, slowest first, where a file has no vectors: window,
+    detector, rotation, interval, slot, view."""
+
+    def __post_init__(self) -> None:
+        for name, words in _CHOICES.items():
+            if getattr(self, name).upper() not in words:
+                raise SettingsError(
+                    f"{name} is one of {', '.join(words[1:])}, not {getattr(self, name)!r}"
+                )
+        for name, counts in (("pixel_mm", {0, 2}), ("axis_mm", {0, 3})):
+            if len(getattr(self, name)) not in counts:
+                raise SettingsError(
+                    f"{name} takes {max(counts)} numbers, not {getattr(self, name)}"
+                )
+        if any(not 0 < value < 1e5 for value in (*self.radius_mm, *self.pixel_mm)):
+            raise SettingsError("radius_mm and pixel_mm are above 0")
+        if not 0 <= self.angular_step_deg < 360 or self.gate < 0:
+            raise SettingsError("angular_step_deg and gate are above 0")
+
+
+_CHOICES = {
+    "scatter_from": ("", "TEW", "DEW"),
+    "direction": ("", "CW", "CC"),
+    "patient_position": ("", "HFS", "HFP", "FFS", "FFP"),
+    "first_row": ("", "HEAD", "FEET"),
+}
