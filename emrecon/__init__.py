@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from emrecon.em import Iterate, Model, em, last, until, watch
 
 if TYPE_CHECKING:
-    from emrecon.jobs import reconstruct
+    from emrecon.jobs.recon import reconstruct
     from emrecon.tomo.recon import prepare, recon
     from emrecon.tomo.scan import Scan
     from emrecon.tomo.settings import Settings
@@ -36,7 +36,7 @@ _LATER = {
     "Volume": "emrecon.volume",
     "prepare": "emrecon.tomo.recon",
     "recon": "emrecon.tomo.recon",
-    "reconstruct": "emrecon.jobs",
+    "reconstruct": "emrecon.jobs.recon",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -29,20 +29,25 @@ def replacing(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(prefix=".part-", suffix=f"-{path.name}", dir=path.parent)
         os.close(handle)
     except OSError as error:
-        raise WriteError(f"cannot write {path}: {_reason(error)}") from error
+        raise WriteError(f"cannot write {path}: {reason(error)}") from error
     beside = Path(name)
     try:
         yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
+        flushed(beside)
         beside.chmod(0o666 & ~_umask())
         beside.replace(path)
     except WriteError:
         raise
     except OSError as error:
-        raise WriteError(f"cannot write {path}: {_reason(error)}") from error
+        raise WriteError(f"cannot write {path}: {reason(error)}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def flushed(path: Path) -> None:
+    """Have the system put a file on its disk; Windows does so only for one opened to write."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,29 +56,10 @@ def write_text(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
-def check_writable(path: Path) -> None:
-    """Refuse an output that could not be written, before hours are spent on it.
-
-    Raises
-    ------
-    WriteError
-        If the folder is missing or no file can be made in it, or `path` is a folder.
-    """
-    if path.is_dir():
-        raise WriteError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise WriteError(f"cannot write {path}: there is no folder {path.parent}")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror}") from error
-
-
-def keep_inputs(made: Iterable[Path], inputs: dict[str, Path]) -> None:
+def keep_inputs(outputs: Iterable[Path], inputs: Mapping[str, Path]) -> None:
     """Refuse to write over what was read."""
     read = {path.resolve() for path in inputs.values()}
-    for path in made:
+    for path in outputs:
         data = path.with_suffix(".v") if path.suffix == ".hv" else path
         if {path.resolve(), data.resolve()} & read:
             raise WriteError(f"cannot write {path}: it is one of the inputs")
@@ -105,5 +91,6 @@ def _umask() -> int:
     return mask
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Return in words why the system refused."""
     return error.strerror or str(error)

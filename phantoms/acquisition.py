@@ -104,6 +104,11 @@ class Acquisition:
         )
         return bins.timed(self._timing(bins, scanner)) if self.tof_fwhm_ps else bins
 
+    def event_layout(self) -> Bins:
+        """Return the bins of single crystal pairs: span 1, an odd number of positions."""
+        count = self.bins or replace(self, span=1, bins=None).layout().s_mm.size
+        return replace(self, span=1, bins=count - (count % 2 == 0)).layout()
+
     def _timing(self, bins: Bins, scanner: Scanner) -> Timing:
         """Return the time-of-flight bins."""
         from emrecon.tomo.geometry.tof import Timing  # noqa: PLC0415 - quick --help
@@ -151,9 +156,7 @@ class Acquisition:
                 "events are of single crystal pairs, one by one: leave span, views, "
                 "arc_corrected and noise as they are"
             )
-        layout = replace(self, span=1, bins=None).layout()
-        count = self.bins or layout.s_mm.size
-        layout = replace(self, span=1, bins=count - (count % 2 == 0)).layout()
+        layout = self.event_layout()
         _check_fits(layout, _EVENTS_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
@@ -169,9 +172,9 @@ class Acquisition:
         )
 
 
-def scan_mb(layout: Bins) -> float:
+def scan_mb(layout: Bins, *, events: bool = False) -> float:
     """Return the memory in MB that counting a scan takes, beside that of what is loaded."""
-    return _mb(layout, _SCAN_BYTES)
+    return _mb(layout, _EVENTS_BYTES if events else _SCAN_BYTES)
 
 
 def _mb(layout: Bins, each: tuple[float, float]) -> float:

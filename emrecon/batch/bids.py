@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from emrecon.batch.job import Job
+from emrecon.batch.job import Job, batch_job
 from emrecon.errors import DataError
 from emrecon.files import make_folder, write_text
 
@@ -177,11 +177,11 @@ def _job(dataset: Path, out: Path, path: Path, tables: Mapping[str, Mapping[str,
     folder = out.joinpath(f"sub-{parts['sub']}", *session, "anat" if anat else "pet")
     own = path.name.removesuffix(".gz").removesuffix(".nii") if anat else stem
     about = {"Sources": [f"bids:raw:{inside.as_posix()}"]}
-    return Job(
+    return batch_job(
         stem,
-        "segment" if anat else "recon",
+        kind,
         (str(path),),
-        str(work if anat else work / f"{stem}.nii.gz"),
+        work if anat else work / f"{stem}.nii.gz",
         options,
         publish={"folder": str(folder), "stem": own, "prefix": named(parts), "about": about},
     )

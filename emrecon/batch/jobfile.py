@@ -7,10 +7,10 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from emrecon.batch.fill import path_names
-from emrecon.batch.job import Job, Kind, check_options, forms, known_options
+from emrecon import jobs
+from emrecon.batch.job import Job, batch_job, check_names, known_options, path_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.listmode_settings import is_table
@@ -26,8 +26,6 @@ WORDS = {
     "memory_mb": float,
 }
 """Keys of an entry that are no settings."""
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Table = dict[str, Any]
 
@@ -55,19 +53,19 @@ def read_jobs(path: Path, out: Path | None = None) -> tuple[list[Job], Path]:
     entries = table.get("scan", [])
     if not entries:
         raise SettingsError(f"{path} has no [[scan]] with an input")
-    jobs: list[Job] = []
+    every: list[Job] = []
     for number, entry in enumerate(entries, 1):
         try:
-            jobs += _jobs(table, entry, base, folder)
+            every += _jobs(table, entry, base, folder)
         except SettingsError as error:
             called = entry.get("name") or entry.get("input")
             which = f"number {number} ({called})" if called else f"number {number}"
             raise SettingsError(f"{path}, [[scan]] {which}: {error}") from error
-    _distinct(path, jobs)
-    return jobs, folder
+    _distinct(path, every)
+    return every, folder
 
 
-def read_tables(path: Path, kinds: tuple[Kind, ...]) -> dict[str, Table]:
+def read_tables(path: Path, kinds: tuple[str, ...]) -> dict[str, Table]:
     """Read a file with a table of settings for each kind of job, such as ``[recon]``.
 
     Raises
@@ -81,9 +79,12 @@ def read_tables(path: Path, kinds: tuple[Kind, ...]) -> dict[str, Table]:
     for kind in kinds:
         if not isinstance(table.get(kind, {}), dict):
             raise SettingsError(f"{path}: {kind} is a table: [{kind}]")
-        check_options(kind, _anchored(kind, table.get(kind, {}), {}, path.resolve().parent))
-    return {kind: _anchored(kind, table.get(kind, {}), {}, path.resolve().parent)
-            for kind in kinds}  # fmt: skip
+    read = {}
+    for kind in kinds:
+        read[kind] = _anchored(kind, table.get(kind, {}), {}, path.resolve().parent)
+        check_names(kind, read[kind])
+        jobs.from_options(kind, ("it",), Path("it"), read[kind])  # refuses values of no sense
+    return read
 
 
 def _toml(path: Path) -> Table:
@@ -102,14 +103,14 @@ def _read(path: Path) -> Table:
         if not isinstance(table.get(key, shape()), shape):
             written = {"out": "text in quotes", "scan": "written [[scan]]"}
             raise SettingsError(f"{path}: {key} is {written.get(key, f'written [{key}]')}")
-    for kind in KINDS:
+    for kind in jobs.KINDS:
         _check_defaults(path, kind, table.get("defaults", {}).get(kind, {}))
     if any(not isinstance(entry, dict) for entry in table.get("scan", [])):
         raise SettingsError(f"{path}: scan is written [[scan]]")
     return table
 
 
-def _check_defaults(path: Path, kind: Kind, own: object) -> None:
+def _check_defaults(path: Path, kind: str, own: object) -> None:
     """Refuse defaults of a kind that no job of that kind could take."""
     if not isinstance(own, dict):
         raise SettingsError(f"{path}: defaults.{kind} is a table: [defaults.{kind}]")
@@ -138,12 +139,12 @@ def _jobs(table: Table, entry: Table, base: Path, folder: Path) -> Iterator[Job]
 
 def _with_defaults(defaults: Table, entry: Table) -> Table:
     """Return an entry with the defaults of all jobs, and over them those of its kind."""
-    common = {name: value for name, value in defaults.items() if name not in KINDS}
+    common = {name: value for name, value in defaults.items() if name not in jobs.KINDS}
     kind = entry.get("kind", common.get("kind", "recon"))
-    if kind not in KINDS:
-        raise SettingsError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    if kind not in jobs.KINDS:
+        raise SettingsError(f"kind is one of {', '.join(jobs.KINDS)}, not {kind!r}")
     for name in sorted(set(common) - set(WORDS) - known_options(kind)):
-        if others := [other for other in KINDS if name in known_options(other)]:
+        if others := [other for other in jobs.KINDS if name in known_options(other)]:
             raise SettingsError(
                 f"[defaults] has {name}, which a {kind} job does not know: write it in "
                 + " and ".join(f"[defaults.{other}]" for other in others)
@@ -151,29 +152,30 @@ def _with_defaults(defaults: Table, entry: Table) -> Table:
     return {**common, **defaults.get(kind, {}), **entry, "kind": kind}
 
 
-def _job(kind: Kind, name: str, source: str, table: Table, where: tuple[Path, Path]) -> Job:
+def _job(kind: str, name: str, source: str, table: Table, where: tuple[Path, Path]) -> Job:
     base, folder = where
     said = {"name": name, "folder": _folder(source), "stem": _stem(source)}
     options = _anchored(kind, {k: v for k, v in table.items() if k not in WORDS}, said, base)
-    check_options(kind, options)
     more = tuple(_path(item, said, base) for item in table.get("channels", ()))
     output = _said(str(table.get("output", _usual(kind, source))), said)
     memory = float(table.get("memory_mb", 0.0))
     if not 0 <= memory < float("inf"):
         raise SettingsError(f"memory_mb is above 0, not {memory:g}")
-    return Job(name, kind, (source, *more), str(folder / output), options, memory)
+    return batch_job(name, kind, (source, *more), folder / output, options, memory_mb=memory)
 
 
-def _usual(kind: Kind, source: str) -> str:
+def _usual(kind: str, source: str) -> str:
     """Return the output where none is named."""
     image = kind == "convert" and source.endswith((".nii", ".nii.gz", ".hv"))
+    if kind == "metrics":
+        return "{name}.json"
     return "{name}.nii.gz" if kind == "recon" or image else "{name}"
 
 
-def _sources(kind: Kind, table: Table, base: Path) -> Iterator[tuple[str, str]]:
+def _sources(kind: str, table: Table, base: Path) -> Iterator[tuple[str, str]]:
     """Yield a name and a path for each match of the input."""
     wanted = str(table["input"])
-    if kind == "simulate":
+    if kind in {"simulate", "phantom"}:
         yield str(table.get("name", wanted)), wanted
         return
     if not re.search(r"[*?\[]", wanted):
@@ -196,7 +198,7 @@ def _split(wanted: Path) -> tuple[Path, str]:
     return Path(*parts[:first]), str(Path(*parts[first:]))
 
 
-def _combinations(matrix: Table, kind: Kind) -> Iterator[tuple[str, Table]]:
+def _combinations(matrix: Table, kind: str) -> Iterator[tuple[str, Table]]:
     """Yield what to add to the name, and the settings, for every combination of the matrix."""
     known = known_options(kind)
     for name, values in matrix.items():
@@ -217,9 +219,9 @@ def _mark(value: object) -> str:
     return str(value).lower()
 
 
-def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -> Table:
+def _anchored(kind: str, options: Table, said: Mapping[str, str], base: Path) -> Table:
     """Return options with placeholders filled in and paths absolute."""
-    paths = path_names(*forms(kind, options)) | _tables(kind, options)
+    paths = path_options(kind) | _tables(kind, options)
     anchored = dict(options)
     for name in paths & set(options):
         value = options[name]
@@ -230,7 +232,7 @@ def _anchored(kind: Kind, options: Table, said: Mapping[str, str], base: Path) -
     return anchored
 
 
-def _tables(kind: Kind, options: Table) -> set[str]:
+def _tables(kind: str, options: Table) -> set[str]:
     """Return which of the settings of list-mode name a table, not frames or gates themselves."""
     names = ("frames", "gates", "gate_by") if kind == "recon" else ()
     return {name for name in names if is_table(str(options.get(name, "")))}
@@ -261,11 +263,11 @@ def _stem(source: str) -> str:
     return re.sub(r"(\.nii\.gz|\.l\.hdr|\.[A-Za-z]\w{0,5})$", "", Path(source).name) or source
 
 
-def _distinct(path: Path, jobs: list[Job]) -> None:
+def _distinct(path: Path, every: list[Job]) -> None:
     """Refuse jobs that would write over each other."""
     for what in ("name", "out"):
         seen: set[str] = set()
-        for job in jobs:
+        for job in every:
             value = safe(job.name) if what == "name" else job.out
             if value in seen:
                 raise SettingsError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import version
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from emrecon import forms, jobs
 from emrecon.batch.job import Job
 from emrecon.files import sha256
 
@@ -77,6 +77,9 @@ class Record:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that decide the result."""
 
+    warnings: tuple[str, ...] = ()
+    """What the job warned of."""
+
     version: str = ""
     """Of emrecon."""
 
@@ -88,17 +91,19 @@ class Record:
 
     def plain(self) -> dict[str, Any]:
         """Return the record as JSON holds it."""
-        return asdict(self)
+        return forms.plain(self)
 
     def line(self) -> str:
         """Return the record as one line of JSON."""
-        return json.dumps(_finite(self.plain()), separators=(",", ":"))
+        return json.dumps(self.plain(), separators=(",", ":"))
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Record:
         """Return the record that `plain` holds; names of a later version are left out."""
         known = {item.name for item in fields(cls)}
-        tuples = {name: tuple(plain.get(name, ())) for name in ("curve", "outputs", "sizes")}
+        tuples = {
+            name: tuple(plain.get(name, ())) for name in ("curve", "outputs", "sizes", "warnings")
+        }
         inputs = {what: tuple(file) for what, file in plain.get("inputs", {}).items()}
         named = {name: value for name, value in plain.items() if name in known}
         return cls(**(named | tuples | {"inputs": inputs}))
@@ -126,16 +131,8 @@ def look_at(inputs: Mapping[str, Path], *known: Mapping[str, Seen]) -> dict[str,
 
 def key_of(job: Job, inputs: Mapping[str, Seen]) -> str:
     """Return the digest of all that decides a job's result, and of where the result goes."""
-    decides = {
-        "version": version("emrecon"),
-        "kind": job.kind,
-        "settings": job.settings(),
-        "source": job.source if job.kind == "simulate" else None,
-        "inputs": {what: entry[3] for what, entry in inputs.items()},
-        "out": job.out,
-        "publish": dict(job.publish),
-    }
-    text = json.dumps(_finite(decides), sort_keys=True, default=str)
+    own = jobs.key_of(job.work, {what: entry[3] for what, entry in inputs.items()})
+    text = json.dumps([own, job.out, dict(job.publish)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -144,14 +141,3 @@ def _seen(path: Path, before: Seen | None) -> Seen:
     same = before and tuple(before[1:3]) == (about.st_size, about.st_mtime_ns)
     digest = before[3] if before and same else sha256(path)
     return str(path), about.st_size, about.st_mtime_ns, digest
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Return a value with words for the numbers that JSON has none for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return str(value)
-    return value

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from emrecon.batch.engine import Engine
-from emrecon.batch.estimate import BASE_MB, Estimate, estimate
 from emrecon.batch.job import Job
 from emrecon.batch.record import Record, key_of, look_at
 from emrecon.batch.store import Store
 from emrecon.errors import EmreconError
+from emrecon.jobs.base import BASE_MB, Estimate
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +111,12 @@ def _planned(job: Job, store: Store, resume: bool, most_mb: float) -> Planned:  
     earlier = store.load(job) if resume else None
     nothing = Estimate(0.0, 0.0)
     try:
-        inputs = job.inputs()
+        inputs = job.work.inputs()
         if earlier and earlier.whole():
             earlier = replace(earlier, inputs=look_at(inputs, earlier.inputs))
             if earlier.key == key_of(job, earlier.inputs):
                 return Planned(job, "skip", nothing, record=earlier)
-        needs = estimate(job, inputs)
+        needs = job.work.estimate()
     except (EmreconError, OSError) as error:
         why = " ".join(str(error).split())
         return Planned(job, "refuse", nothing, why, type(error).__name__, earlier)

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from emrecon.batch.job import Job
-from emrecon.batch.perform import remove_parts
 from emrecon.batch.record import Record
 from emrecon.batch.store import Store
+from emrecon.jobs.bundle import remove_parts
 
 LEAST_WAIT_S, MOST_WAIT_S = 0.02, 0.5
 """Between two looks at the memory of a process."""

@@ -36,6 +36,7 @@ from emrecon.batch.report import write_thumbnail
 from emrecon.batch.store import WAIT_S, Store, locked
 from emrecon.errors import EmreconError, WriteError
 from emrecon.io.manifest import data_files
+from emrecon.jobs.base import settings_of
 
 if TYPE_CHECKING:
     from emrecon.em import Iterate
@@ -109,8 +110,8 @@ def _identified(
 ) -> tuple[Record, bool]:
     """Find out what exactly the job is, mark it as running, and say if it ran before."""
     earlier = store.load(job)
-    inputs = look_at(job.inputs(), earlier.inputs if earlier else {}, seen)
-    facts = replace(facts, inputs=inputs, key=key_of(job, inputs), settings=job.settings())
+    inputs = look_at(job.work.inputs(), earlier.inputs if earlier else {}, seen)
+    facts = replace(facts, inputs=inputs, key=key_of(job, inputs), settings=settings_of(job.work))
     store.save(facts)
     return facts, earlier is not None and earlier.key == facts.key
 
@@ -140,15 +141,15 @@ def failed(facts: Record, error: Exception) -> Record:
 
 
 def _with_outputs(facts: Record, made: Made) -> Record:
-    written = tuple(made.written)
-    written += tuple(data_files({str(path): path for path in written}).values())
+    data = data_files({str(path): path for path in made.written}).values()
+    written = tuple(dict.fromkeys([*made.written, *data]))
     pictures = [str(path) for path in made.written if path.suffix == ".png"]
     return replace(
         facts,
-        counts=made.counts,
-        curve=made.curve,
-        subsets=made.subsets,
-        resumed_at=made.resumed_at,
+        counts=made.summary.counts,
+        curve=made.summary.curve,
+        subsets=made.summary.subsets,
+        resumed_at=made.summary.resumed_at,
         outputs=tuple(str(path) for path in written),
         sizes=tuple(path.stat().st_size for path in written),
         picture=pictures[0] if pictures else "",

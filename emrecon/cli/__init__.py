@@ -7,9 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, get_args
+from typing import Any
 
-import cyclopts
 from cyclopts import App, Parameter, Token
 
 from emrecon.errors import EmreconError, SettingsError
@@ -19,14 +18,14 @@ FAILED = 1
 USAGE = 2
 
 
-def _strict(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type of flag
-    """Convert what was typed, refusing a fraction where a whole number is wanted."""
-    values = [token.value for token in tokens]
-    if int in {kind, *get_args(kind)}:
-        for value in values:
-            if not value.lstrip("+-").isdigit():
-                raise ValueError(f"{value!r} is not a whole number")
-    return cyclopts.convert(kind, values)
+def _read(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type of flag
+    """Convert what was typed, as all settings are read."""
+    from emrecon.forms import from_text
+
+    try:
+        return from_text([token.value for token in tokens], kind, "it")
+    except SettingsError as error:
+        raise ValueError(str(error).removeprefix("it: ")) from None
 
 
 app = App(
@@ -34,7 +33,7 @@ app = App(
     help="Expectation-maximisation for medical images.",
     version=lambda: version("emrecon"),
     suppress_keyboard_interrupt=False,
-    default_parameter=Parameter(negative=(), consume_multiple=True, converter=_strict),
+    default_parameter=Parameter(negative=(), consume_multiple=True, converter=_read),
 )
 
 COMMANDS = {

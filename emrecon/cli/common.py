@@ -1,4 +1,4 @@
-"""What several commands share: progress bars, groups of flags, the list of files written."""
+"""What several commands share: groups of flags, progress bars, and how a job is done."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
+    from emrecon.jobs import Execution, Job, Result
     from emrecon.watchers import Bar
 
 SettingsFlags = Annotated[Settings, Parameter(name="*", group="Reconstruction")]
-PartsFlags = Annotated[Corrections, Parameter(name="*", group="Corrections")]
+CorrectionFlags = Annotated[Corrections, Parameter(name="*", group="Corrections")]
 CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
@@ -25,7 +26,7 @@ Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
 @contextmanager
 def bars(what: str, total: int) -> Iterator[Bar]:
-    """Show a stage of the work as a progress bar on the terminal."""
+    """Show a stage of the work as a progress bar on the terminal; a spinner if it has no steps."""
     from rich.console import Console
 
     from emrecon.watchers import Bar
@@ -34,17 +35,15 @@ def bars(what: str, total: int) -> Iterator[Bar]:
         yield bar
 
 
-@contextmanager
-def stage(what: str) -> Iterator[None]:
-    """Show that something is going on whose end cannot be told."""
-    from rich.console import Console
+def do(job: Job, execution: Execution | None = None) -> Result:
+    """Do a job, say in lines what came of it, and name the files that were written."""
+    from emrecon.jobs import run
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield
-        return
-    with console.status(what):
-        yield
+    result, written = run(job, bars, execution)
+    for line in result.summary().lines:
+        print(line)
+    done(*written)
+    return result
 
 
 def done(*files: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import Out, bars, done, stage
+from emrecon.cli.common import Out, do
 from emrecon.tomo.settings import Settings
-from phantoms.acquisition import Acquisition, phantom_named
+from phantoms.acquisition import Acquisition
 
 SMALL = Acquisition(scanner="ECAT HR+", views=144, bins=128, counts=3e7)
 """The middle of a clinical scanner's bins, every second view: seconds to reconstruct."""
@@ -26,19 +26,16 @@ def demo(*, out: Out = Path("demo")) -> None:
         Folder to write.
     """
     from emrecon.files import make_folder
-    from emrecon.jobs import reconstruct
-    from emrecon.jobs_scan import write_simulation
-    from emrecon.jobs_tissue import segment_files
+    from emrecon.jobs.recon import ReconstructionJob
+    from emrecon.jobs.segment import SegmentationJob
+    from emrecon.jobs.simulate import SimulationJob
     from emrecon.tissue.inputs import TissueInputs
     from emrecon.tissue.settings import Settings as TissueSettings
 
-    scan = out / "scan"
     make_folder(out)
-    with stage("counting the brain phantom"):
-        made = SMALL.scan(phantom_named("brain"))
-        written = write_simulation(scan, made)
-    image = reconstruct(scan, out / "recon.nii.gz", QUICK, meters=bars)
+    scan, image = out / "scan", out / "recon.nii.gz"
     by_activity = TissueSettings(classes=3, contrast="other", bias_mm=0)
     head = TissueInputs(mask=scan / "labels.nii.gz")
-    tissue = segment_files([image.written[0]], out / "tissue", by_activity, head, meters=bars)
-    done(*written, *image.written, *tissue.written)
+    do(SimulationJob("brain", scan, SMALL))
+    do(ReconstructionJob(scan, image, QUICK))
+    do(SegmentationJob((image,), out / "tissue", by_activity, head))

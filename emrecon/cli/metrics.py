@@ -36,20 +36,14 @@ def metrics(
     """
     from rich.console import Console
 
-    from emrecon.io import sidecar
-    from emrecon.measure import measure
+    from emrecon.jobs.measure import MeasurementJob
 
-    if truth.is_dir():
-        labels = labels or truth / "labels.nii.gz"
-        truth = truth / "truth.nii.gz"
-    found = measure(image, truth, labels, nema=nema)
+    figures = MeasurementJob(image, truth, labels, nema, out).begin().iterate()
     console = Console()
     console = console if console.is_terminal else Console(width=140)
-    for name, rows in found.items():
+    for name, rows in figures.tables.items():
         console.print(_table(name, rows))
-    if out is not None:
-        sidecar.write(out, found)
-        done(out)
+    done(*figures.write())
 
 
 def _table(name: str, rows: list[dict[str, object]]) -> object:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import Out, done, stage
-from phantoms.acquisition import phantom_named
+from emrecon.cli.common import Out, do
 
 
 def phantom(
@@ -22,9 +21,6 @@ def phantom(
     voxel_mm
         Voxel size in mm along x, y, z, or one number for all.
     """
-    from emrecon.jobs_scan import write_phantom
-    from emrecon.tomo.settings import per_axis
+    from emrecon.jobs.simulate import PhantomJob
 
-    with stage(f"voxelising {name}"):
-        written = write_phantom(out, phantom_named(name), per_axis(voxel_mm))
-    done(*written)
+    do(PhantomJob(name, out, voxel_mm))

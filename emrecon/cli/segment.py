@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, bars, done
+from emrecon.cli.common import Out, do
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
@@ -21,7 +21,7 @@ def segment(
     *,
     out: Out = Path("segmentation"),
     settings: TissueFlags | None = None,
-    inputs: InputFlags | None = None,
+    files: InputFlags | None = None,
 ) -> None:
     """Segment an image into tissue classes by EM.
 
@@ -36,18 +36,11 @@ def segment(
         Folder to write.
     settings
         How to segment.
-    inputs
+    files
         Mask, priors and other files.
     """
-    from emrecon.cli import quick_imports as lean
-    from emrecon.jobs_tissue import segment_files
+    from emrecon.cli import quick_imports
+    from emrecon.jobs.segment import SegmentationJob
 
-    lean.load_kernels()
-    made = segment_files(images, out, settings, inputs, meters=bars)
-    result = made.result
-    rows = zip(result.names, result.volumes_ml, result.intervals_ml, strict=True)
-    for name, volume, (low, high) in rows:
-        print(f"{name}: {volume:.1f} mL (95 % {low:.1f} to {high:.1f})")
-    if not result.converged:
-        print("stopped at the most iterations allowed, before the free energy was flat")
-    done(*made.written)
+    quick_imports.load_kernels()
+    do(SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs()))

@@ -7,9 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, done, stage
-from emrecon.errors import SettingsError
-from phantoms.acquisition import Acquisition, phantom_named
+from emrecon.cli.common import Out, do
+from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 
 AcquisitionFlags = Annotated[Acquisition, Parameter(name="*", group="Acquisition", negative=None)]
@@ -53,35 +52,7 @@ def simulate(  # noqa: PLR0913 - each is a flag
     camera
         The gamma camera, and how it goes around the patient.
     """
-    from emrecon.jobs_scan import (
-        write_camera_simulation,
-        write_event_simulation,
-        write_simulation,
-    )
+    from emrecon.jobs.simulate import SimulationJob
 
-    acquisition = acquisition or Acquisition()
-    if dicom and petsird:
-        raise SettingsError("a scan is written as DICOM or as PETSIRD: give one of them")
-    if petsird:
-        with stage(f"counting {phantom}"):
-            counted = acquisition.events(phantom_named(phantom))
-        print(f"{len(counted.prompts[0])} prompts, {len(counted.delayeds[0])} delayeds")
-        done(*write_event_simulation(out, counted, seconds))
-        return
-    if dicom:
-        with stage(f"counting {phantom}"):
-            seen = (camera or CameraAcquisition()).scan(phantom_named(phantom), acquisition)
-        files = write_camera_simulation(out, seen)
-        total = float(seen.counts[0].sum(dtype="float64"))
-        print(f"{total:.0f} counts in {' x '.join(map(str, seen.camera.shape))} bins")
-        done(*files)
-        return
-    if camera is not None:
-        raise SettingsError("the settings of a gamma camera need --dicom")
-    with stage(f"counting {phantom}"):
-        made = acquisition.scan(phantom_named(phantom))
-    with stage("writing"):
-        written = write_simulation(out, made)
-    prompts = float(made.scan.prompts.sum(dtype="float64"))
-    print(f"{prompts:.0f} prompts in {' x '.join(map(str, made.scan.prompts.shape))} bins")
-    done(*written)
+    scanner, gamma = acquisition or Acquisition(), camera or CameraAcquisition()
+    do(SimulationJob(phantom, out, scanner, gamma, dicom, petsird, seconds))

@@ -25,7 +25,16 @@ from emrecon.io.sniff import (
 )
 from emrecon.volume import Volume
 
-__all__ = ["FORMATS", "Format", "Kind", "image_format", "kind", "read_image", "write_image"]
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Kind",
+    "image_format",
+    "image_size",
+    "kind",
+    "read_image",
+    "write_image",
+]
 
 
 class _Module(Protocol):
@@ -108,6 +117,21 @@ def write_image(volume: Volume, path: Path) -> None:
         If the format cannot say where the volume lies.
     """
     image_format(path).load().write(volume, path)
+
+
+def image_size(path: Path) -> tuple[float, float]:
+    """Return the number of voxels of an image, and mm3 of each, from its header alone.
+
+    Where only bytes are known, as many voxels of 1 mm3 as the largest file beside it has bytes.
+    """
+    from emrecon.io import interfile, nifti  # noqa: PLC0415 - nibabel
+
+    if kind(path) == "image" and path.name.endswith((".nii", ".nii.gz")):
+        return nifti.size(path)
+    if path.suffix == ".hv":
+        return interfile.images.size(path)
+    beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
+    return float(max(file.stat().st_size for file in beside)), 1.0
 
 
 def image_format(path: Path) -> Format:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode import EVERYTHING
+from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Array, Volume
@@ -98,6 +101,28 @@ def wants_listmode(path: Path, how: ListmodeSettings) -> bool:
     if asked or not path.exists():  # reading it will say so
         return asked
     return io.kind(resolved(path, Corrections())[0]) == "petsird"
+
+
+@contextmanager
+def open_events(
+    path: Path, corrections: Corrections, window_s: When = EVERYTHING
+) -> Iterator[tuple[ListmodeScan, dict[str, Path]]]:
+    """Give the events of a list-mode file, and the files read."""
+    mu, inputs = read_medium(corrections)
+    if io.kind(path) == "petsird":
+        from emrecon.io.petsird import events as petsird_events  # noqa: PLC0415 - numba
+
+        scatter, files = read_scatter(corrections)
+        reading = petsird_events.reading(path, window_s, mu, scatter)
+    else:
+        from emrecon.io.petlink import events as petlink_events  # noqa: PLC0415 - numba
+        from emrecon.io.petlink import header  # noqa: PLC0415
+
+        bins = header.read_header(path).bins(corrections.span)
+        given, files = read_given(bins, corrections)
+        reading = petlink_events.reading(path, corrections.span, window_s, mu, given)
+    with reading as events:
+        yield events, {"prompts": path} | inputs | files
 
 
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")

@@ -56,12 +56,7 @@ def describe(
         The convergence log.
     """
     return {
-        "GeneratedBy": {
-            "Name": "emrecon",
-            "Version": version("emrecon"),
-            "Python": platform.python_version(),
-            **{library: version(library) for library in LIBRARIES},
-        },
+        "GeneratedBy": generated_by(),
         "Created": datetime.now(UTC).isoformat(timespec="seconds"),
         "Units": volume.unit,
         "ReconMethodName": "OSEM" if settings.subsets > 1 else "MLEM",
@@ -74,8 +69,18 @@ def describe(
             "Max": float(volume.voxels.max()),
         },
         "Facts": facts,
-        "Inputs": {what: _file(path) for what, path in inputs.items()},
+        "Inputs": {what: file_facts(path) for what, path in inputs.items()},
         "Convergence": [asdict(row) for row in rows],
+    }
+
+
+def generated_by() -> dict[str, str]:
+    """Return the versions of what made a file."""
+    return {
+        "Name": "emrecon",
+        "Version": version("emrecon"),
+        "Python": platform.python_version(),
+        **{library: version(library) for library in LIBRARIES},
     }
 
 
@@ -103,7 +108,8 @@ def label_names(labels: Path) -> dict[int, str]:
         raise FormatError(f"{path} holds no names of labels: {error}") from error
 
 
-def _file(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
+    """Return name, size and checksum of a file."""
     return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": sha256(path)}
 
 

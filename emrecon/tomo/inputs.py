@@ -124,6 +124,23 @@ class CameraFacts:
             raise SettingsError("angular_step_deg and gate are above 0")
 
 
+@dataclass(frozen=True)
+class Binning:
+    """How list-mode is summed to sinograms."""
+
+    span: int = 11
+    """Axial compression of the sinograms: an odd number of ring differences a segment."""
+
+    max_ring_difference: int | None = None
+    """Largest ring difference to keep; all of the file's by default."""
+
+    start_s: float = 0.0
+    """Start of the part of a list-mode file to take, in seconds."""
+
+    stop_s: float = float("inf")
+    """End of the part of a list-mode file to take, in seconds."""
+
+
 _CHOICES = {
     "scatter_from": ("", "TEW", "DEW"),
     "direction": ("", "CW", "CC"),

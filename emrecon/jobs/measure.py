@@ -2,21 +2,116 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from emrecon import io, metrics
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
+from emrecon.io.manifest import data_files
+from emrecon.jobs import base
+from emrecon.jobs.base import (
+    BASE_MB,
+    MB,
+    START_S,
+    Estimate,
+    Execution,
+    Meters,
+    Once,
+    Summary,
+    no_meters,
+)
+from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.volume import Volume
 
 BACKGROUND, LUNG, FIRST_SPHERE = 1, 2, 3
 """Labels of the phantom ``nema``: its body, the lung insert, the spheres."""
 
 Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class MeasurementJob:
+    """Hold an image against the truth."""
+
+    image: Path
+    """Reconstructed image."""
+
+    truth: Path
+    """True image in the same unit, or the folder of a simulated scan, which has labels too."""
+
+    labels: Path | None = None
+    """Label volume of the regions to report."""
+
+    nema: bool = False
+    """Report NEMA NU 2 contrast and variability, by the labels of the phantom "nema"."""
+
+    out: Path | None = None
+    """JSON file to write the figures to."""
+
+    KIND: ClassVar[str] = "metrics"
+
+    def inputs(self) -> dict[str, Path]:
+        """Return every file that is read, by what it is."""
+        folder = self.truth if self.truth.is_dir() else None
+        labels = self.labels or (folder and folder / "labels.nii.gz")
+        files = {"image": self.image, "truth": folder / "truth.nii.gz" if folder else self.truth}
+        files |= {"labels": labels} if labels else {}
+        base.must_exist(files)
+        return files | data_files(files)
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the file that is written, if one is."""
+        return () if self.out is None else (self.out,)
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need, from the headers of its files."""
+        voxels, _ = io.image_size(self.image)
+        return Estimate(BASE_MB + voxels * 60 / MB, START_S)
+
+    def begin(
+        self, meters: Meters = no_meters, execution: Execution | None = None
+    ) -> Once[Figures]:
+        """Refuse what cannot be measured."""
+        files = self.inputs()
+        check_outputs(self.outputs(), files)
+        if self.nema and "labels" not in files:
+            raise SettingsError(
+                "--nema needs --labels, or the folder of a simulated scan as --truth"
+            )
+
+        def work() -> Figures:
+            tables = measure(files["image"], files["truth"], files.get("labels"), nema=self.nema)
+            return Figures(self, tables)
+
+        return Once(work)
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """What a measurement found."""
+
+    job: MeasurementJob
+    """What was measured."""
+
+    tables: dict[str, Rows]
+    """Tables by title, one dict a row."""
+
+    def summary(self) -> Summary:
+        """Return nothing: the tables say it all."""
+        return Summary()
+
+    def write(self) -> tuple[Path, ...]:
+        """Write the figures as JSON, if a file is wanted."""
+        out = self.job.out
+        if out is None:
+            return ()
+        with written_together(out, out.parent, out.name) as beside:
+            sidecar.write(beside / out.name, dict(self.tables))
+        return (out,)
 
 
 def measure(

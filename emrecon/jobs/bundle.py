@@ -1,0 +1,138 @@
+"""Files that belong together: all of them are written, or none."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from emrecon.errors import WriteError
+from emrecon.files import flushed, keep_inputs, make_folder, reason
+
+log = logging.getLogger(__name__)
+
+PART = ".part-"
+"""How the folders begin in which files are written before they take their place."""
+
+
+def check_outputs(
+    outputs: Sequence[Path], inputs: Mapping[str, Path], makes: Path | None = None
+) -> None:
+    """Refuse outputs that could not be written, before hours are spent on them.
+
+    Parameters
+    ----------
+    outputs : sequence of Path
+        What is to be written.
+    inputs : mapping of Path
+        What is read.
+    makes : Path, optional
+        Folder that is made where it does not exist; any other must be there.
+
+    Raises
+    ------
+    WriteError
+        If one is an input or a folder, or cannot be made in its folder.
+    """
+    keep_inputs(outputs, inputs)
+    for path in outputs:
+        if path.is_dir():
+            raise WriteError(f"cannot write {path}: it is a folder")
+    for folder in {path.parent for path in outputs}:
+        if folder != makes and not folder.exists():
+            raise WriteError(f"cannot write to {folder}: there is no such folder")
+        _check_folder(folder)
+
+
+@contextmanager
+def written_together(out: Path, folder: Path, last: str) -> Iterator[Path]:
+    """Give an empty folder to write to; its files then move to `folder`, all of them or none.
+
+    Whatever goes wrong before the last of them has its place, Ctrl-C included, earlier files of
+    the same names are put back and no new one is left.
+
+    Parameters
+    ----------
+    out : Path
+        What the job writes, for the name of the folder that is given; see `remove_parts`.
+    folder : Path
+        Where the files are to be; made where it does not exist.
+    last : str
+        Name of the file that moves last: who finds it finds all of them.
+
+    Raises
+    ------
+    WriteError
+        If a file cannot be written: folder missing or not writable, disk full.
+    """
+    make_folder(out.parent)
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=PART, suffix=f"-{out.name}", dir=out.parent))
+    except OSError as error:
+        raise WriteError(f"cannot write {out}: {reason(error)}") from error
+    try:
+        yield beside
+        make_folder(folder)
+        _move(beside, folder, last)
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(f"cannot write {out}: {reason(error)}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_parts(out: Path) -> None:
+    """Remove what a killed run of the same job had begun to write."""
+    pattern = re.compile(rf"{re.escape(PART)}[a-z0-9_]{{8}}-{re.escape(out.name)}")
+    for path in out.parent.glob(f"{PART}*"):
+        if pattern.fullmatch(path.name):
+            log.info("removing %s, left by a run that was killed", path)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _move(beside: Path, folder: Path, last: str) -> None:
+    """Move files to their folder; put back what was there if one cannot be."""
+    files = sorted(beside.iterdir(), key=lambda path: (path.name == last, path.name))
+    for path in files:
+        flushed(path)
+    earlier = beside / "earlier"
+    earlier.mkdir()
+    moved: list[Path] = []
+    try:
+        for path in files:
+            target = folder / path.name
+            if target.exists():
+                _keep(target, earlier / path.name)
+            moved.append(target)
+            path.replace(target)
+    except BaseException:
+        for target in moved:
+            kept = earlier / target.name
+            kept.replace(target) if kept.exists() else target.unlink(missing_ok=True)
+        raise
+
+
+def _keep(target: Path, name: Path) -> None:
+    """Hold on to a file under another name; a copy where the file system has no links."""
+    try:
+        os.link(target, name)
+    except OSError:
+        shutil.copy2(target, name)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that is a file, lies in one, or takes no files."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise WriteError(f"cannot write to {folder}: {there} is a file, not a folder")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise WriteError(f"cannot write to {folder}: {reason(error)}") from error

@@ -1,0 +1,170 @@
+"""The conversion job: list-mode to sinograms, SPECT to Interfile, an image to another format."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from emrecon import io
+from emrecon.errors import SettingsError
+from emrecon.io.manifest import data_files
+from emrecon.io.scan import read_scan
+from emrecon.jobs import base
+from emrecon.jobs.base import (
+    BASE_MB,
+    MB,
+    START_S,
+    Estimate,
+    Execution,
+    Meters,
+    Once,
+    Summary,
+    no_meters,
+)
+from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.fields import CAMERA, refuse_unused
+from emrecon.jobs.scan_files import scan_outputs, write_scan
+from emrecon.jobs.simulate import FolderResult
+from emrecon.tomo.inputs import Binning, CameraFacts
+
+log = logging.getLogger(__name__)
+
+WORD_S = 1e-7
+"""Processor time for a word of list-mode."""
+
+
+@dataclass(frozen=True)
+class ConversionJob:
+    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format."""
+
+    source: Path
+    """A PETLINK list-mode header, a DICOM NM TOMO file, or an image."""
+
+    out: Path | None = None
+    """Of a scan the folder to write, of an image the file."""
+
+    binning: Binning = field(default_factory=Binning)
+    """How list-mode is summed."""
+
+    camera: CameraFacts = field(default_factory=CameraFacts)
+    """What to take from SPECT files, and what stands in for what they do not say."""
+
+    KIND: ClassVar[str] = "convert"
+
+    @property
+    def source_kind(self) -> str:
+        """What is converted: ``listmode``, ``spect`` or ``image``."""
+        kind = io.kind(self.source)
+        return {"listmode": "listmode", "spect": "spect", "dicom": "spect"}.get(kind, "image")
+
+    def inputs(self) -> dict[str, Path]:
+        """Return every file that is read, by what it is."""
+        base.must_exist({"source": self.source})
+        return {"source": self.source} | data_files({"source": self.source})
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that may be written, the main one first."""
+        if self.out is None:
+            return ()
+        if self.source_kind != "image":
+            return scan_outputs(self.out)
+        return (self.out, *([self.out.with_suffix(".v")] if self.out.suffix == ".hv" else []))
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need, from the headers of its files."""
+        if self.source_kind == "image":
+            voxels, _ = io.image_size(self.source)
+            return Estimate(BASE_MB + voxels * 12 / MB, START_S)
+        if self.source_kind == "spect":
+            size = sum(path.stat().st_size for path in self.inputs().values()) / MB
+            return Estimate(BASE_MB + 50 + 8 * size, START_S)
+        from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - brings readers
+
+        binning, header = self.binning, read_header(self.source)
+        lines = float(np.prod(header.bins(binning.span, binning.max_ring_difference).shape))
+        seconds = START_S + header.data.stat().st_size / 4 * WORD_S
+        return Estimate(BASE_MB + lines * 4 * 5 / MB, seconds)
+
+    def begin(
+        self, meters: Meters = no_meters, execution: Execution | None = None
+    ) -> Once[FolderResult | ImageCopy]:
+        """Refuse what cannot be converted."""
+        kind = self.source_kind
+        self._refuse_unused(kind)
+        if self.out is not None:
+            if kind == "image":
+                io.image_format(self.out)
+            makes = None if kind == "image" else self.out
+            check_outputs(self.outputs(), self.inputs(), makes=makes)
+        works: dict[str, Callable[[], FolderResult | ImageCopy]] = {
+            "image": self._image,
+            "spect": self._spect,
+            "listmode": self._listmode,
+        }
+        work = works[kind]
+
+        def staged() -> FolderResult | ImageCopy:
+            with meters(f"reading {self.source.name}", 1):
+                return work()
+
+        return Once(staged)
+
+    def _refuse_unused(self, kind: str) -> None:
+        """Refuse settings of another kind of source."""
+        if kind != "listmode" and self.binning != Binning():
+            raise SettingsError(f"span and times are for list-mode, which {self.source} is not")
+        if kind != "spect":
+            refuse_unused(f"a file of the kind {kind}", self.source.name, self.camera)
+        else:
+            refuse_unused(CAMERA, self.source.name, self.camera)
+
+    def _image(self) -> ImageCopy:
+        return ImageCopy(self)
+
+    def _spect(self) -> FolderResult:
+        scan, _ = read_scan(self.source, camera=self.camera)
+        if scan.origin_mm:
+            log.warning("Interfile cannot say that the axis is at %s mm (RAS)", scan.origin_mm)
+        total = float(scan.prompts.sum(dtype=np.float64))
+        return FolderResult(self.out, lambda to: write_scan(to, scan), Summary((), total))
+
+    def _listmode(self) -> FolderResult:
+        from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba
+
+        binning = self.binning
+        scan = sinograms.read_scan(
+            self.source, binning.span, binning.max_ring_difference,
+            window_s=(binning.start_s, binning.stop_s),
+        )  # fmt: skip
+        facts = scan.facts
+        dropped = facts["events_dropped"]
+        words = f"{facts['prompts']} prompts, {facts['delayeds']} delayeds"
+        words += f", of which {dropped} beyond the ring difference kept" if dropped else ""
+        about = Summary((words,), float(facts["prompts"]))
+        return FolderResult(self.out, lambda to: write_scan(to, scan), about)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageCopy:
+    """An image that is to be written in another format."""
+
+    job: ConversionJob
+    """Which, and to where."""
+
+    def summary(self) -> Summary:
+        """Return nothing: the file says it all."""
+        return Summary()
+
+    def write(self) -> tuple[Path, ...]:
+        """Write the image."""
+        out = self.job.out
+        if out is None:
+            raise SettingsError("there is no name to write the image to")
+        with written_together(out, out.parent, out.name) as beside:
+            io.write_image(io.read_image(self.job.source), beside / out.name)
+        return (out,)

@@ -1,0 +1,103 @@
+"""Which settings the data at hand can use: one table, for flags, job files, panel and Python."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from emrecon import forms
+from emrecon.errors import SettingsError
+
+SINOGRAMS, LISTMODE, EVENTS, CAMERA = (
+    "PET sinograms",
+    "list-mode that is summed to sinograms",
+    "single events",
+    "projections of a gamma camera",
+)
+"""What a reconstruction may be of."""
+
+_BINS = {SINOGRAMS, LISTMODE}
+_PET = {SINOGRAMS, LISTMODE, EVENTS}
+_SUMMED = {SINOGRAMS, LISTMODE, CAMERA}
+_STREAM = {LISTMODE, EVENTS}
+
+USED_BY: dict[str, set[str]] = {
+    "projector": _BINS,
+    "rays": _BINS,
+    "ring_wide": _BINS,
+    "collimator": {CAMERA},
+    "isotope": {CAMERA},
+    "response_mm": {CAMERA},
+    "cps_per_mbq": {CAMERA},
+    "view_s": {CAMERA},
+    "decayed_h": {CAMERA},
+    "attenuation": _PET,
+    "correction": _PET,
+    "randoms": _SUMMED | {EVENTS},
+    "span": _STREAM,
+    "sum_tof": {SINOGRAMS, EVENTS},
+    "tof_fwhm_ps": {SINOGRAMS, EVENTS},
+    "list_mode": _STREAM,
+    "frames": _STREAM,
+    "gates": _STREAM,
+    "gate_by": _STREAM,
+    "decay_corrected": _STREAM,
+    "window": {CAMERA},
+    "scatter_from": {CAMERA},
+    "scatter_fwhm_mm": {CAMERA},
+    "gate": {CAMERA},
+    "radius_mm": {CAMERA},
+    "start_angles_deg": {CAMERA},
+    "angular_step_deg": {CAMERA},
+    "direction": {CAMERA},
+    "pixel_mm": {CAMERA},
+    "axis_column": {CAMERA},
+    "axis_mm": {CAMERA},
+    "patient_position": {CAMERA},
+    "first_row": {CAMERA},
+    "parallel_holes": {CAMERA},
+    "frame_order": {CAMERA},
+}
+"""Data that use a field; what is not named here is used by all."""
+
+NEEDS = {
+    "rays": ("projector", "siddon"),
+    "mu_unit": ("mu", ""),
+    "ct_kvp": ("ct", ""),
+    "scatter_fwhm_mm": ("scatter_from", ""),
+    "gate_by": ("gates", ""),
+}
+"""Fields that say nothing without another, and the value that this must have (any if empty)."""
+
+
+def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 - any forms
+    """Refuse settings that were chosen and that the data at hand do not use.
+
+    Parameters
+    ----------
+    data : str
+        What is to be reconstructed: one of the words above.
+    name : str
+        How the scan is called.
+    *chosen : form
+        All settings.
+
+    Raises
+    ------
+    SettingsError
+        If a field differs from its default to no effect.
+    """
+    values = {item.name: getattr(form, item.name) for form in chosen for item in fields(form)}
+    for field in [field for form in chosen for field in forms.changed(form)]:
+        users = USED_BY.get(field)
+        if users is not None and data not in users:
+            raise SettingsError(
+                f"{field} is for {' or '.join(sorted(users))}, and {name} holds {data}: "
+                "leave it out"
+            )
+        other, value = NEEDS.get(field, ("", ""))
+        if other and (str(values[other]) != value if value else not values[other]):
+            raise SettingsError(
+                f"{field} says nothing without {other}{f' {value}' if value else ''}: give both, "
+                "or leave it out"
+            )

@@ -1,0 +1,294 @@
+"""The reconstruction job: a scan from files to an image with sidecar, picture and log."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from emrecon import io
+from emrecon.em import Iterate, last, until, watch
+from emrecon.errors import FormatError, SettingsError
+from emrecon.io import sidecar
+from emrecon.io.manifest import resolved, scan_files
+from emrecon.jobs import base
+from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
+from emrecon.jobs.bundle import check_outputs
+from emrecon.jobs.fields import CAMERA, EVENTS, LISTMODE, SINOGRAMS, refuse_unused
+from emrecon.stop import Rule
+from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.settings import Settings
+from emrecon.watchers import Checkpoint, ConvergenceLog, State
+
+if TYPE_CHECKING:
+    from emrecon.jobs.recon_images import Images, ReconImage
+    from emrecon.jobs.recon_result import ImageResult, ReconResult
+    from emrecon.volume import Array
+
+log = logging.getLogger(__name__)
+
+ONLY_STOPS = base.PINNED | {
+    "iterations", "tolerance", "post_fwhm_mm", "cps_per_mbq", "view_s", "decayed_h"
+}  # fmt: skip
+"""Settings that say when to stop or how an iterate is shown, and decide no iterate."""
+
+
+@dataclass(frozen=True)
+class ReconstructionJob:
+    """Reconstruct a scan by MLEM or OSEM: whole, event by event, in frames or in gates."""
+
+    scan: Path
+    """The scan: a folder or manifest, projections, list-mode; see `emrecon.io.scan`."""
+
+    out: Path | None = None
+    """Image to write: ``.nii``, ``.nii.gz`` or, without frames and gates, ``.hv``."""
+
+    settings: Settings = field(default_factory=Settings)
+    """How to reconstruct."""
+
+    corrections: Corrections = field(default_factory=Corrections)
+    """Files with corrections."""
+
+    camera: CameraFacts = field(default_factory=CameraFacts)
+    """What to take from SPECT files, and what stands in for what they do not say."""
+
+    listmode: ListmodeSettings = field(default_factory=ListmodeSettings)
+    """Event by event, in frames or in gates."""
+
+    KIND: ClassVar[str] = "recon"
+
+    def inputs(self) -> dict[str, Path]:
+        """Return every file that is read, by what it is.
+
+        Raises
+        ------
+        EmreconError
+            If one is missing, or a header that names others cannot be read.
+        """
+        from emrecon import forms  # noqa: PLC0415 - beside its one use
+
+        base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
+        files = scan_files(self.scan, self.corrections) | self.listmode.tables()
+        base.must_exist(files)
+        return files
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that are written, the image first."""
+        if self.out is None:
+            return ()
+        data = (self.out.with_suffix(".v"),) if self.out.suffix == ".hv" else ()
+        ends = (".json", ".csv", ".png")
+        return (self.out, *data, *(sidecar.beside(self.out, end) for end in ends))
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where the state of a run is saved."""
+        return self.out and sidecar.beside(self.out, ".checkpoint.npz")
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need, from the headers of its files."""
+        from emrecon.jobs.recon_estimate import estimate  # noqa: PLC0415 - not every run
+
+        return estimate(self)
+
+    def begin(self, meters: Meters = no_meters, execution: Execution | None = None) -> ReconRun:
+        """Find out what images are made, and refuse what cannot be.
+
+        Raises
+        ------
+        EmreconError
+            If anything is wrong with input, settings or output.
+        """
+        from emrecon.jobs.recon_images import Images  # noqa: PLC0415 - brings numba
+
+        execution = execution or Execution()
+        path, corrections = resolved(self.scan, self.corrections)
+        data = data_of(path, self.listmode)
+        chosen = (self.settings, corrections, self.camera, self.listmode)
+        refuse_unused(data, path.name, *chosen)
+        several = self.listmode.several
+        if self.out is not None and several and io.image_format(self.out).name != "NIfTI":
+            raise SettingsError("several frames or gates are written as NIfTI: name it .nii.gz")
+        _refuse_execution(self, execution, data)
+        inputs = self.inputs()
+        if self.out is not None:
+            io.image_format(self.out)
+            check_outputs(self.outputs(), inputs)
+        keyed = execution.resume or execution.cache or self.settings.checkpoint_every
+        key = base.key_of(self, base.digests(inputs), ONLY_STOPS) if keyed else ""
+        state = self._state(key) if execution.resume else None
+        images = Images(self, path, corrections, data, execution, key, meters)
+        return ReconRun(self, images, key, state)
+
+    def _state(self, key: str) -> State | None:
+        """Return where a stopped run stood, if it left a checkpoint."""
+        saved = self.checkpoint
+        if saved is None or not saved.exists():
+            log.warning("no checkpoint %s: starting from the beginning", saved and saved.name)
+            return None
+        state = Checkpoint.load(saved, key)
+        log.info("resumed at update %d", state.number)
+        return state
+
+
+def data_of(path: Path, listmode: ListmodeSettings) -> str:
+    """Return what is reconstructed of a file: the one place where the kinds are told apart."""
+    kind = io.kind(path)
+    if kind == "petsird" or (kind == "listmode" and listmode.list_mode):
+        return EVENTS
+    if listmode != ListmodeSettings() and kind != "listmode":
+        raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
+    return {"listmode": LISTMODE, "spect": CAMERA, "dicom": CAMERA}.get(kind, SINOGRAMS)
+
+
+@dataclass(frozen=True, eq=False)
+class ReconRun:
+    """A reconstruction up to its first iterate."""
+
+    job: ReconstructionJob
+    """What is reconstructed."""
+
+    images: Images
+    """Gives each image, ready to be iterated."""
+
+    key: str
+    """Name of all that decides the iterates; empty where nothing is kept."""
+
+    state: State | None
+    """Where a stopped run stood, if it is taken up."""
+
+    def iterate(self, look: Look = nobody, *rules: Rule) -> ReconResult:
+        """Iterate image after image; of several, one that a rule stopped is left out.
+
+        Raises
+        ------
+        SettingsError
+            If the checkpoint is beyond the last update, or a rule stopped the first of several.
+        """
+        from emrecon.jobs.recon_result import ReconResult  # noqa: PLC0415 - with the run
+
+        done: list[ImageResult] = []
+        several, whole = self.job.listmode.several, True
+        with closing(self.images.ready()) as images:
+            for image in images:
+                result = self._one(image, look, rules)
+                whole = result.whole
+                if whole or not several:
+                    done.append(result)
+                if not whole:
+                    break
+        if not done:
+            raise SettingsError("the run was stopped before its first image was whole")
+        complete = whole and len(done) == len(self.images.names)
+        return ReconResult(self, tuple(done), stopped=not complete)
+
+    def _one(self, image: ReconImage, look: Look, rules: tuple[Rule, ...]) -> ImageResult:
+        """Iterate one image to its end."""
+        problem, state = image.problem, self.state
+        if state is not None:
+            _check(state, problem.start.shape, image)
+        rows = state.rows if state else None
+        history = ConvergenceLog(image.subsets, rows, problem.change)
+        observers: list[base.Observer] = [history]
+        every, saved = self.job.settings.checkpoint_every, self.job.checkpoint
+        if every and saved is not None:
+            observers.append(Checkpoint(saved, every, self.key, history))
+        shown = replace(image, history=history)
+        observers += look(shown)
+        run = problem.iterates(state.image, state.number) if state else problem.iterates()
+        earlier = [row.log_likelihood for row in state.rows[:-1]] if state else []
+        enough = _Enough(problem.enough(earlier))
+        reached: Iterate[Array] = last(until(watch(run, *observers), enough, *rules))
+        return shown.done(reached, whole=enough.reached, state=state)
+
+
+@dataclass(eq=False)
+class _Enough:
+    """The rules of a problem as one, which remembers whether they ended the run."""
+
+    rules: list[Rule]
+    reached: bool = False
+
+    def __call__(self, iterate: Iterate[Any]) -> bool:
+        reached = [rule(iterate) for rule in self.rules]  # every rule sees every iterate
+        self.reached = any(reached)
+        return self.reached
+
+
+def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
+    """Refuse a state that this image cannot have had."""
+    if state.image.shape != shape:
+        raise FormatError("the checkpoint holds an image of another shape: remove it")
+    if state.number > image.updates:
+        raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
+
+
+def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:
+    """Refuse ways of carrying it out that this job has not."""
+    several = job.listmode.several
+    if several and (job.settings.checkpoint_every or execution.resume):
+        raise SettingsError("frames and gates have no checkpoints: leave them out")
+    if several and (execution.cache or execution.workers):
+        raise SettingsError("frames and gates take neither --cache nor --workers: leave them out")
+    if execution.cache and data == EVENTS:
+        raise SettingsError("the sensitivity of single events is not kept: leave out --cache")
+    if execution.chunks and not execution.workers:
+        raise SettingsError("--chunks are for --workers")
+    if execution.cache and execution.workers:
+        raise SettingsError("give --cache or --workers: each worker keeps its share in memory")
+    for name in ("randoms", "scatter", "additive"):
+        if getattr(job.corrections, name) is not None and several:
+            raise SettingsError(
+                f"--{name} holds counts of one scan, not of each frame or gate: leave it out, or "
+                "reconstruct frames one by one"
+            )
+
+
+def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
+    scan: Path,
+    out: Path | None = None,
+    settings: Settings | None = None,
+    corrections: Corrections | None = None,
+    *,
+    camera: CameraFacts | None = None,
+    listmode: ListmodeSettings | None = None,
+    execution: Execution | None = None,
+    meters: Meters = no_meters,
+) -> ReconResult:
+    """Reconstruct a scan from files, as ``emrecon recon`` does, to the same bits.
+
+    Parameters
+    ----------
+    scan : Path
+        Any scan: a folder, Interfile, DICOM NM, PETLINK or PETSIRD; see `ReconstructionJob`.
+    out : Path, optional
+        Image to write, with sidecar, picture and convergence log; nothing is written without.
+    settings : Settings, optional
+        How to reconstruct.
+    corrections : Corrections, optional
+        Files with corrections.
+    camera : CameraFacts, optional
+        What to take from SPECT files, and what stands in for what they do not say.
+    listmode : ListmodeSettings, optional
+        Event by event, in frames or in gates.
+    execution : Execution, optional
+        Checkpoint, cache, workers.
+    meters : callable, optional
+        Makes the progress bars.
+
+    Raises
+    ------
+    EmreconError
+        If anything is wrong with input, settings or output; nothing is left half-written.
+    """
+    job = ReconstructionJob(
+        scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
+        listmode or ListmodeSettings(),
+    )  # fmt: skip
+    if out is not None:
+        result, _ = base.run(job, meters, execution)
+        return result  # type: ignore[return-value] # of this job
+    return job.begin(meters, execution).iterate()

@@ -1,0 +1,111 @@
+"""What a reconstruction is likely to need, from the headers of its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emrecon import io
+from emrecon.io import interfile
+from emrecon.io.frames import read_frames
+from emrecon.io.gates import Gating, gates_of
+from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.events import CHUNK
+from emrecon.tomo.geometry.image_grid import grid_of
+from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
+from emrecon.tomo.settings import Settings
+
+if TYPE_CHECKING:
+    from emrecon.jobs.recon import ReconstructionJob
+
+STEP_S = 5.5e-10
+"""Processor time for a line to pass a voxel, there and back, on a core of 2024."""
+
+LINE_BYTES = 200.0
+"""Memory for the line of an event, of those that are in memory at a time."""
+
+PAIR_BYTES = 1100.0
+"""Memory for a pair of detectors, likewise, while the sensitivity is summed."""
+
+EVENT_BYTES = 5.0
+"""For a byte of a PETSIRD file: it is mapped, and so is what is known of its events."""
+
+EVENT_S = 6e-7
+"""Processor time for the line of an event, there and back."""
+
+ARRAYS = {
+    "normalisation", "attenuation", "randoms", "scatter", "correction", "additive", "mu", "ct"
+}  # fmt: skip
+"""Corrections that take an array of the size of the prompts."""
+
+
+def estimate(job: ReconstructionJob) -> Estimate:
+    """Return what a reconstruction is likely to need.
+
+    Raises
+    ------
+    EmreconError
+        If a header cannot be read, or the settings do not go with it.
+    """
+    inputs = job.inputs()
+    path, settings, images = inputs["prompts"], job.settings, _images(job, inputs)
+    if io.kind(path) == "petsird":
+        return _events(path, settings, images)
+    bins = _bins(path, job.corrections.span)
+    if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
+        held = sum(path.stat().st_size for path in inputs.values()) / MB
+        return Estimate(BASE_MB + 100 + 12 * held, 0.0)
+    arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "ct"} & set(inputs))
+    if io.kind(path) == "listmode":
+        arrays += 2.5
+    lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)
+    voxels = float(np.prod(grid.shape))
+    subsets = min(settings.subsets, bins.shape[0])
+    kept = voxels * 4 * subsets  # sensitivities: beyond a size they are in files, one is held
+    kept = kept if kept <= IN_MEMORY_BYTES else voxels * 4
+    held = lines * 4 * arrays + voxels * 4 * (8 + 2 * (images - 1)) + kept
+    passes = settings.iterations + 0.7
+    cost = passes * lines * max(grid.shape[:2]) * STEP_S
+    reading = START_S + lines * 4 * arrays / MB / 200
+    return Estimate(BASE_MB + held / MB, images * (cost + reading))
+
+
+def _events(path: Path, settings: Settings, images: int) -> Estimate:
+    """Return what the events of a PETSIRD file need, one by one."""
+    from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - not every scan
+    from emrecon.tomo.geometry.pairs import Pairs  # noqa: PLC0415 - likewise
+
+    pairs = Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
+    low, high = pairs.plane_z_mm
+    length = high - low + pairs.crystal_mm
+    voxel = settings.voxel_mm or (pairs.crystal_mm / 2,) * 3
+    shape = settings.size or np.divide((2 * pairs.radius_mm, 2 * pairs.radius_mm, length), voxel)
+    voxels, size = float(np.prod(shape)), float(path.stat().st_size)
+    all_pairs, events = len(pairs.points_mm) ** 2 / 2, size / 5
+    held = voxels * 4 * (8 + 2 * (images - 1)) + size * EVENT_BYTES
+    held += min(all_pairs, CHUNK) * PAIR_BYTES + min(events, CHUNK) * LINE_BYTES
+    lines = all_pairs + settings.iterations * events
+    return Estimate(BASE_MB + held / MB, images * START_S + lines * EVENT_S)
+
+
+def _images(job: ReconstructionJob, inputs: dict[str, Path]) -> int:
+    """Return the number of frames or gates."""
+    if job.listmode.frames:
+        return len(read_frames(job.listmode.frames))
+    if job.listmode.gates:
+        gating = Gating.of_text(job.listmode.gates, job.listmode.gate_by)
+        return gating.number or len(gates_of(inputs["prompts"], gating)[0])
+    return 1
+
+
+def _bins(path: Path, span: int) -> Bins | None:
+    """Return the bins of PET data; None for those of a gamma camera."""
+    kind = io.kind(path)
+    if kind == "listmode":
+        from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - not every scan
+
+        return read_header(path).bins(span)
+    return interfile.read_geometry(path) if kind == "projections" else None

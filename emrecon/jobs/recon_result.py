@@ -1,0 +1,205 @@
+"""What a reconstruction made, and its files: image, sidecar, picture, convergence log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emrecon import io
+from emrecon.em import Iterate
+from emrecon.errors import SettingsError
+from emrecon.files import keep_inputs, write_text
+from emrecon.io import sidecar
+from emrecon.io.frames import Frame
+from emrecon.io.pictures.preview import preview
+from emrecon.jobs.base import Summary
+from emrecon.jobs.bundle import written_together
+from emrecon.tomo.settings import Settings
+from emrecon.volume import Array, Volume
+from emrecon.watchers import ConvergenceLog, Row
+
+if TYPE_CHECKING:
+    from emrecon.jobs.recon import ReconRun
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """A frame, a gate or all of a scan, reconstructed."""
+
+    volume: Volume
+    """The image."""
+
+    facts: dict[str, Any]
+    """What the files said and was counted, for the sidecar."""
+
+    history: ConvergenceLog
+    """How every iterate fared."""
+
+    settings: Settings
+    """The settings as used."""
+
+    inputs: dict[str, Path]
+    """The files that were read."""
+
+    reached: Iterate[Array]
+    """The iterate that the image is of."""
+
+    whole: bool
+    """Whether its settings ended it, and no other rule."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReconResult:
+    """What a reconstruction made: one image, or one a frame or gate."""
+
+    run: ReconRun
+    """The run that made it."""
+
+    images: tuple[ImageResult, ...]
+    """Each image."""
+
+    stopped: bool
+    """Whether a rule ended it before its settings did."""
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The image; with frames or gates, these are the first axis."""
+        volumes = [image.volume for image in self.images]
+        if not self.several:
+            return volumes[0]
+        voxels = np.stack([volume.voxels for volume in volumes])
+        return Volume(voxels, volumes[0].affine, volumes[0].unit)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are frames or gates."""
+        return self.run.job.listmode.several
+
+    @property
+    def history(self) -> ConvergenceLog:
+        """How the iterates of the last image fared."""
+        return self.images[-1].history
+
+    @property
+    def subsets(self) -> int:
+        """Updates in a pass over the data."""
+        return self.images[-1].settings.subsets
+
+    def summary(self) -> Summary:
+        """Return what is to be said of it."""
+        at = self.images[0].facts["resumed_at_update"]
+        counts = float(sum(image.facts["prompts"] for image in self.images))
+        lines = tuple(self._line(number) for number in range(len(self.images)))
+        return Summary(lines, counts, self._curve(), self.subsets, at)
+
+    def _curve(self) -> tuple[float, ...]:
+        """Return the log-likelihood of all images together after every update.
+
+        One that ended sooner counts by its last iterate of the same subset.
+        """
+        rows = [image.history.rows for image in self.images]
+
+        def at(own: list[Row], n: int) -> float:
+            beyond = max(0, n - len(own) + 1)
+            return own[n - -(-beyond // self.subsets) * self.subsets].log_likelihood
+
+        return tuple(sum(at(own, n) for own in rows) for n in range(max(map(len, rows))))
+
+    def _line(self, number: int) -> str:
+        """Return in a line what one image is."""
+        image, facts = self.images[number], self.images[number].facts
+        what = "frame" if self.run.job.listmode.frames else "gate"
+        shape = " x ".join(str(n) for n in image.volume.voxels.shape)
+        voxel = " x ".join(f"{v:.4g}" for v in image.volume.spacing_mm)
+        seconds = image.history.rows[-1].seconds
+        return (
+            (f"{what} {number + 1}: " if self.several else "")
+            + f"{facts['prompts']:.0f} prompts, {facts['background']:.0f} expected in background; "
+            f"{image.reached.number} updates in {seconds:.1f} s; {shape} voxels of {voxel} mm"
+        )
+
+    def write(self, out: Path | None = None) -> tuple[Path, ...]:
+        """Write the image with sidecar, picture and convergence log: all of them or none.
+
+        Parameters
+        ----------
+        out : Path, optional
+            Image to write, where it is another than the job's.
+
+        Raises
+        ------
+        WriteError
+            If a file cannot be written, or is one of the inputs.
+        """
+        job = self.run.job if out is None else replace(self.run.job, out=out)
+        if job.out is None:
+            raise SettingsError("there is no name to write the image to")
+        if io.image_format(job.out).name != "NIfTI" and self.several:
+            raise SettingsError("several frames or gates are written as NIfTI: name it .nii.gz")
+        outputs = job.outputs()
+        keep_inputs(outputs, self.images[-1].inputs)
+        about = self._about()
+        with written_together(job.out, job.out.parent, job.out.name) as beside:
+            image, *_, json, csv, png = (beside / path.name for path in outputs)
+            sidecar.write(json, about)
+            write_text(csv, self._log())
+            used = about["Settings"]
+            title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
+            preview(self.volume, png, title=title)
+            io.write_image(self.volume, image)
+        if job.checkpoint and (self.run.state is not None or job.settings.checkpoint_every):
+            job.checkpoint.unlink(missing_ok=True)
+        return outputs
+
+    def _about(self) -> dict[str, Any]:
+        """Return what is to be known about the image, for its sidecar."""
+        listmode, newest = self.run.job.listmode, self.images[-1]
+        facts: dict[str, Any] = newest.facts
+        if self.several:
+            named = {"frames": [image.facts for image in self.images]}
+            gates = {"gates": named["frames"], "gating": self.run.images.gates}
+            facts = gates if listmode.gates else named
+        used = replace(newest.settings, centre_mm=self.run.job.settings.centre_mm)
+        about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
+        if self.several:
+            about["Convergence"] = [
+                {"frame": n, **asdict(row)}
+                for n, image in enumerate(self.images, 1)
+                for row in image.history.rows
+            ]
+            about |= self._timing()
+        return about
+
+    def _timing(self) -> dict[str, Any]:
+        """Return the times of frames, by the names of BIDS, or those of gates."""
+        frames = self.frames
+        times: dict[str, Any] = {
+            "FrameTimesStart": [frame.start_s for frame in frames],
+            "FrameDuration": [frame.duration_s for frame in frames],
+        }
+        if self.run.job.listmode.gates:
+            times = {"GateDuration": [image.facts["duration_s"] for image in self.images]}
+        return times | {
+            "ImageDecayCorrected": self.run.job.listmode.decay_corrected,
+            "ImageDecayCorrectionTime": 0,
+            "DecayCorrectionFactor": [image.facts["decay_factor"] for image in self.images],
+        }
+
+    @property
+    def frames(self) -> Sequence[Frame]:
+        """The frames that there are images of; none of gates."""
+        stretches = self.run.images.stretches[: len(self.images)]
+        return [stretch for stretch in stretches if isinstance(stretch, Frame)]
+
+    def _log(self) -> str:
+        """Return the convergence log as CSV, of several images with the number of each first."""
+        texts = [image.history.text() for image in self.images]
+        if len(texts) == 1:
+            return texts[0]
+        rows = [f"{n},{row}" for n, text in enumerate(texts, 1) for row in text.splitlines()[1:]]
+        return "\n".join([f"frame,{texts[0].splitlines()[0]}", *rows, ""])

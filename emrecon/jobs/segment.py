@@ -1,0 +1,212 @@
+"""The segmentation job: images from files to labels, maps, pictures and a sidecar in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from emrecon import forms, io
+from emrecon.errors import SettingsError
+from emrecon.io import sidecar
+from emrecon.io.manifest import data_files
+from emrecon.jobs import base
+from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
+from emrecon.jobs.bundle import check_outputs
+from emrecon.stop import Rule
+from emrecon.tissue.inputs import TissueInputs
+from emrecon.tissue.settings import Settings
+
+if TYPE_CHECKING:
+    from emrecon.jobs.segment_result import SegmentResult
+    from emrecon.tissue.field import Image
+    from emrecon.tissue.stages import Fit, Strides
+    from emrecon.volume import Volume
+
+TISSUE_MB = 340.0
+"""Memory of a process with what segmentation needs loaded, and no data."""
+
+BRAIN_MM3 = 1.7e6
+"""What of a head is brain, at most."""
+
+BRAIN_BYTES, VOXEL_BYTES = 173.0, 8.0
+"""Memory for a voxel of brain, and for any voxel of each channel."""
+
+BRAIN_S = 2.2e-6
+"""Processor time for a voxel of brain."""
+
+
+@dataclass(frozen=True)
+class SegmentationJob:
+    """Segment an image into tissue classes by EM."""
+
+    images: tuple[Path, ...]
+    """One image, or several channels on one grid, such as T1 and T2."""
+
+    out: Path | None = None
+    """Folder to write; files in it are named after the first image."""
+
+    settings: Settings = field(default_factory=Settings)
+    """How to segment."""
+
+    files: TissueInputs = field(default_factory=TissueInputs)
+    """Mask, exclusion mask, priors, labels and means."""
+
+    KIND: ClassVar[str] = "segment"
+
+    def __post_init__(self) -> None:
+        if not self.images or not all(image.name for image in self.images):
+            raise SettingsError("there is no image to segment: name one or more")
+
+    @property
+    def stem(self) -> str:
+        """What the files are named after."""
+        return sidecar.beside(self.images[0], "").name
+
+    def named(self) -> dict[str, Path]:
+        """Return the images that are read, by what they are."""
+        channels = {f"channel{n}": path for n, path in enumerate(self.images, 1)}
+        return channels | forms.paths_in(self.files)
+
+    def inputs(self) -> dict[str, Path]:
+        """Return every file that is read, by what it is.
+
+        Raises
+        ------
+        DataError
+            If one is missing.
+        """
+        images = self.named()
+        base.must_exist(images)
+        return images | data_files(images)
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that may be written, the labels first.
+
+        Those of a bias field are not where the image shows none.
+        """
+        if self.out is None:
+            return ()
+        names, channels = self.settings.names, len(self.images)
+        ends = ["dseg.nii.gz", "dseg.tsv", "dseg.json", "dseg.png", "histogram.png"]
+        ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
+        marks = [""] if channels == 1 else [f"_channel-{n}" for n in range(1, channels + 1)]
+        if self.settings.bias_mm:
+            ends += [f"{w}{mark}.nii.gz" for mark in marks for w in ("biasfield", "corrected")]
+        return tuple(self.out / f"{self.stem}_{end}" for end in [*ends, "entropy.nii.gz"])
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need, from the headers of its files."""
+        voxels, mm3 = io.image_size(self.images[0])
+        brain, channels = min(voxels, BRAIN_MM3 / max(mm3, 1e-6)), len(self.images)
+        held = brain * BRAIN_BYTES + voxels * channels * VOXEL_BYTES
+        more = (0.7 + 0.3 * channels) * (0.75 + self.settings.starts / 24)
+        seconds = START_S + (START_S + brain * BRAIN_S) * more
+        return Estimate(TISSUE_MB + held / base.MB, seconds)
+
+    def begin(
+        self,
+        meters: Meters = no_meters,
+        execution: Execution | None = None,
+        *,
+        in_memory: Mapping[Path, Volume] | None = None,
+    ) -> SegmentRun:
+        """Read images and find where to start.
+
+        Parameters
+        ----------
+        meters, execution
+            As of all jobs; nothing here takes long before the first iterate.
+        in_memory : mapping of Volume, optional
+            Images that are in no file, by the names that stand for them.
+
+        Raises
+        ------
+        EmreconError
+            If anything is wrong with input, settings or output.
+        """
+        from emrecon.tissue.segment import begin  # noqa: PLC0415 - brings numba
+
+        there = in_memory or {}
+        files = {what: path for what, path in self.named().items() if path not in there}
+        base.must_exist(files)
+        check_outputs(self.outputs(), files, makes=self.out)
+        volumes = {
+            what: there[path] if path in there else io.read_image(path)
+            for what, path in self.named().items()
+        }
+        channels = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
+        fit = begin(
+            channels,
+            self.settings,
+            mask=volumes.get("mask"),
+            exclude=volumes.get("exclude"),
+            means=np.array(self.files.means) if self.files.means else None,
+            labels=volumes.get("labels"),
+            prior_classes=self.files.prior_classes,
+            priors=[volumes[f"prior{n}"] for n in range(1, len(self.files.priors) + 1)],
+        )
+        return SegmentRun(self, fit, channels, files)
+
+
+@dataclass(frozen=True, eq=False)
+class FitStage:
+    """The fit of the image, or of the means of blocks of it."""
+
+    image: Image
+    """The model that is iterated."""
+
+    strides: Strides
+    """Voxels along i, j, k of a block."""
+
+    updates: int
+    """Most passes that are made."""
+
+    name: str = "segmenting"
+    """What is iterated."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentRun:
+    """A segmentation up to its first iterate."""
+
+    job: SegmentationJob
+    """What is segmented."""
+
+    fit: Fit
+    """What is iterated."""
+
+    channels: list[Volume]
+    """The images."""
+
+    read: dict[str, Path]
+    """Files that were read, by what they are."""
+
+    def iterate(
+        self,
+        look: Look = nobody,
+        *rules: Rule,
+        fitted: Callable[[], object] = lambda: None,
+    ) -> SegmentResult:
+        """Iterate stage after stage, and work out volumes and how sure they are.
+
+        Parameters
+        ----------
+        look : callable
+            Returns who watches a `FitStage`.
+        *rules : callable
+            Once one says that it is enough, each stage that is left makes one pass.
+        fitted : callable, optional
+            Called between the last iterate and the volumes.
+        """
+        from emrecon.jobs.segment_result import SegmentResult  # noqa: PLC0415 - with the run
+
+        def watchers(image: Image, strides: Strides, most: int) -> Sequence[base.Observer]:
+            return look(FitStage(image, strides, most))
+
+        stages = self.fit.stages(watchers, *rules)
+        fitted()
+        return SegmentResult(self, self.fit.finish(stages))

@@ -1,0 +1,222 @@
+"""What a segmentation made, and its files: labels, maps, pictures, a sidecar with volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.files import keep_inputs, write_text
+from emrecon.io import nifti, sidecar
+from emrecon.io.pictures.histogram import Curve, histogram
+from emrecon.io.pictures.preview import preview
+from emrecon.jobs.base import Summary
+from emrecon.jobs.bundle import written_together
+from emrecon.tissue.atlas import Atlas
+from emrecon.tissue.classes import Classes
+from emrecon.tissue.evidence import Evidence
+from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
+from emrecon.volume import Volume
+
+if TYPE_CHECKING:
+    from emrecon.jobs.segment import SegmentRun
+
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
+"""Of the labels, in their order; after the last the first comes again."""
+
+_STEP, _ENTROPY_STEP = 1 / 4096, 1 / 256
+"""Of shares and fields, and of doubt: powers of two, so that they are exact in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """What a segmentation job made."""
+
+    run: SegmentRun
+    """The run that made it."""
+
+    segmentation: Segmentation
+    """Labels, fractions, volumes."""
+
+    def summary(self) -> Summary:
+        """Return what is to be said of it."""
+        found = self.segmentation
+        rows = zip(found.names, found.volumes_ml, found.intervals_ml, strict=True)
+        lines = [f"{n}: {ml:.1f} mL (95 % {low:.1f} to {high:.1f})" for n, ml, (low, high) in rows]
+        if not found.converged:
+            lines.append("stopped at the most iterations allowed, before the free energy was flat")
+        curve = tuple(map(float, found.stages[-1].trace))
+        return Summary(tuple(lines), float(len(found.fractions)), curve)
+
+    def write(self, out: Path | None = None) -> tuple[Path, ...]:
+        """Write everything to a folder, all of it or nothing; return the files, the labels first.
+
+        Parameters
+        ----------
+        out : Path, optional
+            Folder, where it is another than the job's.
+        """
+        job = self.run.job if out is None else replace(self.run.job, out=out)
+        folder, stem, found = job.out, job.stem, self.segmentation
+        assert folder is not None, "a job that writes has a folder"  # noqa: S101
+        keep_inputs(job.outputs(), self.run.read)
+        main = f"{stem}_dseg.nii.gz"
+        with written_together(folder, folder, main) as beside:
+            labels, like = found.volume(found.labels), self.run.read.get("channel1")
+            written = [beside / main]
+            nifti.write(labels, written[0], labels=True, like=like, intent="label")
+            written.append(beside / f"{stem}_dseg.tsv")
+            write_text(written[-1], _label_table(found.names))
+            for name, image, step in _maps(found):
+                written.append(beside / f"{stem}_{name}.nii.gz")
+                intent = "estimate" if name.startswith("label-") or name == "entropy" else "none"
+                nifti.write(image, written[-1], like=like, intent=intent, step=step)
+            written.append(beside / f"{stem}_dseg.json")
+            sidecar.write(written[-1], describe(found, self.run.read))
+            written += self._pictures(beside / stem, labels)
+        return tuple(folder / path.name for path in written)
+
+    def _pictures(self, stem: Path, labels: Volume) -> list[Path]:
+        """Write the pictures of the labels and of the histogram."""
+        found = self.segmentation
+        volumes = zip(found.names, found.volumes_ml, strict=True)
+        title = ", ".join(f"{name} {ml:.0f} mL" for name, ml in volumes)
+        planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
+        preview(self.run.channels[0], planes, title=title, labels=labels, inverted=False)
+        _histogram(found, curves)
+        return [planes, curves]
+
+
+def _label_table(names: tuple[str, ...]) -> str:
+    """Return what each label stands for and its colour, as BIDS has it."""
+    rows = [f"{k}\t{name}\t{COLOURS[(k - 1) % len(COLOURS)]}" for k, name in enumerate(names, 1)]
+    return "\n".join(["index\tname\tcolor", *rows]) + "\n"
+
+
+def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
+    """Yield name, image and step of all maps to write, one at a time: each is a whole box.
+
+    Those with a step are rounded to its multiples, which is what the image holds.
+
+    Yields
+    ------
+    tuple
+        Name, image and step.
+    """
+    for k, name in enumerate(result.names):
+        for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):
+            yield f"label-{name}_{what}", *_rounded(result, values[:, k], _STEP)
+    for c in range(len(result.corrected)):
+        suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
+        if result.settings.bias_mm:
+            yield f"biasfield{suffix}", *_rounded(result, result.field[c], _STEP, 1.0)
+            yield f"corrected{suffix}", result.volume(result.corrected[c]), 0.0
+    yield "entropy", *_rounded(result, result.entropy, _ENTROPY_STEP)
+
+
+def _rounded(
+    result: Segmentation, values: NDArray[np.float32], step: float, outside: float = 0.0
+) -> tuple[Volume, float]:
+    """Return an image of the multiples of a step, and the step; values where they do not fit."""
+    multiples = np.rint(values * np.float32(1 / step))
+    if multiples.max() > np.iinfo(np.uint16).max:
+        return result.volume(values, outside), 0.0
+    return result.volume(multiples.astype(np.uint16), outside / step), step
+
+
+def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
+    """Return what is to be known about a segmentation, for its sidecar.
+
+    Parameters
+    ----------
+    result : Segmentation
+        What was found.
+    read : dict of Path
+        The files that were read, by what they are.
+    """
+    found = {
+        "FractionVolumeML": result.volumes_ml,
+        "StandardErrorML": result.volume_errors_ml,
+        "Interval95ML": result.intervals_ml,
+        "LabelVolumeML": result.label_volumes_ml,
+    }
+    volumes = {
+        name: {what: values[k] for what, values in found.items()}
+        for k, name in enumerate(result.names)
+    }
+    return {
+        "GeneratedBy": sidecar.generated_by(),
+        "Created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "LabelMap": dict(enumerate(result.names, 1)),
+        "Volumes": volumes,
+        "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
+        "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "
+        f"{SHARED:.0%} (with CSF {SHARED_WITH_FLUID:.0%}) of the volume that two classes share in "
+        "mixed or doubtful voxels",
+        "Parameters": _parameters(result.classes),
+        "Errors": _parameters(result.errors.honest),
+        "ErrorsIndependent": _parameters(result.errors.plain),
+        "Beta": result.beta,
+        "BiasFieldEvidence": _evidence(result.evidence),
+        "Atlas": _atlas(result.atlas),
+        "Converged": result.converged,
+        "FreeEnergy": [list(stage.trace) for stage in result.stages],
+        "Starts": [
+            {
+                "Start": o.start,
+                "PosteriorPerVoxel": o.posterior,
+                "LeastGapSD": o.gap,
+                "Converged": o.converged,
+            }
+            for o in result.optima
+        ],
+        "MaskVoxels": len(result.fractions),
+        "Settings": asdict(result.settings),
+        "Inputs": {what: sidecar.file_facts(path) for what, path in read.items()},
+    }
+
+
+def _atlas(atlas: Atlas | None) -> dict[str, Any] | None:
+    """Return where the priors were laid."""
+    if atlas is None:
+        return None
+    return {"ImageToAtlasMM": atlas.matrix, "ExplainedNatsPerPoint": atlas.explained}
+
+
+def _evidence(found: Evidence | None) -> dict[str, Any] | None:
+    """Return what spoke for or against a bias field."""
+    if found is None:
+        return None
+    return {
+        "Kept": found.kept,
+        "Clearer": found.clearer,
+        "LogFieldSD": found.size,
+        "Followed": found.followed,
+    }
+
+
+def _parameters(classes: Classes) -> dict[str, Any]:
+    return {
+        "Weights": classes.weights,
+        "Means": classes.means,
+        "Covariances": classes.covariances,
+    }
+
+
+def _histogram(result: Segmentation, path: Path) -> None:
+    """Draw the first channel's corrected intensities and the classes' densities."""
+    values = result.corrected[0]
+    values = values[np.isfinite(values)]
+    some = values[:: max(len(values) // 100_000, 1)]
+    low, high = np.quantile(some, [0.0005, 0.9995])
+    counts, edges = np.histogram(values, 200, (float(low), float(high)))
+    middle = (edges[1:] + edges[:-1]) / 2
+    parts = result.densities(middle) * len(values) * (edges[1] - edges[0])
+    curves = [Curve(name, part) for name, part in zip(result.names, parts.T, strict=True)]
+    title = "corrected intensity of channel 1, and the classes' densities"
+    histogram(edges, counts.astype(np.float64), curves, path, title=title)

@@ -1,0 +1,278 @@
+"""Jobs of phantoms: their voxels, and scans of them, in folders with the truth beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from emrecon.errors import SettingsError
+from emrecon.io import sidecar
+from emrecon.io.manifest import MANIFEST, write_manifest
+from emrecon.io.pictures.preview import preview
+from emrecon.jobs.base import (
+    BASE_MB,
+    START_S,
+    Estimate,
+    Execution,
+    Meters,
+    Once,
+    Summary,
+    no_meters,
+)
+from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.scan_files import scan_outputs, write_scan
+from emrecon.tomo.settings import per_axis
+from emrecon.volume import Array, Grid, Volume
+from phantoms.acquisition import Acquisition, phantom_named, scan_mb
+from phantoms.spect_acquisition import CameraAcquisition
+
+if TYPE_CHECKING:
+    from phantoms.phantom import Phantom
+
+LINE_S = 2.2e-7
+"""Processor time to count a line."""
+
+
+@dataclass(frozen=True)
+class SimulationJob:
+    """Simulate a scan of a phantom: sinograms, single events (PETSIRD), or SPECT (DICOM)."""
+
+    phantom: str
+    """Name of the phantom."""
+
+    out: Path | None = None
+    """Folder to write."""
+
+    acquisition: Acquisition = field(default_factory=Acquisition)
+    """What scans it, and how; of a gamma camera views, bins, counts, scatter, noise and seed."""
+
+    camera: CameraAcquisition = field(default_factory=CameraAcquisition)
+    """The gamma camera, and how it goes around the patient."""
+
+    dicom: bool = False
+    """Let a gamma camera scan it, and write DICOM."""
+
+    petsird: bool = False
+    """Count event by event, without scatter, and write PETSIRD; needs the package petsird."""
+
+    seconds: float = 60.0
+    """Duration of list-mode data."""
+
+    KIND: ClassVar[str] = "simulate"
+
+    def __post_init__(self) -> None:
+        if self.dicom and self.petsird:
+            raise SettingsError("a scan is written as DICOM or as PETSIRD: give one of them")
+        if not self.dicom and self.camera != CameraAcquisition():
+            raise SettingsError("the settings of a gamma camera need dicom (--dicom)")
+
+    def inputs(self) -> dict[str, Path]:
+        """Return no file: nothing is read."""
+        return {}
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that are written, the manifest first."""
+        if self.out is None:
+            return ()
+        scan = scan_outputs(self.out)
+        if self.dicom or self.petsird:
+            scan = (scan[0], self.out / ("projections.dcm" if self.dicom else "scan.petsird"))
+        names = ("truth.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "truth.png")
+        return (*scan, *(self.out / name for name in names))
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need."""
+        if self.dicom:
+            return Estimate(BASE_MB + 400, 0.0)
+        layout = self.acquisition.event_layout() if self.petsird else self.acquisition.layout()
+        memory = BASE_MB + scan_mb(layout, events=self.petsird)
+        return Estimate(memory, START_S + float(np.prod(layout.shape)) * LINE_S)
+
+    def begin(
+        self, meters: Meters = no_meters, execution: Execution | None = None
+    ) -> Once[FolderResult]:
+        """Find the phantom, and refuse an output that cannot be written."""
+        phantom = phantom_named(self.phantom)
+        check_outputs(self.outputs(), {}, makes=self.out)
+
+        def work() -> FolderResult:
+            with meters(f"counting {self.phantom}", 1):
+                return self._counted(phantom)
+
+        return Once(work)
+
+    def _counted(self, phantom: Phantom) -> FolderResult:
+        if self.dicom:
+            seen = self.camera.scan(phantom, self.acquisition)
+            about = _counts("counts", seen.counts[0], seen.camera.shape)
+            return FolderResult(self.out, lambda to: _write_camera(to, seen), about)
+        if self.petsird:
+            events, seconds = self.acquisition.events(phantom), self.seconds
+            prompts, delayeds = len(events.prompts[0]), len(events.delayeds[0])
+            about = Summary((f"{prompts} prompts, {delayeds} delayeds",), float(prompts))
+            return FolderResult(self.out, lambda to: _write_events(to, events, seconds), about)
+        made = self.acquisition.scan(phantom)
+        about = _counts("prompts", made.scan.prompts, made.scan.prompts.shape)
+        return FolderResult(self.out, lambda to: _write_sinograms(to, made), about)
+
+
+def _counts(what: str, counts: Array, shape: tuple[int, ...]) -> Summary:
+    """Return in words how much was counted."""
+    total = float(counts.sum(dtype=np.float64))
+    return Summary((f"{total:.0f} {what} in {' x '.join(map(str, shape))} bins",), total)
+
+
+@dataclass(frozen=True)
+class PhantomJob:
+    """Write a phantom's activity, attenuation and labels as NIfTI, and a picture of it."""
+
+    phantom: str
+    """Name of the phantom."""
+
+    out: Path | None = None
+    """Folder to write."""
+
+    voxel_mm: tuple[float, ...] = (2.0,)
+    """Voxel size in mm along x, y, z, or one number for all."""
+
+    KIND: ClassVar[str] = "phantom"
+
+    def __post_init__(self) -> None:
+        if not all(0 < length < 1e6 for length in per_axis(self.voxel_mm)):
+            raise SettingsError(f"voxel_mm must be above zero, not {self.voxel_mm}")
+
+    def inputs(self) -> dict[str, Path]:
+        """Return no file: nothing is read."""
+        return {}
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that are written, the activity first."""
+        names = ("activity.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "activity.png")
+        return () if self.out is None else tuple(self.out / name for name in names)
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need."""
+        return Estimate(BASE_MB + 12 * float(np.prod(self._grid().shape)) / (1 << 20), START_S)
+
+    def begin(
+        self, meters: Meters = no_meters, execution: Execution | None = None
+    ) -> Once[FolderResult]:
+        """Find the phantom, and refuse an output that cannot be written."""
+        phantom, grid = phantom_named(self.phantom), self._grid()
+        check_outputs(self.outputs(), {}, makes=self.out)
+
+        def work() -> FolderResult:
+            with meters(f"voxelising {self.phantom}", 1):
+                volumes = {
+                    "activity": phantom.activity(grid),
+                    "mu": phantom.mu(grid),
+                    "labels": phantom.label_map(grid),
+                }
+            return FolderResult(
+                self.out, lambda to: _write_volumes(to, volumes, phantom.labels, phantom.name)
+            )
+
+        return Once(work)
+
+    def _grid(self) -> Grid:
+        """Return the voxels that hold the phantom, about the origin."""
+        low, high = phantom_named(self.phantom).bounds_mm
+        reach, voxel = np.maximum(-low, high), per_axis(self.voxel_mm)
+        i, j, k = (int(np.ceil(2 * r / v)) + 2 for r, v in zip(reach, voxel, strict=True))
+        return Grid.centred((i, j, k), voxel)
+
+
+@dataclass(frozen=True, eq=False)
+class FolderResult:
+    """What fills a folder."""
+
+    out: Path | None
+    """The folder."""
+
+    put: Callable[[Path], tuple[Path, ...]]
+    """Writes to a folder; returns the files, the main one first."""
+
+    about: Summary = field(default_factory=Summary)
+    """What is to be said of it."""
+
+    def summary(self) -> Summary:
+        """Return what is to be said of it."""
+        return self.about
+
+    def write(self) -> tuple[Path, ...]:
+        """Write all files or none; return them, the main one first."""
+        if self.out is None:
+            raise SettingsError("there is no folder to write to")
+        with written_together(self.out, self.out, MANIFEST) as beside:
+            written = self.put(beside)
+        return tuple(self.out / path.name for path in written)
+
+
+def _write_sinograms(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
+    """Write a simulated scan with its truth."""
+    files = write_scan(folder, made.scan)
+    return (*files, *_write_truth(folder, made, {"mu": made.mu}))
+
+
+def _write_events(folder: Path, made: Any, seconds: float) -> tuple[Path, ...]:  # noqa: ANN401
+    """Write a simulated list-mode scan as PETSIRD with its truth."""
+    from emrecon.io.petsird.write import Coincidences, write  # noqa: PLC0415 - not every job
+
+    scan = folder / "scan.petsird"
+    prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
+    write(scan, made.bins, prompts, delayeds, seconds, made.efficiencies)
+    mu = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if made.facts["attenuated"] else {}
+    write_manifest(folder / MANIFEST, scan.name, **mu)
+    return (folder / MANIFEST, scan, *_write_truth(folder, made, {"mu": made.mu}))
+
+
+def _write_camera(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - CameraSimulation
+    """Write a simulated SPECT scan as DICOM NM TOMO with its truth."""
+    from emrecon.io.dicom.write import Study, write_projections  # noqa: PLC0415 - brings pydicom
+    from emrecon.io.spect import Window  # noqa: PLC0415
+
+    camera = made.acquisition
+    r, a, s = camera.patient_mm
+    order = ("window", "rotation", "detector", "view")
+    study = Study(
+        tuple(Window(name, ((low, high),)) for name, low, high in made.windows_kev),
+        camera.source().name,
+        camera.heads,
+        camera.view_s,
+        camera.position,
+        (r, a, s),
+        ("window", "rotation", "view", "detector") if camera.detector_fastest else order,
+        collimator=camera.collimator,
+        description=made.facts["phantom"],
+    )
+    scan = write_projections(folder / "projections.dcm", made.camera, made.counts, study)
+    mu = {} if made.mu is None else {"mu": made.mu}
+    files = _write_truth(folder, made, mu)
+    write_manifest(
+        folder / MANIFEST, scan.name, **({"mu": "mu.nii.gz", "mu_unit": "1/mm"} if mu else {})
+    )
+    return (folder / MANIFEST, scan, *files)
+
+
+def _write_truth(folder: Path, made: Any, mu: dict[str, Volume]) -> tuple[Path, ...]:  # noqa: ANN401
+    """Write what is true of a simulated scan."""
+    volumes = {"truth": made.truth, **mu, "labels": made.labels}
+    return _write_volumes(folder, volumes, made.facts["labels"], "truth")
+
+
+def _write_volumes(
+    folder: Path, volumes: Mapping[str, Volume], labels: Mapping[int, str], title: str
+) -> tuple[Path, ...]:
+    """Write volumes as NIfTI under their names, labels as whole numbers, and a picture."""
+    from emrecon.io import nifti  # noqa: PLC0415 - brings nibabel
+
+    first = next(iter(volumes))
+    for name, volume in volumes.items():
+        nifti.write(volume, folder / f"{name}.nii.gz", labels=name == "labels")
+    names = sidecar.write_label_names(folder / "labels.nii.gz", labels)
+    preview(volumes[first], folder / f"{first}.png", title=title)
+    return (*(folder / f"{name}.nii.gz" for name in volumes), names, folder / f"{first}.png")
