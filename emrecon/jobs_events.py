@@ -16,7 +16,7 @@ from emrecon.errors import SettingsError
 from emrecon.io.frames import Frame, read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.manifest import resolved
-from emrecon.io.scan import read_given, read_medium, read_scan, read_scatter
+from emrecon.io.scan import open_events, read_scan, wants_listmode
 from emrecon.jobs import Meters, no_meters
 from emrecon.tomo import recon
 from emrecon.tomo.gates import Gate, When
@@ -135,33 +135,20 @@ class Begun:
     ) -> Iterator[tuple[recon.Problem, dict[str, Any]]]:
         """Give the problem of one frame or gate, and what is known about it."""
         path, parts, when = self.path, self.parts, _when(stretch)
-        petsird = io.kind(path) == "petsird"
-        if not (self.how.list_mode or petsird):
+        if not (self.how.list_mode or wants_listmode(path, ListmodeSettings())):
             scan, inputs = read_scan(path, parts, window_s=when)
             _check_end(stretch, scan.duration_s)
             told = {**scan.facts, "duration_s": scan.duration_s, "inputs": inputs}
             yield recon.prepare(scan, self.settings), told
             return
-        from emrecon.io.petlink import events as petlink_events  # noqa: PLC0415 - bring numba
-        from emrecon.io.petlink import header as petlink_header  # noqa: PLC0415 - bring numba
-        from emrecon.io.petsird import events as petsird_events  # noqa: PLC0415 - bring numba
-        from emrecon.tomo import listmode_recon  # noqa: PLC0415 - likewise
+        from emrecon.tomo import listmode_recon  # noqa: PLC0415 - brings numba
 
-        mu, inputs = read_medium(parts)
-        if petsird:
-            scatter, files = read_scatter(parts)
-            reading = petsird_events.reading(path, when, mu, scatter)
-        else:
-            bins = petlink_header.read_header(path).bins(parts.span)
-            given, files = read_given(bins, parts)
-            reading = petlink_events.reading(path, parts.span, when, mu, given)
-        inputs |= files
-        with reading as events:
+        with open_events(path, parts, when) as (events, inputs):
             _check_end(stretch, events.events.duration_s)
             seen = kept.of(events, self.settings, meters)
             problem = listmode_recon.prepare(events, self.settings, sensitivity=seen)
             told = {**events.facts, "duration_s": events.events.duration_s}
-            yield problem, told | {"inputs": {"prompts": path} | inputs, "by": "events"}
+            yield problem, told | {"inputs": inputs, "by": "events"}
 
     def _decay(self, stretch: Stretch, told: dict[str, Any]) -> float:
         """Return what a frame or gate is multiplied by for decay."""
@@ -213,7 +200,7 @@ def begin_listmode(
 
 def _refuse(path: Path, settings: Settings, parts: Corrections, how: ListmodeSettings) -> None:
     """Refuse what list-mode cannot do, before anything is read."""
-    if (kind := io.kind(path)) not in {"listmode", "petsird"}:
+    if (kind := io.kind(path)) != "events":
         raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
     if settings.checkpoint_every:
         raise SettingsError("list-mode by events or frames has no checkpoints: leave them out")

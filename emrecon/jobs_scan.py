@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,13 @@ def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
     make_folder(folder)
     named = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
     parts = {name: getattr(scan, name) for name in named if getattr(scan, name) is not None}
-    facts = scan.facts | ({"duration_s": scan.duration_s} if scan.duration_s else {})
+    exam = replace(scan.exam, duration_s=scan.duration_s or scan.exam.duration_s)
     for name, data in parts.items():
         file = folder / f"{name}.hs"
         if isinstance(scan.bins, Camera):
-            interfile_spect.write_projections(file, scan.bins, data, facts=facts)
+            interfile_spect.write_projections(file, scan.bins, data, exam)
         else:
-            interfile.write_projections(file, scan.bins, data, facts=facts)
+            interfile.write_projections(file, scan.bins, data, exam)
     write_manifest(folder / MANIFEST, **{name: f"{name}.hs" for name in parts})
     return (folder / MANIFEST, *(folder / f"{name}.hs" for name in parts))
 
@@ -154,12 +155,12 @@ def convert_image(path: Path, output: Path) -> Path:
 
 def is_listmode(path: Path) -> bool:
     """Return whether a file is list-mode."""
-    return io.kind(path) == "listmode"
+    return io.kind(path) == "events"
 
 
 def is_spect(path: Path) -> bool:
-    """Return whether a file holds projections of a gamma camera, or is other DICOM."""
-    return io.kind(path) in {"spect", "dicom"}
+    """Return whether a file holds projections, or is DICOM of another kind."""
+    return io.kind(path) in {"projections", "other"}
 
 
 def _volumes(folder: Path, **volumes: Volume) -> tuple[Path, ...]:

@@ -14,12 +14,10 @@ import numpy as np
 from emrecon import io
 from emrecon.batch.fill import filled
 from emrecon.batch.job import CAMERA, Conversion, Job
-from emrecon.io import interfile
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
-from emrecon.io.interfile import images as interfile_images
+from emrecon.io.scan import wants_listmode
 from emrecon.tissue.settings import Settings as TissueSettings
-from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.inputs import Corrections
@@ -102,9 +100,9 @@ def estimate(job: Job, inputs: dict[str, Path]) -> Estimate:
 def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
     settings, parts = filled(Settings, job.options), filled(Corrections, job.options)
     path, images = inputs["prompts"], _images(job, inputs)
-    if io.kind(path) == "petsird":
+    if wants_listmode(path, ListmodeSettings()):
         return _events(path, settings, images)
-    bins = _bins(path, parts.span)
+    bins = io.read_bins(path, parts)
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
@@ -119,7 +117,7 @@ def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
         "ct",
     }
     arrays = 1.0 + len(known & set(inputs)) + len({"mu", "ct"} & set(inputs))
-    if io.kind(path) == "listmode":
+    if io.kind(path) == "events":
         arrays += 2.5
     lines = float(np.prod(bins.shape))
     grid = grid_of(bins, settings)
@@ -171,16 +169,6 @@ def _segmentation(job: Job) -> Estimate:
     return Estimate(TISSUE_MB + held / MB, START_S + (START_S + brain * BRAIN_S) * more)
 
 
-def _bins(path: Path, span: int) -> Bins | None:
-    """Return the bins of PET data; None for those of a gamma camera."""
-    kind = io.kind(path)
-    if kind == "listmode":
-        from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - not every scan
-
-        return read_header(path).bins(span)
-    return interfile.read_geometry(path) if kind == "projections" else None
-
-
 def _simulation(job: Job) -> Estimate:
     if job.options.get(CAMERA):
         return Estimate(BASE_MB + 400, 0.0)
@@ -194,7 +182,7 @@ def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:
     if kind == "image":
         voxels, _ = _size(source)
         return Estimate(BASE_MB + voxels * 12 / MB, START_S)
-    if kind != "listmode":
+    if kind != "events":
         size = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 50 + 8 * size, START_S)
     from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - not every conversion
@@ -206,11 +194,7 @@ def _conversion(job: Job, inputs: dict[str, Path]) -> Estimate:
 
 def _size(path: Path) -> tuple[float, float]:
     """Return the number of voxels of an image, and mm3 of each."""
-    if io.kind(path) == "image" and path.name.endswith((".nii", ".nii.gz")):
-        from emrecon.io import nifti  # noqa: PLC0415 - brings nibabel
-
-        return nifti.size(path)
-    if path.suffix == ".hv":
-        return interfile_images.size(path)
+    if size := io.image_size(path):
+        return size
     beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
     return float(max(file.stat().st_size for file in beside)), 1.0  # of a byte each at least

@@ -184,7 +184,7 @@ def _simulate_inputs(job: Job) -> dict[str, Path]:
 
 
 def _with_data(inputs: dict[str, Path]) -> dict[str, Path]:
-    from emrecon.io.manifest import data_files  # noqa: PLC0415 - brings readers
+    from emrecon.io.formats import data_files  # noqa: PLC0415 - brings readers
 
     for what, path in inputs.items():
         _there(what, path)

@@ -12,7 +12,12 @@ from emrecon import io
 from emrecon.errors import FormatError, GeometryError, WriteError
 from emrecon.volume import Grid, Volume
 
-SUFFIXES = [suffix for form in io.FORMATS for suffix in form.suffixes]
+SUFFIXES = [
+    suffix
+    for form in io.formats()
+    if isinstance(form, io.WritesImages)
+    for suffix in form.suffixes
+]
 
 
 def asymmetric(frames=None, *, middle=(11.0, -7.5, 4.0), flips=(1, 1, 1)):
