@@ -172,9 +172,10 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - an image of nibabel's
     head = open_head(path)
     if not (is_mgh(head) or is_nifti(head, SINGLE)):
         return nib.load(path)  # a pair, by the names of its files
-    if not _packed(path):
+    packed = _packed(path)
+    if not (packed or is_mgh(head)):  # nibabel leaves files of MGH open
         return _class(head).from_file_map({"image": FileHolder(str(path))})
-    with gzip.open(path) as file:
+    with gzip.open(path) if packed else path.open("rb") as file:
         return _class(head).from_bytes(file.read())
 
 
