@@ -35,7 +35,7 @@ from emrecon.batch.record import Record, Seen, key_of, look_at
 from emrecon.batch.report import write_thumbnail
 from emrecon.batch.store import WAIT_S, Store, locked
 from emrecon.errors import EmreconError, WriteError
-from emrecon.io.manifest import data_files
+from emrecon.io.formats import data_files
 from emrecon.jobs.base import settings_of
 
 if TYPE_CHECKING:

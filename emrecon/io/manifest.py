@@ -10,8 +10,7 @@ from typing import Any
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import write_text
-from emrecon.io.interfile.header import parse
-from emrecon.io.sniff import is_interfile, open_head
+from emrecon.io.formats import data_files
 from emrecon.tomo.inputs import Corrections
 
 MANIFEST = "scan.toml"
@@ -108,17 +107,6 @@ def scan_files(path: Path, parts: Corrections | None = None) -> dict[str, Path]:
         elif isinstance(file, Path):
             found[field.name] = file
     return manifest | found | data_files({k: v for k, v in found.items() if v.exists()})
-
-
-def data_files(headers: dict[str, Path]) -> dict[str, Path]:
-    """Return the data files that headers name, by what they hold."""
-    found = {}
-    for what, path in headers.items():
-        if is_interfile(open_head(path)):
-            name = parse(path).text("name of data file", default="")
-            if name and (path.parent / name).is_file():
-                found[f"{what} data"] = path.parent / name
-    return found
 
 
 def no_rivals(parts: Corrections) -> None:

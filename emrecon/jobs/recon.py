@@ -14,6 +14,7 @@ from emrecon.errors import FormatError, SettingsError
 from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved, scan_files
+from emrecon.io.scan import holds_only_events
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
@@ -140,11 +141,11 @@ class ReconstructionJob:
 def data_of(path: Path, listmode: ListmodeSettings) -> str:
     """Return what is reconstructed of a file: the one place where the kinds are told apart."""
     kind = io.kind(path)
-    if kind == "petsird" or (kind == "listmode" and listmode.list_mode):
-        return EVENTS
-    if listmode != ListmodeSettings() and kind != "listmode":
+    if kind == "events":
+        return EVENTS if listmode.list_mode or holds_only_events(path) else LISTMODE
+    if listmode != ListmodeSettings():
         raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
-    return {"listmode": LISTMODE, "spect": CAMERA, "dicom": CAMERA}.get(kind, SINOGRAMS)
+    return CAMERA if kind == "other" or io.read_bins(path) is None else SINOGRAMS
 
 
 @dataclass(frozen=True, eq=False)

@@ -222,7 +222,7 @@ class Images:
         """Return what a frame or gate is multiplied by for decay."""
         if not self.job.listmode.decay_corrected:
             return 1.0
-        half_life = scan.facts.get("half_life_s")
+        half_life = scan.exam.half_life_s
         if not half_life:
             raise SettingsError(
                 "the file does not tell the isotope's half-life: no decay correction"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import When
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import Events
@@ -39,8 +40,11 @@ class ListmodeScan:
     mu: Volume | None = None
     """Attenuation map in 1/mm; the events' factors hold it already."""
 
+    exam: ExamInfo = field(default_factory=ExamInfo)
+    """Isotope, energies and times."""
+
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the files said besides."""
+    """What the files said, for the sidecar; nothing is decided by them."""
 
     def __post_init__(self) -> None:
         if isinstance(self.bins, Bins) and self.efficiency.shape != self.bins.shape:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
@@ -58,8 +59,14 @@ class Scan:
     origin_mm: tuple[float, float, float] | None = None
     """Where the camera's own origin lies in the patient, RAS; None where that is not known."""
 
+    origin_unknown: str = ""
+    """Why nothing else in the patient can be placed about a camera; empty where it can."""
+
+    exam: ExamInfo = field(default_factory=ExamInfo)
+    """Isotope, energies, times and patient position."""
+
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the files said besides: isotope, patient position, totals; kept for the sidecar."""
+    """What the files said, in words and numbers for the sidecar; nothing is decided by them."""
 
     def __post_init__(self) -> None:
         for name in ("prompts", "normalisation", "attenuation", "randoms", "scatter"):

@@ -96,7 +96,7 @@ def test_a_gamma_camera_on_an_orbit_that_is_no_circle(tmp_path):
     image[6:18, 8:16, 2:8] = rng.uniform(0.5, 2, (12, 8, 6))
     mu = Volume((image > 0).astype(np.float32) * 0.015, grid.affine, "1/mm")
     mean = CameraProjector(grid, camera, Response(0.05, 2.0), mu).forward(image)
-    write_projections(tmp_path / "p.hs", camera, rng.poisson(mean).astype(np.float32), facts={})
+    write_projections(tmp_path / "p.hs", camera, rng.poisson(mean).astype(np.float32))
     write_image(mu, tmp_path / "mu.nii.gz")
     settings = Settings(iterations=2, subsets=4, response_mm=(0.05, 2.0))
     parts = Corrections(mu=tmp_path / "mu.nii.gz", mu_unit="1/mm")

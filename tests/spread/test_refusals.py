@@ -13,6 +13,7 @@ from emrecon.errors import GeometryError, SettingsError
 from emrecon.io.interfile import read_projections, write_projections
 from emrecon.io.scan import read_scan
 from emrecon.jobs import reconstruct
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.inputs import Corrections
@@ -28,7 +29,7 @@ def timed(tmp_path_factory):
     bins = PRESETS["tiny"].bins(span=3, views=24).timed(Timing(33.3, 60.0, 3))
     counts = np.random.default_rng(1).poisson(1.0, bins.data_shape).astype(np.float32)
     path = tmp_path_factory.mktemp("timed") / "p.hs"
-    write_projections(path, bins, counts, facts={"patient_position": "FFS"})
+    write_projections(path, bins, counts, ExamInfo(patient_position="FFS"))
     return path
 
 

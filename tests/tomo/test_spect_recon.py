@@ -11,6 +11,7 @@ from emrecon.em import until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import after
 from emrecon.tomo.corrections import scatter
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response, collimator_named, isotope_named
@@ -226,7 +227,7 @@ def test_activity_of_a_patient_like_phantom_within_three_percent():
         scatter=background,
         mu=mu_map(hounsfield, isotope.energy_kev, 120),
         duration_s=scan_s,
-        facts={"view_duration_s": view_s, "radionuclide": "Tc-99m"},
+        exam=ExamInfo(view_s=view_s, nuclide="Tc-99m"),
     )
     settings = Settings(
         iterations=6,
@@ -246,7 +247,7 @@ def test_activity_of_a_patient_like_phantom_within_three_percent():
 
 def test_subsets_and_response_by_name_reconstruct_alike():
     scan = noisy_scan()
-    by_name = scan.with_(response=None, facts={"radionuclide": "Tc-99m"})
+    by_name = scan.with_(response=None, exam=ExamInfo(nuclide="Tc-99m"))
     name = Settings(iterations=1, subsets=4, collimator="siemens symbia lehr")
     response = collimator_named(name.collimator).response(140.511)
     given = Settings(
@@ -279,7 +280,7 @@ def test_settings_for_the_other_kind_of_scan_are_refused():
 
 
 def test_every_factor_is_told_and_makes_the_unit():
-    scan = noisy_scan().with_(duration_s=600.0, facts={"radionuclide": "Tc-99m"})
+    scan = noisy_scan().with_(duration_s=600.0, exam=ExamInfo(nuclide="Tc-99m"))
     settings = Settings(subsets=1, cps_per_mbq=70.0, view_s=15.0, decayed_h=2.0)
     problem = prepare(scan, settings)
     assert problem.facts["attenuation_modelled"]

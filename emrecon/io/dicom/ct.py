@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from emrecon import io
 from emrecon.errors import FormatError
+from emrecon.io.dicom import is_dicom
 from emrecon.io.dicom.attributes import Attributes
-from emrecon.io.sniff import is_dicom, open_head
+from emrecon.io.formats import open_head
 from emrecon.volume import Volume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1.2"

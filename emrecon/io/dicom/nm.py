@@ -20,6 +20,7 @@ from emrecon.io.dicom.frames import Frames, frames_of, pixel_values
 from emrecon.io.dicom.orbit import Orbit, orbit_of
 from emrecon.io.dicom.windows import chosen_window, nuclide_of, windows_of
 from emrecon.io.spect import Projections, emission_kev
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.collimator import ISOTOPES, isotope_named
 from emrecon.tomo.inputs import CameraFacts
 from emrecon.volume import Array
@@ -82,16 +83,34 @@ def read_projections(
         orbit.camera.u_mm, orbit.camera.z_mm,
     )  # fmt: skip
     lows, highs = zip(*windows[chosen].ranges_kev, strict=True)
+    exam = ExamInfo(
+        nuclide=nuclide,
+        emission_kev=emission_kev(nuclide, windows[chosen]),
+        window_kev=(min(lows), max(highs)),
+        duration_s=_duration_s(dataset, frames),
+        view_s=_view_s(dataset.items(_ROTATIONS)[0]),
+        patient_position=position,
+    )
     facts = _facts(dataset, frames, orbit, given) | {
         "patient_position": position,
+        "view_duration_s": exam.view_s,
+        "duration_s": exam.duration_s,
         "radionuclide": nuclide,
-        "emission_kev": emission_kev(nuclide, windows[chosen]),
+        "emission_kev": exam.emission_kev,
         "energy_window": str(windows[chosen]),
         "energy_window_kev": [min(lows), max(highs)],
     }
-    heads = tuple(frames.places[order, 0].tolist())
     return Projections(
-        camera, counts[chosen], facts, orbit.origin_mm, windows, chosen, counts, heads
+        camera,
+        counts[chosen],
+        exam,
+        facts,
+        origin_mm=orbit.origin_mm,
+        origin_unknown=orbit.origin_source if orbit.origin_mm is None else "",
+        windows=windows,
+        chosen=chosen,
+        counts=counts,
+        heads=tuple(frames.places[order, 0].tolist()),
     )
 
 
@@ -174,6 +193,7 @@ def _coded_position(dataset: Attributes) -> str:
     return first + lies
 
 
+_ROTATIONS = "RotationInformationSequence"
 _GANTRY = "PatientGantryRelationshipCodeSequence"
 
 
@@ -201,9 +221,8 @@ def _facts(
     dataset: Attributes, frames: Frames, orbit: Orbit, given: CameraFacts
 ) -> dict[str, Any]:
     """Return what else a file says about the acquisition; nothing that names the patient."""
-    turn = dataset.items("RotationInformationSequence")[0]
+    turn = dataset.items(_ROTATIONS)[0]
     head = dataset.items("DetectorInformationSequence")[0]
-    duration_ms = turn.number("ActualFrameDuration")
     doses = [
         item.number("RadionuclideTotalDose")
         for item in dataset.items("RadiopharmaceuticalInformationSequence")
@@ -216,8 +235,6 @@ def _facts(
         "start_angle_deg": _starts(frames, orbit),
         "rotation_direction": given.direction.upper() or turn.text("RotationDirection"),
         "detector_motion": dataset.text("TypeOfDetectorMotion"),
-        "view_duration_s": None if duration_ms is None else duration_ms / 1000,
-        "duration_s": _duration_s(dataset, frames),
         "gates": slots,
         "gate": given.gate or ("all added" if slots > 1 else None),
         "collimator": head.text("CollimatorGridName"),
@@ -237,13 +254,19 @@ def _joined(dataset: Attributes, *keywords: str) -> str:
 def _duration_s(dataset: Attributes, frames: Frames) -> float | None:
     """Return the time from the first view to the end of the last; heads count together."""
     total = 0.0
-    for number, turn in enumerate(dataset.items("RotationInformationSequence"), 1):
-        view_ms = turn.number("ActualFrameDuration")
-        if view_ms is None:
+    for number, turn in enumerate(dataset.items(_ROTATIONS), 1):
+        view_s = _view_s(turn)
+        if view_s is None:
             return None
         views = frames.places[frames.places[:, 1] == number, 2]
-        total += view_ms / 1000 * (int(views.max()) if views.size else 0)
+        total += view_s * (int(views.max()) if views.size else 0)
     return total
+
+
+def _view_s(turn: Attributes) -> float | None:
+    """Return how long a view of a rotation counts."""
+    view_ms = turn.number("ActualFrameDuration")
+    return None if view_ms is None else view_ms / 1000
 
 
 def _starts(frames: Frames, orbit: Orbit) -> list[float]:

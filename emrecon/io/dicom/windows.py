@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from emrecon.errors import FormatError, SettingsError
 from emrecon.io.dicom.attributes import Attributes
+from emrecon.io.nuclides import nuclide_in
 from emrecon.io.spect import Window
 from emrecon.tomo.inputs import CameraFacts
-
-ELEMENTS = {
-    "carbon": "C", "fluorine": "F", "gallium": "Ga", "indium": "In", "iodine": "I",
-    "iodide": "I", "krypton": "Kr", "lutetium": "Lu", "holmium": "Ho", "radium": "Ra",
-    "rhenium": "Re", "samarium": "Sm", "technetium": "Tc", "thallium": "Tl", "xenon": "Xe",
-    "yttrium": "Y", "actinium": "Ac", "lead": "Pb", "bismuth": "Bi", "terbium": "Tb",
-    "thorium": "Th", "copper": "Cu", "chromium": "Cr", "cobalt": "Co",
-}  # fmt: skip
-"""Symbols by name, in lower case."""
-
-_SYMBOLS = "|".join(sorted(set(ELEMENTS.values()), key=len, reverse=True))
-_BEFORE = re.compile(rf"\b({_SYMBOLS})\s*-?\s*(\d{{2,3}}\s*m?)\b")
-_AFTER = re.compile(rf"\b(\d{{2,3}}m?)\s*-?\s*({_SYMBOLS})\b")
-
 
 NUCLIDE_CODES = {
     "Tc-99m": ("C-163A8", "SRT", "^99m^Technetium"),
@@ -32,22 +17,6 @@ NUCLIDE_CODES = {
     "Ga-67": ("C-131A3", "SRT", "^67^Gallium"),
 }
 """DICOM's codes (PS3.16, CID 18): value, scheme and meaning."""
-
-
-def nuclide_in(text: str) -> str:
-    """Return the isotope that a text names, such as ``Tc-99m``; empty where it names none.
-
-    >>> [nuclide_in(t) for t in ("^99m^Technetium", "Technetium Tc99m MDP", "I-123", "177Lu")]
-    ['Tc-99m', 'Tc-99m', 'I-123', 'Lu-177']
-    """
-    plain = text.replace("^", " ").replace("[", " ").replace("]", " ")
-    for name, symbol in ELEMENTS.items():
-        plain = re.sub(name, f" {symbol} ", plain, flags=re.IGNORECASE)
-    if found := _BEFORE.search(" ".join(plain.split())):
-        return f"{found[1]}-{found[2].replace(' ', '')}"
-    if found := _AFTER.search(" ".join(plain.split())):
-        return f"{found[2]}-{found[1]}"
-    return ""
 
 
 def nuclide_of(dataset: Attributes) -> str:

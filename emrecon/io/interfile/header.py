@@ -129,12 +129,27 @@ class Header:
         value = "" if found is None else found.value
         return FormatError(f"{where}: '{_name(key, index)} := {value}' is not supported; {wanted}")
 
+    def data_files(self) -> tuple[Path, ...]:
+        """Return the data file, if one is named and exists."""
+        name = self.text("name of data file", default="")
+        file = self.path.parent / name
+        return (file,) if name and file.is_file() else ()
+
     def unread(self, harmless: Iterable[str] = ()) -> list[Entry]:
         """Return the lines whose keys nobody has asked for and that are not `harmless`."""
         known = self._asked.union(harmless)
         return [
             entry for entry in self._entries.values() if entry.value and entry.key not in known
         ]
+
+
+def is_interfile(head: bytes) -> bool:
+    """Return whether a file that begins so is Interfile."""
+    for line in head.decode("latin-1").splitlines():
+        content = line.partition(";")[0].strip()
+        if content:
+            return normal(content.partition(":")[0]) == "interfile"
+    return False
 
 
 def parse(path: Path) -> Header:

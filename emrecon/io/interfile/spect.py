@@ -10,6 +10,7 @@ coordinate runs along z.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,26 @@ from emrecon.files import replacing
 from emrecon.io.interfile.common import (
     POSITIONS,
     Position,
-    common_facts,
     data_file,
+    exam_lines,
+    exam_of,
+    facts_of,
     note_unread,
     number_type,
+    position_named,
     position_of,
     read_values,
     refuse_unsupported,
     scale_factors,
     scaled,
+    time_lines,
 )
 from emrecon.io.interfile.header import Header, parse
-from emrecon.io.spect import Projections, Window
+from emrecon.io.nuclides import nuclide_in
+from emrecon.io.spect import Projections, Window, emission_kev
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import isotope_named
 from emrecon.tomo.inputs import CameraFacts
 from emrecon.volume import Array
 
@@ -44,9 +52,22 @@ MODALITIES = ("nucmed", "nm", "spect")
 SAME_DEG = 1e-4
 """How far views may lie from the even steps that a header can say."""
 
+_NUCLIDE = "isotope name"
 
-def read_projections(path: Path, given: CameraFacts | None = None) -> Projections:
+
+def read_projections(
+    path: Path, given: CameraFacts | None = None, isotope: str = ""
+) -> Projections:
     """Read the SPECT projections whose header is at `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The header.
+    given : CameraFacts, optional
+        What stands in for what the header does not say.
+    isotope : str, optional
+        Isotope that goes before the header's.
 
     Raises
     ------
@@ -65,17 +86,22 @@ def read_projections(path: Path, given: CameraFacts | None = None) -> Projection
     views, bins, planes = camera.shape
     count = views * bins * planes
     file = data_file(header, start + count * dtype.itemsize)
-    facts |= common_facts(header)
+    exam = exam_of(header, position)
+    facts |= facts_of(header, exam)
     note_unread(header, facts)
     stored = scaled(read_values(file, dtype, count, start), factor)
     data = np.ascontiguousarray(_turned(stored.reshape(views, planes, bins), position))
-    limits = facts.get("energy_window_kev")
-    windows = (Window("", ((limits[0], limits[1]),)),) if limits else ()
-    return Projections(camera, data, facts, windows=windows, heads=(1,) * views)
+    windows = (Window("", (exam.window_kev,)),) if exam.window_kev else ()
+    name = isotope_named(isotope).name if isotope else nuclide_in(exam.nuclide) or exam.nuclide
+    if name:
+        energy = emission_kev(name, windows[0] if windows else None)
+        exam = replace(exam, nuclide=name, emission_kev=energy)
+        facts |= {"radionuclide": name, "emission_kev": energy}
+    return Projections(camera, data, exam, facts, windows=windows, heads=(1,) * views)
 
 
 def write_projections(
-    path: Path, camera: Camera, data: Array, *, facts: dict[str, Any] | None = None
+    path: Path, camera: Camera, data: Array, exam: ExamInfo | None = None
 ) -> None:
     """Write `data` as the Interfile SPECT projections `path` (``.hs``) and ``.s`` beside it.
 
@@ -87,9 +113,8 @@ def write_projections(
         One head's views, in even steps of one direction; bins with the axis in their middle.
     data : ndarray of float32
         Counts, shape of `camera`.
-    facts : dict, optional
-        As read: ``patient_position``, ``duration_s``, ``start_s``, ``energy_window_kev``,
-        ``radionuclide`` and ``calibration_factor`` are kept.
+    exam : ExamInfo, optional
+        What else the header is to say.
 
     Raises
     ------
@@ -102,13 +127,10 @@ def write_projections(
         raise WriteError(f"cannot write {path}: Interfile projections are named .hs")
     if data.shape != camera.shape:
         raise GeometryError(f"data of shape {data.shape} do not fit a camera of {camera.shape}")
-    facts = facts or {}
-    name = facts.get("patient_position") or "HFS"
-    if name not in POSITIONS:
-        raise GeometryError(f"a patient lies {', '.join(POSITIONS)} in Interfile, not {name!r}")
-    position = POSITIONS[name]
+    exam = exam or ExamInfo()
+    position = position_named(exam.patient_position)
     body_path = path.with_suffix(".s")
-    text = _header_text(camera, body_path.name, position, facts)
+    text = _header_text(camera, body_path.name, position, exam)
     stored = _turned(data.transpose(0, 2, 1), position).transpose(0, 2, 1)
     with replacing(path) as head, replacing(body_path) as body:
         np.ascontiguousarray(stored, "<f4").tofile(body)
@@ -226,7 +248,7 @@ def _radii(header: Header, given: CameraFacts, views: int) -> Floats:
     return np.resize(np.asarray(found, float), views)
 
 
-def _header_text(camera: Camera, data: str, position: Position, facts: dict[str, Any]) -> str:
+def _header_text(camera: Camera, data: str, position: Position, exam: ExamInfo) -> str:
     start, step = _steps(camera, position)
     views, bins, planes = camera.shape
     radii = camera.radius_mm
@@ -245,7 +267,8 @@ def _header_text(camera: Camera, data: str, position: Position, facts: dict[str,
         "imagedata byte order := LITTLEENDIAN\n"
         "!number format := float\n"
         "!number of bytes per pixel := 4\n"
-        f"{_kept(facts)}"
+        f"{exam_lines(exam, _NUCLIDE)}"
+        f"{time_lines(exam)}"
         "!SPECT STUDY (General) :=\n"
         f"{position.lines}"
         "!matrix axis label [2] := axial coordinate\n"
@@ -279,25 +302,3 @@ def _steps(camera: Camera, position: Position) -> tuple[float, float]:
         )
     exact = round(step * camera.shape[0], 6) / camera.shape[0]
     return round(float(phi[0] % 360.0), 9), exact
-
-
-def _kept(facts: dict[str, Any]) -> str:
-    text, facts = "", {key: fact for key, fact in facts.items() if fact not in (None, "")}
-    if "radionuclide" in facts:
-        text += f"isotope name := {facts['radionuclide']}\n"
-    if "calibration_factor" in facts:
-        text += f"calibration factor := {float(facts['calibration_factor'])!r}\n"
-    if "energy_window_kev" in facts:
-        low, high = facts["energy_window_kev"]
-        text += (
-            "number of energy windows := 1\n"
-            f"energy window lower level[1] := {float(low)!r}\n"
-            f"energy window upper level[1] := {float(high)!r}\n"
-        )
-    if "duration_s" in facts:
-        text += (
-            "number of time frames := 1\n"
-            f"image duration (sec)[1] := {float(facts['duration_s'])!r}\n"
-            f"image relative start time (sec)[1] := {float(facts.get('start_s', 0.0))!r}\n"
-        )
-    return text

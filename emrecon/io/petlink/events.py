@@ -97,7 +97,7 @@ def reading(
             "dead_detectors": int(np.count_nonzero(~live)),
             "span": span,
         }
-        yield ListmodeScan(store.events(**facts), bins, efficiency, mu, told)
+        yield ListmodeScan(store.events(**facts), bins, efficiency, mu, header.exam, told)
 
 
 def _known(

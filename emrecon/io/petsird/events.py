@@ -106,7 +106,7 @@ def reading(
             "dead_time": "corrected" if seen.alive.told else "not told",
         }
         nothing = np.empty(0, np.float32)
-        yield ListmodeScan(store.events(**facts), pairs, nothing, mu, told)
+        yield ListmodeScan(store.events(**facts), pairs, nothing, mu, facts=told)
 
 
 def _gather(seen: _Pass, mu: Volume | None, store: EventStore) -> Pairs:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import SettingsError
-from emrecon.io.label_map import colour, legend, numbered
+from emrecon.io.pictures.label_map import colour, legend, numbered
 from emrecon.metrics.compare import frame
 from emrecon.volume import Volume
 
