@@ -8,7 +8,7 @@ from emrecon.em import Iterate, Model, em, last, until, watch
 
 if TYPE_CHECKING:
     from emrecon.jobs import reconstruct
-    from emrecon.tomo.recon import prepare, recon
+    from emrecon.tomo.prepare import prepare, recon
     from emrecon.tomo.scan import Scan
     from emrecon.tomo.settings import Settings
     from emrecon.volume import Grid, Volume
@@ -34,8 +34,8 @@ _LATER = {
     "Scan": "emrecon.tomo.scan",
     "Settings": "emrecon.tomo.settings",
     "Volume": "emrecon.volume",
-    "prepare": "emrecon.tomo.recon",
-    "recon": "emrecon.tomo.recon",
+    "prepare": "emrecon.tomo.prepare",
+    "recon": "emrecon.tomo.prepare",
     "reconstruct": "emrecon.jobs",
 }
 

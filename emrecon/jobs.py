@@ -20,8 +20,10 @@ from emrecon.io import sidecar
 from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
 from emrecon.tomo.camera_setup import about_axis
+from emrecon.tomo.fingerprint import fingerprint
 from emrecon.tomo.inputs import CameraFacts, Corrections
-from emrecon.tomo.recon import Problem, fingerprint, prepare
+from emrecon.tomo.prepare import prepare
+from emrecon.tomo.problem import Problem
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
@@ -266,7 +268,7 @@ def _iterate(
 ) -> tuple[Iterate[Array], ConvergenceLog]:
     """Run the loop to its end; return the last iterate and the log."""
     subsets = len(problem.models)
-    history = ConvergenceLog(subsets, state.rows if state else None, problem.change)
+    history = ConvergenceLog(subsets, state.rows if state else None)
     observers: list[Callable[[Iterate[Array]], object]] = [history]
     if problem.settings.checkpoint_every:
         observers.append(Checkpoint(saved, problem.settings.checkpoint_every, key, history))

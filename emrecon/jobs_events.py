@@ -18,14 +18,16 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.manifest import resolved
 from emrecon.io.scan import read_given, read_medium, read_scan, read_scatter
 from emrecon.jobs import Meters, no_meters
-from emrecon.tomo import recon
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.prepare import prepare
+from emrecon.tomo.problem import Problem
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.subset_likelihoods import GROUPS, sensitivity_of, silent
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog
 
@@ -43,7 +45,7 @@ class Part:
     name: str
     """Which it is."""
 
-    problem: recon.Problem
+    problem: Problem
     """What is to be iterated; its events are there until the next part is asked for."""
 
     facts: dict[str, Any]
@@ -132,7 +134,7 @@ class Begun:
     @contextmanager
     def _problem(
         self, stretch: Stretch, kept: _Sensitivity, meters: Meters
-    ) -> Iterator[tuple[recon.Problem, dict[str, Any]]]:
+    ) -> Iterator[tuple[Problem, dict[str, Any]]]:
         """Give the problem of one frame or gate, and what is known about it."""
         path, parts, when = self.path, self.parts, _when(stretch)
         petsird = io.kind(path) == "petsird"
@@ -140,12 +142,11 @@ class Begun:
             scan, inputs = read_scan(path, parts, window_s=when)
             _check_end(stretch, scan.duration_s)
             told = {**scan.facts, "duration_s": scan.duration_s, "inputs": inputs}
-            yield recon.prepare(scan, self.settings), told
+            yield prepare(scan, self.settings), told
             return
         from emrecon.io.petlink import events as petlink_events  # noqa: PLC0415 - bring numba
         from emrecon.io.petlink import header as petlink_header  # noqa: PLC0415 - bring numba
         from emrecon.io.petsird import events as petsird_events  # noqa: PLC0415 - bring numba
-        from emrecon.tomo import listmode_recon  # noqa: PLC0415 - likewise
 
         mu, inputs = read_medium(parts)
         if petsird:
@@ -159,7 +160,7 @@ class Begun:
         with reading as events:
             _check_end(stretch, events.events.duration_s)
             seen = kept.of(events, self.settings, meters)
-            problem = listmode_recon.prepare(events, self.settings, sensitivity=seen)
+            problem = prepare(events, self.settings, sensitivity=seen)
             told = {**events.facts, "duration_s": events.events.duration_s}
             yield problem, told | {"inputs": {"prompts": path} | inputs, "by": "events"}
 
@@ -183,14 +184,12 @@ class _Sensitivity:
     image: Array = field(default_factory=lambda: np.empty(0, np.float32))
 
     def of(self, scan: ListmodeScan, settings: Settings, meters: Meters) -> Array:
-        from emrecon.tomo import listmode_recon  # noqa: PLC0415 - brings numba
-
         passing = isinstance(scan.bins, Pairs) and scan.bins.passing
         same = np.array_equal(self.efficiency, scan.efficiency) and not passing
         if not (self.image.size and same):
-            with meters("sensitivity", listmode_recon.GROUPS) as meter:
-                told = meter.update if meter else lambda done, total: None
-                self.image = listmode_recon.sensitivity_of(scan, settings, told)
+            with meters("sensitivity", GROUPS) as meter:
+                told = meter.update if meter else silent
+                self.image = sensitivity_of(scan, settings, told)
             self.efficiency = scan.efficiency
         return self.image
 

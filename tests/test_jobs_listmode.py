@@ -13,7 +13,7 @@ import pytest
 from emrecon.cli import main
 from emrecon.io.petlink import sinograms as petlink
 from emrecon.tomo.corrections.normalisation import live_pairs
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.volume import Grid, Volume
 

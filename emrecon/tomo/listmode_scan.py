@@ -17,8 +17,8 @@ from emrecon.tomo.listmode import EVERYTHING, PartOfStream, refuse_nonsense
 from emrecon.volume import Array, Volume
 
 if TYPE_CHECKING:
+    from emrecon.tomo.geometry.bins import Scanner
     from emrecon.tomo.geometry.detectors import Indices
-    from emrecon.tomo.geometry.scanner import Scanner
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.tomo.geometry.bins import Bins, subset_order
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Grid
@@ -16,8 +16,11 @@ log = logging.getLogger(__name__)
 
 Views = NDArray[np.intp]
 
+Turn = tuple[int, Views]
+"""Number and views of a subset."""
 
-def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[tuple[int, Views]]:
+
+def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[Turn]:
     """Return number and views of every subset, in the order of their turns.
 
     Interleaved, successive ones far apart; with the siddon projector as STIR has them: views that
@@ -34,7 +37,7 @@ def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[tuple[int
     return [(n, np.flatnonzero(numbers == n)) for n in range(subsets)]
 
 
-def interleaved(subsets: int, views: int) -> list[tuple[int, Views]]:
+def interleaved(subsets: int, views: int) -> list[Turn]:
     """Return number and views of interleaved subsets, successive ones far apart."""
     return [(n, np.arange(n, views, subsets)) for n in subset_order(subsets)]
 
@@ -80,3 +83,23 @@ def fitting_subsets(wanted: int, views: int, what: str = "views") -> int:
         "%d subsets do not divide %d %s evenly: %d subsets are used", wanted, views, what, nearest
     )
     return nearest
+
+
+def subset_order(subsets: int) -> list[int]:
+    """Return the numbers of the subsets so that successive ones are far apart.
+
+    Each next subset is the unused one farthest, on the circle of views, from those just used,
+    with the nearest past counting most.
+    """
+    order = [0]
+    left = set(range(1, subsets))
+    while left:
+        recent = order[::-1]
+
+        def closeness(k: int, recent: list[int] = recent) -> float:
+            gaps = (min((k - r) % subsets, (r - k) % subsets) for r in recent)
+            return sum(2.0**-age / gap for age, gap in enumerate(gaps))
+
+        order.append(min(left, key=lambda k: (closeness(k), k)))
+        left.remove(order[-1])
+    return order

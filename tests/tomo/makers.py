@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
-from emrecon.tomo.geometry.scanner import Scanner
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.operators.algebra import Chain, Dense, Operator
 from emrecon.tomo.operators.blur import Blur

@@ -17,8 +17,7 @@ from emrecon.io.interfile.pet import (
     turned_segment,
     turned_timing,
 )
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array
 

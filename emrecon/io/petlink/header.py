@@ -11,9 +11,8 @@ import numpy as np
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.interfile.common import common_facts, note_unread, refuse_unsupported
 from emrecon.io.interfile.header import MOST_BYTES, Header, parse
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.presets import by_name
-from emrecon.tomo.geometry.scanner import Scanner
 
 _MEANT = {
     "%sms-mi header name space": ("petlink bin address",),
