@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,18 +16,21 @@ import numpy as np
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
-from emrecon.files import check_writable, keep_inputs, replacing
+from emrecon.files import check_writable, keep_inputs, replacing, sha256
 from emrecon.io import sidecar
 from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
 from emrecon.tomo.camera_setup import about_axis
+from emrecon.tomo.chunks import Only
 from emrecon.tomo.fingerprint import fingerprint
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.problem import Problem
 from emrecon.tomo.scan import Scan
-from emrecon.tomo.sensitivity import Sensitivities
+from emrecon.tomo.sensitivity import Sensitivities, key_of
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.sharing import Workers, share
+from emrecon.tomo.subset_likelihoods import silent
 from emrecon.volume import Array, Volume
 from emrecon.watchers import Checkpoint, ConvergenceLog, State
 
@@ -211,16 +215,53 @@ def prepared(order: Order, meters: Meters, *, cache: Path | None = None) -> Begu
     scan, inputs = read_scan(order.path, order.parts, order.camera, order.settings.isotope)
     keep_inputs(order.made, inputs)
     scan.check()
-    totals = background_totals(scan)
+    totals = scan.background_totals()
     scan = scan.folded()
     settings = about_axis(order.settings, scan)
     key = fingerprint(scan, settings) if order.keyed else ""
     kept = Sensitivities(cache, key)
     with meters("sensitivity", settings.subsets) as meter:
-        progress = meter.update if meter else _silent
+        progress = meter.update if meter else silent
         problem = prepare(scan, settings, kept=kept, progress=progress)
     facts = facts_of(scan, order.parts) | totals | problem.facts
     return Begun(problem, scan.origin_mm, inputs, facts, order.settings, key)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Opens the scan of an order on a worker; the files that were read are among its facts."""
+
+    order: Order
+
+    @contextmanager
+    def __call__(self, only: Only | None) -> Iterator[Scan]:
+        order = self.order
+        scan, inputs = read_scan(
+            order.path, order.parts, order.camera, order.settings.isotope, only=only
+        )
+        keep_inputs(order.made, inputs)
+        yield scan.with_(facts=scan.facts | {"inputs": inputs})
+
+
+def shared(order: Order, meters: Meters, *, workers: Workers, chunks: int = 0) -> Begun:
+    """Have workers read a scan, each its part, and build its models there; see `share`."""
+    with meters("sensitivity", order.settings.subsets) as meter:
+        progress = meter.update if meter else silent
+        problem = share(workers, _Load(order), order.settings, chunks, progress)
+    facts = dict(problem.facts)
+    inputs: dict[str, Path] = facts.pop("inputs")
+    key = _key(order, inputs, facts["chunks"]) if order.keyed else ""
+    facts |= _reading(order.parts)
+    return Begun(problem, problem.origin_mm, inputs, facts, order.settings, key)
+
+
+def _key(order: Order, inputs: dict[str, Path], chunks: int) -> str:
+    """Return a name for all that decides the iterates of a shared reconstruction."""
+    decides = replace(
+        order.settings, iterations=1, tolerance=0.0, threads=0, checkpoint_every=0, post_fwhm_mm=()
+    )
+    digests = [sha256(inputs[name]) for name in sorted(inputs)]
+    return key_of(version("emrecon"), chunks, decides, order.parts, order.camera, digests)
 
 
 def finish(
@@ -285,16 +326,12 @@ def _iterate(
 
 def facts_of(scan: Scan, parts: Corrections) -> dict[str, Any]:
     """Return what a scan's files say and how they were read, for the sidecar."""
-    read = {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
-    return {**scan.facts, "duration_s": scan.duration_s, **read}
+    return {**scan.facts, "duration_s": scan.duration_s, **_reading(parts)}
 
 
-def background_totals(scan: Scan) -> dict[str, float]:
-    """Return the counts of each background, for the sidecar."""
-    parts = {"randoms": scan.randoms, "scatter": scan.scatter}
-    return {
-        name: float(data.sum(dtype=np.float64)) for name, data in parts.items() if data is not None
-    }
+def _reading(parts: Corrections) -> dict[str, Any]:
+    """Return how files were read, for the sidecar."""
+    return {"mu_unit": parts.mu_unit or None, "listmode_span": parts.span}
 
 
 def _course(
@@ -330,7 +367,3 @@ def _write(
         history.write(log_file)
         preview(volume, picture, title=title)
         io.write_image(volume, made[3])
-
-
-def _silent(done: int, total: int) -> None:
-    """Show nothing."""

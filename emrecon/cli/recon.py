@@ -112,10 +112,11 @@ def _who(
         return
     if cache:
         raise SettingsError("give --cache or --workers: each worker keeps its part in memory")
-    from emrecon import spread
+    from emrecon.jobs import shared
+    from emrecon.workers import opened
 
-    with spread.opened(workers, settings.threads if settings else 0) as those:
-        yield partial(spread.ready, workers=those, chunks=chunks)
+    with opened(workers, settings.threads if settings else 0) as those:
+        yield partial(shared, workers=those, chunks=chunks)
 
 
 def _listmode(

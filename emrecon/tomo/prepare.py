@@ -9,7 +9,6 @@ import numpy as np
 
 from emrecon.compiled import set_threads
 from emrecon.em import Iterate, last, until, watch
-from emrecon.errors import DataError, SettingsError
 from emrecon.tomo import camera_setup
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.listmode_scan import ListmodeScan
@@ -21,8 +20,10 @@ from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import (
     Progress,
     bin_likelihoods,
+    check_events,
     count_totals,
     event_likelihoods,
+    event_totals,
     sensitivity_of,
     silent,
 )
@@ -117,16 +118,10 @@ def _of_events(
     scan: ListmodeScan, settings: Settings, sensitivity: Array | None, progress: Progress
 ) -> Problem:
     """Build the likelihoods of single events, and their start image."""
-    if not len(scan.events):
-        raise DataError("there are no events to reconstruct")
-    if settings.subsets > len(scan.events):
-        raise SettingsError(
-            f"{settings.subsets} subsets of {len(scan.events)} events make no sense"
-        )
+    check_events(scan, settings)
     grid = grid_of(scan.bins, settings)
     if sensitivity is None:
         sensitivity = sensitivity_of(scan, settings, progress)
-    totals = float(len(scan.events)), scan.events.background_total * scan.events.share
-    start, facts = start_image(within(grid, scan.bins.fov_mm), totals, sensitivity)
+    start, facts = start_image(within(grid, scan.bins.fov_mm), event_totals(scan), sensitivity)
     each = event_likelihoods(scan, settings, grid, sensitivity)
     return Problem(tuple(one for _, one in each), start, grid, settings, facts)

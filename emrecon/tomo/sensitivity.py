@@ -40,6 +40,11 @@ class InMemory:
         return self._image
 
 
+def unkept(compute: Compute) -> Array:
+    """Return a sensitivity that is asked for once."""
+    return compute()
+
+
 class Sensitivities:
     """The sensitivity images of all subsets, each computed once.
 

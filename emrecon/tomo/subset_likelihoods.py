@@ -8,7 +8,7 @@ from itertools import islice, repeat, tee
 
 import numpy as np
 
-from emrecon.errors import SettingsError
+from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.bins import Bins
@@ -78,6 +78,28 @@ def count_totals(likelihood: Emission) -> tuple[float, float]:
         if background is not None:
             expected += float(np.sum(background[..., view, :, :], where=live, dtype=np.float64))
     return prompts, expected
+
+
+def check_events(scan: ListmodeScan, settings: Settings) -> None:
+    """Refuse events that are too few to be reconstructed.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    SettingsError
+        If there are more subsets.
+    """
+    count = len(scan.events)
+    if not count:
+        raise DataError("there are no events to reconstruct")
+    if settings.subsets > count:
+        raise SettingsError(f"{settings.subsets} subsets of {count} events make no sense")
+
+
+def event_totals(scan: ListmodeScan) -> tuple[float, float]:
+    """Return prompts and background of all events."""
+    return float(len(scan.events)), scan.events.background_total * scan.events.share
 
 
 def event_likelihoods(
