@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +45,14 @@ class Emission:
     summed: Operator | None = None
     """With time of flight, :math:`A` summed over its bins: gives the sensitivity."""
 
-    keep: Keep = field(default_factory=InMemory, repr=False)
-    """Where the sensitivity is kept once it was computed."""
+    keep: InitVar[Keep | None] = None
+    """Where the sensitivity is kept once it was computed; None for memory. What `replace` changes
+    starts without: it may have another one."""
 
-    def __post_init__(self) -> None:
+    _keep: Keep = field(init=False, repr=False)
+
+    def __post_init__(self, keep: Keep | None) -> None:
+        object.__setattr__(self, "_keep", keep or InMemory())
         flat = self.counts.shape[1:] if self._timed else self.counts.shape
         tofs = self.counts.shape[:1] if self._timed else ()
         chosen = flat[0] if self.views is None else len(self.views)
@@ -68,7 +72,7 @@ class Emission:
     @property
     def sensitivity(self) -> Array:
         """How well each voxel is seen, :math:`A^T f`."""
-        return self.keep(self._seen)
+        return self._keep(self._seen)
 
     @property
     def measured(self) -> Array:

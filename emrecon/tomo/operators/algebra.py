@@ -142,10 +142,10 @@ class Scale:
     operator: Operator
 
     factors: Array
-    """Of the operator's range, or what broadcasts to it."""
+    """Of the shape of the operator's range, or of its last axes."""
 
     def __post_init__(self) -> None:
-        if np.broadcast_shapes(self.factors.shape, self.operator.range) != self.operator.range:
+        if self.operator.range[-self.factors.ndim :] != self.factors.shape:
             raise GeometryError(
                 f"factors of shape {self.factors.shape} do not scale data of {self.operator.range}"
             )
