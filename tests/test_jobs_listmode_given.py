@@ -13,8 +13,8 @@ from emrecon.io.petlink import sinograms as petlink
 from emrecon.io.petlink.events import reading
 from emrecon.tomo.corrections.bin_shares import Given, places_of
 from emrecon.tomo.corrections.normalisation import live_pairs
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings
-from emrecon.tomo.geometry.scanner import Scanner
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.volume import Array
 from tests.io.test_petlink import TINY, random_words, written

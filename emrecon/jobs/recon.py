@@ -123,8 +123,10 @@ class ReconstructionJob:
         saves = self.settings.checkpoint_every or execution.SAVES
         keyed = execution.resume or execution.cache or saves
         key = base.key_of(self, base.digests(inputs), ONLY_STOPS) if keyed else ""
+        if keyed and execution.workers:  # other chunks round otherwise
+            key += f"-{execution.chunks}"
         state = self._state(key) if execution.resume else None
-        images = Images(self, path, corrections, data, execution, key, meters)
+        images = Images(self, path, corrections, data, execution, inputs, key, meters)
         return ReconRun(self, images, key, state)
 
     def _state(self, key: str) -> State | None:
@@ -195,7 +197,7 @@ class ReconRun:
         if state is not None:
             _check(state, problem.start.shape, image)
         rows = state.rows if state else None
-        history = ConvergenceLog(image.subsets, rows, problem.change)
+        history = ConvergenceLog(image.subsets, rows)
         observers: list[base.Observer] = [history]
         every, saved = self._every(image), self.job.checkpoint
         if every and saved is not None:

@@ -18,8 +18,8 @@ from emrecon.tomo.listmode import EVERYTHING, PartOfStream, refuse_nonsense
 from emrecon.volume import Array, Volume
 
 if TYPE_CHECKING:
+    from emrecon.tomo.geometry.bins import Scanner
     from emrecon.tomo.geometry.detectors import Indices
-    from emrecon.tomo.geometry.scanner import Scanner
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,11 @@ class ListmodeScan:
             raise GeometryError(
                 f"efficiencies of shape {self.efficiency.shape} for bins of {self.bins.shape}"
             )
+
+    @property
+    def duration_s(self) -> float:
+        """Time that the events took; 0 where it is not known."""
+        return self.events.duration_s
 
     def with_(self, **parts: Any) -> ListmodeScan:  # noqa: ANN401 - any field
         """Return the same scan with some parts replaced."""

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import Events
-from emrecon.tomo.geometry.scanner import ring_difference_ranges
+from emrecon.tomo.geometry.segments import ring_difference_ranges
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.operators.lines import EventProjector, LineProjector

@@ -12,12 +12,13 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.stop import after
 from emrecon.tomo.corrections import scatter
 from emrecon.tomo.exam import ExamInfo
+from emrecon.tomo.fingerprint import fingerprint
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response, collimator_named, isotope_named
 from emrecon.tomo.materials import BONE_HU, attenuation_per_mm, mu_map
 from emrecon.tomo.operators.camera import CameraProjector
-from emrecon.tomo.recon import fingerprint, prepare, recon
+from emrecon.tomo.prepare import prepare, recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Grid, Volume

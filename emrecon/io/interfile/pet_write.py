@@ -18,8 +18,7 @@ from emrecon.io.interfile.pet import (
     turned_timing,
 )
 from emrecon.tomo.exam import ExamInfo
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array
 

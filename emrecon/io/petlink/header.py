@@ -18,9 +18,8 @@ from emrecon.io.interfile.common import (
 )
 from emrecon.io.interfile.header import MOST_BYTES, Header, parse
 from emrecon.tomo.exam import ExamInfo
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.presets import by_name
-from emrecon.tomo.geometry.scanner import Scanner
 
 _MEANT = {
     "%sms-mi header name space": ("petlink bin address",),

@@ -17,7 +17,7 @@ SMALL = Acquisition(
 
 @pytest.fixture(scope="session")
 def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("spread") / "scan"
+    folder = tmp_path_factory.mktemp("sharing") / "scan"
     write_simulation(folder, SMALL.scan(flip_finder().scaled(0.3)))
     return folder
 
@@ -36,7 +36,7 @@ class Here:
         self.at.append(worker % self.count)
         return task(*args)
 
-    def place(self, worker, value):
+    def place(self, value):
         return value
 
     @staticmethod
