@@ -29,6 +29,17 @@ RIVALS = {
 """Corrections that say in another way what a part says."""
 
 
+_TEXT: tuple[tuple[type, ...], str] = ((str,), "text in quotes")
+_PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
+    "mu_unit": _TEXT,
+    "span": ((int,), "a whole number"),
+    "ct_kvp": ((int, float), "a number"),
+    "tof_fwhm_ps": ((int, float), "a number"),
+    "sum_tof": ((bool,), "true or false"),
+}
+"""Types, and what they are called, of what is no name of a file."""
+
+
 def resolved(path: Path, parts: Corrections) -> tuple[Path, Corrections]:
     """Return a scan's prompts and parts: where it is a manifest, or its folder, as that says."""
     path = path / MANIFEST if path.is_dir() else path
@@ -49,33 +60,25 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     if "prompts" not in table:
         raise FormatError(f"{path}: no 'prompts'")
     _check_types(path, table)
-    plain = {"mu_unit", "ct_kvp", "span", "sum_tof", "tof_fwhm_ps"}
-    named: dict[str, Any] = {
-        key: value if key in plain else path.parent / value
-        for key, value in table.items()
-        if key != "prompts"
+    prompts = path.parent / table.pop("prompts")
+    stated: dict[str, Any] = {
+        key: value if key in _PLAIN else path.parent / value for key, value in table.items()
     }
-    given = {
+    chosen = {
         field.name: getattr(over, field.name)
         for field in fields(Corrections)
         if getattr(over, field.name) != field.default
     }
-    for key in given:  # what is given stands for all that says the same in another way
+    for key in chosen:  # what was chosen stands for all that says the same in another way
         for rival in RIVALS.get(key, ()):
-            named.pop(rival, None)
-    return path.parent / str(table["prompts"]), Corrections(**(named | given))
+            stated.pop(rival, None)
+    return prompts, Corrections(**(stated | chosen))
 
 
 def _check_types(path: Path, table: dict[str, Any]) -> None:
     """Refuse values of a manifest that are not of the type of their part."""
-    numbers: dict[str, tuple[tuple[type, ...], str]] = {
-        "span": ((int,), "a whole number"),
-        "ct_kvp": ((int, float), "a number"),
-        "tof_fwhm_ps": ((int, float), "a number"),
-        "sum_tof": ((bool,), "true or false"),
-    }
     for key, value in table.items():
-        types, kind = numbers.get(key, ((str,), "text in quotes"))
+        types, kind = _PLAIN.get(key, _TEXT)
         if type(value) not in types:
             raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
 
@@ -98,15 +101,18 @@ def scan_files(path: Path, parts: Corrections | None = None) -> dict[str, Path]:
     whole = path / MANIFEST if path.is_dir() else path
     path, parts = resolved(whole, parts or Corrections())
     manifest = {"manifest": whole} if whole != path else {}
-    found = {"prompts": path}
-    for field in fields(Corrections):
-        file = getattr(parts, field.name)
-        if isinstance(file, Path) and file.is_dir():
-            inside = sorted(item for item in file.iterdir() if item.is_file())
-            found |= {f"{field.name} {n}": item for n, item in enumerate(inside, 1)}
-        elif isinstance(file, Path):
-            found[field.name] = file
-    return manifest | found | data_files({k: v for k, v in found.items() if v.exists()})
+    files = {"prompts": path}
+    for name, value in vars(parts).items():
+        files |= files_of(name, value) if isinstance(value, Path) else {}
+    return manifest | files | data_files({k: v for k, v in files.items() if v.exists()})
+
+
+def files_of(name: str, path: Path) -> dict[str, Path]:
+    """Return a file by its name, or the files of a folder, numbered."""
+    if not path.is_dir():
+        return {name: path}
+    inside = sorted(item for item in path.iterdir() if item.is_file())
+    return {f"{name} {number}": item for number, item in enumerate(inside, 1)}
 
 
 def no_rivals(parts: Corrections) -> None:

@@ -268,6 +268,7 @@ def _header_text(camera: Camera, data: str, position: Position, exam: ExamInfo) 
         "!number format := float\n"
         "!number of bytes per pixel := 4\n"
         f"{exam_lines(exam, _NUCLIDE)}"
+        "number of time frames := 1\n"
         f"{time_lines(exam)}"
         "!SPECT STUDY (General) :=\n"
         f"{position.lines}"
