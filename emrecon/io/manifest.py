@@ -1,4 +1,4 @@
-"""What belongs to a scan: the manifest that names its files, and parts that exclude others."""
+"""The files of a scan: the manifest that names them, and corrections that exclude others."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
 """Types, and what they are called, of what is no name of a file."""
 
 
-def resolved(path: Path, parts: Corrections) -> tuple[Path, Corrections]:
-    """Return a scan's prompts and parts: where it is a manifest, or its folder, as that says."""
+def resolved(path: Path, corrections: Corrections) -> tuple[Path, Corrections]:
+    """Return prompts and corrections of a scan; of a manifest or its folder, those it names."""
     path = path / MANIFEST if path.is_dir() else path
-    return read_manifest(path, parts) if path.suffix == ".toml" else (path, parts)
+    return read_manifest(path, corrections) if path.suffix == ".toml" else (path, corrections)
 
 
 def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
-    """Return the prompts and the parts that a manifest names; `over` goes before it."""
+    """Return the prompts and the corrections that a manifest names; `over` goes before it."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -83,14 +83,14 @@ def _check_types(path: Path, table: dict[str, Any]) -> None:
             raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
 
 
-def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
+def write_manifest(path: Path, prompts: str, **corrections: str | int) -> None:
     """Write a manifest: file names relative to it, by what they are."""
-    named = {"prompts": prompts, **parts}
+    named = {"prompts": prompts, **corrections}
     lines = [f"{key} = {json.dumps(value)}" for key, value in named.items()]  # also TOML
     write_text(path, "\n".join(lines) + "\n")
 
 
-def scan_files(path: Path, parts: Corrections | None = None) -> dict[str, Path]:
+def scan_files(path: Path, corrections: Corrections | None = None) -> dict[str, Path]:
     """Return every file that `read_scan` would read, by what it is, reading only what names them.
 
     Raises
@@ -99,10 +99,10 @@ def scan_files(path: Path, parts: Corrections | None = None) -> dict[str, Path]:
         If a manifest or a header cannot be read.
     """
     whole = path / MANIFEST if path.is_dir() else path
-    path, parts = resolved(whole, parts or Corrections())
+    path, corrections = resolved(whole, corrections or Corrections())
     manifest = {"manifest": whole} if whole != path else {}
     files = {"prompts": path}
-    for name, value in vars(parts).items():
+    for name, value in vars(corrections).items():
         files |= files_of(name, value) if isinstance(value, Path) else {}
     return manifest | files | data_files({k: v for k, v in files.items() if v.exists()})
 
@@ -115,9 +115,9 @@ def files_of(name: str, path: Path) -> dict[str, Path]:
     return {f"{name} {number}": item for number, item in enumerate(inside, 1)}
 
 
-def no_rivals(parts: Corrections) -> None:
-    """Refuse parts that say the same in two ways."""
+def no_rivals(corrections: Corrections) -> None:
+    """Refuse corrections that say the same in two ways."""
     for name, rivals in RIVALS.items():
         for rival in rivals:
-            if rival != "mu_unit" and getattr(parts, name) and getattr(parts, rival):
+            if rival != "mu_unit" and getattr(corrections, name) and getattr(corrections, rival):
                 raise SettingsError(f"give --{name} or --{rival}, not both")
