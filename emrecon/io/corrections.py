@@ -11,7 +11,7 @@ import numpy as np
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
-from emrecon.io.manifest import no_rivals
+from emrecon.io.manifest import files_of, no_rivals
 from emrecon.tomo.corrections.attenuation import in_per_mm
 from emrecon.tomo.corrections.bin_shares import Given
 from emrecon.tomo.geometry.bins import Bins
@@ -177,12 +177,8 @@ def _medium_of_ct(path: Path, kvp: float, energy_kev: float) -> Medium:
     used = kvp or stated
     if not used:
         raise SettingsError(f"the tube voltage of {path.name} is not known: say --ct-kvp")
-    files = (
-        [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
-    )
-    named = {f"ct {number}" if len(files) > 1 else "ct": f for number, f in enumerate(files, 1)}
     facts = {"ct_kvp": used, "mu_kev": energy_kev}
-    return Medium(mu_map(ct, energy_kev, used), named, facts)
+    return Medium(mu_map(ct, energy_kev, used), files_of("ct", path), facts)
 
 
 def _mu(path: Path, unit: str) -> Volume:

@@ -27,8 +27,8 @@ def nuclide_in(text: str) -> str:
     plain = text.replace("^", " ").replace("[", " ").replace("]", " ")
     for name, symbol in ELEMENTS.items():
         plain = re.sub(name, f" {symbol} ", plain, flags=re.IGNORECASE)
-    if found := _BEFORE.search(" ".join(plain.split())):
-        return f"{found[1]}-{found[2].replace(' ', '')}"
-    if found := _AFTER.search(" ".join(plain.split())):
-        return f"{found[2]}-{found[1]}"
+    if match := _BEFORE.search(" ".join(plain.split())):
+        return f"{match[1]}-{match[2].replace(' ', '')}"
+    if match := _AFTER.search(" ".join(plain.split())):
+        return f"{match[2]}-{match[1]}"
     return ""

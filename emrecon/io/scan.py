@@ -34,7 +34,7 @@ from emrecon.volume import Volume
 
 def read_scan(
     path: Path,
-    parts: Corrections | None = None,
+    corrections: Corrections | None = None,
     camera: CameraFacts | None = None,
     isotope: str = "",
     window_s: When = EVERYTHING,
@@ -47,7 +47,7 @@ def read_scan(
     path : Path
         A manifest (``scan.toml``, or the folder that holds it), projection data (prompts), or
         list-mode that can be counted into sinograms, of any known format.
-    parts : Corrections, optional
+    corrections : Corrections, optional
         Further files; they stand in for what a manifest or list-mode file gives.
     camera : CameraFacts, optional
         What to take from SPECT files, and what stands in for what they do not say.
@@ -67,18 +67,18 @@ def read_scan(
     dict of Path
         Every file that was read, by what it is.
     """
-    path, parts = resolved(path, parts or Corrections())
+    path, corrections = resolved(path, corrections or Corrections())
     camera = camera or CameraFacts()
     views = _Asked(only) if only else None
-    reading = Reading(parts, camera, isotope, window_s, views)
+    reading = Reading(corrections, camera, isotope, window_s, views)
     scan = _reader(path).read_scan(path, reading)
-    no_rivals(parts)
-    if camera.scatter_from and (parts.scatter or parts.additive):
+    no_rivals(corrections)
+    if camera.scatter_from and (corrections.scatter or corrections.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
     if views and not views.asked:
         reading = replace(reading, views=None)
     changes, files = matching(scan.bins, reading)
-    medium = read_medium(parts, _energy_kev(scan))
+    medium = read_medium(corrections, _energy_kev(scan))
     if medium.mu is not None:
         changes["mu"] = _about_axis(medium.mu, scan, path)
         changes["facts"] = scan.facts | medium.facts
@@ -89,7 +89,7 @@ def read_scan(
 
 @contextmanager
 def open_events(
-    path: Path, parts: Corrections | None = None, window_s: When = EVERYTHING
+    path: Path, corrections: Corrections | None = None, window_s: When = EVERYTHING
 ) -> Iterator[tuple[ListmodeScan, dict[str, Path]]]:
     """Give the events of a list-mode file, one by one, and every file that was read.
 
@@ -97,7 +97,7 @@ def open_events(
     ----------
     path : Path
         A list-mode file of any known format, or the manifest of one.
-    parts : Corrections, optional
+    corrections : Corrections, optional
         Further files; the events' factors and background hold them.
     window_s : tuple of float or Gate, optional
         Time in s at which to start, and before which to stop.
@@ -116,13 +116,13 @@ def open_events(
     SettingsError
         If corrections are of a kind that these events cannot take.
     """
-    path, parts = resolved(path, parts or Corrections())
+    path, corrections = resolved(path, corrections or Corrections())
     form, kind = format_of(path)
     if kind != "events" or not isinstance(form, ReadsEvents):
         known = ", ".join(form.name for form in formats() if isinstance(form, ReadsEvents))
         raise FormatError(f"{path} is no list-mode ({kind} of {form.name}); known are {known}")
     prompts = {"prompts": path}
-    with form.open_events(path, parts, window_s) as (scan, files):
+    with form.open_events(path, corrections, window_s) as (scan, files):
         yield scan, prompts | data_files(prompts) | files
 
 

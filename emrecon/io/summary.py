@@ -46,7 +46,7 @@ def spect_summary(read: Projections) -> dict[str, str]:
     counts = read.counts if read.counts is not None else read.data[None]
     sums = ", ".join(f"{float(window.sum(dtype=np.float64)):.6g}" for window in counts)
     return {
-        "kind": f"SPECT projections ({read.facts['format']})",
+        "kind": f"SPECT projections ({read.facts.get('format', 'unknown format')})",
         **camera_summary(read.camera, read.heads, read.facts.get("start_angle_deg", [])),
         "axis of rotation": "not known in the patient's coordinates: "
         f"{read.facts.get('origin_from', 'the file does not say')}; images are centred on it"

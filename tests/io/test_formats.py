@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -28,6 +31,15 @@ def test_all_have_samples():
 def test_keeps_what_formats_promise(name, tmp_path):
     (tmp_path / "samples").mkdir()
     check_format(FORMATS[name], tmp_path, SAMPLES[name](tmp_path / "samples"))
+
+
+def test_the_format_of_the_documentation_works(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    code = page[page.index("    # my_package.py") : page.index("The package's")]
+    made = {}
+    exec(textwrap.dedent(code), made)  # noqa: S102 - our own page
+    np.save(tmp_path / "sample.npy", np.zeros((3, 4, 5)))
+    check_format(made["NumpyImage"](), tmp_path, [tmp_path / "sample.npy"])
 
 
 class Forgetful:

@@ -17,6 +17,7 @@ from emrecon.io.petsird import events as petsird
 from emrecon.io.petsird.write import Coincidences, write
 from emrecon.io.scan import read_scan
 from emrecon.jobs import reconstruct, shared
+from emrecon.testing import check_likelihood
 from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.inputs import Corrections
@@ -49,6 +50,7 @@ def agree(load, settings) -> None:
         close(problem.likelihoods[0].curvature(alone.start, wanted[-1].params), curved)
         bits.add(iterate.params.tobytes())
     assert len(bits) == 1
+    check_likelihood(problem.likelihoods[0], wanted[-1].params, np.random.default_rng(0))
 
 
 def close(one, other) -> None:

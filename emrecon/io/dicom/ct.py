@@ -86,8 +86,8 @@ def _stacked(slices: list[Attributes]) -> Volume:
     first = slices[0]
     for one in slices:
         for keyword, count in (("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
-            found, wanted = one.numbers(keyword), first.numbers(keyword)
-            if len(found) != count or not np.allclose(found, wanted, atol=1e-4):
+            stated, wanted = one.numbers(keyword), first.numbers(keyword)
+            if len(stated) != count or not np.allclose(stated, wanted, atol=1e-4):
                 raise one.refusal(keyword, f"other slices have {wanted}")
         if len(one.numbers("ImagePositionPatient")) != 3:
             raise one.refusal("ImagePositionPatient", "3 numbers are wanted")

@@ -47,7 +47,7 @@ def is_acquisition(path: Path) -> bool:
 
 
 def read_projections(
-    path: Path, given: CameraFacts | None = None, isotope: str = ""
+    path: Path, supplied: CameraFacts | None = None, isotope: str = ""
 ) -> Projections:
     """Read the projections of an NM TOMO file.
 
@@ -55,7 +55,7 @@ def read_projections(
     ----------
     path : Path
         The file.
-    given : CameraFacts, optional
+    supplied : CameraFacts, optional
         What to choose, and what stands in for what the file does not say.
     isotope : str, optional
         Isotope that goes before the file's.
@@ -66,18 +66,18 @@ def read_projections(
         If it is another kind of DICOM file, is damaged, or contradicts itself or leaves out what
         decides where counts lie; it names the attribute, and the flag that supplies it.
     """
-    given = given or CameraFacts()
+    supplied = supplied or CameraFacts()
     dataset = _opened(path)
     if other := _other(dataset):
         raise FormatError(f"{path} is {other}; wanted is an NM TOMO acquisition")
-    frames = frames_of(dataset, given)
-    position = _position(dataset, given)
-    orbit = orbit_of(dataset, frames.places, given, position)
+    frames = frames_of(dataset, supplied)
+    position = _position(dataset, supplied)
+    orbit = orbit_of(dataset, frames.places, supplied, position)
     windows = windows_of(dataset, len(frames.index))
     nuclide = isotope_named(isotope).name if isotope else nuclide_of(dataset)
-    chosen = chosen_window(windows, nuclide, _peaks_kev(nuclide), given)
+    chosen = chosen_window(windows, nuclide, _peaks_kev(nuclide), supplied)
     order = np.argsort(np.round(orbit.angle_deg % 360.0, 3), kind="stable")
-    counts = _counts(dataset, frames, orbit, given)[:, order]
+    counts = _counts(dataset, frames, orbit, supplied)[:, order]
     camera = type(orbit.camera)(
         orbit.camera.theta_rad[order], orbit.camera.radius_mm[order],
         orbit.camera.u_mm, orbit.camera.z_mm,
@@ -91,7 +91,7 @@ def read_projections(
         view_s=_view_s(dataset.items(_ROTATIONS)[0]),
         patient_position=position,
     )
-    facts = _facts(dataset, frames, orbit, given) | {
+    facts = _facts(dataset, frames, orbit, supplied) | {
         "patient_position": position,
         "view_duration_s": exam.view_s,
         "duration_s": exam.duration_s,
@@ -147,10 +147,10 @@ def _other(dataset: Attributes) -> str:
     return ""
 
 
-def _position(dataset: Attributes, given: CameraFacts) -> str:
+def _position(dataset: Attributes, supplied: CameraFacts) -> str:
     """Return how the patient lies: HFS, HFP, FFS or FFP."""
-    if given.patient_position:
-        return given.patient_position.upper()
+    if supplied.patient_position:
+        return supplied.patient_position.upper()
     coded = _coded_position(dataset)
     stated = dataset.text("PatientPosition").upper()
     if coded and stated and coded != stated:
@@ -198,15 +198,15 @@ _GANTRY = "PatientGantryRelationshipCodeSequence"
 
 
 def _counts(
-    dataset: Attributes, frames: Frames, orbit: Orbit, given: CameraFacts
+    dataset: Attributes, frames: Frames, orbit: Orbit, supplied: CameraFacts
 ) -> NDArray[np.float32]:
     """Return counts ``[window, view, u, z]``: gates chosen or added, planes from feet to head."""
     index, values = frames.index, pixel_values(dataset)
     slots = index.shape[2]
-    if given.gate > slots:
-        raise dataset.refusal("NumberOfTimeSlots", f"there is no gate {given.gate} (--gate)")
-    if given.gate:
-        index = index[:, :, given.gate - 1 : given.gate]
+    if supplied.gate > slots:
+        raise dataset.refusal("NumberOfTimeSlots", f"there is no gate {supplied.gate} (--gate)")
+    if supplied.gate:
+        index = index[:, :, supplied.gate - 1 : supplied.gate]
     elif slots > 1:
         log.info("%s: %d gates are added", dataset.path, slots)
     out = np.zeros((index.shape[0], index.shape[3], *values.shape[:0:-1]), np.float32)
@@ -218,7 +218,7 @@ def _counts(
 
 
 def _facts(
-    dataset: Attributes, frames: Frames, orbit: Orbit, given: CameraFacts
+    dataset: Attributes, frames: Frames, orbit: Orbit, supplied: CameraFacts
 ) -> dict[str, Any]:
     """Return what else a file says about the acquisition; nothing that names the patient."""
     turn = dataset.items(_ROTATIONS)[0]
@@ -233,10 +233,10 @@ def _facts(
         "image_type": "\\".join(dataset.words("ImageType")),
         "heads": len(np.unique(frames.places[:, 0])),
         "start_angle_deg": _starts(frames, orbit),
-        "rotation_direction": given.direction.upper() or turn.text("RotationDirection"),
+        "rotation_direction": supplied.direction.upper() or turn.text("RotationDirection"),
         "detector_motion": dataset.text("TypeOfDetectorMotion"),
         "gates": slots,
-        "gate": given.gate or ("all added" if slots > 1 else None),
+        "gate": supplied.gate or ("all added" if slots > 1 else None),
         "collimator": head.text("CollimatorGridName"),
         "camera": _joined(dataset, "Manufacturer", "ManufacturerModelName"),
         "acquired": _joined(dataset, "AcquisitionDate", "AcquisitionTime"),

@@ -51,7 +51,7 @@ def windows_of(dataset: Attributes, count: int) -> tuple[Window, ...]:
 
 
 def chosen_window(
-    windows: tuple[Window, ...], nuclide: str, peaks_kev: tuple[float, ...], given: CameraFacts
+    windows: tuple[Window, ...], nuclide: str, peaks_kev: tuple[float, ...], supplied: CameraFacts
 ) -> int:
     """Return which window to reconstruct: the one asked for, else that of the photopeak.
 
@@ -63,7 +63,7 @@ def chosen_window(
         The isotope, empty where it is not known.
     peaks_kev : tuple of float
         Energies that it is imaged at, the main one first.
-    given : CameraFacts
+    supplied : CameraFacts
         May name a window.
 
     Raises
@@ -74,8 +74,8 @@ def chosen_window(
         If it cannot be told which one holds the photopeak.
     """
     listed = "; ".join(f"{number} {window}" for number, window in enumerate(windows, 1))
-    if given.window:
-        return _asked(windows, given.window, listed)
+    if supplied.window:
+        return _asked(windows, supplied.window, listed)
     if len(windows) == 1:
         return 0
     for peak in peaks_kev:
@@ -101,11 +101,11 @@ def _asked(windows: tuple[Window, ...], asked: str, listed: str) -> int:
 
 def _window(item: Attributes) -> Window:
     ranges = []
-    for part in item.items("EnergyWindowRangeSequence"):
-        low = part.number("EnergyWindowLowerLimit")
-        high = part.number("EnergyWindowUpperLimit")
+    for limits in item.items("EnergyWindowRangeSequence"):
+        low = limits.number("EnergyWindowLowerLimit")
+        high = limits.number("EnergyWindowUpperLimit")
         if low is None or high is None or not 0 <= low < high:
-            raise part.refusal(
+            raise limits.refusal(
                 "EnergyWindowUpperLimit", "limits from 0 keV on, the upper above the lower"
             )
         ranges.append((low, high))

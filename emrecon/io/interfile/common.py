@@ -256,19 +256,19 @@ def scale_factors(header: Header, count: int, frame: int = 1) -> tuple[list[floa
     is a second name of the factor if it is a number, else the unit.
     """
     key = "image scaling factor"
-    given = header.numbers(key, frame) if header.entry(key, frame) is not None else [1.0]
-    if len(given) not in {1, count} or min(given) <= 0:
+    factors = header.numbers(key, frame) if header.entry(key, frame) is not None else [1.0]
+    if len(factors) not in {1, count} or min(factors) <= 0:
         raise header.refusal(key, f"1 or {count} factors above zero are needed", frame)
     units = header.text("quantification units", default="1")
     try:
         factor = float(units)
     except ValueError:
-        return given * (count // len(given)), units
-    if set(given) == {1.0} and factor > 0:
-        given = [factor]
-    elif factor not in {1.0, given[0]}:
-        raise header.refusal("quantification units", f"'{key}' says {given[0]:g}")
-    return given * (count // len(given)), ""
+        return factors * (count // len(factors)), units
+    if set(factors) == {1.0} and factor > 0:
+        factors = [factor]
+    elif factor not in {1.0, factors[0]}:
+        raise header.refusal("quantification units", f"'{key}' says {factors[0]:g}")
+    return factors * (count // len(factors)), ""
 
 
 def scaled(values: NDArray[Any], factor: float) -> NDArray[np.float32]:

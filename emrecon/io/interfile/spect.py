@@ -56,7 +56,7 @@ _NUCLIDE = "isotope name"
 
 
 def read_projections(
-    path: Path, given: CameraFacts | None = None, isotope: str = ""
+    path: Path, supplied: CameraFacts | None = None, isotope: str = ""
 ) -> Projections:
     """Read the SPECT projections whose header is at `path`.
 
@@ -64,7 +64,7 @@ def read_projections(
     ----------
     path : Path
         The header.
-    given : CameraFacts, optional
+    supplied : CameraFacts, optional
         What stands in for what the header does not say.
     isotope : str, optional
         Isotope that goes before the header's.
@@ -75,9 +75,9 @@ def read_projections(
         If the header is not one of SPECT projections, contradicts itself or lacks what decides
         where counts lie; or if the data file is missing, truncated or too long.
     """
-    given = given or CameraFacts()
+    supplied = supplied or CameraFacts()
     header = parse(path)
-    camera, position, facts = _geometry(header, given)
+    camera, position, facts = _geometry(header, supplied)
     dtype = number_type(header)
     start = header.integer("data offset in bytes", default=0)
     if start < 0:
@@ -158,7 +158,7 @@ def _turned(stored: Array, position: Position) -> Array:
     return stored[:, :: int(z), :: int(x * y)].transpose(0, 2, 1)
 
 
-def _geometry(header: Header, given: CameraFacts) -> tuple[Camera, Position, dict[str, Any]]:
+def _geometry(header: Header, supplied: CameraFacts) -> tuple[Camera, Position, dict[str, Any]]:
     if header.words("imaging modality") not in [[name] for name in MODALITIES]:
         raise header.refusal("imaging modality", "SPECT projections are nucmed")
     header.choice("type of data", ("tomographic",), "tomographic")
@@ -168,12 +168,12 @@ def _geometry(header: Header, given: CameraFacts) -> tuple[Camera, Position, dic
         if header.integer(key, default=1) != 1:
             raise header.refusal(key, "projections of one frame and one head are read")
     bins, planes = _sizes(header)
-    bin_mm, plane_mm = _spacing(header, given)
-    phi_deg = _azimuths(header, given)
-    radius_mm = _radii(header, given, phi_deg.size)
+    bin_mm, plane_mm = _spacing(header, supplied)
+    phi_deg = _azimuths(header, supplied)
+    radius_mm = _radii(header, supplied, phi_deg.size)
     position, facts = position_of(header)
-    if given.patient_position:
-        position, stated = POSITIONS[given.patient_position.upper()], True
+    if supplied.patient_position:
+        position, stated = POSITIONS[supplied.patient_position.upper()], True
         facts = {"patient_position": position.name, "patient_position_stated": stated}
     camera = Camera(
         _theta(np.deg2rad(phi_deg), position),
@@ -198,9 +198,9 @@ def _sizes(header: Header) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _spacing(header: Header, given: CameraFacts) -> tuple[float, float]:
-    if given.pixel_mm:
-        return given.pixel_mm[1], given.pixel_mm[0]
+def _spacing(header: Header, supplied: CameraFacts) -> tuple[float, float]:
+    if supplied.pixel_mm:
+        return supplied.pixel_mm[1], supplied.pixel_mm[0]
     key, found = "scaling factor (mm/pixel)", []
     for axis in (1, 2):
         if header.entry(key, axis) is None:
@@ -211,19 +211,19 @@ def _spacing(header: Header, given: CameraFacts) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _azimuths(header: Header, given: CameraFacts) -> Floats:
+def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
     """Return the gantry azimuth of every view in degrees."""
     views = header.integer("number of projections")
     extent = header.number("extent of rotation")
     if views < 1 or not 0 < extent <= 720:
         raise header.refusal("extent of rotation", "some projections over some degrees are needed")
     direction = header.choice("direction of rotation", ("cw", "ccw", "cc"), "cw")
-    step = given.angular_step_deg or extent / views
-    sign = -1 if (given.direction or direction).lower() == "cw" else 1
-    if len(given.start_angles_deg) > 1:
+    step = supplied.angular_step_deg or extent / views
+    sign = -1 if (supplied.direction or direction).lower() == "cw" else 1
+    if len(supplied.start_angles_deg) > 1:
         raise FormatError(f"{header.path} is of one head: give one --start-angles-deg")
-    if given.start_angles_deg:  # in the header's own sense: DICOM's for head first supine
-        start = given.start_angles_deg[0]
+    if supplied.start_angles_deg:  # in the header's own sense: DICOM's for head first supine
+        start = supplied.start_angles_deg[0]
     elif header.entry("start angle") is None:
         raise FormatError(f"{header.path}: 'start angle' is missing: give --start-angles-deg")
     else:
@@ -231,10 +231,10 @@ def _azimuths(header: Header, given: CameraFacts) -> Floats:
     return start + sign * step * np.arange(views, dtype=np.float64)
 
 
-def _radii(header: Header, given: CameraFacts, views: int) -> Floats:
+def _radii(header: Header, supplied: CameraFacts, views: int) -> Floats:
     """Return the radius of every view; one or a list, under either key and orbit."""
     header.choice("orbit", ("circular", "non-circular", "noncircular"), "circular")
-    found = list(given.radius_mm)
+    found = list(supplied.radius_mm)
     for key in ("radius", "radii"):
         if not found and header.entry(key) is not None:
             found = header.numbers(key)
@@ -268,6 +268,7 @@ def _header_text(camera: Camera, data: str, position: Position, exam: ExamInfo) 
         "!number format := float\n"
         "!number of bytes per pixel := 4\n"
         f"{exam_lines(exam, _NUCLIDE)}"
+        "number of time frames := 1\n"
         f"{time_lines(exam)}"
         "!SPECT STUDY (General) :=\n"
         f"{position.lines}"

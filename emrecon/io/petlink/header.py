@@ -196,13 +196,13 @@ def _header_of(path: Path) -> Path:
                 return path
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
-    found = [other for other in sorted(path.parent.iterdir()) if _names(other, path.name)]
-    if len(found) != 1:
+    headers = [other for other in sorted(path.parent.iterdir()) if _names(other, path.name)]
+    if len(headers) != 1:
         raise FormatError(
-            f"{path} is no header, and {len(found)} headers beside it name it as their data: "
+            f"{path} is no header, and {len(headers)} headers beside it name it as their data: "
             "give the header (.hdr)"
         )
-    return found[0]
+    return headers[0]
 
 
 def _names(path: Path, data: str) -> bool:
