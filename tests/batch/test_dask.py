@@ -20,10 +20,11 @@ pytest.importorskip("distributed")
 import emrecon
 from emrecon import Settings
 from emrecon.batch import Job, Processes, Record, Store, plan, run
-from emrecon.batch.dask_engine import ROOM, existing, local
-from emrecon.batch.slurm import Slurm, Tender, _slurm_cluster, job_script, slurm
+from emrecon.batch.dask_engine import RESOURCE, existing, local
+from emrecon.batch.job import batch_job
+from emrecon.batch.slurm import Slurm, Tender, _cluster, job_script, slurm
 from emrecon.errors import EmreconError, SettingsError
-from emrecon.jobs import reconstruct
+from emrecon.jobs.recon import reconstruct
 from tests.batch import faults
 from tests.batch.conftest import copies
 
@@ -53,7 +54,7 @@ class Quiet:
 def jobs(scans: list[Path], out: Path, iterations: int) -> list[Job]:
     settings = {"iterations": iterations, "subsets": 4}
     return [
-        Job(s.name, "recon", (str(s),), str(out / f"{s.name}.nii.gz"), settings) for s in scans
+        batch_job(s.name, "recon", (str(s),), out / f"{s.name}.nii.gz", settings) for s in scans
     ]
 
 
@@ -63,7 +64,7 @@ def cluster():
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, resources=ROOM, dashboard_address=None
+        n_workers=2, threads_per_worker=1, resources={RESOURCE: 1}, dashboard_address=None
     ) as cluster:
         yield cluster
 
@@ -206,31 +207,33 @@ def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_workers_that_slurm_ended_are_submitted_anew(squeue: Path, tmp_path: Path) -> None:
     cluster = Submitted()
-    tender = Tender(cluster, 2, tmp_path)
+    tend = Tender(cluster, 2, tmp_path)
     squeue.write_text("3\n7\n")
-    tender(0)  # none came yet, but 7 may
+    tend()  # none came yet, but 7 may
     squeue.write_text("")
-    tender(2)
-    tender(0)  # both are gone
+    cluster.scheduler_info["workers"] = {"tcp://1": {"name": "one"}}
+    tend()
+    cluster.scheduler_info["workers"] = {}
+    tend()  # it is gone
     assert cluster.scaled == [2, 2, 2]
 
 
 def test_of_the_end_of_a_worker_that_came_dask_learns_itself(squeue: Path, tmp_path: Path) -> None:
     """It would cancel the next job of that name, too."""
     cluster = Submitted()
-    tender = Tender(cluster, 1, tmp_path)
+    tend = Tender(cluster, 1, tmp_path)
     cluster.scheduler_info["workers"] = {"tcp://1": {"name": "one"}}
-    tender(1)
+    tend()
     cluster.scheduler_info["workers"] = {}
     squeue.write_text("3\n")
-    tender(0)
+    tend()
     assert list(cluster.workers) == ["one"]
 
 
 def test_jobs_that_end_without_a_worker_are_not_waited_for(squeue: Path, tmp_path: Path) -> None:
     squeue.write_text("3\n77\n")
     with pytest.raises(EmreconError, match=r"no worker came from them: see .*logs"):
-        Tender(Submitted(), 2, tmp_path / "logs")(0)
+        Tender(Submitted(), 2, tmp_path / "logs")()
 
 
 def test_a_job_that_ended_while_it_waited_is_submitted_anew(
@@ -253,14 +256,14 @@ def test_a_job_that_ended_while_it_waited_is_submitted_anew(
             time.sleep(0.02)
         return len(list(calls.iterdir()))
 
-    with _slurm_cluster(Slurm(2, 1, 2000), "") as cluster:
-        tender = Tender(cluster, 2, tmp_path)
+    with _cluster(Slurm(2, 1, 2000), "") as cluster:
+        tend = Tender(cluster, 2, tmp_path)
         squeue.write_text("1\n2\n")
-        tender(0)
+        tend()
         assert submitted(2) == 2
-        tender(1)
+        tend._came.add("1")
         squeue.write_text("1\n")
-        tender(1)
+        tend()
         assert submitted(3) == 3
         assert "job 2 ended before its worker came" in caplog.text
         ids = {job.job_id for job in cluster.workers.values()}
