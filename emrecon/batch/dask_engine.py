@@ -36,7 +36,7 @@ TOPIC = "emrecon-progress"
 RESOURCE = "RECON"
 """What a Dask worker offers one of for each job at a time."""
 
-START_S = 8.0
+START_S = 5.0
 """How long to wait for a scheduler."""
 
 CALM = {
@@ -207,7 +207,7 @@ def existing(address: str, threads: int) -> DaskEngine:
     distributed = module("distributed")
     try:
         client = distributed.Client(address, timeout=START_S)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
         raise EmreconError(f"no Dask scheduler answers at {address}: {error}") from error
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     if not any(RESOURCE in worker["resources"] for worker in workers):
@@ -245,4 +245,5 @@ def module(name: str) -> ModuleType:
             f"{error.name} is not installed: pip install 'emrecon[dask]'"
         ) from error
     logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each connection
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # tracebacks
     return imported

@@ -80,9 +80,10 @@ class Processes:
     def run(self, order: dict[str, Any], progress: Progress) -> Record:
         """Do a job, when one of the processes is free, and return its record."""
         slot = self._free.get()
-        record = slot.run(order, progress)
-        self._free.put(slot)
-        return record
+        try:
+            return slot.run(order, progress)
+        finally:
+            self._free.put(slot)
 
     def close(self) -> None:
         """End, and with it the jobs that still run."""

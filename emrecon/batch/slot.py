@@ -13,6 +13,7 @@ psutil, a library of processes rather than of pools, looks at their memory.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -31,7 +32,10 @@ import psutil
 from emrecon.batch.job import Job
 from emrecon.batch.record import Record
 from emrecon.batch.store import Store
+from emrecon.errors import EmreconError
 from emrecon.jobs.bundle import remove_parts
+
+log = logging.getLogger(__name__)
 
 LEAST_WAIT_S, MOST_WAIT_S = 0.02, 0.5
 """Between two looks at the memory of a process."""
@@ -184,7 +188,10 @@ def _lost(job: Job, store: Store, why: str) -> Record:
     if not before or before.status != "running":
         before = Record(job.name, job.kind, "running")
     record = replace(before, status="failed", error=why, error_kind="WorkerDied")
-    store.save(record)
+    try:
+        store.save(record)
+    except EmreconError as error:  # where the disk is full, the report still tells of the job
+        log.warning("%s", error)
     return record
 
 

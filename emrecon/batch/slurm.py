@@ -65,10 +65,9 @@ def slurm(asked: Slurm, out: Path) -> DaskEngine:
     make_folder(logs)
     with ExitStack() as ending:
         cluster = _cluster(asked, str(logs))
-        ending.callback(cluster.close)
+        for _ in range(asked.workers):  # to `scale` it here would only log what goes wrong
+            cluster.worker_spec.update(cluster.new_worker_spec())
         try:
-            for _ in range(asked.workers):  # `scale` would only log what goes wrong
-                cluster.worker_spec.update(cluster.new_worker_spec())
             ending.enter_context(cluster)
         except FileNotFoundError as error:
             raise SettingsError(
@@ -118,7 +117,7 @@ class Tender:
         self._forget_lost({name: job for name, job in jobs.items() if job not in self._came})
         self._cluster.scale(jobs=self._workers)
 
-    def _forget_lost(self, waited: dict[str, str]) -> None:
+    def _forget_lost(self, waited: dict[str, str | None]) -> None:
         """Forget jobs that ended before their worker came; of the others Dask learns itself.
 
         It cancels, after a while, whatever job then has the name of a worker that left.
@@ -133,7 +132,8 @@ class Tender:
                 f"see {self._logs}"
             )
         for name in lost:
-            log.warning("job %s ended before its worker came", waited[name])
+            job = waited[name] or "that SLURM did not take"
+            log.warning("job %s ended before its worker came", job)
             self._cluster.loop.add_callback(self._cluster.workers.pop, name, None)
 
 
@@ -158,9 +158,21 @@ def job_script(asked: Slurm) -> str:
 
 def _cluster(asked: Slurm, logs: str) -> Any:  # noqa: ANN401 - SLURMCluster, imported late
     """Return a cluster without workers yet, which takes none without the keys of this run."""
-    for needed in ("cryptography", "dask_jobqueue"):
-        module(needed)
-    return module("dask_jobqueue").SLURMCluster(
+    module("cryptography")
+    jobqueue, failed = module("dask_jobqueue.slurm"), module("distributed").Status.failed
+
+    class WorkerJob(jobqueue.SLURMJob):  # type: ignore[misc, name-defined] # imported late
+        """One whose cluster can be closed although it was not submitted."""
+
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except Exception:
+                self.status = failed
+                raise
+
+    return jobqueue.SLURMCluster(
+        job_cls=WorkerJob,
         cores=asked.threads,
         processes=1,
         worker_extra_args=["--nthreads", "1", "--resources", f"{RESOURCE}=1", "--no-dashboard"],
