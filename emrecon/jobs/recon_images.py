@@ -179,12 +179,10 @@ class Images:
         from emrecon.workers import opened  # noqa: PLC0415 - brings Dask
 
         settings, execution = self.job.settings, self.execution
-        with (
-            opened(execution.workers, settings.threads) as workers,
-            self.meters("sensitivity", settings.subsets) as meter,
-        ):
-            progress = meter.update if meter else silent
-            problem = share(workers, self._load(None), settings, execution.chunks, progress)
+        with opened(execution.workers, settings.threads) as workers:
+            with self.meters("sensitivity", settings.subsets) as meter:
+                progress = meter.update if meter else silent
+                problem = share(workers, self._load(None), settings, execution.chunks, progress)
             yield self._image(0, problem, problem.facts | self._reading(), 1.0, UNIT)
 
     def _image(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from emrecon.jobs import Execution
+from emrecon.jobs.recon import reconstruct
 from emrecon.jobs.simulate import write_simulation
 from phantoms.acquisition import Acquisition
 from phantoms.flip_finder import flip_finder
@@ -42,3 +46,10 @@ class Here:
     @staticmethod
     def result(future):
         return future
+
+
+def shared(path, out, settings, corrections=None, *, workers, chunks=0, resume=False, **more):
+    """Reconstruct by workers that are there already."""
+    execution = Execution(resume=resume, workers="these", chunks=chunks)
+    with mock.patch("emrecon.workers.opened", return_value=nullcontext(workers)):
+        return reconstruct(path, out, settings, corrections, execution=execution, **more)

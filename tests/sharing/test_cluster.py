@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,9 +17,8 @@ from emrecon import Settings
 from emrecon.cli import main
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.io import read_image
-from emrecon.jobs import reconstruct, shared
 from emrecon.workers import Workers, opened
-from tests.sharing.conftest import Here
+from tests.sharing.conftest import Here, shared
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,8 +33,7 @@ FLAGS = ["--iterations", "3", "--subsets", "4", "--psf-fwhm-mm", "5"]
 def wanted(scan, tmp_path_factory):
     """The image as one worker makes it."""
     out = tmp_path_factory.mktemp("wanted") / "one.nii.gz"
-    ready = partial(shared, workers=Here(1), chunks=3)
-    return reconstruct(scan, out, QUICK, get_ready=ready).volume.voxels.tobytes()
+    return shared(scan, out, QUICK, workers=Here(1), chunks=3).volume.voxels.tobytes()
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -62,9 +59,9 @@ def test_a_killed_worker_costs_time_and_no_bit(scan, tmp_path, wanted, victim):
                     os.kill(pids[victim], signal.SIGKILL)
                     killed.append(pids[victim])
 
-        made = reconstruct(
+        made = shared(
             scan, tmp_path / "a.nii.gz", replace(QUICK, checkpoint_every=5), meters=Meter,
-            get_ready=partial(shared, workers=workers, chunks=3),
+            workers=workers, chunks=3,
         )  # fmt: skip
     assert killed
     assert made.history.rows[-1].sub_iteration == 12

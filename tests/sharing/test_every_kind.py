@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,16 +15,16 @@ from emrecon.io.petlink import events as petlink
 from emrecon.io.petsird import events as petsird
 from emrecon.io.petsird.write import Coincidences, write
 from emrecon.io.scan import read_scan
-from emrecon.jobs import reconstruct, shared
+from emrecon.jobs.recon import reconstruct
 from emrecon.testing import check_likelihood
 from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.sharing import share
 from phantoms.cylinder import uniform_cylinder
 from phantoms.simulate_events import simulate_events
-from tests.io.test_petsird import NEWEST
-from tests.sharing.conftest import Here
+from tests.sharing.conftest import Here, shared
 from tests.test_jobs_listmode import FINE, truth, written  # noqa: F401 - a fixture
 
 QUICK = Settings(iterations=2, subsets=4)
@@ -141,19 +140,23 @@ def test_more_workers_than_chunks_are_refused(scan):
         share(Here(4), in_bins(scan), QUICK, 3)
 
 
-@pytest.mark.parametrize("events", [["--list-mode"], ["--frames", "0:1"]])
-@pytest.mark.parametrize("flags", [["--workers", "2"], ["--chunks", "2"]])
-def test_the_command_refuses_events_and_frames(scan, tmp_path, capsys, events, flags):
+@pytest.mark.parametrize("flags", [["--workers", "2"], ["--resume"], ["--cache", "kept"]])
+def test_frames_are_not_shared(scan, tmp_path, capsys, flags, truth):  # noqa: F811 - the fixture
+    path = written(tmp_path / "a.l.hdr", truth, 1)
+    before = set(tmp_path.iterdir())
     with pytest.raises(SystemExit) as left:
-        main(["recon", str(scan), "-o", str(tmp_path / "a.nii.gz"), *events, *flags])
+        main(["recon", str(path), "-o", str(tmp_path / "a.nii.gz"), "--frames", "0:1", *flags])
     assert left.value.code == 2
-    assert "leave out --workers" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())
+    assert "leave them out" in capsys.readouterr().err
+    assert set(tmp_path.iterdir()) == before
 
 
-def test_sinograms_of_single_events_are_refused(tmp_path):
-    with pytest.raises(SettingsError, match="single events, which have no sinograms"):
-        reconstruct(
-            NEWEST, tmp_path / "a.nii.gz", QUICK, get_ready=partial(shared, workers=Here(2))
-        )
-    assert not list(tmp_path.iterdir())
+def test_events_of_a_file_are_shared(tmp_path, truth):  # noqa: F811 - the fixture
+    path = written(tmp_path / "a.l.hdr", truth, 1)
+    settings = Settings(iterations=1, subsets=3, voxel_mm=(8.0, 8.0, 5.0))
+    events = ListmodeSettings(list_mode=True)
+    alone = reconstruct(path, None, settings, listmode=events)
+    both = [shared(path, None, settings, workers=Here(n), listmode=events) for n in (1, 2)]
+    assert both[0].volume.voxels.tobytes() == both[1].volume.voxels.tobytes()
+    image = alone.volume.voxels
+    assert np.abs(both[0].volume.voxels - image).max() < 1e-5 * image.max()

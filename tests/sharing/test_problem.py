@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,14 @@ from emrecon.errors import DataError, FormatError, WriteError
 from emrecon.io import interfile, read_image, write_image
 from emrecon.io.interfile.spect import write_projections
 from emrecon.io.scan import read_scan
-from emrecon.jobs import reconstruct, shared
+from emrecon.jobs import Execution
+from emrecon.jobs.recon import reconstruct
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.volume import Volume
-from tests.sharing.conftest import Here
+from tests.sharing.conftest import Here, shared
 
 QUICK = Settings(iterations=2, subsets=4)
 
@@ -31,10 +31,7 @@ def both(scan: Path, folder: Path, settings: Settings, parts: Corrections | None
     """Reconstruct in this process, and by 1, 2 and 3 workers."""
     alone = reconstruct(scan, folder / "alone.nii.gz", settings, parts)
     by_workers = [
-        reconstruct(
-            scan, folder / f"by{n}.nii.gz", settings, parts,
-            get_ready=partial(shared, workers=Here(n), chunks=3),
-        )
+        shared(scan, folder / f"by{n}.nii.gz", settings, parts, workers=Here(n), chunks=3)
         for n in (1, 2, 3)
     ]  # fmt: skip
     return alone, by_workers
@@ -53,7 +50,7 @@ def check(alone, by_workers) -> None:
 
 
 def facts(made) -> dict:
-    found = json.loads(made.written[1].read_text())["Facts"]
+    found = json.loads(made.run.job.outputs()[1].read_text())["Facts"]
     return {key: value for key, value in found.items() if not key.startswith("seconds")}
 
 
@@ -115,8 +112,7 @@ def test_views_are_read_alone_and_in_the_order_asked(scan):
 
 def test_resumed_from_a_checkpoint_to_the_same_bits(scan, tmp_path):
     """Also by another number of workers; not by other chunks, nor by one process."""
-    by = lambda n, chunks=3: partial(shared, workers=Here(n), chunks=chunks)  # noqa: E731
-    full = reconstruct(scan, tmp_path / "full.nii.gz", QUICK, get_ready=by(2))
+    full = shared(scan, tmp_path / "full.nii.gz", QUICK, workers=Here(2), chunks=3)
     kept = replace(QUICK, checkpoint_every=3)
     out = tmp_path / "some.nii.gz"
 
@@ -139,25 +135,25 @@ def test_resumed_from_a_checkpoint_to_the_same_bits(scan, tmp_path):
                 raise StoppedError
 
     with pytest.raises(StoppedError):
-        reconstruct(scan, out, kept, get_ready=by(2), meters=Meter)
+        shared(scan, out, kept, workers=Here(2), chunks=3, meters=Meter)
     assert (tmp_path / "some.checkpoint.npz").exists()
-    for other in (by(2, 2), None):
-        with pytest.raises(FormatError, match="other data, settings or version"):
-            reconstruct(scan, out, kept, get_ready=other, resume=True)
-    again = reconstruct(scan, out, kept, get_ready=by(3), resume=True)
+    with pytest.raises(FormatError, match="other data, settings or version"):
+        shared(scan, out, kept, workers=Here(2), chunks=2, resume=True)
+    with pytest.raises(FormatError, match="other data, settings or version"):
+        reconstruct(scan, out, kept, execution=Execution(resume=True))
+    again = shared(scan, out, kept, workers=Here(3), chunks=3, resume=True)
     assert facts(again)["resumed_at_update"] == 3
     assert again.volume.voxels.tobytes() == full.volume.voxels.tobytes()
-    assert read_image(out).voxels.tobytes() == read_image(full.written[0]).voxels.tobytes()
+    assert read_image(out).voxels.tobytes() == read_image(full.run.job.out).voxels.tobytes()
 
 
 def test_both_workers_work_on_every_update(scan, tmp_path):
     workers = Here(2)
-    reconstruct(scan, tmp_path / "a.nii.gz", QUICK, get_ready=partial(shared, workers=workers))
+    shared(scan, tmp_path / "a.nii.gz", QUICK, workers=workers)
     assert 0.4 < np.mean(workers.at) < 0.6
 
 
 def test_bad_data_and_outputs_are_refused_as_by_one_process(scan, tmp_path):
-    ready = partial(shared, workers=Here(2))
     negative = tmp_path / "negative.s"
     data = np.fromfile(scan / "randoms.s", np.float32)
     data[1234] = -1
@@ -166,20 +162,19 @@ def test_bad_data_and_outputs_are_refused_as_by_one_process(scan, tmp_path):
     (tmp_path / "negative.hs").write_text(header)
     parts = Corrections(randoms=tmp_path / "negative.hs")
     with pytest.raises(DataError, match="randoms is negative in 1 bins"):
-        reconstruct(scan, tmp_path / "a.nii.gz", QUICK, parts, get_ready=ready)
+        shared(scan, tmp_path / "a.nii.gz", QUICK, parts, workers=Here(2))
     mu = tmp_path / "mu.nii.gz"
     mu.write_bytes((scan / "mu.nii.gz").read_bytes())
     parts = Corrections(mu=mu, mu_unit="1/mm")
     with pytest.raises(WriteError, match="one of the inputs"):
-        reconstruct(scan, mu, QUICK, parts, get_ready=ready)
+        shared(scan, mu, QUICK, parts, workers=Here(2))
     assert not list(tmp_path.glob("a.*"))
 
 
 def test_what_workers_warn_of_is_said_once(scan, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        reconstruct(
-            scan, tmp_path / "a.nii.gz", replace(QUICK, subsets=5),
-            get_ready=partial(shared, workers=Here(3), chunks=3),
+        shared(
+            scan, tmp_path / "a.nii.gz", replace(QUICK, subsets=5), workers=Here(3), chunks=3
         )  # fmt: skip
     here = [record for record in caplog.records if record.name == "emrecon.tomo.sharing"]
     said = [record.message for record in here]  # caplog hears the workers, which are here, too
