@@ -80,7 +80,7 @@ def test_the_image_among_the_layers_is_segmented_and_scored(qtbot, dock, viewer,
     dock.truth.box.setCurrentText("true tissue")
     press(qtbot, dock, "run")
     qtbot.waitUntil(done(dock), timeout=60_000)
-    result = dock.session.result.result
+    result = dock.session.result.segmentation
     labels = viewer.layers["Tissue labels"]
     _, truth = case()
     array, place = shown(truth, 0)
@@ -166,7 +166,7 @@ def test_painted_labels_are_a_mask_and_images_without_file_are_channels(qtbot, d
     press(qtbot, dock, "run")
     qtbot.waitUntil(done(dock), timeout=60_000)
     assert not viewer.layers["Tissue labels"].data[:13].any()
-    result = dock.session.result.result
+    result = dock.session.result.segmentation
     assert result.classes.means.shape[1] == 2
     np.testing.assert_allclose(
         result.classes.means[:, 1], 1.5 * result.classes.means[:, 0], rtol=0.02
