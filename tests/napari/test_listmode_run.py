@@ -16,9 +16,11 @@ pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
 from napari.components import ViewerModel
 
+from emrecon import jobs
 from emrecon.cli import app
 from emrecon.errors import FormatError, SettingsError
 from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
 from napari_plugin import run_panel
@@ -27,6 +29,7 @@ from napari_plugin.reader import get_reader
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.recon_job import ReconJob
 from napari_plugin.recon_outcome import result_as_command, result_as_python
+from phantoms.acquisition import Acquisition
 from tests.napari.test_dock import at, press
 from tests.napari.test_recon_job import ran
 
@@ -37,14 +40,11 @@ TWO = ListmodeSettings(frames="2:4,6:4")
 @pytest.fixture(scope="module")
 def events(tmp_path_factory) -> Path:
     """Ten seconds of a small cylinder."""
-    from phantoms.cylinder import uniform_cylinder
-    from phantoms.simulate_events import simulate_events
-    from tests.io.test_petsird_recon import BINS, saved
-
-    made = simulate_events(
-        uniform_cylinder(20, 20), BINS, counts=30_000, rng=np.random.default_rng(6)
-    )
-    return saved(tmp_path_factory.mktemp("events") / "scan.petsird", made)
+    folder = tmp_path_factory.mktemp("events") / "scan"
+    timed = {"tof_fwhm_ps": 200.0, "tof_width_ps": 100.0, "tof_bins": 9}
+    acquisition = Acquisition(scanner="tiny", bins=21, counts=3e4, seed=6, **timed)
+    jobs.run(SimulationJob("cylinder", folder, acquisition, petsird=True, seconds=10.0))
+    return folder / "scan.petsird"
 
 
 def voxels(path: str | Path):
