@@ -7,7 +7,7 @@ import numpy as np
 
 from emrecon import Settings, recon
 from emrecon.io import write_image
-from emrecon.measure import measure
+from emrecon.jobs.measure import measure
 from emrecon.metrics import regions
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition

@@ -17,7 +17,7 @@ from npe2 import PluginManager
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtTest import QTest
 
-from emrecon.jobs_scan import write_simulation
+from emrecon.jobs.simulate import write_simulation
 from emrecon.tomo.settings import Settings
 from napari_plugin.recon_job import ReconJob
 from napari_plugin.recon_outcome import Choice

@@ -21,6 +21,8 @@ from emrecon.errors import SettingsError
 
 T = TypeVar("T")
 
+_MANY = {tuple, list}
+
 _KINDS = {
     int: "a whole number",
     float: "a number",
@@ -52,7 +54,7 @@ def fitting(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401 - any TOML
     """
     import msgspec  # noqa: PLC0415 - quick --help
 
-    if get_origin(hint) is tuple and not isinstance(value, list | tuple):
+    if get_origin(hint) in _MANY and not isinstance(value, list | tuple):
         value = [value]
     if value in ("inf", "-inf", "nan") and float in _scalars(hint):  # as `to_plain` writes them
         value = float(value)
@@ -79,7 +81,7 @@ def from_text(words: str | Sequence[str], hint: Any, name: str) -> Any:  # noqa:
     SettingsError
         If it is not of the field's type.
     """
-    many = get_origin(hint) is tuple
+    many = get_origin(hint) in _MANY
     kinds = _scalars(get_args(hint)[0] if many else hint)
     typed = [words] if isinstance(words, str) else list(words)
     values = [_parsed(word, kinds) for word in typed]
@@ -246,7 +248,7 @@ def choices(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type
 def wanted(hint: Any, *, typed: bool = False) -> str:  # noqa: ANN401 - any type
     """Return in words what a type takes; `typed` where a person types it without quotes."""
     _, hint = without_none(hint)
-    if get_origin(hint) is tuple:
+    if get_origin(hint) in _MANY:
         return f"a list, each {wanted(get_args(hint)[0], typed=typed)}"
     if options := choices(hint):
         words = [str(each) if typed else repr(each) for each in options]
@@ -259,7 +261,7 @@ def wanted(hint: Any, *, typed: bool = False) -> str:  # noqa: ANN401 - any type
 
 def _scalars(hint: Any) -> list[Any]:  # noqa: ANN401 - any type
     """Return the plain types within a type, and the values of its choices."""
-    if get_origin(hint) in {Union, types.UnionType, tuple, Literal}:
+    if get_origin(hint) in {Union, types.UnionType, Literal, *_MANY}:
         return [kind for inner in get_args(hint) for kind in _scalars(inner)]
     return [hint]
 

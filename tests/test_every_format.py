@@ -9,9 +9,11 @@ import pytest
 
 from emrecon.io import read_image
 from emrecon.io.petlink.sinograms import sample_events, write_events
-from emrecon.jobs import reconstruct
-from emrecon.jobs_scan import convert_image, convert_listmode, write_simulation
-from emrecon.tomo.inputs import Corrections
+from emrecon.jobs import run
+from emrecon.jobs.convert import ConversionJob
+from emrecon.jobs.recon import reconstruct
+from emrecon.jobs.simulate import write_simulation
+from emrecon.tomo.inputs import Binning, Corrections
 from emrecon.tomo.settings import Settings
 from phantoms.flip_finder import flip_finder
 from phantoms.simulate import Simulation, simulate
@@ -37,7 +39,7 @@ def test_through_interfile_projections(made: Simulation, tmp_path: Path, suffix:
     write_simulation(tmp_path / "scan", made)
     reconstruct(tmp_path / "scan", tmp_path / f"image{suffix}", SETTINGS)
     check_centroids(read_image(tmp_path / f"image{suffix}").ras(), made.truth, made.labels)
-    convert_image(tmp_path / f"image{suffix}", tmp_path / "again.hv")
+    run(ConversionJob(tmp_path / f"image{suffix}", tmp_path / "again.hv"))
     check_centroids(read_image(tmp_path / "again.hv").ras(), made.truth, made.labels)
 
 
@@ -50,6 +52,6 @@ def test_through_listmode(made: Simulation, tmp_path: Path, span: int) -> None:
     reconstruct(header, tmp_path / "image.nii", SETTINGS, Corrections(span=span))
     # 6 million events: about a tenth of a voxel of noise in a body's centroid
     check_centroids(read_image(tmp_path / "image.nii"), made.truth, made.labels, within=0.6)
-    convert_listmode(header, tmp_path / "folder", span)
+    run(ConversionJob(header, tmp_path / "folder", Binning(span)))
     reconstruct(tmp_path / "folder", tmp_path / "same.nii", SETTINGS)
     assert (tmp_path / "same.nii").read_bytes() == (tmp_path / "image.nii").read_bytes()

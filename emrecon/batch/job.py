@@ -62,7 +62,7 @@ def batch_job(
     options: Mapping[str, Any],
     **about: Any,  # noqa: ANN401 - memory_mb and publish of `Job`
 ) -> Job:
-    """Return a job whose settings are given by name; a reconstruction saves its state each pass.
+    """Return a job whose settings are given by name.
 
     Raises
     ------
@@ -70,9 +70,6 @@ def batch_job(
         If a name is no option of this kind, or a value makes no sense.
     """
     check_names(kind, options)
-    options = dict(options)
-    if kind == "recon" and not (options.get("frames") or options.get("gates")):
-        options.setdefault("checkpoint_every", options.get("subsets", _subsets()))
     return Job(name, jobs.from_options(kind, source, out, options), **about)
 
 
@@ -106,9 +103,3 @@ def check_names(kind: str, options: Mapping[str, Any]) -> None:
 def path_options(kind: str) -> frozenset[str]:
     """Return the names of the options of a kind that hold paths."""
     return forms.path_names(*base.forms_of(jobs.kind(kind))) & known_options(kind)
-
-
-def _subsets() -> int:
-    from emrecon.tomo.settings import Settings  # noqa: PLC0415 - beside its one use
-
-    return Settings().subsets

@@ -8,6 +8,7 @@ from pathlib import Path
 from emrecon import jobs
 from emrecon.batch.job import Job
 from emrecon.files import make_folder
+from emrecon.jobs.base import Unattended
 from emrecon.jobs.bundle import remove_parts
 
 
@@ -47,7 +48,7 @@ def perform(job: Job, meters: jobs.Meters, *, resume: bool) -> Made:
     if checkpoint and not resume:
         checkpoint.unlink(missing_ok=True)
     saved = checkpoint is not None and checkpoint.exists()
-    result, written = jobs.run(job.work, meters, jobs.Execution(resume=saved))
+    result, written = jobs.run(job.work, meters, Unattended(resume=saved))
     if job.publish:
         from emrecon.batch.bids import publish  # noqa: PLC0415 - few jobs need it
 

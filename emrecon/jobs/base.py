@@ -164,6 +164,9 @@ class Job(Protocol):
 class Execution:
     """How a job is carried out; nothing here decides the result, but for rounding."""
 
+    SAVES: ClassVar[bool] = False
+    """Whether the state is saved after each pass where the settings do not say how often."""
+
     resume: bool = False
     """Take up a stopped run of the same scan and settings at its checkpoint."""
 
@@ -177,6 +180,12 @@ class Execution:
     chunks: int = 0
     """With workers: in how many chunks the data are split, whatever the number of workers; by
     default up to 8."""
+
+
+class Unattended(Execution):
+    """As in batches, where any run may be interrupted."""
+
+    SAVES: ClassVar[bool] = True
 
 
 def run(

@@ -43,10 +43,10 @@ def check_outputs(
     for path in outputs:
         if path.is_dir():
             raise WriteError(f"cannot write {path}: it is a folder")
-    for folder in {path.parent for path in outputs}:
-        if folder != makes and not folder.exists():
-            raise WriteError(f"cannot write to {folder}: there is no such folder")
-        _check_folder(folder)
+    for path in outputs[:1]:
+        if path.parent != makes and not path.parent.exists():
+            raise WriteError(f"cannot write {path}: there is no folder {path.parent}")
+        _check_folder(path)
 
 
 @contextmanager
@@ -126,13 +126,13 @@ def _keep(target: Path, name: Path) -> None:
         shutil.copy2(target, name)
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that is a file, lies in one, or takes no files."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+def _check_folder(path: Path) -> None:
+    """Refuse a file whose folder is a file, lies in one, or takes no files."""
+    there = next(folder for folder in path.absolute().parents if folder.exists())
     if not there.is_dir():
-        raise WriteError(f"cannot write to {folder}: {there} is a file, not a folder")
+        raise WriteError(f"cannot write {path}: {there} is a file, not a folder")
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise WriteError(f"cannot write to {folder}: {reason(error)}") from error
+        raise WriteError(f"cannot write {path}: {reason(error)}") from error

@@ -27,7 +27,7 @@ from emrecon.jobs.base import (
     no_meters,
 )
 from emrecon.jobs.bundle import check_outputs, written_together
-from emrecon.jobs.fields import CAMERA, refuse_unused
+from emrecon.jobs.data_kinds import CAMERA, refuse_unused
 from emrecon.jobs.scan_files import scan_outputs, write_scan
 from emrecon.jobs.simulate import FolderResult
 from emrecon.tomo.inputs import Binning, CameraFacts

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
+from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
-from emrecon.jobs.fields import CAMERA, EVENTS, LISTMODE, SINOGRAMS, refuse_unused
+from emrecon.jobs.data_kinds import CAMERA, EVENTS, LISTMODE, SINOGRAMS, refuse_unused
 from emrecon.stop import Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -104,20 +105,22 @@ class ReconstructionJob:
         """
         from emrecon.jobs.recon_images import Images  # noqa: PLC0415 - brings numba
 
-        execution = execution or Execution()
+        execution, several = execution or Execution(), self.listmode.several
+        if self.out is not None:
+            if io.image_format(self.out).name != "NIfTI" and several:
+                raise SettingsError(
+                    "several frames or gates are written as NIfTI: name it .nii.gz"
+                )
+            check_outputs(self.outputs(), {})
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         chosen = (self.settings, corrections, self.camera, self.listmode)
         refuse_unused(data, path.name, *chosen)
-        several = self.listmode.several
-        if self.out is not None and several and io.image_format(self.out).name != "NIfTI":
-            raise SettingsError("several frames or gates are written as NIfTI: name it .nii.gz")
         _refuse_execution(self, execution, data)
         inputs = self.inputs()
-        if self.out is not None:
-            io.image_format(self.out)
-            check_outputs(self.outputs(), inputs)
-        keyed = execution.resume or execution.cache or self.settings.checkpoint_every
+        keep_inputs(self.outputs(), inputs)
+        saves = self.settings.checkpoint_every or execution.SAVES
+        keyed = execution.resume or execution.cache or saves
         key = base.key_of(self, base.digests(inputs), ONLY_STOPS) if keyed else ""
         state = self._state(key) if execution.resume else None
         images = Images(self, path, corrections, data, execution, key, meters)
@@ -193,7 +196,7 @@ class ReconRun:
         rows = state.rows if state else None
         history = ConvergenceLog(image.subsets, rows, problem.change)
         observers: list[base.Observer] = [history]
-        every, saved = self.job.settings.checkpoint_every, self.job.checkpoint
+        every, saved = self._every(image), self.job.checkpoint
         if every and saved is not None:
             observers.append(Checkpoint(saved, every, self.key, history))
         shown = replace(image, history=history)
@@ -203,6 +206,13 @@ class ReconRun:
         enough = _Enough(problem.enough(earlier))
         reached: Iterate[Array] = last(until(watch(run, *observers), enough, *rules))
         return shown.done(reached, whole=enough.reached, state=state)
+
+    def _every(self, image: ReconImage) -> int:
+        """Return after how many updates the state is saved; 0 is never."""
+        every = self.job.settings.checkpoint_every
+        if every is None and self.images.execution.SAVES and not self.job.listmode.several:
+            return image.subsets
+        return every or 0
 
 
 @dataclass(eq=False)

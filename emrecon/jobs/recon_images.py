@@ -16,7 +16,7 @@ from emrecon.io.frames import Frame, read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
 from emrecon.jobs.base import Execution, Meters
-from emrecon.jobs.fields import EVENTS
+from emrecon.jobs.data_kinds import EVENTS
 from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.pairs import Pairs
@@ -103,7 +103,6 @@ class ReconImage:
         facts = self.facts | {
             "updates": reached.number,
             "resumed_at_update": state.number if state else None,
-            "seconds_iterating": self.history.rows[-1].seconds,
         }
         return ImageResult(
             self.volume(reached.params), facts, self.history, self.problem.settings, self.inputs,
@@ -125,7 +124,7 @@ class Images:
     """Files with corrections, those of a manifest too."""
 
     data: str
-    """What is reconstructed, in the words of `emrecon.jobs.fields`."""
+    """What is reconstructed, in the words of `emrecon.jobs.data_kinds`."""
 
     execution: Execution
     """Cache, workers."""

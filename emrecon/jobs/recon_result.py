@@ -152,14 +152,14 @@ class ReconResult:
             title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
             preview(self.volume, png, title=title)
             io.write_image(self.volume, image)
-        if job.checkpoint and (self.run.state is not None or job.settings.checkpoint_every):
+        if job.checkpoint and self.run.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
 
     def _about(self) -> dict[str, Any]:
         """Return what is to be known about the image, for its sidecar."""
         listmode, newest = self.run.job.listmode, self.images[-1]
-        facts: dict[str, Any] = newest.facts
+        facts = newest.facts | {"seconds_iterating": newest.history.rows[-1].seconds}
         if self.several:
             named = {"frames": [image.facts for image in self.images]}
             gates = {"gates": named["frames"], "gating": self.run.images.gates}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -210,3 +210,43 @@ class SegmentRun:
         stages = self.fit.stages(watchers, *rules)
         fitted()
         return SegmentResult(self, self.fit.finish(stages))
+
+
+def segment_files(
+    images: Sequence[Path],
+    out: Path,
+    settings: Settings | None = None,
+    files: TissueInputs | None = None,
+    *,
+    meters: Meters = no_meters,
+) -> tuple[SegmentResult, tuple[Path, ...]]:
+    """Segment images from files into a folder, as ``emrecon segment`` does, to the same bits.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Channels, on one grid.
+    out : Path
+        Folder to write.
+    settings : Settings, optional
+        How to segment.
+    files : TissueInputs, optional
+        Mask, exclusion mask, priors, labels and means.
+    meters : callable, optional
+        Makes the progress bars.
+
+    Returns
+    -------
+    SegmentResult
+        What was made, in memory.
+    tuple of Path
+        The files, the labels first.
+
+    Raises
+    ------
+    EmreconError
+        If anything is wrong with input, settings or output; no file is written then.
+    """
+    job = SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs())
+    result, written = base.run(job, meters)
+    return cast("SegmentResult", result), written

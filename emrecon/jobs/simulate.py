@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from emrecon.errors import SettingsError
+from emrecon.files import make_folder
 from emrecon.io import sidecar
 from emrecon.io.manifest import MANIFEST, write_manifest
 from emrecon.io.pictures.preview import preview
@@ -109,15 +110,17 @@ class SimulationJob:
         if self.dicom:
             seen = self.camera.scan(phantom, self.acquisition)
             about = _counts("counts", seen.counts[0], seen.camera.shape)
-            return FolderResult(self.out, lambda to: _write_camera(to, seen), about)
+            return FolderResult(self.out, lambda to: write_camera_simulation(to, seen), about)
         if self.petsird:
             events, seconds = self.acquisition.events(phantom), self.seconds
             prompts, delayeds = len(events.prompts[0]), len(events.delayeds[0])
             about = Summary((f"{prompts} prompts, {delayeds} delayeds",), float(prompts))
-            return FolderResult(self.out, lambda to: _write_events(to, events, seconds), about)
+            return FolderResult(
+                self.out, lambda to: write_event_simulation(to, events, seconds), about
+            )
         made = self.acquisition.scan(phantom)
         about = _counts("prompts", made.scan.prompts, made.scan.prompts.shape)
-        return FolderResult(self.out, lambda to: _write_sinograms(to, made), about)
+        return FolderResult(self.out, lambda to: write_simulation(to, made), about)
 
 
 def _counts(what: str, counts: Array, shape: tuple[int, ...]) -> Summary:
@@ -212,16 +215,18 @@ class FolderResult:
         return tuple(self.out / path.name for path in written)
 
 
-def _write_sinograms(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
+def write_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
     """Write a simulated scan with its truth."""
+    make_folder(folder)
     files = write_scan(folder, made.scan)
     return (*files, *_write_truth(folder, made, {"mu": made.mu}))
 
 
-def _write_events(folder: Path, made: Any, seconds: float) -> tuple[Path, ...]:  # noqa: ANN401
+def write_event_simulation(folder: Path, made: Any, seconds: float) -> tuple[Path, ...]:  # noqa: ANN401
     """Write a simulated list-mode scan as PETSIRD with its truth."""
     from emrecon.io.petsird.write import Coincidences, write  # noqa: PLC0415 - not every job
 
+    make_folder(folder)
     scan = folder / "scan.petsird"
     prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
     write(scan, made.bins, prompts, delayeds, seconds, made.efficiencies)
@@ -230,7 +235,7 @@ def _write_events(folder: Path, made: Any, seconds: float) -> tuple[Path, ...]: 
     return (folder / MANIFEST, scan, *_write_truth(folder, made, {"mu": made.mu}))
 
 
-def _write_camera(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - CameraSimulation
+def write_camera_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - CameraSimulation
     """Write a simulated SPECT scan as DICOM NM TOMO with its truth."""
     from emrecon.io.dicom.write import Study, write_projections  # noqa: PLC0415 - brings pydicom
     from emrecon.io.spect import Window  # noqa: PLC0415
@@ -249,6 +254,7 @@ def _write_camera(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 
         collimator=camera.collimator,
         description=made.facts["phantom"],
     )
+    make_folder(folder)
     scan = write_projections(folder / "projections.dcm", made.camera, made.counts, study)
     mu = {} if made.mu is None else {"mu": made.mu}
     files = _write_truth(folder, made, mu)

@@ -75,21 +75,28 @@ class Settings:
     tolerance: float = 0.0
     """Stop early once the log-likelihood grows by less than this share of itself in a pass."""
 
-    checkpoint_every: int = 0
-    """Save the state every so many updates, so that a stopped run can be resumed; 0 is never."""
+    checkpoint_every: int | None = None
+    """Save the state every so many updates, so that a stopped run can be resumed; 0 is never, as
+    is the default but in batches, which save it after each pass."""
 
     threads: int = 0
     """Processor threads; 0 is all. The result does not depend on it."""
 
     def __post_init__(self) -> None:
-        whole = (self.iterations, self.subsets, self.checkpoint_every, self.threads, *self.size)
+        whole = (
+            self.iterations,
+            self.subsets,
+            self.checkpoint_every or 0,
+            self.threads,
+            *self.size,
+        )
         if any(not isinstance(number, int) for number in (*whole, self.rays)):
             raise SettingsError(f"counts are whole numbers, unlike one of {whole}")
         for name in ("iterations", "subsets", "rays"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} must be 1 or more, not {getattr(self, name)}")
         for name in ("checkpoint_every", "threads", "tolerance", "cps_per_mbq", "view_s"):
-            if not getattr(self, name) >= 0:
+            if not (getattr(self, name) or 0) >= 0:
                 raise SettingsError(f"{name} must be 0 or more, not {getattr(self, name)}")
         for name in ("voxel_mm", "size"):
             _lengths(name, getattr(self, name), {0, 3}, least=1e-9)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emrecon.jobs_scan import write_simulation
+from emrecon.jobs.simulate import write_simulation
 from phantoms.acquisition import Acquisition
 from phantoms.flip_finder import flip_finder
 

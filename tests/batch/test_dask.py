@@ -21,9 +21,10 @@ import emrecon
 from emrecon import Settings
 from emrecon.batch import Job, Processes, Record, Store, plan, run
 from emrecon.batch.dask_engine import ROOM, existing, local
+from emrecon.batch.job import batch_job
 from emrecon.batch.slurm import Slurm, Tender, _slurm_cluster, job_script, slurm
 from emrecon.errors import EmreconError, SettingsError
-from emrecon.jobs import reconstruct
+from emrecon.jobs.recon import reconstruct
 from tests.batch import faults
 from tests.batch.conftest import copies
 
@@ -53,7 +54,7 @@ class Quiet:
 def jobs(scans: list[Path], out: Path, iterations: int) -> list[Job]:
     settings = {"iterations": iterations, "subsets": 4}
     return [
-        Job(s.name, "recon", (str(s),), str(out / f"{s.name}.nii.gz"), settings) for s in scans
+        batch_job(s.name, "recon", (str(s),), out / f"{s.name}.nii.gz", settings) for s in scans
     ]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from emrecon.batch import Job, read_jobs
-from emrecon.batch.fill import filled
 from emrecon.cli import main
 from emrecon.errors import DataError, SettingsError
+from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.settings import Settings
 
 
@@ -56,11 +56,11 @@ def test_defaults_globs_matrix_and_placeholders(scans: Path) -> None:
         "b-one_subsets-8_psf_fwhm_mm-none", "b-one_subsets-8_psf_fwhm_mm-4x4x5.5",
         "special_subsets-1_psf_fwhm_mm-none", "special_subsets-1_psf_fwhm_mm-4x4x5.5",
     ]  # fmt: skip
-    settings, parts, *_ = found[1].forms()
+    settings, parts = found[1].work.settings, found[1].work.corrections
     assert settings == Settings(iterations=2, subsets=4, psf_fwhm_mm=(4.0, 4.0, 5.5))
     assert parts.randoms == scans / "a/r-one.hs"
     assert found[1].out == str(scans / "res" / f"{found[1].name}.nii.gz")
-    assert found[-1].forms()[0].iterations == 9
+    assert found[-1].work.settings.iterations == 9
     assert found[-1].out == str(scans / "res" / found[-1].name / "image.nii")
 
 
@@ -88,10 +88,10 @@ def test_other_kinds(scans: Path) -> None:
         """,
     )
     assert [Path(job.out).name for job in found] == ["t1", "brain", "x", "y.nii.gz"]
-    assert found[0].source == (str(scans / "t1.nii.gz"), str(scans / "t2.nii.gz"))
-    assert found[0].forms()[1].mask == scans / "m.nii"
-    assert found[1].forms()[0].seed == 4
-    assert found[2].forms()[0].max_ring_difference == 10
+    assert found[0].work.images == (scans / "t1.nii.gz", scans / "t2.nii.gz")
+    assert found[0].work.files.mask == scans / "m.nii"
+    assert found[1].work.acquisition.seed == 4
+    assert found[2].work.binning.max_ring_difference == 10
 
 
 def test_a_kind_has_defaults_of_its_own(scans: Path) -> None:
@@ -116,8 +116,8 @@ def test_a_kind_has_defaults_of_its_own(scans: Path) -> None:
         input = "t1.nii.gz"
         """,
     )
-    assert [dict(job.options) for job in (pet, fast, t1)] == [
-        {"subsets": 4}, {"subsets": 8}, {"contrast": "T2"},
+    assert [job.work.settings for job in (pet, fast, t1)] == [
+        Settings(subsets=4), Settings(subsets=8), TissueSettings(contrast="T2"),
     ]  # fmt: skip
     assert [job.memory_mb for job in (pet, fast, t1)] == [900, 900, 5000]
     assert [Path(job.out).name for job in (pet, t1)] == ["one.hv", "t1"]
@@ -185,4 +185,4 @@ def test_jobs_travel(scans: Path) -> None:
     (job,) = jobs(scans, "[[scan]]\ninput = 'a/one.hs'\npsf_fwhm_mm = 4.5")
     assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301 - its own
     assert Job.of(json.loads(json.dumps(job.plain()))) == job
-    assert filled(Settings, job.options).psf_fwhm_mm == (4.5,)
+    assert job.work.settings.psf_fwhm_mm == (4.5,)

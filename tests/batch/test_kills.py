@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emrecon import Settings
-from emrecon.jobs import reconstruct
+from emrecon.jobs.recon import reconstruct
 from tests.batch import kills
 from tests.batch.conftest import copies
 

@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from emrecon.batch import Job, Store, plan
-from emrecon.batch.estimate import estimate
+from emrecon.batch import Store, plan
+from emrecon.batch.job import batch_job
 from emrecon.batch.jobfile import read_jobs
 from emrecon.batch.record import Record
 from emrecon.batch.report import page
@@ -161,8 +161,8 @@ def test_the_memory_of_petsird_grows_with_events_and_voxels(tmp_path: Path) -> N
         (NEWEST, {"size": [400, 400, 200]}),
         (NEWEST, {"size": [400, 400, 200], "frames": "0:1,1:1"}),
     ):
-        job = Job("j", "recon", (str(path),), str(tmp_path / "x.nii"), options)
-        needs.append(estimate(job, job.inputs()).memory_mb)
+        job = batch_job("j", "recon", (str(path),), tmp_path / "x.nii", options)
+        needs.append(job.work.estimate().memory_mb)
     assert 230 < needs[0] < 300
     assert 400 < needs[1] - needs[0] < 700  # 20 million events: 33 bytes each were found
     image_mb = 400 * 400 * 200 * 4 / 2**20

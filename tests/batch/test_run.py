@@ -13,13 +13,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from emrecon.batch import Job, Planned, Record, Store, plan, run
-from emrecon.batch.estimate import Estimate, estimate
-from emrecon.batch.perform import remove_parts
+from emrecon.batch import Planned, Record, Store, plan, run
+from emrecon.batch.job import batch_job
 from emrecon.batch.run import exit_code
 from emrecon.batch.store import locked
 from emrecon.batch.worker import obey
 from emrecon.cli import main
+from emrecon.jobs.base import Estimate
+from emrecon.jobs.bundle import remove_parts
 from tests.batch.conftest import copies
 
 
@@ -53,7 +54,9 @@ class Scripted:
 
 
 def planned(name: str, memory_mb: float) -> Planned:
-    return Planned(Job(name, "simulate", ("brain",), name), "run", Estimate(memory_mb, 1.0))
+    return Planned(
+        batch_job(name, "simulate", ("brain",), Path(name), {}), "run", Estimate(memory_mb, 1.0)
+    )
 
 
 def test_jobs_are_held_back_until_they_fit(tmp_path: Path) -> None:
@@ -107,10 +110,11 @@ def test_locks_end_with_their_holder(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
-    mine = [".part-abcd_123-p1.nii.gz", ".part-abcd_123-.part-zz99zz99-p1.json"]
+    mine = [".part-abcd_123-p1.nii.gz", ".part-zz99zz99-p1.nii.gz"]
     others = [".part-abcd_123-p10.nii.gz", "p1.nii.gz", ".part-own"]
     for name in (*mine, *others):
-        (tmp_path / name).touch()
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half.json").touch()
     remove_parts(tmp_path / "p1.nii.gz")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
@@ -131,24 +135,26 @@ def test_estimates_of_segmentations(
     """Against heads whose segmentation was measured."""
     head = nibabel.Nifti1Image(np.zeros(shape, np.int8), np.diag([mm, mm, mm, 1]))
     nibabel.save(head, tmp_path / "t1.nii.gz")
-    job = Job("j", "segment", (str(tmp_path / "t1.nii.gz"),) * channels, str(tmp_path / "out"))
-    needs = estimate(job, {})
+    source = (str(tmp_path / "t1.nii.gz"),) * channels
+    needs = batch_job("j", "segment", source, tmp_path / "out", {}).work.estimate()
     assert found_mb < needs.memory_mb < 1.3 * found_mb
     assert 0.7 * found_s < needs.cpu_s < 1.5 * found_s
 
 
 def test_an_estimate_goes_by_the_voxels_of_an_interfile_image(shared_data: Path) -> None:
     t1 = shared_data / "t1_brain_3mm/t1_icbm_normal_3mm_pn3_rf20.hv"  # they are of 1 x 1 x 3 mm
-    assert 346 < estimate(Job("j", "segment", (str(t1),), "out"), {}).memory_mb < 1.35 * 346
+    needs = batch_job("j", "segment", (str(t1),), Path("out"), {}).work.estimate()
+    assert 346 < needs.memory_mb < 1.35 * 346
 
 
 def test_estimates_cover_what_is_used(made: Path, tmp_path: Path) -> None:
     """Of a tiny scan, where all is base: `docs/batch.md` tells of large ones."""
-    (job,) = [Job("j", "recon", (str(made),), str(tmp_path / "i.nii"), {"subsets": 4})]
+    job = batch_job("j", "recon", (str(made),), tmp_path / "i.nii", {"subsets": 4})
     (one,) = plan([job], Store(tmp_path / "batch"))
     assert one.todo == "run"
     assert 200 < one.needs.memory_mb < 400
-    huge = Job("j", "recon", (str(made),), str(tmp_path / "i.nii"), {"size": [800, 800, 400]})
+    options = {"size": [800, 800, 400]}
+    huge = batch_job("j", "recon", (str(made),), tmp_path / "i.nii", options)
     (one,) = plan([huge], Store(tmp_path / "batch"), most_mb=6000)
     assert one.todo == "refuse"
     assert one.needs.memory_mb > 8 * 800 * 800 * 400 * 4 / 2**20
@@ -158,7 +164,7 @@ def test_a_worker_reads_no_input_again_that_the_plan_read(made: Path, tmp_path: 
     """Touched, but the same: the plan finds that out, and its digest (here a wrong one) holds."""
     image = tmp_path / "mu.nii.gz"
     image.write_bytes((made / "mu.nii.gz").read_bytes())
-    job = Job("j", "convert", (str(image),), str(tmp_path / "out.nii"))
+    job = batch_job("j", "convert", (str(image),), tmp_path / "out.nii", {})
     order = {"job": job.plain(), "store": str(tmp_path / "batch")}
     first = obey(order, lambda message: None)
     assert first.status == "done"

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from emrecon.jobs_scan import write_simulation
+from emrecon.jobs.simulate import write_simulation
 from phantoms.flip_finder import flip_finder
 from tests.batch import faults
 from tests.batch.conftest import TINY, copies

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon.jobs_scan import write_simulation
+from emrecon.jobs.simulate import write_simulation
 from phantoms.flip_finder import flip_finder
 from tests.batch import kills
 from tests.batch.conftest import TINY, copies

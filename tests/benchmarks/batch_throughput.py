@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emrecon.batch.engine import cores
-from emrecon.jobs_scan import write_simulation
+from emrecon.jobs.simulate import write_simulation
 from phantoms.acquisition import Acquisition, phantom_named
 from tests.batch.conftest import copies
 
@@ -51,7 +51,7 @@ ONE = """
 import sys, time
 from pathlib import Path
 from emrecon import Settings
-from emrecon.jobs import reconstruct
+from emrecon.jobs.recon import reconstruct
 out, count = Path(sys.argv[1]), int(sys.argv[2])
 scans = sorted(Path("scans").iterdir())[:count]
 out.mkdir()

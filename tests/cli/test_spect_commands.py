@@ -13,8 +13,8 @@ from emrecon.io import read_image
 from emrecon.io.interfile.spect import write_projections
 from emrecon.io.scan import read_scan
 from emrecon.io.spect import read_projections
-from emrecon.jobs import reconstruct
-from emrecon.jobs_scan import write_camera_simulation
+from emrecon.jobs.recon import reconstruct
+from emrecon.jobs.simulate import write_camera_simulation
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
@@ -208,7 +208,7 @@ def test_mistakes_end_in_one_line(scan: Path, tmp_path: Path, capsys) -> None:
         (["recon", dcm, *out, "--radius-mm", "100", "200"], 1, "2 radii for 18 views"),
         (["recon", scan, *out, "--scatter-from", "tew", "--scatter", dcm], 2, "not both"),
         (["recon", dcm, *out, "--collimator", "sieve"], 2, "sieve"),
-        (["simulate", "cylinder", *out, "--heads", "2"], 2, "--dicom"),
+        (["simulate", "cylinder", *out, "--heads", "3"], 2, "--dicom"),
         (["simulate", "cylinder", "--dicom", *out, "--heads", "7"], 2, "7 heads"),
         (["simulate", "cylinder", "--dicom", *out, "--isotope", "Xx-1"], 2, "Xx-1"),
     ]  # fmt: skip

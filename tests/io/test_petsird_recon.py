@@ -12,7 +12,7 @@ from emrecon.io.petsird.events import all_pairs, reading
 from emrecon.io.petsird.file import PetsirdFile
 from emrecon.io.petsird.write import Coincidences, write
 from emrecon.io.scan import read_scan
-from emrecon.jobs_listmode import reconstruct_listmode
+from emrecon.jobs.recon import reconstruct
 from emrecon.stop import after
 from emrecon.tomo import listmode_recon
 from emrecon.tomo.geometry.presets import by_name
@@ -95,12 +95,12 @@ def test_activity_is_right_with_attenuation_randoms_and_efficiencies(tmp_path):
         (Corrections(), (0.5, 0.85)),
     ):
         out = tmp_path / f"{bool(parts.mu)}.nii.gz"
-        done = reconstruct_listmode(path, out, settings, parts)
+        done = reconstruct(path, out, settings, parts)
         x, y = (done.volume.grid().centres_mm(axis) for axis in range(2))
         inside = np.hypot(x[:, None], y) < 18
         found = done.volume.voxels[inside][:, 2:-2].mean()
         assert wanted[0] < found / made.truth.voxels.max() < wanted[1]
-    assert done.facts[0]["background"] == len(made.delayeds[0])
+    assert done.images[0].facts["background"] == len(made.delayeds[0])
 
 
 def test_randoms_of_pairs_add_to_the_delayeds(tmp_path):
@@ -144,8 +144,8 @@ def test_frames_of_events(tmp_path):
     path = saved(tmp_path / "scan.petsird", made)
     how = ListmodeSettings(frames="0:4,4:6")
     settings = Settings(iterations=2, subsets=1, voxel_mm=(4.0, 4.0, 4.0), size=(19, 19, 6))
-    done = reconstruct_listmode(path, tmp_path / "out.nii.gz", settings, how=how)
-    counted = [facts["prompts"] for facts in done.facts]
+    done = reconstruct(path, tmp_path / "out.nii.gz", settings, listmode=how)
+    counted = [image.facts["prompts"] for image in done.images]
     assert sum(counted) == len(made.prompts[0])
     np.testing.assert_allclose(counted, [20_000, 30_000], rtol=0.03)
     first, second = (voxels.sum() for voxels in done.volume.voxels)

@@ -12,7 +12,7 @@ import pytest
 from emrecon.cli import main
 from emrecon.errors import DataError, SettingsError, WriteError
 from emrecon.io import nifti
-from emrecon.jobs_tissue import segment_files
+from emrecon.jobs.segment import segment_files
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -32,12 +32,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_everything_is_written_on_the_same_grid(files: tuple[Path, Path], tmp_path: Path) -> None:
     image, mask = files
-    made = segment_files([image], tmp_path / "out", Settings(), TissueInputs(mask=mask))
-    assert made.written[0].name == "t1_dseg.nii.gz"
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
-        p.name for p in made.written
-    )
-    labels = nib.load(made.written[0])
+    _, written = segment_files([image], tmp_path / "out", Settings(), TissueInputs(mask=mask))
+    assert written[0].name == "t1_dseg.nii.gz"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(p.name for p in written)
+    labels = nib.load(written[0])
     assert labels.get_data_dtype() == np.uint8
     np.testing.assert_allclose(labels.affine, AFFINE, atol=1e-5)
     found = np.asarray(labels.dataobj)
