@@ -152,6 +152,22 @@ def test_reset_forgets_and_mistakes_are_told(qtbot, dock, viewer, told):
     assert told[-1].startswith("tick an image")
 
 
+def test_beta_is_typed_as_a_number_or_auto_and_blank_is_its_default(qtbot, dock, told):
+    beta = dock.settings.fields["beta"].widget
+    assert beta.placeholderText() == "1"
+    beta.setText("much")
+    press(qtbot, dock, "run")
+    assert told == ["Beta: 'much' is not a number or auto"]
+    for text, wanted in (("auto", "auto"), ("", 1.0), ("0.5", 0.5)):
+        beta.setText(text)
+        press(qtbot, dock, "run")
+        qtbot.waitUntil(done(dock), timeout=60_000)
+        assert dock.session.result.run.job.settings.beta == wanted
+        press(qtbot, dock, "command")
+        assert ("--beta" in QApplication.clipboard().text()) is bool(text)
+        press(qtbot, dock, "reset")
+
+
 def test_painted_labels_are_a_mask_and_images_without_file_are_channels(qtbot, dock, viewer):
     image = viewer.layers["t1"]
     viewer.add_image(
