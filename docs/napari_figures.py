@@ -17,12 +17,13 @@ from npe2 import PluginManager
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtTest import QTest
 
-from emrecon.jobs.simulate import write_simulation
+from emrecon import jobs
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.settings import Settings
 from napari_plugin.recon_job import ReconJob
-from napari_plugin.recon_outcome import Choice
 from napari_plugin.session import Session
-from phantoms.acquisition import Acquisition, phantom_named
+from phantoms.acquisition import Acquisition
 
 SHAPE, PASSES = {"128": ((128, 128, 128), 20), "344": ((344, 344, 127), 4)}[sys.argv[1]]
 PAIRS = int(sys.argv[2]) if len(sys.argv) > 2 else 3
@@ -51,7 +52,7 @@ def unwatched(folder, settings):
     """Return the seconds of all updates and of the later half; nobody looks, nothing is kept."""
     session = Session(1)
     session.history.wants = lambda _: False
-    job = ReconJob(lambda: Choice(folder, settings))
+    job = ReconJob(lambda: ReconstructionJob(folder, settings=settings))
     session.start(job)
     session.slot.wanted = False
     session.join()
@@ -61,7 +62,7 @@ def unwatched(folder, settings):
 
 def later(job):
     """Return the seconds of the second half of a run, when its layer is long there."""
-    rows = job.log.rows
+    rows = job.rows
     return rows[-1].seconds - rows[len(rows) // 2].seconds
 
 
@@ -79,7 +80,7 @@ def watched(dock):
     assert dock.session.phase == "done", dock.session.error
     pictures, each = dock.live.frames, 1e3 * dock.live.frame_s
     QTest.qWait(1500)  # the history is drawn, and does not slow the next run
-    spent, rows = (dock.session.seconds_spent, later(dock.job)), dock.job.log.rows
+    spent, rows = (dock.session.seconds_spent, later(dock.job)), dock.job.rows
     first = rows[1].seconds - rows[0].seconds  # the start image is drawn, then one update made
     return spent, np.diff(ticks) * 1e3 - PULSE_MS, (pictures, each, first)
 
@@ -90,7 +91,7 @@ def main():
     settings = Settings(iterations=PASSES, subsets=12, voxel_mm=voxel, size=SHAPE)
     viewer, dock = opened(folder, settings)
     how = Acquisition(scanner="ECAT HR+", views=96, bins=96, span=9, max_ring_difference=4)
-    write_simulation(folder, how.scan(phantom_named("brain")))
+    jobs.run(SimulationJob("brain", folder, how))
     unwatched(folder, Settings(iterations=1, subsets=12, voxel_mm=voxel, size=SHAPE))  # compiled
     before, ratios = megabytes(), []
     for _ in range(PAIRS):

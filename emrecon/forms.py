@@ -129,26 +129,33 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any value
     return str(value) if isinstance(value, Path) else value
 
 
+def to_python(value: Any) -> str:  # noqa: ANN401 - any type of field
+    """Return the Python that makes a value."""
+    if is_dataclass(value):
+        return as_python(value) or f"{type(value).__name__}()"
+    if isinstance(value, Path):
+        return f"Path({str(value)!r})"
+    if isinstance(value, tuple):
+        inside = ", ".join(map(to_python, value))
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    return repr(value)
+
+
 def as_python(form: Any) -> str:  # noqa: ANN401 - any form
     """Return the call that makes a form; empty where all is as by default."""
-    pairs = [f"{name}={_python(value)}" for name, value in changed(form).items()]
+    pairs = [f"{name}={to_python(value)}" for name, value in changed(form).items()]
     return f"{type(form).__name__}({', '.join(pairs)})" if pairs else ""
 
 
-def as_flags(*forms: Any) -> list[str]:  # noqa: ANN401 - any forms
-    """Return the flags of the command line that fill forms in."""
-    words: list[str] = []
-    for form in forms:
-        for name, value in changed(form).items():
-            flag = name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{flag}" if value else f"--no-{flag}")
-            else:
-                words += [
-                    f"--{flag}",
-                    *map(to_text, value if isinstance(value, tuple) else [value]),
-                ]
-    return words
+def as_flags(*forms: Any, leave_out: str = "") -> list[str]:  # noqa: ANN401 - any forms
+    """Return the flags of the command line that fill forms in, and the forms within them."""
+    return [
+        word
+        for form in forms
+        for name, value in changed(form).items()
+        if name != leave_out
+        for word in _flags(name, value)
+    ]
 
 
 def as_toml(*forms: Any) -> str:  # noqa: ANN401 - any forms
@@ -281,9 +288,11 @@ def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON
     raise ValueError(f"not a {kind.__name__}")
 
 
-def _python(value: Any) -> str:  # noqa: ANN401 - any type of field
-    if isinstance(value, Path):
-        return f"Path({str(value)!r})"
-    if isinstance(value, tuple):
-        return f"({''.join(f'{_python(one)}, ' for one in value).rstrip()})"
-    return repr(value)
+def _flags(name: str, value: Any) -> list[str]:  # noqa: ANN401 - any type of field
+    """Return the flag of a field and its value; of a form those of all its fields."""
+    if is_dataclass(value):
+        return as_flags(value)
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", *map(to_text, value if isinstance(value, tuple) else [value])]

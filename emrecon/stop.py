@@ -20,6 +20,10 @@ class Flag(Protocol):
         ...
 
 
+class Stopped(Exception):  # noqa: N818 - no error: it was asked for
+    """Raised by a meter to end a run that prepares its next image; earlier ones are kept."""
+
+
 def after(count: int) -> Rule:
     """Stop at iterate `count`, that is, after `count` updates."""
     return lambda iterate: iterate.number >= count

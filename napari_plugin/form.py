@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shlex
-import types
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, get_args, get_origin
 
-from docstring_parser import parse_from_object
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -25,7 +23,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from emrecon import forms
 from emrecon.errors import SettingsError
+from napari_plugin.layout import lines
 
 T = TypeVar("T")
 Choices = Callable[[], list[tuple[str, str]]]
@@ -34,12 +34,6 @@ Choices = Callable[[], list[tuple[str, str]]]
 _UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp"}
 _CAPITALS = {"psf", "fwhm", "ct", "tof"}
 _WIDE = 130
-
-
-def helps(kind: type) -> dict[str, str]:
-    """Return the text under each field of a dataclass."""
-    found = parse_from_object(kind).params
-    return {item.arg_name: " ".join((item.description or "").split()) for item in found}
 
 
 def caption(name: str) -> str:
@@ -73,9 +67,8 @@ class Form(QWidget, Generic[T]):
         super().__init__(parent)
         self._kind = type(value)
         self.fields: dict[str, Field] = {}
-        hints, texts = get_type_hints(self._kind), helps(self._kind)
-        self._rows = QFormLayout()
-        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        hints, texts = forms.types_of(self._kind), forms.helps(self._kind)  # type: ignore[arg-type] # classes are hashable
+        self._rows = lines()
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._groups: dict[str, QFormLayout] = {}
         whole = QVBoxLayout(self)
@@ -99,8 +92,8 @@ class Form(QWidget, Generic[T]):
         SettingsError
             If it makes no sense; the message names the field.
         """
-        made: T = self._kind(**{name: field.value() for name, field in self.fields.items()})
-        return made
+        values = {name: field.value() for name, field in self.fields.items()}
+        return forms.with_paths(self._kind(**values), Path.expanduser)
 
     def fill(self, value: T) -> None:
         """Show a value."""
@@ -114,10 +107,7 @@ class Form(QWidget, Generic[T]):
             return self._rows
         if head not in self._groups:
             box = QGroupBox(head, self)
-            self._groups[head] = QFormLayout(box)
-            self._groups[head].setFieldGrowthPolicy(
-                QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow
-            )
+            self._groups[head] = lines(box)
             whole.addWidget(box)
         return self._groups[head]
 
@@ -130,53 +120,49 @@ class Field:
     caption : str
         What stands before it.
     hint : type
-        bool, int, float, str, Path, a Literal, a tuple of one type, or one of these or None.
-    value : object
-        What is shown first.
+        Any that `emrecon.forms.from_text` reads; of paths, one or several.
+    default : object
+        What is shown first, and taken where the line is blank.
     choices : callable, optional
         What files may be chosen from.
     """
 
-    def __init__(self, caption: str, hint: Any, value: Any, choices: Choices | None) -> None:  # noqa: ANN401
-        self.caption = caption
-        self._optional, self._hint = _without_none(hint)
-        self._many = get_origin(self._hint) is tuple
-        self._item = get_args(self._hint)[0] if self._many else self._hint
-        self.widget = self._made(choices)
+    def __init__(self, caption: str, hint: Any, default: Any, choices: Choices | None) -> None:  # noqa: ANN401
+        self.caption, self._hint, self._default = caption, hint, default
+        _, kind = forms.without_none(hint)
+        self._many = get_origin(kind) is tuple
+        self._paths = self._many and get_args(kind)[0] is Path
+        self.widget = self._widget(kind, choices)
         self._input = self.widget.box if isinstance(self.widget, FileChooser) else self.widget
-        self.fill(value)
+        self.fill(default)
 
-    def connect(self, told: Callable[[], object]) -> None:
-        """Tell of changes."""
+    def connect(self, slot: Callable[[], object]) -> None:
+        """Call a slot after every change."""
         if isinstance(self._input, QCheckBox):
-            self._input.toggled.connect(lambda _: told())
+            self._input.toggled.connect(lambda _: slot())
         elif isinstance(self._input, QComboBox):
-            self._input.currentTextChanged.connect(lambda _: told())
+            self._input.currentTextChanged.connect(lambda _: slot())
         else:
-            self._input.textChanged.connect(lambda _: told())
+            self._input.textChanged.connect(lambda _: slot())
 
     def fill(self, value: Any) -> None:  # noqa: ANN401 - any type
         """Show a value."""
         if isinstance(self._input, QCheckBox):
             self._input.setChecked(bool(value))
+        elif isinstance(self.widget, FileChooser):
+            self._input.setEditText(forms.to_text(value))
         elif isinstance(self._input, QComboBox):
-            text = "" if value is None else str(value)
-            self._input.setCurrentText(text) if text else self._input.setCurrentIndex(0)
-            if isinstance(self.widget, FileChooser):
-                self._input.setEditText(text)
-        elif self._many:
-            words = [_words(one) for one in value]
-            self._input.setText(shlex.join(words) if self._item is Path else " ".join(words))
+            self._input.setCurrentText(forms.to_text(value))
         else:
-            self._input.setText(_words(value))
+            self._input.setText(self._text(value))
 
     def value(self) -> Any:  # noqa: ANN401 - any type
-        """Return what is filled in.
+        """Return what is filled in; the default where nothing is.
 
         Raises
         ------
         SettingsError
-            If it is not of the field's type.
+            If it is not of the field's type; the message begins with the caption.
         """
         if isinstance(self._input, QCheckBox):
             return self._input.isChecked()
@@ -184,44 +170,35 @@ class Field:
             return self.widget.path()
         box = isinstance(self._input, QComboBox)
         text = str(self._input.currentText() if box else self._input.text()).strip()
-        if self._many:
-            if self._item is Path:  # a blank in a path is quoted
-                return tuple(Path(word).expanduser() for word in self._words(text))
-            return tuple(self._one(word) for word in text.replace(",", " ").split())
-        if not text and self._optional:
-            return None
-        return self._one(text)
+        if not text:
+            return self._default
+        return forms.from_text(self._words(text) if self._many else text, self._hint, self.caption)
+
+    def _text(self, value: Any) -> str:  # noqa: ANN401 - any type
+        """Return a value as it is typed; a blank in a path is quoted."""
+        words = map(forms.to_text, value if self._many else [value])
+        return shlex.join(words) if self._paths else " ".join(words)
 
     def _words(self, text: str) -> list[str]:
+        if not self._paths:
+            return text.replace(",", " ").split()
         try:
             return shlex.split(text)
         except ValueError as error:
             raise SettingsError(f"{self.caption}: {text}: {error}") from None
 
-    def _one(self, text: str) -> Any:  # noqa: ANN401 - any type
-        if get_origin(self._item) is Literal:
-            return next(word for word in get_args(self._item) if str(word) == text)
-        if self._item not in {int, float}:
-            return text
-        kind = "a whole number" if self._item is int else "a number"
-        try:
-            return self._item(text)
-        except ValueError:
-            raise SettingsError(f"{self.caption}: {text!r} is not {kind}") from None
-
-    def _made(self, choices: Choices | None) -> Any:  # noqa: ANN401 - a widget
-        if self._hint is bool:
+    def _widget(self, kind: Any, choices: Choices | None) -> Any:  # noqa: ANN401 - any type, a widget
+        if kind is bool:
             return QCheckBox()
-        if get_origin(self._hint) is Literal:
+        if options := forms.choices(kind):
             box = QComboBox()
-            box.addItems([str(word) for word in get_args(self._hint)])
+            box.addItems([forms.to_text(option) for option in options])
             return box
-        if self._hint is Path:
+        if kind is Path:
             return FileChooser(self.caption, choices or list)
         line = QLineEdit()
         line.setMinimumWidth(_WIDE // 2)
-        if self._many or self._optional:
-            line.setPlaceholderText("default")
+        line.setPlaceholderText(self._text(self._default) or "default")
         return line
 
 
@@ -293,19 +270,3 @@ class FileChooser(QWidget):
         name, _ = QFileDialog.getOpenFileName(self, self._what)
         if name:
             self.box.setEditText(name)
-
-
-def _words(value: Any) -> str:  # noqa: ANN401 - any type
-    """Return a value as it is typed, with all digits that it has."""
-    if value is None:
-        return ""
-    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-    return str(int(value)) if whole else str(value)
-
-
-def _without_none(hint: Any) -> tuple[bool, Any]:  # noqa: ANN401 - any type
-    """Return whether None is allowed, and the type without it."""
-    if get_origin(hint) in {Union, types.UnionType}:
-        rest = [kind for kind in get_args(hint) if kind is not type(None)]
-        return True, rest[0]
-    return False, hint

@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_plugin.plot import AXES, plot_widget
 
 if TYPE_CHECKING:
-    from napari_plugin.tissue_job import Row, Seen
+    from napari_plugin.tissue_seen import Row, Seen
 
 _LEAST = 0.5
 """Where a logarithmic axis of counts begins."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyqtgraph as pg
 from napari.layers import Image, Labels, Layer
-from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSlider, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSlider, QWidget
 
 from napari_plugin import slices, views
+from napari_plugin.dock import Dock, connected, undo_all
 from napari_plugin.layers import AXES, world
+from napari_plugin.layout import column
 from napari_plugin.planes import Plane, put
-from napari_plugin.run_panel import WIDTH
 from napari_plugin.view_box import ViewBox
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _HALF, _FULL = 50, 100
 _EVENTS = ("data", "set_data", "contrast_limits", "colormap", "scale", "translate", "name")
 
 
-class PlanesDock(QWidget):
+class PlanesDock(Dock):
     """Axial, coronal and sagittal planes of the active image, with another layer laid over.
 
     Parameters
@@ -39,9 +40,7 @@ class PlanesDock(QWidget):
     """
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("emrecon-planes")
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, "planes", parent)
         self.layer: Layer | None = None
         self.over: Layer | None = None
         self.planes = {
@@ -55,10 +54,6 @@ class PlanesDock(QWidget):
         self._lay_out()
         self._connect()
         self._follow()
-
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
-        """Return the size that Qt is to begin with."""
-        return QSize(WIDTH, 700)
 
     def resizeEvent(self, event: Any) -> None:  # noqa: ANN401, N802
         """Set the planes beside or below each other, as there is room."""
@@ -169,9 +164,7 @@ class PlanesDock(QWidget):
         self.said = QLabel("")
         self.said.setWordWrap(True)
         self.view_box = ViewBox()
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(4, 4, 4, 4)
-        whole.setSpacing(4)
+        whole = column(self)
         head = QFormLayout()
         head.addRow("Image", self.shown)
         head.addRow("Overlay", self.over_box)
@@ -204,14 +197,12 @@ class PlanesDock(QWidget):
         self._fade(_HALF)
         self.view_box.watch(self._viewer)
         viewer = self._viewer
-        undo = [
-            _bound(viewer.layers.selection.events.active, self._follow),
-            _bound(viewer.layers.events.inserted, self._follow),
-            _bound(viewer.layers.events.removed, self._follow),
-            _bound(viewer.dims.events.point, self._soon),
-            _bound(viewer.scene.camera.events.orientation, self._turn),
-        ]
-        self.destroyed.connect(partial(_leave, undo, self._watched))
+        self.bind(viewer.layers.selection.events.active, self._follow)
+        self.bind(viewer.layers.events.inserted, self._follow)
+        self.bind(viewer.layers.events.removed, self._follow)
+        self.bind(viewer.dims.events.point, self._soon)
+        self.bind(viewer.scene.camera.events.orientation, self._turn)
+        self.at_end(partial(undo_all, self._watched))
         self._turn()
 
     def _follow(self, event: Any = None) -> None:  # noqa: ANN401 - any event
@@ -249,12 +240,11 @@ class PlanesDock(QWidget):
 
     def _watch(self) -> None:
         """Be told of changes of the two layers, and of no other."""
-        while self._watched:
-            self._watched.pop()()
+        undo_all(self._watched)
         for layer in [layer for layer in (self.layer, self.over) if layer is not None]:
             for name in _EVENTS:
                 if name in layer.events:
-                    self._watched.append(_bound(getattr(layer.events, name), self._soon))
+                    self._watched.append(connected(getattr(layer.events, name), self._soon))
 
     def _turn(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         known = self.layer is not None and slices.known_axes(self.layer)
@@ -267,17 +257,3 @@ class PlanesDock(QWidget):
         """Draw in a moment, once for all that happens until then; not where nobody sees it."""
         if self.isVisible() and not self._timer.isActive():
             self._timer.start()
-
-
-def _bound(event: Any, told: Callable[..., None]) -> Callable[[], object]:  # noqa: ANN401
-    """Connect to an event; return what undoes it."""
-    event.connect(told)
-    return partial(event.disconnect, told)
-
-
-def _leave(*undo: list[Callable[[], object]]) -> None:
-    """Let go of viewer and layers; the widget is gone, so events must not reach it."""
-    for some in undo:
-        if isinstance(some, list):
-            while some:
-                some.pop()()

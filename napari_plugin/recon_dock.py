@@ -13,17 +13,31 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from emrecon.errors import SettingsError
+from emrecon.jobs.as_code import as_command, as_python
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
 from napari_plugin.canvas import RunLayers
+from napari_plugin.form import FileChooser, Form
 from napari_plugin.layers import KEY, file_of, volume_of
+from napari_plugin.plot import Curves
 from napari_plugin.recon_job import ReconJob, likelihood_gap
-from napari_plugin.recon_outcome import Choice, ListmodeOutcome, Outcome, as_command, as_python
-from napari_plugin.recon_panel import ReconPanel
+from napari_plugin.recon_outcome import OUT, result_as_command, result_as_python, times_s
+from napari_plugin.run_panel import RunPanel
 from napari_plugin.session import Picture
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+CURVES = {
+    "gap": ("Likelihood", "Lmax - L", True),
+    "change": ("Change", "relative change", True),
+    "nrmse": ("NRMSE", "NRMSE to truth", False),
+}
+"""Curves by name: tab, vertical axis, logarithmic or not."""
 
 EXAMPLE = "example:"
 _LAYER = "layer:"
@@ -31,7 +45,7 @@ _CURVES_S = 2.0
 """Least time between two drawings of the curves of a run that goes on."""
 
 
-class ReconDock(ReconPanel):
+class ReconDock(RunPanel):
     """Reconstructs a scan and shows it while it does.
 
     Parameters
@@ -43,17 +57,44 @@ class ReconDock(ReconPanel):
     """
 
     WHAT = "reconstruction"
+    SAVED = "Write the image as NIfTI or Interfile with sidecar, picture and convergence log"
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        self._viewer = napari_viewer  # asked for what may be chosen
-        super().__init__(napari_viewer, self._scans, self._truths, self._files, parent)
+        super().__init__(napari_viewer, parent=parent)
+        self.scan = FileChooser("Choose a scan", self._scans)
+        self.scan.setObjectName("scan")
+        self.scan.setToolTip(
+            "<p>A layer with a scan's counts, an example, or a file: Interfile, PETLINK or "
+            "PETSIRD list-mode, DICOM NM TOMO, or scan.toml</p>"
+        )
+        self.truth = FileChooser("Choose the truth", self._truths)
+        self.truth.setObjectName("truth")
+        self.truth.setToolTip(
+            "<p>The true image, to plot the error against. The truth beside a simulated scan is "
+            "taken by itself</p>"
+        )
+        self.settings: Form[Settings] = Form(Settings())
+        self.corrections: Form[Corrections] = Form(Corrections(), self._files)
+        self.listmode: Form[ListmodeSettings] = Form(ListmodeSettings())
+        self.camera: Form[CameraFacts] = Form(CameraFacts())
+        self.curves = Curves(CURVES)
+        tabs: dict[str, Form[Any]] = {
+            "Settings": self.settings,
+            "Corrections": self.corrections,
+            "List-mode": self.listmode,
+            "SPECT files": self.camera,
+        }
+        self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
         self.layers = RunLayers(napari_viewer, "EM reconstruction")
         self._curves_next = 0.0
         self.curves.picked.connect(self.go_to)
-        self.python_button.clicked.connect(self.copy_python)
-        self.command_button.clicked.connect(self.copy_command)
         self._connect()
-        self._layers_changed()
+
+    def refresh_files(self) -> None:
+        """List what may be chosen now; a scan among the layers is chosen by itself."""
+        super().refresh_files()
+        if self.scan.path() is None or self.scan.is_default:
+            self.scan.choose_first()
 
     def go_to(self, number: int) -> None:
         """Show the picture kept nearest to an update."""
@@ -65,34 +106,24 @@ class ReconDock(ReconPanel):
         self.layers.keep(self.session.history)
         self.layers.go(self.session.history.nearest(self.job.before + number))
 
-    def copy_python(self) -> None:
-        """Put Python that makes the image again on the clipboard."""
-        self._copy_one("python", as_python)
+    def _as_python(self) -> str:
+        result = self.session.result
+        return as_python(self._chosen_now()) if result is None else result_as_python(result)
 
-    def copy_command(self) -> None:
-        """Put the command line that makes the image again on the clipboard."""
-        self._copy_one("command", as_command)
+    def _as_command(self) -> str:
+        result = self.session.result
+        return as_command(self._chosen_now()) if result is None else result_as_command(result)
 
-    def _copy_one(self, how: str, say: Callable[[Choice], str]) -> None:
-        outcome: Outcome | ListmodeOutcome | None = self.session.result
-
-        def text() -> str:
-            self._must_exist()
-            if outcome is not None:
-                return str(getattr(outcome, how)())
-            return say(self._chosen()[0]().understood())
-
-        self._copy(text, "the image of this run again, bit by bit")
-
-    def _must_exist(self) -> None:
-        """Refuse what would simulate an example here and now, and hold up the window."""
+    def _chosen_now(self) -> ReconstructionJob:
+        """Return what is chosen; refuse what would simulate here and now, and hold up Qt."""
         name = str(self.scan.path() or "")
         if name.startswith(EXAMPLE) and not samples.is_simulated(name.removeprefix(EXAMPLE)):
             raise SettingsError("run the example once: its files are simulated then")
+        return replace(self._chosen()[0](), out=OUT)
 
     def _ask(self) -> str:
         name, _ = QFileDialog.getSaveFileName(
-            self, "Save the image", "recon.nii.gz", "Images (*.nii.gz *.nii *.hv)"
+            self, "Save the image", str(OUT), "Images (*.nii.gz *.nii *.hv)"
         )
         return str(name)
 
@@ -103,22 +134,22 @@ class ReconDock(ReconPanel):
         (self.layers.renew if again else self.layers.clear)()
         self.curves.clear()
 
-    def _chosen(self) -> tuple[Callable[[], Choice], Callable[[], Volume | None]]:
-        """Return what makes the choice, and the truth, when the thread asks for them."""
+    def _chosen(self) -> tuple[Callable[[], ReconstructionJob], Callable[[], Volume | None]]:
+        """Return what makes the job, and the truth, when the thread asks for them."""
         name = str(self.scan.path() or "")
         if not name:
             raise SettingsError("choose a scan: a layer of one, a file, or an example")
-        choice = Choice(
-            Path(name), self.settings.value(), self.parts.value(), self.camera.value(),
-            self.listmode.value(),
+        job = ReconstructionJob(
+            Path(name), None, self.settings.value(), self.corrections.value(),
+            self.camera.value(), self.listmode.value(),
         )  # fmt: skip
         truth = self._truth()
         if not name.startswith(EXAMPLE):
-            return lambda: choice, truth or _truth_beside(choice.scan)
+            return lambda: job, truth or _truth_beside(job.scan)
         phantom = name.removeprefix(EXAMPLE)
 
-        def example() -> Choice:
-            return replace(choice, scan=samples.scan_folder(phantom))
+        def example() -> ReconstructionJob:
+            return replace(job, scan=samples.scan_folder(phantom))
 
         def true() -> Volume | None:
             return _truth_beside(samples.scan_folder(phantom))()
@@ -137,7 +168,7 @@ class ReconDock(ReconPanel):
 
     def _draw(self, picture: Picture) -> None:
         job = self.job
-        if job is None or job.begun is None:
+        if job is None or job.image is None:
             return
         if not self.live.frames:
             self.layers.place(job.affine, job.unit)
@@ -149,9 +180,9 @@ class ReconDock(ReconPanel):
     def _ended(self) -> None:
         """Show the images of frames or gates in place of the history."""
         super()._ended()
-        outcome = self.session.result
-        if isinstance(outcome, ListmodeOutcome) and outcome.choice.listmode.several:
-            self.layers.series(self.session.history, outcome.times_s)
+        result = self.session.result
+        if result is not None and result.several:
+            self.layers.series(self.session.history, times_s(result))
 
     def _look(self) -> None:
         """Show where the run is."""
@@ -160,13 +191,13 @@ class ReconDock(ReconPanel):
         began = time.perf_counter()
         if job is None or (session.phase == "running" and began < self._curves_next):
             return
-        rows, subsets = list(job.log.rows), job.subsets
+        rows, subsets = job.rows, job.subsets
         numbers = [row.sub_iteration for row in rows]
         self.curves.put("gap", *likelihood_gap(rows, subsets))
         self.curves.put("change", numbers, [row.relative_change for row in rows])
-        errors = list(job.nrmse)
+        errors = list(job.score.nrmse)
         best = min(range(len(errors)), key=errors.__getitem__) if errors else None
-        self.curves.put("nrmse", job.scored[: len(errors)], errors, best)
+        self.curves.put("nrmse", job.score.updates[: len(errors)], errors, best)
         now = time.perf_counter()
         self._curves_next = now + max(_CURVES_S, 30 * (now - began))
 

@@ -1,29 +1,24 @@
-"""The reconstruction that the panel runs: the command line's own job, iterate by iterate.
-
-It is made of the halves of `emrecon.jobs.reconstruct` and `emrecon.jobs_listmode`'s, so the bits
-are the same.
-"""
+"""The reconstruction that the panel runs: the command line's own job, iterate by iterate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon import metrics
-from emrecon.em import Iterate, last, until, watch
+from emrecon.em import Iterate
 from emrecon.errors import SettingsError
-from emrecon.jobs import Begun, begin
-from emrecon.jobs_events import Made, Part, begin_listmode
+from emrecon.jobs.base import Observer
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.recon_images import ReconImage
+from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import pressed
-from emrecon.volume import Volume
-from emrecon.watchers import ConvergenceLog, Row, lengths
-from napari_plugin.recon_outcome import Choice, ListmodeOutcome, Outcome
-from napari_plugin.session import Session, Stopped
+from emrecon.volume import Array, Volume
+from emrecon.watchers import Row, lengths
+from napari_plugin.session import Session
 
 Image = NDArray[np.float32]
 
@@ -40,129 +35,124 @@ class ReconJob:
     """
 
     def __init__(
-        self, choose: Callable[[], Choice], truth: Callable[[], Volume | None] = lambda: None
+        self,
+        choose: Callable[[], ReconstructionJob],
+        truth: Callable[[], Volume | None] = lambda: None,
     ) -> None:
         self._choose, self._truth = choose, truth
-        self.begun: Begun | Part | None = None
-        self.log = ConvergenceLog()
-        self.nrmse: list[float] = []
-        self.scored: list[int] = []
-        """Updates that `nrmse` is of: those kept, and whole passes."""
+        self.image: ReconImage | None = None
+        """What is iterated."""
+        self.score = _Score()
         self.affine, self.unit = np.eye(4), ""
         self.names: tuple[str, ...] = ()
         """Of frames or gates."""
         self.before = 0
         """Iterates of frames before this one."""
-        self._each = 0
+        self._each = 1
 
-    def __call__(self, session: Session) -> Outcome | ListmodeOutcome:
-        """Run to the end, or until stopped."""
-        choice = self._choose().understood()
-        if choice.by_listmode:
-            return self._listmode(choice, session)
-        begun = begin(
-            choice.scan, choice.settings, choice.parts, camera=choice.camera,
-            meters=_meters(session),
-        )  # fmt: skip
-        problem = begun.problem
-        self._expect(session, problem.settings.iterations * len(problem.models))
-        reached = self._iterate(begun, session, self._score(begun, session))
-        stopped = session.control.is_set() and reached.number < session.total
-        return Outcome(choice, begun, reached, self.log, stopped)
+    def __call__(self, session: Session) -> ReconResult:
+        """Run to the end, or until stopped; of frames or gates, those that were whole are kept."""
+        job = self._choose()
+        run = job.begin(session.meters)
+        images, several = len(run.images.names), job.listmode.several
+        self.names = run.images.names if several else ()
 
-    def _listmode(self, choice: Choice, session: Session) -> ListmodeOutcome:
-        """Run image after image; of several a stopped one is left out."""
-        begun = begin_listmode(choice.scan, choice.settings, choice.parts, choice.listmode)
-        several = choice.listmode.several
-        self.names = begun.names if several else ()
-        made: list[Made] = []
-        whole = True
-        with closing(begun.images(_meters(session))) as parts, suppress(Stopped):
-            for number, part in enumerate(parts):
-                updates = part.problem.settings.iterations * len(part.problem.models)
-                self._expect(session, updates, len(begun.names))
-                self.before, session.about = number * self._each, part.name if several else ""
-                score = _no_score if several else self._score(part, session)
-                reached = self._iterate(part, session, score)
-                whole = not session.control.is_set() or reached.number >= updates
-                if whole or not several:
-                    made.append(part.done(reached, self.log))
-                if not whole:
-                    break
-        if not made:
-            raise Stopped
-        if several:
-            ends = range(self._each - 1, len(made) * self._each, self._each)
-            session.history.replace(ends, [_turned(one.volume) for one in made])
-        stopped = not whole or len(made) < len(begun.names)
-        return ListmodeOutcome(choice, begun, tuple(made), stopped)
+        def look(image: ReconImage) -> Sequence[Observer]:
+            self._expect(session, image, images)
+            if not several and (truth := self._truth()) is not None:
+                self.score = _score(image, truth)
+            return [lambda iterate: self._observe(session, image, iterate)]
 
-    def _expect(self, session: Session, updates: int, images: int = 1) -> None:
+        result = run.iterate(look, pressed(session.control))
+        self._last(session, result)
+        return result
+
+    def _expect(self, session: Session, image: ReconImage, images: int) -> None:
         """Say how long it will be: every image has its start, which counts too, but the first."""
-        self._each = updates + 1
+        first = image.volume(image.problem.start)
+        self.affine, self.unit = first.affine, first.unit
+        self._each = image.updates + 1
+        self.before = image.number * self._each
         session.total = images * self._each - 1
         session.history.expect(session.total)
+        session.about = image.name if self.names else ""
+        self.image = image
 
-    def _iterate(
-        self, what: Begun | Part, session: Session, score: Callable[..., None]
-    ) -> Iterate[Image]:
-        """Iterate one image to its end, or until stopped."""
-        problem, before = what.problem, self.before
-        self.log = ConvergenceLog(len(problem.models))
-        first = what.volume(problem.start)
-        self.affine, self.unit = first.affine, first.unit
-        self.begun = what
+    def _observe(self, session: Session, image: ReconImage, iterate: Iterate[Array]) -> None:
+        whole = iterate.number % image.subsets == 0
+        if whole or session.history.wants(iterate.number):  # of all it would take too long
+            self.score(image, iterate)
+        number = self.before + iterate.number
+        session.look(number, lambda: _turned(image.volume(iterate.params)))
 
-        def look(iterate: Iterate[Image]) -> None:
-            session.look(before + iterate.number, lambda: _turned(what.volume(iterate.params)))
+    def _last(self, session: Session, result: ReconResult) -> None:
+        """Show the image that the run ended with; of frames or gates, keep those in its place."""
+        reached, image = result.images[-1].reached, self.image
+        assert image is not None, "a result has an image"  # noqa: S101
+        self.score(image, reached)
+        volumes = [_turned(one.volume) for one in result.images]
+        session.last((len(volumes) - 1) * self._each + reached.number, lambda: volumes[-1])
+        if self.names:
+            ends = range(self._each - 1, len(volumes) * self._each, self._each)
+            session.history.replace(ends, volumes)
 
-        watched = watch(problem.iterates(), self.log, score, look)
-        reached = last(until(watched, pressed(session.control), *problem.enough()))
-        score(reached, always=True)
-        session.last(before + reached.number, lambda: _turned(what.volume(reached.params)))
-        return reached
+    @property
+    def rows(self) -> list[Row]:
+        """How every iterate of the image fared so far."""
+        return list(self.image.history.rows) if self.image else []
+
+    @property
+    def subsets(self) -> int:
+        """Updates in a pass over the data; 1 before that is known."""
+        return self.image.subsets if self.image else 1
 
     def words(self, number: int) -> str:
         """Return what an iterate of the run is, by its number: frame and iteration."""
         image, update = divmod(number, self._each)
-        whole, part = divmod(update, self.subsets)
-        text = f"iteration {whole}" + (f" + {part}/{self.subsets}" if part else "")
+        whole, beyond = divmod(update, self.subsets)
+        text = f"iteration {whole}" + (f" + {beyond}/{self.subsets}" if beyond else "")
         return f"{self.names[image]}, {text}" if self.names else text
 
-    @property
-    def subsets(self) -> int:
-        """Return the number of updates in a pass over the data; 1 before that is known."""
-        return len(self.begun.problem.models) if self.begun else 1
 
-    def _score(self, begun: Begun | Part, session: Session) -> Callable[..., None]:
-        """Return what notes an iterate's distance from the truth, before the post-filter.
+@dataclass(eq=False)
+class _Score:
+    """The distance of iterates from the truth, before the post-filter; none without a truth."""
 
-        Not of every one: on small scans that alone would take a tenth of the time.
-        """
-        known = self._truth()
-        if known is None:
-            return _no_score
-        begin_with = _unfiltered(begun, begun.problem.start)
-        truth = metrics.match(begin_with, known)[1].astype(np.float32)
-        size = lengths(truth, truth)[1]
-        if not size:
-            raise SettingsError("the truth is 0 everywhere: there is nothing to compare with")
+    truth: Array | None = None
+    """Image that a perfect reconstruction equals, on its voxels."""
 
-        def score(iterate: Iterate[Image], *, always: bool = False) -> None:
-            number = iterate.number
-            whole = number % self.subsets == 0
-            if self.scored[-1:] == [number]:
-                return
-            if not (always or whole or session.history.wants(number)):
-                return
-            self.scored.append(number)
-            self.nrmse.append(lengths(truth, _unfiltered(begun, iterate.params).voxels)[0] / size)
+    length: float = 0.0
+    """Of the truth, over all voxels."""
 
-        return score
+    nrmse: list[float] = field(default_factory=list)
+    """Root mean square error over that of 0."""
+
+    updates: list[int] = field(default_factory=list)
+    """What `nrmse` is of."""
+
+    def __call__(self, image: ReconImage, iterate: Iterate[Array]) -> None:
+        """Measure an iterate, unless that was done."""
+        if self.truth is None or self.updates[-1:] == [iterate.number]:
+            return
+        distance, _ = lengths(self.truth, _unfiltered(image, iterate.params).voxels)
+        self.updates.append(iterate.number)
+        self.nrmse.append(distance / self.length)
 
 
-def _no_score(iterate: Iterate[Image], *, always: bool = False) -> None:
-    """Compare with nothing."""
+def _score(image: ReconImage, known: Volume) -> _Score:
+    """Return what measures the iterates of an image.
+
+    Raises
+    ------
+    SettingsError
+        If the truth is 0 everywhere.
+    """
+    start = _unfiltered(image, image.problem.start)
+    truth = metrics.match(start, known)[1].astype(np.float32)
+    length = lengths(truth, truth)[1]
+    if not length:
+        raise SettingsError("the truth is 0 everywhere: there is nothing to compare with")
+    return _Score(truth, length)
 
 
 def _turned(volume: Volume) -> Image:
@@ -170,33 +160,10 @@ def _turned(volume: Volume) -> Image:
     return volume.voxels.transpose(2, 1, 0)
 
 
-def _unfiltered(begun: Begun | Part, image: Image) -> Volume:
+def _unfiltered(image: ReconImage, iterate: Array) -> Volume:
     """Return an iterate in its place and unit, without the post-filter."""
-    plain = replace(begun.problem, settings=replace(begun.problem.settings, post_fwhm_mm=()))
-    return replace(begun, problem=plain).volume(image)
-
-
-class _Meter:
-    """Tells a session how far the sensitivities are."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __call__(self, iterate: Iterate[Any], /) -> None:
-        """Ignore iterates: the session sees them itself."""
-
-    def update(self, done: int, total: int) -> None:
-        """Pass it on."""
-        self._session.preparing(done, total)
-
-
-def _meters(session: Session) -> Callable[[str, int], Any]:
-    @contextmanager
-    def meters(what: str, total: int) -> Iterator[_Meter]:
-        session.preparing(0, total)
-        yield _Meter(session)
-
-    return meters
+    settings = replace(image.problem.settings, post_fwhm_mm=())
+    return replace(image, problem=replace(image.problem, settings=settings)).volume(iterate)
 
 
 def likelihood_gap(rows: list[Row], subsets: int) -> tuple[list[int], list[float]]:

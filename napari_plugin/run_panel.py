@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QApplication, QHBoxLayout, QLabel, QPushButton, QTabWidget, QWidget
 
 from emrecon.errors import EmreconError
+from napari_plugin.dock import Dock
+from napari_plugin.form import FileChooser, Form
+from napari_plugin.layout import column, lines, scrolled
 from napari_plugin.live import FIRST_S, Live
 from napari_plugin.preferences import preferences
 from napari_plugin.run_bar import RunBar
@@ -22,11 +23,8 @@ from napari_plugin.view_box import ViewBox
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-WIDTH = 360
-"""Of a dock, in pixels: less than what is left for the canvas."""
 
-
-class RunPanel(QWidget):
+class RunPanel(Dock):
     """A dock whose buttons steer a run, which it shows while it goes.
 
     Parameters
@@ -45,33 +43,33 @@ class RunPanel(QWidget):
     UPDATE = "update"
     """What a step is called."""
 
+    SAVED = ""
+    """What is written, for the tooltip of Save."""
+
     layers: Any
     """Shows pictures and history in the viewer."""
 
     def __init__(self, viewer: ViewerModel, keys: str = "", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName(f"emrecon-{self.WHAT}")
-        self._viewer, self._halted = viewer, -1
+        super().__init__(viewer, self.WHAT, parent)
+        self._halted = -1
         self.session = Session(preferences().history_bytes, FIRST_S)
+        self.at_end(self.session.close)
         self.job: Any = None
         self.run_bar = RunBar(keys)
         self.kept = QLabel("")
         self.kept.setToolTip("The most is set in napari's preferences, under emrecon")
-        self.save_button = QPushButton("Save…")
-        self.python_button = QPushButton("Copy as Python")
-        self.command_button = QPushButton("Copy as command")
-        for name in ("save", "python", "command"):
-            getattr(self, f"{name}_button").setObjectName(name)
+        self.stage = QLabel("")
+        self.save_button = _button("save", "Save…", self.SAVED)
+        again = f"that makes the same {self.WHAT}, to the clipboard"
+        self.python_button = _button("python", "Copy as Python", f"Python {again}")
+        self.command_button = _button("command", "Copy as command", f"The command {again}")
         self.view_box = ViewBox()
         self.live = Live(self.session, self._draw, self._in_3d, self._rate, self)
 
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
-        """Return the size that Qt is to begin with."""
-        return QSize(WIDTH, 700)
-
-    @abstractmethod
     def refresh_files(self) -> None:
         """List what may be chosen now."""
+        for chooser in self.findChildren(FileChooser):
+            chooser.refresh()
 
     def start(self, *, paused: bool = False) -> None:
         """Run from the beginning; `paused` halts it at its start."""
@@ -120,20 +118,19 @@ class RunPanel(QWidget):
 
     def save(self) -> None:
         """Ask where to, and write what was made with all that goes with it."""
-        if self._outcome() is not None and (name := self._ask()):
+        if self._result() is not None and (name := self._ask()):
             self.save_to(Path(name))
 
     def save_to(self, path: Path) -> None:
         """Write what was made with all that goes with it."""
-        outcome = self._outcome()
-        if outcome is None:
+        result = self._result()
+        if result is None:
             return
         try:
-            made = outcome.save(path)
+            files = [file.name for file in result.write(path)]
         except EmreconError as error:
             show_error(str(error))
             return
-        files = [file.name for file in made.written]
         few = len(files) < 8
         show_info(f"wrote {', '.join(files)}" if few else f"wrote {len(files)} files to {path}")
 
@@ -154,31 +151,54 @@ class RunPanel(QWidget):
         """Ask for the name of what to save to."""
 
     @abstractmethod
+    def _as_python(self) -> str:
+        """Return Python that makes the last run again, or does what is chosen."""
+
+    @abstractmethod
+    def _as_command(self) -> str:
+        """Return the command that makes the last run again, or does what is chosen."""
+
+    @abstractmethod
     def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         """Say which picture of the history is seen."""
 
+    def _lay_out(
+        self,
+        data: Mapping[str, QWidget],
+        tabs: Mapping[str, Form[Any]],
+        pictures: Mapping[QWidget, int],
+    ) -> None:
+        """Set out data, forms, the run, and pictures with their share of the room."""
+        whole, head, self.tabs = column(self), lines(), QTabWidget()
+        for caption, widget in data.items():
+            head.addRow(caption, widget)
+        for caption, form in tabs.items():
+            self.tabs.addTab(scrolled(form), caption)
+        whole.addLayout(head)
+        whole.addWidget(self.tabs, 3)
+        whole.addWidget(self.run_bar)
+        for widget, share in pictures.items():
+            whole.addWidget(widget, share)
+        whole.addLayout(_row(self.kept, self.stage))
+        whole.addLayout(_row(self.save_button, self.python_button, self.command_button))
+        whole.addWidget(self.view_box)
+
     def _connect(self) -> None:
-        """Join buttons, viewer and run, and undo that when the dock goes."""
+        """Join buttons, viewer and run."""
         for name in self.run_bar.buttons:
             slot = self.start if name == "run" else getattr(self, name)
             getattr(self.run_bar, name).connect(slot)
         self.live.looked.connect(self._look)
         self.live.ended.connect(self._ended)
         self.save_button.clicked.connect(self.save)
+        self.python_button.clicked.connect(lambda: self._copy(self._as_python))
+        self.command_button.clicked.connect(lambda: self._copy(self._as_command))
         self.view_box.watch(self._viewer)
-        undo: list[Callable[[], object]] = []
-        events = self._viewer.layers.events
-        for emitter, slot in (
-            (events.inserted, self._layers_changed),
-            (events.removed, self._layers_changed),
-            (self._viewer.dims.events.current_step, self._scrubbed),
-        ):
-            emitter.connect(slot)
-            undo.append(partial(emitter.disconnect, slot))
-        leave = partial(_leave, self.session, undo)
-        self.destroyed.connect(leave)
-        QApplication.instance().aboutToQuit.connect(leave)
+        self.bind(self._viewer.layers.events.inserted, self._layers_changed)
+        self.bind(self._viewer.layers.events.removed, self._layers_changed)
+        self.bind(self._viewer.dims.events.current_step, self._scrubbed)
         self.run_bar.show_state(self.session)
+        self._layers_changed()
 
     def _look(self) -> None:
         """Show where the run is."""
@@ -199,12 +219,12 @@ class RunPanel(QWidget):
         elif self.session.result is not None:
             self.layers.keep(self.session.history)
 
-    def _outcome(self) -> Any:  # noqa: ANN401 - of either kind
+    def _result(self) -> Any:  # noqa: ANN401 - of either kind
         if self.session.result is None:
             show_error(f"there is no {self.WHAT} yet: run to the end, or stop the run")
         return self.session.result
 
-    def _copy(self, say: Callable[[], str], what: str) -> None:
+    def _copy(self, say: Callable[[], str]) -> None:
         """Put what makes a run again on the clipboard."""
         try:
             text = say()
@@ -212,15 +232,7 @@ class RunPanel(QWidget):
             show_error(str(error))
             return
         QApplication.clipboard().setText(text)
-        show_info(f"copied; it makes {what}")
-
-    def _buttons(self) -> QHBoxLayout:
-        """Return save and copy in a row."""
-        row = QHBoxLayout()
-        row.setSpacing(3)
-        for button in (self.save_button, self.python_button, self.command_button):
-            row.addWidget(button)
-        return row
+        show_info(f"copied; it makes this {self.WHAT} again, bit by bit")
 
     def _layers_changed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         self.refresh_files()
@@ -232,8 +244,18 @@ class RunPanel(QWidget):
         return preferences().live_hz
 
 
-def _leave(session: Session, undo: list[Callable[[], object]], *_: object) -> None:
-    """End the run and let go of the viewer; the widget may be gone."""
-    session.close()
-    while undo:
-        undo.pop()()
+def _button(name: str, caption: str, text: str) -> QPushButton:
+    """Return a button with its name in Qt and its tooltip."""
+    button = QPushButton(caption)
+    button.setObjectName(name)
+    button.setToolTip(text)
+    return button
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    """Return widgets side by side."""
+    row = QHBoxLayout()
+    row.setSpacing(3)
+    for widget in widgets:
+        row.addWidget(widget)
+    return row

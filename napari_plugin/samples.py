@@ -6,11 +6,11 @@ the command line can reconstruct the very same one.
 
 from __future__ import annotations
 
-import shutil
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 
-from emrecon.tomo.sensitivity import key_of
+from emrecon import jobs
+from emrecon.jobs.simulate import SimulationJob
 from emrecon.volume import Grid
 from napari_plugin.layers import KEY
 from napari_plugin.reader import LayerData, read, volume_layer
@@ -36,16 +36,8 @@ def cache_folder() -> Path:
 
 
 def is_simulated(phantom: str) -> bool:
-    """Return whether a ready-made scan is there, whole."""
-    return _whole(_folder(phantom, SCANS[phantom]))
-
-
-def _folder(phantom: str, how: Acquisition) -> Path:
-    return cache_folder() / f"{phantom}-{key_of(version('emrecon'), how)}"
-
-
-def _whole(folder: Path) -> bool:
-    return (folder / "truth.png").exists()  # what is written last
+    """Return whether a ready-made scan is there."""
+    return _is_written(_kept(_ready_made(phantom)))
 
 
 def scan_folder(phantom: str) -> Path:
@@ -56,29 +48,37 @@ def scan_folder(phantom: str) -> Path:
     phantom : str
         One of `SCANS`.
     """
-    return simulated(phantom, SCANS[phantom])
+    return simulated(_ready_made(phantom))
 
 
-def simulated(phantom: str, how: Acquisition) -> Path:
+def simulated(job: SimulationJob, meters: jobs.Meters = jobs.no_meters) -> Path:
     """Return the folder of a scan, simulated now if it is not there.
 
     Parameters
     ----------
-    phantom : str
-        By its name on the command line.
-    how : Acquisition
-        Scanner and counts.
+    job : SimulationJob
+        What to simulate; where it is written is decided here.
+    meters : callable, optional
+        Makes the progress bar.
     """
-    folder = _folder(phantom, how)
-    if not _whole(folder):
-        from emrecon.jobs_scan import write_simulation  # noqa: PLC0415 - brings numba
+    job = _kept(job)
+    if not _is_written(job):
+        jobs.run(job, meters)
+    return job.outputs()[0].parent
 
-        begun = folder.with_name(folder.name + ".part")
-        shutil.rmtree(begun, ignore_errors=True)
-        write_simulation(begun, how.scan(phantom_named(phantom)))
-        shutil.rmtree(folder, ignore_errors=True)
-        begun.rename(folder)
-    return folder
+
+def _ready_made(phantom: str) -> SimulationJob:
+    return SimulationJob(phantom, acquisition=SCANS[phantom])
+
+
+def _kept(job: SimulationJob) -> SimulationJob:
+    """Return a job with its folder in the cache."""
+    key = jobs.key_of(job, {})
+    return replace(job, out=cache_folder() / f"{job.phantom}-{key}")
+
+
+def _is_written(job: SimulationJob) -> bool:
+    return job.outputs()[0].exists()  # the manifest, which is written last
 
 
 def scan_layers(folder: Path, title: str) -> list[LayerData]:

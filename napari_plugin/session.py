@@ -9,14 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.em import Iterate
 from emrecon.errors import EmreconError
+from emrecon.stop import Stopped
 from napari_plugin.history import History
 
 log = logging.getLogger(__name__)
@@ -143,10 +146,6 @@ class Slot:
             return picture
 
 
-class Stopped(Exception):  # noqa: N818 - no error: it was asked for
-    """The run is to end before its first iterate."""
-
-
 Job = Callable[["Session"], Any]
 """What runs in the thread: shows its session every iterate and returns what it made."""
 
@@ -234,6 +233,12 @@ class Session:
         self.ready, self.ready_of = done, total
         if self.control.is_set():
             raise Stopped
+
+    @contextmanager
+    def meters(self, what: str, total: int) -> Iterator[_Meter]:
+        """Give a meter of what comes before an iterate, as jobs take them."""
+        self.preparing(0, total)
+        yield _Meter(self.preparing)
 
     def stage(self, total: int) -> None:
         """Be told that the run goes on at another pace, and ends at update `total`."""
@@ -345,3 +350,13 @@ class Session:
             self.phase = "stopped"
             return
         self.error, self.phase = why, "failed"
+
+
+@dataclass(frozen=True)
+class _Meter:
+    """Is told how far preparations are; iterates are looked at by the session itself."""
+
+    update: Callable[[int, int], None]
+
+    def __call__(self, iterate: Iterate[Any], /) -> None:
+        """Ignore an iterate."""

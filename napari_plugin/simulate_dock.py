@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QSize, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QApplication,
     QComboBox,
     QCompleter,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from emrecon.errors import EmreconError
+from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.geometry.presets import PRESETS
 from napari_plugin import samples, views
+from napari_plugin.dock import Dock
 from napari_plugin.form import Form
+from napari_plugin.layout import column, lines, scrolled
 from napari_plugin.live import POLL_MS
-from napari_plugin.recon_panel import scrolled
-from napari_plugin.run_panel import WIDTH
 from napari_plugin.session import Session
 from phantoms import PHANTOMS
 from phantoms.acquisition import Acquisition
@@ -38,7 +35,7 @@ if TYPE_CHECKING:
 FIRST = "brain"
 
 
-class SimulateDock(QWidget):
+class SimulateDock(Dock):
     """Simulates a scan of a phantom and shows its counts and truth.
 
     Parameters
@@ -49,11 +46,12 @@ class SimulateDock(QWidget):
         Qt's parent.
     """
 
+    HEIGHT = 560
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("emrecon-simulation")
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer, "simulation", parent)
         self.session = Session(0)
+        self.at_end(self.session.close)
         self._then_reconstruct, self._name = False, FIRST
         self.phantom = QComboBox()
         self.phantom.setObjectName("phantom")
@@ -79,36 +77,26 @@ class SimulateDock(QWidget):
         self._lay_out()
         self._connect()
 
-    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
-        """Return the size that Qt is to begin with."""
-        return QSize(WIDTH, 560)
-
     def start(self, *, reconstruct: bool = False) -> None:
         """Simulate what is filled in; `reconstruct` goes on with that."""
         if self.session.live:
             return
+        name = self.phantom.currentText()
         try:
-            how = self.acquisition.value()
+            job = SimulationJob(name, acquisition=self.acquisition.value())
         except EmreconError as error:
             show_error(str(error))
             return
-        name = self._name = self.phantom.currentText()
-        self._then_reconstruct = reconstruct
-
-        def job(session: Session) -> Path:
-            session.preparing(0, 0)
-            return samples.simulated(name, how)
-
-        self.session.start(job, name="emrecon simulation")
+        self._name, self._then_reconstruct = name, reconstruct
+        self.session.start(
+            lambda session: samples.simulated(job, session.meters), name="emrecon simulation"
+        )
         self._timer.start()
         self._look()
 
     def _connect(self) -> None:
         self.simulate_button.clicked.connect(lambda _: self.start())
         self.both_button.clicked.connect(lambda _: self.start(reconstruct=True))
-        leave = partial(_leave, self.session)
-        self.destroyed.connect(leave)
-        QApplication.instance().aboutToQuit.connect(leave)
 
     def _look(self) -> None:
         live = self.session.live
@@ -151,11 +139,7 @@ class SimulateDock(QWidget):
         dock.start()
 
     def _lay_out(self) -> None:
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(4, 4, 4, 4)
-        whole.setSpacing(4)
-        head = QFormLayout()
-        head.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        whole, head = column(self), lines()
         head.addRow("Phantom", self.phantom)
         whole.addLayout(head)
         whole.addWidget(scrolled(self.acquisition), 1)
@@ -165,7 +149,3 @@ class SimulateDock(QWidget):
         whole.addLayout(row)
         whole.addWidget(self.progress)
         whole.addWidget(self.said)
-
-
-def _leave(session: Session, *_: object) -> None:
-    session.close()

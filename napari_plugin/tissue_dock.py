@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,26 +14,34 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from emrecon import io
 from emrecon.errors import SettingsError
+from emrecon.jobs.as_code import as_command, as_python
+from emrecon.jobs.segment import SegmentationJob
+from emrecon.tissue.inputs import TissueInputs
+from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import views
+from napari_plugin.channel_list import ChannelList
+from napari_plugin.form import FileChooser, Form
 from napari_plugin.layers import KEY, file_of, volume_of
+from napari_plugin.mixture_plot import ClassTable, MixturePlot
 from napari_plugin.preferences import preferences
+from napari_plugin.run_panel import RunPanel
 from napari_plugin.session import Picture
-from napari_plugin.tissue_job import Choice, TissueJob
+from napari_plugin.tissue_job import TissueJob
 from napari_plugin.tissue_layers import NAME, TissueLayers, shown
-from napari_plugin.tissue_panel import TissuePanel
-from napari_plugin.tissue_said import as_command, as_python
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+_OUT = Path("segmentation")
+"""Folder that is written by what is copied."""
 
 _SHARE = 0.08
 """Most of the run's time that its pictures may take."""
 
 
-class TissueDock(TissuePanel):
+class TissueDock(RunPanel):
     """Segments images and shows it while it does.
 
     Parameters
@@ -44,55 +53,78 @@ class TissueDock(TissuePanel):
     """
 
     WHAT, UPDATE = "segmentation", "pass"
+    SAVED = "Write labels, probabilities, fractions, bias field, pictures and sidecar to a folder"
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        self._viewer = napari_viewer  # asked for what may be chosen
-        super().__init__(napari_viewer, self._images, self._labels, self._files, parent)
+        super().__init__(napari_viewer, "Shift+", parent)
+        self.channels = ChannelList(self._images)
+        self.truth = FileChooser("Choose the true labels", self._labels)
+        self.truth.setObjectName("truth")
+        self.truth.setToolTip(
+            "<p>True labels, to see the overlap (Dice) with: labels with the classes' names, or "
+            "numbered as they are</p>"
+        )
+        self.inputs: Form[TissueInputs] = Form(TissueInputs(), self._files)
+        self.settings: Form[Settings] = Form(Settings())
+        self.plot, self.table = MixturePlot(), ClassTable()
+        self._lay_out(
+            {"Images": self.channels, "Truth": self.truth},
+            {"Settings": self.settings, "Mask, priors, means": self.inputs},
+            {self.plot: 3, self.table: 0},
+        )
         self.layers = TissueLayers(napari_viewer)
-        self.python_button.clicked.connect(lambda _: self._copy_one(as_python))
-        self.command_button.clicked.connect(lambda _: self._copy_one(as_command))
         self._connect()
 
-    def _copy_one(self, say: Callable[[Choice], str]) -> None:
-        outcome = self.session.result
+    def refresh_files(self) -> None:
+        """List what may be chosen now."""
+        super().refresh_files()
+        self.channels.refresh()
 
-        def text() -> str:
-            if outcome is not None and outcome.stopped:
-                raise SettingsError(
-                    "a stopped segmentation cannot be made again: run it to its end"
-                )
-            return say(self._chosen() if outcome is None else outcome.choice)
+    def _as_python(self) -> str:
+        return as_python(self._job_to_copy())
 
-        self._copy(text, "the files of this segmentation again")
+    def _as_command(self) -> str:
+        return as_command(self._job_to_copy())
+
+    def _job_to_copy(self) -> SegmentationJob:
+        """Return the job that was run, or what is chosen.
+
+        Raises
+        ------
+        SettingsError
+            If it was stopped, or if some of it is in memory and in no file.
+        """
+        job = self._chosen_job() if self.session.result is None else self.job
+        if job.stopped:
+            raise SettingsError("a stopped segmentation cannot be made again: run it to its end")
+        if job.in_memory:
+            names = ", ".join(map(str, job.in_memory))
+            raise SettingsError(f"save to files first, as nothing else can name them: {names}")
+        return replace(job.job, out=_OUT)
 
     def _ask(self) -> str:
         title = "Folder to write the segmentation to"
         return str(QFileDialog.getExistingDirectory(self, title))
 
     def _chosen_job(self) -> TissueJob:
-        choice = self._chosen()
-        truth = self._truth(choice.settings.names)
-        return TissueJob(choice, truth, lambda labels: shown(labels, 0)[0])
+        images = self.channels.paths()
+        if not images:
+            raise SettingsError("tick an image to segment, or add a file")
+        job = SegmentationJob(images, None, self.settings.value(), self.inputs.value())
+        names = set(job.named().values())
+        in_memory = {
+            Path(layer.name): volume_of(layer)
+            for layer in self._viewer.layers
+            if Path(layer.name) in names
+        }
+        truth = self._truth(job.settings.names)
+        return TissueJob(job, in_memory, truth, lambda labels: shown(labels, 0)[0])
 
     def _forget(self, *, again: bool) -> None:
         self.layers.clear()
         self.plot.clear()
         self.table.put(())
         self.stage.setText("")
-
-    def _chosen(self) -> Choice:
-        images = self.channels.paths()
-        if not images:
-            raise SettingsError("tick an image to segment, or add a file")
-        inputs = self.inputs.value()
-        used = [*images, inputs.mask, inputs.exclude, *inputs.priors]
-        names = {path for path in used if path is not None}
-        given = {
-            Path(layer.name): volume_of(layer)
-            for layer in self._viewer.layers
-            if Path(layer.name) in names
-        }
-        return Choice(images, self.settings.value(), inputs, given)
 
     def _truth(self, names: tuple[str, ...]) -> Callable[[], Volume | None]:
         path = self.truth.path()
@@ -106,9 +138,9 @@ class TissueDock(TissuePanel):
 
     def _draw(self, picture: Picture) -> None:
         job = self.job
-        if job is None or job.begun is None or job.seen is None:
+        if job is None or job.run is None or job.seen is None:
             return
-        data, now = job.begun.fit.data, job.seen
+        data, now = job.run.fit.data, job.seen
         grid = Volume(now.labels, data.affine)  # type: ignore[arg-type] # labels
         self.layers.draw(picture.image, grid, now.rows)
         self._halted = -1  # the history, which this hides, is to be shown again
@@ -123,14 +155,16 @@ class TissueDock(TissuePanel):
 
     def _ended(self) -> None:
         super()._ended()
-        outcome = self.session.result
-        if outcome is None or self.job.seen is None:
+        result = self.session.result
+        if result is None or self.job.seen is None:
             return
-        result, rows = outcome.result, self.job.seen.rows
-        made = [result.volume(share) for share in result.probabilities.T]
-        self.layers.add_maps(
-            [(row.name, row.colour, map_) for row, map_ in zip(rows, made, strict=True)]
-        )
+        maps = [
+            (row.name, row.colour, result.segmentation.volume(share))
+            for row, share in zip(
+                self.job.seen.rows, result.segmentation.probabilities.T, strict=True
+            )
+        ]
+        self.layers.add_maps(maps)
 
     def _images(self) -> list[tuple[str, str]]:
         """Return what may be channels: images by their file, or by name where there is none."""

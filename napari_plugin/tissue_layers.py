@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from emrecon.volume import Volume
     from napari_plugin.history import History
-    from napari_plugin.tissue_job import Row
+    from napari_plugin.tissue_seen import Row
 
 NAME = "Tissue"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +19,7 @@ from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
 from emrecon.jobs.data_kinds import CAMERA, EVENTS, LISTMODE, SINOGRAMS, refuse_unused
-from emrecon.stop import Rule
+from emrecon.stop import Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
@@ -178,7 +178,7 @@ class ReconRun:
 
         done: list[ImageResult] = []
         several, whole = self.job.listmode.several, True
-        with closing(self.images.ready()) as images:
+        with closing(self.images.ready()) as images, suppress(Stopped):
             for image in images:
                 result = self._one(image, look, rules)
                 whole = result.whole

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emrecon.jobs_scan import write_simulation
-from phantoms.acquisition import Acquisition, phantom_named
+from emrecon import jobs
+from emrecon.jobs.simulate import SimulationJob
+from phantoms.acquisition import Acquisition
 
 os.environ.setdefault("LIBGL_ALWAYS_SOFTWARE", "1")
 
@@ -23,7 +24,7 @@ TINY = Acquisition(
 def scan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scan so small that an update takes milliseconds, with its truth."""
     folder = tmp_path_factory.mktemp("scans") / "tiny"
-    write_simulation(folder, TINY.scan(phantom_named("cylinder")))
+    jobs.run(SimulationJob("cylinder", folder, TINY))
     return folder
 
 

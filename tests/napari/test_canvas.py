@@ -107,9 +107,9 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     viewer.open(str(tmp_path / "sample.nii.gz"), plugin="emrecon")
     (layer,) = viewer.layers
     np.testing.assert_array_equal(
-        np.asarray(layer.data).transpose(), dock.session.result.reached.params
+        np.asarray(layer.data).transpose(), dock.session.result.images[0].reached.params
     )
-    grid = dock.session.result.begun.problem.grid
+    grid = dock.job.image.problem.grid
     np.testing.assert_allclose(layer.data_to_world((0, 0, 0)), grid.origin_mm[::-1], atol=1e-3)
 
 

@@ -79,7 +79,7 @@ def test_a_scan_among_the_layers_is_chosen_and_run_to_its_end(qtbot, dock, viewe
     assert names == ["tiny prompts", "EM reconstruction", "EM reconstruction history"]
     live = viewer.layers["EM reconstruction"]
     np.testing.assert_array_equal(
-        np.asarray(live.data).transpose(), dock.session.result.reached.params
+        np.asarray(live.data).transpose(), dock.session.result.images[0].reached.params
     )
     assert not viewer.layers["tiny prompts"].visible
     assert live.axis_labels == ("S", "A", "R")
@@ -302,7 +302,7 @@ def test_an_example_is_offered_in_an_empty_viewer_and_simulated_once(qtbot, told
     assert told == ["run the example once: its files are simulated then"]
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    assert len(dock.job.nrmse) == 5
+    assert len(dock.job.score.nrmse) == 5
     folder = samples.scan_folder("cylinder")
     made = (folder / "prompts.hs").stat().st_mtime_ns
     assert samples.scan_folder("cylinder") == folder

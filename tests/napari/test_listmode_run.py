@@ -16,8 +16,11 @@ pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
 from napari.components import ViewerModel
 
+from emrecon import jobs
 from emrecon.cli import app
 from emrecon.errors import FormatError, SettingsError
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
 from napari_plugin import run_panel
@@ -25,7 +28,8 @@ from napari_plugin.preferences import Preferences
 from napari_plugin.reader import get_reader
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.recon_job import ReconJob
-from napari_plugin.recon_outcome import Choice
+from napari_plugin.recon_outcome import result_as_command, result_as_python
+from phantoms.acquisition import Acquisition
 from tests.napari.test_dock import at, press
 from tests.napari.test_recon_job import ran
 
@@ -36,14 +40,11 @@ TWO = ListmodeSettings(frames="2:4,6:4")
 @pytest.fixture(scope="module")
 def events(tmp_path_factory) -> Path:
     """Ten seconds of a small cylinder."""
-    from phantoms.cylinder import uniform_cylinder
-    from phantoms.simulate_events import simulate_events
-    from tests.io.test_petsird_recon import BINS, saved
-
-    made = simulate_events(
-        uniform_cylinder(20, 20), BINS, counts=30_000, rng=np.random.default_rng(6)
-    )
-    return saved(tmp_path_factory.mktemp("events") / "scan.petsird", made)
+    folder = tmp_path_factory.mktemp("events") / "scan"
+    timed = {"tof_fwhm_ps": 200.0, "tof_width_ps": 100.0, "tof_bins": 9}
+    acquisition = Acquisition(scanner="tiny", bins=21, counts=3e4, seed=6, **timed)
+    jobs.run(SimulationJob("cylinder", folder, acquisition, petsird=True, seconds=10.0))
+    return folder / "scan.petsird"
 
 
 def voxels(path: str | Path):
@@ -52,34 +53,36 @@ def voxels(path: str | Path):
 
 @pytest.mark.parametrize("how", [TWO, ListmodeSettings()], ids=["frames", "whole"])
 def test_the_same_bits_as_the_command_and_as_python(events, tmp_path, monkeypatch, how):
-    session = ran(ReconJob(lambda: Choice(events, HOW, listmode=how)))
+    session = ran(ReconJob(lambda: ReconstructionJob(events, settings=HOW, listmode=how)))
     assert session.phase == "done", session.error
-    files = session.result.save(tmp_path / "panel.nii.gz").written
+    files = session.result.write(tmp_path / "panel.nii.gz")
     assert {file.suffix for file in files} == {".gz", ".json", ".csv", ".png"}
     panel = voxels(tmp_path / "panel.nii.gz")
     assert panel.shape == (19, 19, 6, *([2] if how.several else []))
     last = session.history.frames()
     np.testing.assert_array_equal(last if how.several else last[-1], panel.T)
     monkeypatch.chdir(tmp_path)
-    _, *words = shlex.split(session.result.command())
+    _, *words = shlex.split(result_as_command(session.result))
     app(words, result_action="return_value")
     np.testing.assert_array_equal(voxels("recon.nii.gz"), panel)
     (tmp_path / "recon.nii.gz").unlink()
-    exec(compile(session.result.python(), "copied", "exec"), {})  # noqa: S102 - what is tested
+    exec(compile(result_as_python(session.result), "copied", "exec"), {})  # noqa: S102 - what is tested
     np.testing.assert_array_equal(voxels("recon.nii.gz"), panel)
 
 
 def test_of_a_run_that_was_stopped_whole_frames_are_kept(events, tmp_path, wait):
-    job = ReconJob(lambda: Choice(events, HOW, listmode=TWO))
+    job = ReconJob(lambda: ReconstructionJob(events, settings=HOW, listmode=TWO))
     session = ran(job, steps=9, wait=wait)  # 7 iterates of the first frame, 2 of the second
     assert job.words(9) == "frame 2 (6 to 10 s), iteration 0 + 2/3"
-    session.result.save(tmp_path / "some.nii.gz")
+    session.result.write(tmp_path / "some.nii.gz")
     assert voxels(tmp_path / "some.nii.gz").shape[3] == 1
     told = json.loads((tmp_path / "some.json").read_text())
     assert told["FrameTimesStart"] == [2.0]
     with pytest.raises(SettingsError, match="was stopped"):
-        session.result.command()
-    early = ran(ReconJob(lambda: Choice(events, HOW, listmode=TWO)), steps=3, wait=wait)
+        result_as_command(session.result)
+    early = ran(
+        ReconJob(lambda: ReconstructionJob(events, settings=HOW, listmode=TWO)), steps=3, wait=wait
+    )
     assert (early.phase, early.result) == ("stopped", None)
 
 
@@ -109,7 +112,7 @@ def test_the_dock_shows_frames_along_their_times(qtbot, events, monkeypatch):
     assert [layer.name for layer in viewer.layers] == ["EM reconstruction", name]
     layer = viewer.layers[name]
     assert (layer.scale[0], layer.translate[0]) == (4.0, 2.0)
-    made = [one.volume.voxels for one in dock.session.result.made]
+    made = [one.volume.voxels for one in dock.session.result.images]
     np.testing.assert_array_equal(np.asarray(layer.data), [image.T for image in made])
     viewer.dims.set_current_step(0, 0)
     assert viewer.canvas.overlays.text.text == "frame 1 (2 to 6 s), iteration 2"

@@ -80,7 +80,7 @@ def test_the_image_among_the_layers_is_segmented_and_scored(qtbot, dock, viewer,
     dock.truth.box.setCurrentText("true tissue")
     press(qtbot, dock, "run")
     qtbot.waitUntil(done(dock), timeout=60_000)
-    result = dock.session.result.result
+    result = dock.session.result.segmentation
     labels = viewer.layers["Tissue labels"]
     _, truth = case()
     array, place = shown(truth, 0)
@@ -152,6 +152,22 @@ def test_reset_forgets_and_mistakes_are_told(qtbot, dock, viewer, told):
     assert told[-1].startswith("tick an image")
 
 
+def test_beta_is_typed_as_a_number_or_auto_and_blank_is_its_default(qtbot, dock, told):
+    beta = dock.settings.fields["beta"].widget
+    assert beta.placeholderText() == "1"
+    beta.setText("much")
+    press(qtbot, dock, "run")
+    assert told == ["Beta: 'much' is not a number or auto"]
+    for text, wanted in (("auto", "auto"), ("", 1.0), ("0.5", 0.5)):
+        beta.setText(text)
+        press(qtbot, dock, "run")
+        qtbot.waitUntil(done(dock), timeout=60_000)
+        assert dock.session.result.run.job.settings.beta == wanted
+        press(qtbot, dock, "command")
+        assert ("--beta" in QApplication.clipboard().text()) is bool(text)
+        press(qtbot, dock, "reset")
+
+
 def test_painted_labels_are_a_mask_and_images_without_file_are_channels(qtbot, dock, viewer):
     image = viewer.layers["t1"]
     viewer.add_image(
@@ -166,7 +182,7 @@ def test_painted_labels_are_a_mask_and_images_without_file_are_channels(qtbot, d
     press(qtbot, dock, "run")
     qtbot.waitUntil(done(dock), timeout=60_000)
     assert not viewer.layers["Tissue labels"].data[:13].any()
-    result = dock.session.result.result
+    result = dock.session.result.segmentation
     assert result.classes.means.shape[1] == 2
     np.testing.assert_allclose(
         result.classes.means[:, 1], 1.5 * result.classes.means[:, 0], rtol=0.02

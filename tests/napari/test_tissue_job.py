@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,17 @@ pytest.importorskip("napari", reason="napari is not installed")
 
 from emrecon import io
 from emrecon.io import read_image
-from emrecon.jobs_tissue import begin, segment_files
+from emrecon.jobs import run as run_job
+from emrecon.jobs.segment import SegmentationJob
+from emrecon.jobs.segment_result import SegmentResult
 from emrecon.tissue import stages as tissue_stages
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
-from napari_plugin import tissue_job
+from napari_plugin import tissue_seen
 from napari_plugin.session import Session
-from napari_plugin.tissue_job import Choice, Outcome, TissueJob, dice
+from napari_plugin.tissue_job import TissueJob
+from napari_plugin.tissue_seen import dice
 from tests.napari.tissue_case import MEANS, case
 
 SETTINGS = Settings(starts=1, mixed=1, iterations=3)
@@ -49,14 +53,15 @@ def run(job, *, paused=False):
 
 def test_it_writes_the_bits_of_the_command_line(files, tmp_path, coarse):
     image = files / "t1.nii.gz"
-    made = segment_files([image], tmp_path / "cli", SETTINGS)
-    job = TissueJob(Choice((image,), SETTINGS), lambda: read_image(files / "truth.nii.gz"))
+    made, written = run_job(SegmentationJob((image,), tmp_path / "cli", SETTINGS))
+    truth = files / "truth.nii.gz"
+    job = TissueJob(SegmentationJob((image,), None, SETTINGS), truth=lambda: read_image(truth))
     session = run(job)
     assert session.join(120)
     assert session.phase == "done", session.error
-    saved = session.result.save(tmp_path / "panel")
-    assert [path.name for path in saved.written] == [path.name for path in made.written]
-    for one, other in zip(made.written, saved.written, strict=True):
+    saved = session.result.write(tmp_path / "panel")
+    assert [path.name for path in saved] == [path.name for path in written]
+    for one, other in zip(written, saved, strict=True):
         if one.name.endswith(".nii.gz"):
             same = read_image(one), read_image(other)
             np.testing.assert_array_equal(same[0].voxels, same[1].voxels, one.name)
@@ -68,7 +73,7 @@ def test_it_writes_the_bits_of_the_command_line(files, tmp_path, coarse):
     assert [row.name for row in rows] == ["CSF", "GM", "WM"]
     np.testing.assert_allclose([row.mean[0] for row in rows], MEANS, rtol=0.05)
     np.testing.assert_allclose([row.sd[0] for row in rows], 6, atol=3)
-    np.testing.assert_allclose([row.ml for row in rows], made.result.volumes_ml)
+    np.testing.assert_allclose([row.ml for row in rows], made.segmentation.volumes_ml)
     assert sum(row.weight for row in rows) == pytest.approx(1)
     assert min(row.dice for row in rows) > 0.9
     whole = job.seen.counts.sum()
@@ -78,7 +83,7 @@ def test_it_writes_the_bits_of_the_command_line(files, tmp_path, coarse):
 def test_what_is_seen_of_coarse_stages_lies_where_the_image_does(files, coarse):
     _, truth = case()
     seen = []
-    job = TissueJob(Choice((files / "t1.nii.gz",), SETTINGS), show=lambda v: v.voxels)
+    job = TissueJob(SegmentationJob((files / "t1.nii.gz",), None, SETTINGS))
     session = Session(0)
     real = session.look
 
@@ -103,7 +108,7 @@ def test_what_is_seen_of_coarse_stages_lies_where_the_image_does(files, coarse):
 
 def test_pause_step_and_stop(files, wait, coarse):
     settings = Settings(starts=1, mixed=1, iterations=500, tolerance=0)
-    job = TissueJob(Choice((files / "t1.nii.gz",), settings))
+    job = TissueJob(SegmentationJob((files / "t1.nii.gz",), None, settings))
     session = run(job, paused=True)
     wait(lambda: session.phase == "paused" or not session.live)
     assert session.number == 0, session.error
@@ -112,11 +117,11 @@ def test_pause_step_and_stop(files, wait, coarse):
     session.control.stop()
     assert session.join(60)
     assert session.phase == "stopped"
-    assert isinstance(session.result, Outcome)
-    assert session.result.stopped
-    stages = session.result.result.stages
+    assert isinstance(session.result, SegmentResult)
+    assert job.stopped
+    stages = session.result.segmentation.stages
     assert [len(stage.trace) for stage in stages[1:]] == [1] * (len(stages) - 1)
-    assert not session.result.result.converged
+    assert not session.result.segmentation.converged
     assert np.mean(job.seen.labels == case()[1].voxels) > 0.9  # all of the image, none the less
 
 
@@ -125,20 +130,20 @@ def test_layers_in_memory_are_turned_as_the_file_lies(files, tmp_path):
     _, truth = case()
     mask = Volume((truth.voxels > 1).astype(np.float32), truth.affine)
     io.write_image(mask, tmp_path / "mask.nii.gz")
-    made = segment_files(
-        [files / "t1.nii.gz"], tmp_path / "cli", Settings(classes=2, starts=1, mixed=0),
-        TissueInputs(mask=tmp_path / "mask.nii.gz"),
-    )  # fmt: skip
     name = Path("painted")
-    choice = Choice(
-        (files / "t1.nii.gz",), Settings(classes=2, starts=1, mixed=0), TissueInputs(mask=name),
-        {name: mask.ras()},
+    painted = SegmentationJob(
+        (files / "t1.nii.gz",), None, Settings(classes=2, starts=1, mixed=0),
+        TissueInputs(mask=name),
     )  # fmt: skip
-    session = run(TissueJob(choice))
+    in_file = replace(painted, files=TissueInputs(mask=tmp_path / "mask.nii.gz"))
+    made = in_file.begin().iterate()
+    session = run(TissueJob(painted, {name: mask.ras()}))
     assert session.join(60)
     assert session.phase == "done", session.error
-    np.testing.assert_array_equal(session.result.result.fractions, made.result.fractions)
-    assert session.result.begun.read == {"channel1": files / "t1.nii.gz"}  # what is a file
+    np.testing.assert_array_equal(
+        session.result.segmentation.fractions, made.segmentation.fractions
+    )
+    assert session.result.run.read == {"channel1": files / "t1.nii.gz"}  # what is a file
 
 
 def test_dice_is_that_of_the_definition():
@@ -152,23 +157,24 @@ def test_dice_is_that_of_the_definition():
 def test_bins_of_whole_numbers_show_no_comb(rng):
     """Counts of whole numbers drawn from a smooth density are smooth."""
     values = np.rint(rng.normal(100, 20, 200_000)).astype(np.float32)
-    edges = tissue_job._bins(values, 40.0, 160.0)
+    edges = tissue_seen._bins(values, 40.0, 160.0)
     counts, _ = np.histogram(values, edges)
     assert len(counts) == 121
     assert np.abs(np.diff(counts)).max() < 0.1 * counts.max()
     smooth = rng.normal(100, 20, 5000)
-    assert len(tissue_job._bins(smooth, 40.0, 160.0)) == tissue_job.BINS + 1
+    assert len(tissue_seen._bins(smooth, 40.0, 160.0)) == tissue_seen.BINS + 1
 
 
 def test_every_look_is_at_the_model_that_is_fitted(files):
     """The model without a field is looked at as such, not as the one it is compared with."""
     modes = []
 
-    def look(image, stride, most):
-        wanted = 0 if image.basis is None else len(image.basis.modes)
+    def look(stage):
+        basis = stage.image.basis
+        wanted = 0 if basis is None else len(basis.modes)
         return [lambda iterate: modes.append((wanted, iterate.params.bias.shape[1]))]
 
-    begin((files / "t1.nii.gz",), SETTINGS).fit.stages(look)
+    SegmentationJob((files / "t1.nii.gz",), None, SETTINGS).begin().iterate(look)
     assert all(wanted == found for wanted, found in modes)
     assert len(set(modes)) == 2
 
@@ -178,7 +184,7 @@ def test_each_pass_kept_has_labels_of_its_own(tmp_path, rng):
     noise = rng.normal(0, 20, truth.voxels.shape).astype(np.float32) * (truth.voxels > 0)
     io.write_image(Volume(image.voxels + noise, image.affine), tmp_path / "t1.nii.gz")
     session = Session(100_000_000)
-    session.start(TissueJob(Choice((tmp_path / "t1.nii.gz",), SETTINGS)))
+    session.start(TissueJob(SegmentationJob((tmp_path / "t1.nii.gz",), None, SETTINGS)))
     assert session.join(60)
     assert session.phase == "done", session.error
     frames = np.asarray(session.history.frames())

@@ -1,34 +1,21 @@
-"""What the segmentation dock looks like: images and settings in tabs, the run below them."""
+"""The list of images that a segmentation may take as channels."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
-    QFormLayout,
     QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
-    QTabWidget,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
-from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.settings import Settings
-from napari_plugin.form import Choices, FileChooser, Form
-from napari_plugin.mixture_plot import ClassTable, MixturePlot
-from napari_plugin.recon_panel import scrolled
-from napari_plugin.run_panel import RunPanel
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
+from napari_plugin.form import Choices
 
 _ROLE = Qt.ItemDataRole.UserRole
 
@@ -108,74 +95,3 @@ class ChannelList(QWidget):
         names, _ = QFileDialog.getOpenFileNames(self, "Choose images")
         for name in names:
             self.add(name)
-
-
-class TissuePanel(RunPanel):
-    """The widgets of the dock; `napari_plugin.tissue_dock.TissueDock` gives them their meaning.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Where the run is shown.
-    images, labels, files : callable
-        Return what channels, truth, and masks and priors may be chosen from.
-    parent : QWidget, optional
-        Qt's parent.
-    """
-
-    def __init__(
-        self,
-        viewer: ViewerModel,
-        images: Choices,
-        labels: Choices,
-        files: Choices,
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(viewer, "Shift+", parent)
-        self.channels = ChannelList(images)
-        self.truth = FileChooser("Choose the true labels", labels)
-        self.truth.setObjectName("truth")
-        self.truth.setToolTip(
-            "<p>True labels, to see the overlap (Dice) with: labels with the classes' names, or "
-            "numbered as they are</p>"
-        )
-        self.inputs: Form[TissueInputs] = Form(TissueInputs(), files)
-        self.settings: Form[Settings] = Form(Settings())
-        self.plot = MixturePlot()
-        self.table = ClassTable()
-        self.stage = QLabel("")
-        self.python_button.setToolTip("Python that makes the same files, to the clipboard")
-        self.command_button.setToolTip("The command that makes the same files, to the clipboard")
-        self.save_button.setToolTip(
-            "Write labels, probabilities, fractions, bias field, pictures and sidecar to a folder"
-        )
-        self._lay_out()
-
-    def refresh_files(self) -> None:
-        """List what may be chosen now."""
-        self.channels.refresh()
-        for chooser in self.findChildren(FileChooser):
-            chooser.refresh()
-
-    def _lay_out(self) -> None:
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(4, 4, 4, 4)
-        whole.setSpacing(4)
-        data = QFormLayout()
-        data.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        data.addRow("Images", self.channels)
-        data.addRow("Truth", self.truth)
-        whole.addLayout(data)
-        self.tabs = QTabWidget()
-        self.tabs.addTab(scrolled(self.settings), "Settings")
-        self.tabs.addTab(scrolled(self.inputs), "Mask, priors, means")
-        whole.addWidget(self.tabs, 3)
-        whole.addWidget(self.run_bar)
-        whole.addWidget(self.plot, 3)
-        whole.addWidget(self.table)
-        said = QHBoxLayout()
-        said.addWidget(self.kept, 1)
-        said.addWidget(self.stage)
-        whole.addLayout(said)
-        whole.addLayout(self._buttons())
-        whole.addWidget(self.view_box)
