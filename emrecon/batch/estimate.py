@@ -16,7 +16,6 @@ from emrecon.batch.fill import filled
 from emrecon.batch.job import CAMERA, Conversion, Job
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
-from emrecon.io.scan import wants_listmode
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of
@@ -100,7 +99,7 @@ def estimate(job: Job, inputs: dict[str, Path]) -> Estimate:
 def _recon(job: Job, inputs: dict[str, Path]) -> Estimate:
     settings, parts = filled(Settings, job.options), filled(Corrections, job.options)
     path, images = inputs["prompts"], _images(job, inputs)
-    if wants_listmode(path, ListmodeSettings()):
+    if io.kind(path) == "events" and not io.has_bins(path):
         return _events(path, settings, images)
     bins = io.read_bins(path, parts)
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are

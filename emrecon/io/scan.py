@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon import io
 from emrecon.errors import FormatError, SettingsError
 from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium
 from emrecon.io.formats import (
@@ -132,11 +133,8 @@ def wants_listmode(path: Path, how: ListmodeSettings) -> bool:
     asked = how != ListmodeSettings()
     if asked or not path.exists():  # reading it will say so
         return asked
-    identified = identify(resolved(path, Corrections())[0])
-    if identified is None:
-        return False
-    form, kind = identified
-    return kind == "events" and not isinstance(form, ReadsScans)
+    prompts, _ = resolved(path, Corrections())
+    return io.kind(prompts) == "events" and not io.has_bins(prompts)
 
 
 class _Asked:
