@@ -16,6 +16,7 @@ from emrecon.io.formats import (
     Kind,
     MeasuresImages,
     ReadsImages,
+    ReadsScans,
     WritesImages,
     format_of,
     formats,
@@ -34,6 +35,7 @@ __all__ = [
     "WritesImages",
     "describe",
     "formats",
+    "has_bins",
     "image_format",
     "image_size",
     "kind",
@@ -78,6 +80,18 @@ def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
         return words
     names = {key: file.name for key, file in vars(files).items() if isinstance(file, Path)}
     return words | {"kind": "scan in a folder", "prompts": prompts.name, **names}
+
+
+def has_bins(path: Path) -> bool:
+    """Return whether a file's counts can be read in bins; events of single crystals have none.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read.
+    """
+    identified = identify(path)
+    return identified is not None and isinstance(identified[0], ReadsScans)
 
 
 def read_image(path: Path) -> Volume:

@@ -207,10 +207,13 @@ def formats() -> tuple[Format, ...]:
     """Return all formats, those of other packages last."""
     modules = [import_module(f"emrecon.io.{folder}") for folder in BUILT_IN]
     own = [form for module in modules for form in module.FORMATS]
-    others = [offered() if callable(offered) else offered for offered in installed(GROUP).values()]
-    for form in others:
-        if not isinstance(form, Format):
-            raise TypeError(f"{form!r} of {GROUP} has not the members of a Format")
+    others = []
+    for name, offered in installed(GROUP).items():
+        form = offered() if callable(offered) else offered
+        if isinstance(form, Format):
+            others.append(form)
+        else:
+            log.warning("%s %r cannot be used: it has not the members of a format", GROUP, name)
     return (*own, *others)
 
 

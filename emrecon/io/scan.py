@@ -126,14 +126,6 @@ def open_events(
         yield scan, prompts | data_files(prompts) | files
 
 
-def holds_only_events(path: Path) -> bool:
-    """Return whether a file is of events that are not counted into sinograms here."""
-    identified = identify(path)
-    return bool(
-        identified and identified[1] == "events" and not isinstance(identified[0], ReadsScans)
-    )
-
-
 class _Asked:
     """Chooses views as another does, and remembers whether it was asked."""
 

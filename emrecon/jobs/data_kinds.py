@@ -8,7 +8,6 @@ from typing import Any
 
 from emrecon import forms, io
 from emrecon.errors import SettingsError
-from emrecon.io.scan import holds_only_events
 from emrecon.tomo.listmode_settings import ListmodeSettings
 
 SINOGRAMS, LISTMODE, EVENTS, CAMERA = (
@@ -110,7 +109,7 @@ def data_of(path: Path, listmode: ListmodeSettings) -> str:
     """Return what is reconstructed of a file: the one place where the kinds are told apart."""
     kind = io.kind(path)
     if kind == "events":
-        return EVENTS if listmode.list_mode or holds_only_events(path) else LISTMODE
+        return EVENTS if listmode.list_mode or not io.has_bins(path) else LISTMODE
     if listmode != ListmodeSettings():
         raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
     return CAMERA if kind == "other" or io.read_bins(path) is None else SINOGRAMS

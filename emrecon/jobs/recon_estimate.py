@@ -9,7 +9,6 @@ import numpy as np
 from emrecon import io
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
-from emrecon.io.scan import holds_only_events
 from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
@@ -48,7 +47,7 @@ def estimate(job: ReconChoice) -> Estimate:
     """
     inputs = job.inputs()
     path, settings, images = inputs["prompts"], job.settings, _images(job, inputs)
-    if holds_only_events(path):
+    if not io.has_bins(path):
         return _events(path, settings, images)
     bins = io.read_bins(path, job.corrections)
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are

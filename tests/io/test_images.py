@@ -70,7 +70,10 @@ def test_an_unknown_ending_is_refused(tmp_path):
 
 
 def test_importing_io_is_light():
-    code = "import sys, emrecon.io; print({'numba', 'nibabel', 'scipy'} & set(sys.modules))"
+    code = (
+        "import sys, emrecon.io; emrecon.io.formats(); "
+        "print({'numba', 'nibabel', 'scipy', 'pydicom'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

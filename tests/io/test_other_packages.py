@@ -28,6 +28,8 @@ from emrecon.volume import Volume
 from phantoms.phantom import Phantom
 from phantoms.shapes import Material, sphere
 
+NUMBER = 5
+
 
 class Toy:
     name = "Toy"
@@ -68,6 +70,7 @@ def ball():
 ENTRIES = """[emrecon.formats]
 toy = toy_package:Toy
 broken = toy_package:Missing
+number = toy_package:NUMBER
 
 [emrecon.phantoms]
 ball = toy_package:ball
@@ -132,6 +135,7 @@ def test_it_keeps_what_formats_promise(here, tmp_path):
 def test_what_cannot_be_loaded_stops_nothing(here, caplog):
     assert [form.name for form in io.formats()][-1] == "Toy"
     assert "emrecon.formats 'broken' cannot be used" in caplog.text
+    assert "'number' cannot be used: it has not the members" in caplog.text
 
 
 @pytest.mark.slow

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emrecon.errors import FormatError
 from emrecon.io.formats import Kind, Reading
-from emrecon.io.interfile import images, pet, spect
+from emrecon.io.interfile import images, pet
 from emrecon.io.interfile.header import Header, is_interfile, parse
 from emrecon.io.interfile.images import Image, read_image
 from emrecon.io.interfile.images import write as write_image
 from emrecon.io.interfile.layout import BINS
 from emrecon.io.interfile.pet import Flight, Projections, read_geometry, read_projections
 from emrecon.io.interfile.pet_write import write_projections
-from emrecon.io.spect import camera_scan
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import CameraFacts, Corrections
-from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
+
+if TYPE_CHECKING:
+    from emrecon.tomo.scan import Scan
 
 __all__ = [
     "FORMATS",
@@ -106,6 +108,8 @@ class _InterfilePet(_Headers):
 
     def read_scan(self, path: Path, reading: Reading) -> Scan:
         """Read the projections; those that are no counts are refused as prompts."""
+        from emrecon.tomo.scan import Scan  # noqa: PLC0415 - brings numba
+
         flight = Flight(reading.corrections.sum_tof, reading.corrections.tof_fwhm_ps)
         read = read_projections(path, flight, reading.views)
         if reading.prompts:
@@ -133,11 +137,15 @@ class _InterfileSpect(_Headers):
         return "projections" if header.entry("number of projections") is not None else None
 
     def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
+        from emrecon.io.interfile import spect  # noqa: PLC0415 - brings numba
         from emrecon.io.summary import spect_summary  # noqa: PLC0415 - as above
 
         return spect_summary(spect.read_projections(path, camera))
 
     def read_scan(self, path: Path, reading: Reading) -> Scan:
+        from emrecon.io.interfile import spect  # noqa: PLC0415 - brings numba
+        from emrecon.io.spect import camera_scan  # noqa: PLC0415 - likewise
+
         return camera_scan(spect.read_projections(path, reading.camera, reading.isotope), reading)
 
 
