@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon.tomo.geometry.bins import Bins, subset_order
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.operators.siddon import Siddon
+from emrecon.tomo.subsets import subset_order
 from emrecon.volume import Array
 from tests.stir_case import SUBSETS, Case
 

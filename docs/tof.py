@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from emrecon.em import until
 from emrecon.stop import after
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.tof import Timing
-from emrecon.tomo.recon import prepare
+from emrecon.tomo.prepare import prepare
 from emrecon.tomo.settings import Settings
 from phantoms.phantom import WATER_PER_MM, Phantom
 from phantoms.shapes import Material, cylinder

@@ -7,11 +7,10 @@ import io
 import math
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,26 +79,18 @@ class ConvergenceLog:
         Updates in a pass over all the data.
     rows : list of Row, optional
         What a stopped run had logged, to go on from.
-    change : callable, optional
-        Tells how far an iterate's parameters are from those before.
     """
 
-    def __init__(
-        self,
-        subsets: int = 1,
-        rows: list[Row] | None = None,
-        change: Callable[[Any, Any], float] = relative_change,
-    ) -> None:
-        self._change = change
+    def __init__(self, subsets: int = 1, rows: list[Row] | None = None) -> None:
         self.rows = list(rows or [])
         self._subsets = subsets
         self._began = time.perf_counter() - (self.rows[-1].seconds if self.rows else 0.0)
-        self._last: Any = None
+        self._last: Image | None = None
 
-    def __call__(self, iterate: Iterate[Any]) -> None:
+    def __call__(self, iterate: Iterate[Image]) -> None:
         change = float("nan")
         if self._last is not None:
-            change = self._change(iterate.params, self._last)
+            change = relative_change(iterate.params, self._last)
         self._last = iterate.params
         if self.rows and self.rows[-1].sub_iteration == iterate.number:
             return  # the first iterate of a resumed run was logged before it stopped

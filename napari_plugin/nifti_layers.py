@@ -9,21 +9,21 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import inv_ornt_aff, io_orientation
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
-from emrecon.io import sidecar
+from emrecon.io import nifti, sidecar
 from napari_plugin.labels import label_info
 from napari_plugin.layers import KEY, Info, Matrix, look, placed, usual
+
+if TYPE_CHECKING:
+    from emrecon.io.nifti.reading import StoredImage
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,14 @@ OBLIQUE_DEG = 0.1
 LAZY_BYTES = 1 << 30
 """Size from which on voxels are read when they are looked at."""
 
+COLOURS = ("R", "G", "B")
+"""Fields of voxels in colour."""
+
 LABELS = 1002
 """NIFTI_INTENT_LABEL."""
 
 _NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation)", re.IGNORECASE)
-_TO_MM = {"unknown": 1.0, "meter": 1000.0, "mm": 1.0, "micron": 0.001}
 _TO_S = {"msec": 1e-3, "usec": 1e-6}
-_BROKEN = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
 
 
 def read(path: Path) -> list[LayerData]:
@@ -52,23 +53,15 @@ def read(path: Path) -> list[LayerData]:
     FormatError
         If the file is damaged, or holds what cannot be shown.
     """
-    try:
-        image = opened(path)
-        voxels = _voxels(image)
-    except _BROKEN as error:
-        raise FormatError(
-            f"cannot read {path} as NIfTI: {' '.join(str(error).split())}"
-        ) from error
-    if voxels.dtype.kind not in "biuf":
-        raise FormatError(f"{path} holds {voxels.dtype}, which cannot be shown")
-    affine = in_mm(image)
-    ornt = io_orientation(affine)
-    colour = voxels.shape[-1:] == (3,) and image.get_data_dtype().fields is not None
+    stored = nifti.open_image(path)
+    if stored.dtype.kind not in "biuf" and stored.dtype.names != COLOURS:
+        raise FormatError(f"{path} holds {stored.dtype}, which cannot be shown")
+    voxels, colour = _voxels(stored), stored.dtype.names == COLOURS
     kept = {
-        "header": image.header.copy(),
-        "affine": affine,
-        "ornt": ornt,
-        "shape": image.shape,
+        "header": _single(stored.image.header),
+        "affine": stored.affine,
+        "ornt": io_orientation(stored.affine),
+        "shape": stored.shape,
         "display_only": False,
     }
     stem = path.name.removesuffix(".gz").removesuffix(".nii")
@@ -76,30 +69,10 @@ def read(path: Path) -> list[LayerData]:
     made = []
     for number, channel in enumerate(channels, 1):
         name = stem if len(channels) == 1 else f"{stem} [{number}]"
-        about = {"path": str(path), "unit": _unit(image)}
+        about = {"path": str(path), "unit": stored.unit}
         info = {"name": name, "metadata": {"nifti": dict(kept), KEY: about}}
         made.append(_layer(channel, info, path, colour=colour))
     return made
-
-
-def opened(path: Path) -> Any:  # noqa: ANN401 - nibabel's types know no scaling
-    """Return a NIfTI file's image, its voxels not read."""
-    return nib.load(path)
-
-
-def in_mm(image: Any) -> Matrix:  # noqa: ANN401 - an image
-    """Return an image's affine, to RAS mm.
-
-    Raises
-    ------
-    FormatError
-        If it is singular or in no known unit.
-    """
-    affine = np.asarray(image.affine, np.float64)
-    affine[:3] *= _TO_MM[image.header.get_xyzt_units()[0]]
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise FormatError("its affine is singular or not finite")
-    return affine
 
 
 def tilt_deg(affine: Matrix) -> float:
@@ -166,22 +139,24 @@ def onto(
     return out.reshape(*shape, *data.shape[3:])
 
 
-def _voxels(image: Any) -> Any:  # noqa: ANN401 - array, in memory or not
+def _voxels(stored: StoredImage) -> Any:  # noqa: ANN401 - array, in memory or not
     """Return the values in the file's own type, or float32 where they are scaled."""
-    kind = image.get_data_dtype()
-    if kind.fields is not None:
-        raw = np.asarray(image.dataobj)
-        return np.stack([raw[name] for name in ("R", "G", "B")], axis=-1)
-    slope, inter = image.dataobj.slope, image.dataobj.inter
-    scaled = (slope, inter) != (1.0, 0.0)
-    if int(np.prod(image.shape)) * kind.itemsize > LAZY_BYTES:
-        from dask.array import from_array
+    if stored.dtype.names == COLOURS:
+        raw = stored.voxels()
+        return np.stack([raw[name] for name in COLOURS], axis=-1)
+    if int(np.prod(stored.shape)) * stored.dtype.itemsize <= LAZY_BYTES:
+        return stored.voxels()
+    from dask.array import from_array
 
-        chunks = (*image.shape[:3], *(1,) * (len(image.shape) - 3))
-        return from_array(image.dataobj, chunks=chunks, asarray=True)
-    if scaled:
-        return np.asarray(image.dataobj, np.float32)
-    return np.asarray(image.dataobj.get_unscaled()).astype(kind.newbyteorder("="), copy=False)
+    chunks = (*stored.shape[:3], *(1,) * (len(stored.shape) - 3))
+    return from_array(stored.image.dataobj, chunks=chunks, asarray=True)
+
+
+def _single(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """Return a copy of a header for NIfTI in one file, even if it is that of a pair."""
+    kind: Any = nib.Nifti2Header if isinstance(header, nib.Nifti2Header) else nib.Nifti1Header
+    single: nib.Nifti1Header = kind(header.binaryblock, header.endianness, check=False)
+    return header.copy() if type(header) is kind else single
 
 
 def _channels(path: Path, voxels: Any, *, colour: bool) -> list[Any]:  # noqa: ANN401 - array
@@ -244,10 +219,3 @@ def _is_labels(path: Path, voxels: Any, header: nib.Nifti1Header) -> bool:  # no
         return False
     named = _NAMED.search(path.name.partition(".")[0]) is not None
     return int(header["intent_code"]) == LABELS or named or bool(sidecar.label_names(path))
-
-
-def _unit(image: Any) -> str:  # noqa: ANN401 - an image
-    """Return the unit that emrecon put into the description."""
-    text = bytes(image.header["descrip"].item()).decode("ascii", "ignore").rstrip("\0")
-    made, _, unit = text.partition(" [")
-    return unit.removesuffix("]") if made == "emrecon" else ""

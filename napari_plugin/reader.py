@@ -10,6 +10,7 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import EmreconError, FormatError
+from emrecon.io.formats import format_of, identify
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
@@ -28,10 +29,9 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     if place.is_dir() or place.suffix == ".toml":
         return read_path
     try:
-        kind = io.kind(place)
+        return read_path if identify(place) else None
     except EmreconError:
         return read_path  # ours by its name: reading it says what is wrong
-    return None if kind == "unknown" else read_path
 
 
 def read_path(path: str) -> list[LayerData]:
@@ -51,17 +51,17 @@ def read(path: Path) -> list[LayerData]:
     """
     if path.is_dir() or path.suffix == ".toml":
         return [scan_layer(path)]
-    kind = io.kind(path)
-    if kind in {"projections", "spect"}:
+    form, kind = format_of(path)
+    if kind == "projections":
         return [scan_layer(path)]
-    if kind in {"listmode", "petsird"}:
+    if kind == "events":
         raise FormatError(
             f"{path} holds single events, which are no image: choose it as the scan in "
             "Plugins > EM reconstruction"
         )
     if kind != "image":
-        raise FormatError(f"{path} holds nothing that can be shown ({kind})")
-    if path.name.endswith((".nii", ".nii.gz")):
+        raise FormatError(f"{path} holds nothing that can be shown ({kind} of {form.name})")
+    if form.name == "NIfTI":
         from napari_plugin import nifti_layers  # noqa: PLC0415 - brings nibabel
 
         return nifti_layers.read(path)

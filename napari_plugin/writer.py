@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emrecon import io
 from emrecon.errors import DataError, GeometryError, WriteError
 from emrecon.files import replacing
-from emrecon.io import sidecar
+from emrecon.io import nifti, sidecar
 from emrecon.volume import Volume
 from napari_plugin.layers import KEY, Info, Matrix, reversed_axes
 
@@ -127,7 +127,9 @@ def _unchanged(canon: NDArray[Any], affine: Matrix, meta: Info, *, labels: bool)
     for data, info, _ in nifti_layers.read(path):
         place = reversed_axes(matrix(info, data.ndim))
         if np.array_equal(data.transpose(), canon) and np.allclose(place, affine, atol=1e-6):
-            return nifti_layers.opened(path)
+            image = nifti.open_image(path).image
+            single = isinstance(image, nib.Nifti1Image)
+            return image if single else nib.Nifti1Image.from_image(image)
     return None
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from emrecon.errors import SettingsError
 
 if TYPE_CHECKING:
-    from emrecon.tomo.geometry.bins import Bins
-    from emrecon.tomo.geometry.scanner import Scanner
+    from emrecon.tomo.geometry.bins import Bins, Scanner
     from emrecon.tomo.geometry.tof import Timing
     from phantoms.phantom import Phantom
     from phantoms.simulate import Simulation

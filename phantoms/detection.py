@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import SettingsError
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.detectors import sum_over_pairs
-from emrecon.tomo.geometry.scanner import Scanner
 from emrecon.volume import Array
 
 Floats = NDArray[np.float64]

@@ -239,7 +239,8 @@ def _parallel(camera: Camera) -> Any:  # noqa: ANN401 - Bins, imported late
     """Return the camera's bins as parallel beams: u is along s a quarter turn on."""
     import numpy as np  # noqa: PLC0415 - quick --help
 
-    from emrecon.tomo.geometry.bins import Bins, Segment  # noqa: PLC0415
+    from emrecon.tomo.geometry.bins import Bins  # noqa: PLC0415
+    from emrecon.tomo.geometry.segments import Segment  # noqa: PLC0415
 
     flat = Segment(camera.planes, float(camera.z_mm[0]), camera.plane_mm)
     return Bins(camera.theta_rad + np.pi / 2, camera.u_mm, (flat,))

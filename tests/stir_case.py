@@ -14,13 +14,14 @@ import numpy as np
 from emrecon.em import em, until
 from emrecon.io import interfile
 from emrecon.stop import after
+from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.operators.siddon import Siddon
-from emrecon.tomo.recon import recon
+from emrecon.tomo.prepare import recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Array, Grid
@@ -142,7 +143,8 @@ class Case:
         counts = scan.prompts if counts is None else counts
         for views in subsets or stir_subsets(scan.bins.shape[0]):
             bins = replace(scan.bins, phi_rad=scan.bins.phi_rad[views])
-            models.append(Emission(system(bins), counts[views], None, scan.scatter[views]))
+            likelihood = Emission(system(bins), counts[views], None, scan.scatter[views])
+            models.append(Mlem(likelihood))
         iterates = until(em(cycle(models), self.start), after(max(at)))
         return {i.number: i.params * VOXEL_MM[0] for i in iterates if i.number in at}
 

@@ -19,7 +19,7 @@ from emrecon.jobs import run as run_job
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.stop import after
 from emrecon.tomo.corrections.normalisation import live_pairs
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.settings import Settings

@@ -14,7 +14,7 @@ from emrecon.em import Iterate, em, until, watch
 from emrecon.errors import FormatError
 from emrecon.stop import after
 from emrecon.watchers import Bar, Checkpoint, ConvergenceLog
-from tests.test_em import VOXELS, emission
+from tests.test_em import VOXELS, mlem
 
 
 def test_convergence_log_says_how_far_and_how_well() -> None:
@@ -36,7 +36,7 @@ def test_convergence_log_says_how_far_and_how_well() -> None:
 
 
 def test_resumed_run_is_bit_identical(tmp_path: Path) -> None:
-    model, x0, path = emission(11), np.ones(VOXELS, np.float32), tmp_path / "run.npz"
+    model, x0, path = mlem(11), np.ones(VOXELS, np.float32), tmp_path / "run.npz"
     full = ConvergenceLog()
     *_, whole = until(watch(em(repeat(model), x0), full), after(10))
     first = ConvergenceLog()

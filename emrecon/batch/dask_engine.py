@@ -1,4 +1,4 @@
-"""Who does the jobs: workers of a Dask cluster, here or elsewhere.
+"""Engine: workers of a Dask cluster, here or elsewhere.
 
 Only orders (paths and settings) and records travel. The jobs are done by worker processes that go
 with each Dask worker, see `emrecon.batch.slot`, so that a job that dies does not take its Dask
@@ -13,14 +13,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from emrecon.batch.engine import Processes
 from emrecon.batch.job import Job
 from emrecon.batch.record import Record
-from emrecon.batch.slot import Slot, Told
+from emrecon.batch.slot import Progress
 from emrecon.errors import EmreconError, SettingsError
 
 if TYPE_CHECKING:
@@ -30,10 +33,10 @@ log = logging.getLogger(__name__)
 
 TOPIC = "emrecon-progress"
 
-ROOM = {"RECON": 1}
-"""What a job takes of what a worker offers."""
+RESOURCE = "RECON"
+"""What a Dask worker offers one of for each job at a time."""
 
-START_S = 60.0
+START_S = 5.0
 """How long to wait for a scheduler."""
 
 CALM = {
@@ -50,11 +53,13 @@ class DaskEngine:
     Parameters
     ----------
     client : distributed.Client
-        Of the scheduler, whose workers have the plugin that obeys orders.
-    close : callable
-        Ends the cluster, where it is ours.
+        Of the scheduler.
+    plugin : str
+        Name of the plugin of its workers that does jobs.
+    ending : ExitStack
+        Ends the jobs, the client, and the cluster where it is ours.
     tend : callable, optional
-        Given how many workers there are, now and then; starts those that are missing.
+        Is called now and then; starts workers that are missing.
     ahead : int, optional
         Jobs to hand out beside those that run: Dask takes some 0.03 s from one job to the next.
     """
@@ -62,62 +67,60 @@ class DaskEngine:
     def __init__(
         self,
         client: Client,
-        close: Callable[[], object],
-        tend: Callable[[int], object] = lambda workers: None,
+        plugin: str,
+        ending: ExitStack,
+        tend: Callable[[], object] = lambda: None,
         ahead: int = 0,
     ) -> None:
         self._client: Any = client
-        self._end, self._tend, self.ahead = close, tend, ahead
-        self._told: Told = lambda *far: None
-        self._count = 0
+        self._plugin, self._ending, self._tend, self.ahead = plugin, ending, tend, ahead
+        self._progress: Progress = lambda *steps: None
         self._closed = False
         client.subscribe_topic(TOPIC, self._hear)
 
     def about(self) -> str:
         """Return in a line what it is, and where to look at it."""
-        found = self._places()
-        words = f"{found} jobs at a time" if found else "no worker yet"
+        places = self._places()
+        words = f"{places} jobs at a time" if places else "no worker yet"
         return f"Dask, {words}; dashboard: {self._client.dashboard_link}"
 
     def slots(self) -> int:
         """Return how many jobs the workers take now; one while there are none yet."""
-        found = self._places()
-        self._tend(found)
-        return max(1, found)
+        self._tend()
+        return max(1, self._places())
 
     def _places(self) -> int:
         workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-        return int(sum(worker["resources"].get("RECON", 0) for worker in workers))
+        return int(sum(worker["resources"].get(RESOURCE, 0) for worker in workers))
 
-    def submit(self, order: dict[str, Any], told: Told, done: Callable[[Record], object]) -> None:
+    def submit(
+        self, order: dict[str, Any], progress: Progress, done: Callable[[Record], object]
+    ) -> None:
         """Begin a job; `done` is given its record, from another thread."""
-        self._told = told
-        self._count += 1
-        name = order["job"]["name"]
+        self._progress = progress
+        job = Job.of(order["job"])
         future = self._client.submit(
             obey_here,
             order,
-            key=f"job-{self._count}-{name}",
+            self._plugin,
+            key=f"{job.name}-{uuid4().hex}",
             pure=False,
-            resources=ROOM,
+            resources={RESOURCE: 1},
         )
-        future.add_done_callback(lambda ended: done(self._record(ended, order)))
+        future.add_done_callback(lambda ended: done(self._record(ended, job)))
 
     def close(self) -> None:
         """End, and with it the jobs that still run."""
         self._closed = True
-        self._client.run(close_here)
-        self._client.close()
-        self._end()
+        self._ending.close()
 
     def _hear(self, event: tuple[float, Any]) -> None:
         message = event[1]
-        if isinstance(message, dict) and "far" in message:
-            self._told(*message["far"])
+        if isinstance(message, dict) and "steps" in message:
+            self._progress(*message["steps"])
 
-    def _record(self, future: Future[Any], order: dict[str, Any]) -> Record:
+    def _record(self, future: Future[Any], job: Job) -> Record:
         """Return the record of a task, also of one that Dask gave up."""
-        job = Job.of(order["job"])
         if self._closed or future.status == "cancelled":
             return Record(job.name, job.kind, "waiting")
         error = future.exception()
@@ -129,30 +132,26 @@ class DaskEngine:
         return Record(job.name, job.kind, "failed", error=words, error_kind=kind)
 
 
-def obey_here(order: dict[str, Any]) -> dict[str, Any]:
-    """Do a job in the worker process that goes with this Dask worker.
+def obey_here(order: dict[str, Any], plugin: str) -> dict[str, Any]:
+    """Do a job in a worker process that goes with this Dask worker.
 
     A job that Dask hands out again, as the worker that had it died, is taken up where it was.
     """
     from distributed import get_worker  # noqa: PLC0415 - in a Dask worker
 
     worker = get_worker()
-    own: Any = worker.plugins["emrecon"]
+    processes: Processes = worker.plugins[plugin].processes
 
-    def told(*far: object) -> None:
-        worker.log_event(TOPIC, {"far": list(far)})
+    def progress(*steps: object) -> None:
+        worker.log_event(TOPIC, {"steps": list(steps)})
 
-    slot: Slot = own.slot
-    return slot.run(order, told).plain()
-
-
-def close_here(dask_worker: Any) -> None:  # noqa: ANN401 - distributed.Worker
-    """End the worker process that goes with a Dask worker."""
-    dask_worker.plugins["emrecon"].slot.close()
+    return processes.run(order, progress).plain()
 
 
 def local(processes: Processes) -> DaskEngine:
     """Return a Dask cluster in this process, whose worker has these processes do its jobs.
+
+    It listens on the loopback interface only, its dashboard too.
 
     Raises
     ------
@@ -161,26 +160,28 @@ def local(processes: Processes) -> DaskEngine:
     """
     slots = processes.slots()
     distributed = module("distributed")
-    with module("dask").config.set(CALM):
+    plugin = module("emrecon.batch.dask_plugin").JobProcesses(0, processes)
+    with module("dask").config.set(CALM), ExitStack() as ending:
         cluster = distributed.LocalCluster(
             n_workers=1,
             threads_per_worker=slots,
             processes=False,
-            protocol="tcp",  # else the dashboard's address is told wrong
-            plugins=[plugins().TheseProcesses(processes)],
-            resources={"RECON": slots},
+            host="127.0.0.1",
+            protocol="tcp",  # inproc would have the worker listen on all interfaces
+            plugins=[plugin],
+            resources={RESOURCE: slots},
             memory_limit=0,  # each slot watches its own process
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False},
         )
-    drawing = threading.Thread(target=_draw, args=(cluster,))
-    drawing.start()
-
-    def close() -> None:
-        drawing.join()
-        cluster.close()
-
-    return DaskEngine(distributed.Client(cluster), close, ahead=slots)
+        ending.callback(cluster.close)
+        drawing = threading.Thread(target=_draw, args=(cluster,))
+        drawing.start()
+        ending.callback(drawing.join)
+        client = distributed.Client(cluster)
+        ending.callback(client.close)
+        ending.callback(processes.close)
+        return DaskEngine(client, plugin.name, ending.pop_all(), ahead=slots)
 
 
 def _draw(cluster: LocalCluster) -> None:
@@ -206,35 +207,43 @@ def existing(address: str, threads: int) -> DaskEngine:
     distributed = module("distributed")
     try:
         client = distributed.Client(address, timeout=START_S)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
         raise EmreconError(f"no Dask scheduler answers at {address}: {error}") from error
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not any("RECON" in worker["resources"] for worker in workers):
+    if not any(RESOURCE in worker["resources"] for worker in workers):
         client.close()
         raise SettingsError(
             f"no worker of {address} takes emrecon's jobs: start them with "
-            f"dask worker {address} --nthreads 1 --resources RECON=1"
+            f"dask worker {address} --nthreads 1 --resources {RESOURCE}=1"
         )
-    client.register_plugin(plugins().OwnProcess(threads))
-    return DaskEngine(client, lambda: None)
+    return with_processes(client, threads, ExitStack())
 
 
-def plugins() -> ModuleType:
-    """Return what Dask workers are given; the module needs Dask."""
-    return import_module("emrecon.batch.dask_plugin")
+def with_processes(
+    client: Client, threads: int, ending: ExitStack, tend: Callable[[], object] = lambda: None
+) -> DaskEngine:
+    """Return the engine of a cluster elsewhere, each of whose workers gets processes for jobs."""
+    plugin = module("emrecon.batch.dask_plugin").JobProcesses(threads)
+    ending.callback(client.close)
+    client.register_plugin(plugin)
+    ending.callback(partial(client.unregister_worker_plugin, plugin.name))
+    return DaskEngine(client, plugin.name, ending, tend)
 
 
 def module(name: str) -> ModuleType:
-    """Return a module of Dask's.
+    """Return a module that is Dask's, or needs it.
 
     Raises
     ------
     SettingsError
-        If it is not installed.
+        If Dask is not installed.
     """
     try:
-        found = import_module(name)
+        imported = import_module(name)
     except ImportError as error:
-        raise SettingsError(f"{name} is not installed: pip install 'emrecon[dask]'") from error
+        raise SettingsError(
+            f"{error.name} is not installed: pip install 'emrecon[dask]'"
+        ) from error
     logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each connection
-    return found
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # tracebacks
+    return imported

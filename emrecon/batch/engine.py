@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from emrecon.batch.record import Record
-from emrecon.batch.slot import Slot, Told
+from emrecon.batch.slot import Progress, Slot
 
 
 class Engine(Protocol):
@@ -26,7 +26,9 @@ class Engine(Protocol):
         """Return how many jobs it can do at a time, now."""
         ...
 
-    def submit(self, order: dict[str, Any], told: Told, done: Callable[[Record], object]) -> None:
+    def submit(
+        self, order: dict[str, Any], progress: Progress, done: Callable[[Record], object]
+    ) -> None:
         """Begin a job; `done` is given its record, from another thread."""
         ...
 
@@ -69,20 +71,19 @@ class Processes:
         """Return how many jobs it can do at a time."""
         return len(self._slots)
 
-    def pids(self) -> list[int]:
-        """Return the worker processes that live."""
-        return [slot.pid for slot in self._slots if slot.pid]
-
-    def submit(self, order: dict[str, Any], told: Told, done: Callable[[Record], object]) -> None:
+    def submit(
+        self, order: dict[str, Any], progress: Progress, done: Callable[[Record], object]
+    ) -> None:
         """Begin a job; `done` is given its record, from another thread."""
-        self._pool.submit(lambda: done(self.run(order, told)))
+        self._pool.submit(lambda: done(self.run(order, progress)))
 
-    def run(self, order: dict[str, Any], told: Told) -> Record:
+    def run(self, order: dict[str, Any], progress: Progress) -> Record:
         """Do a job, when one of the processes is free, and return its record."""
         slot = self._free.get()
-        record = slot.run(order, told)
-        self._free.put(slot)
-        return record
+        try:
+            return slot.run(order, progress)
+        finally:
+            self._free.put(slot)
 
     def close(self) -> None:
         """End, and with it the jobs that still run."""

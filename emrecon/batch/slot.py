@@ -1,13 +1,19 @@
 """A place for one job at a time: a worker process, watched from outside.
 
-The job's process may die in any way, by its own fault or another's: its slot says so in a record,
-and starts another process for the next job.
+Any process of a batch may be killed at any moment, and that may cost one job at most. Libraries'
+pools do not hold to this, so these processes are our own. Tried, with SIGKILL:
+
+- concurrent.futures, loky: a job that dies fails those beside it and those that wait;
+- pebble (LGPL-3): a worker killed between two jobs ends the pool;
+- both: when whoever gave the orders is killed, the workers live on.
+
+psutil, a library of processes rather than of pools, looks at their memory.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,15 +22,20 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from emrecon.batch.job import Job
 from emrecon.batch.record import Record
 from emrecon.batch.store import Store
+from emrecon.errors import EmreconError
 from emrecon.jobs.bundle import remove_parts
+
+log = logging.getLogger(__name__)
 
 LEAST_WAIT_S, MOST_WAIT_S = 0.02, 0.5
 """Between two looks at the memory of a process."""
@@ -39,10 +50,10 @@ POOLS = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-"""What tells libraries how many threads to use."""
+"""Variables by which libraries set their number of threads when they are loaded."""
 
-Told = Callable[[str, str, int, int], object]
-"""Given a job's name, the name of its stage, steps made and steps in all."""
+Progress = Callable[[str, str, int, int], object]
+"""Takes a job's name, the name of its stage, steps done and steps in all."""
 
 
 class Slot:
@@ -58,41 +69,33 @@ class Slot:
         self._threads = threads
         self._process: subprocess.Popen[str] | None = None
         self._tmp = ""
-        self._why = ""
         self._closed = threading.Event()
-
-    @property
-    def pid(self) -> int | None:
-        """Process now at work, for a test to kill."""
-        return self._process.pid if self._process else None
 
     def start(self) -> None:
         """Start the process ahead of its first job, so that it is ready when that comes."""
         self._ready()
 
-    def run(self, order: dict[str, Any], told: Told) -> Record:
+    def run(self, order: dict[str, Any], progress: Progress) -> Record:
         """Have a job done; whatever happens to its process, return a record.
 
         Parameters
         ----------
         order : dict
             ``job``, ``store`` and the most memory it may hold, ``limit_mb``.
-        told : callable
-            Told how far the job is.
+        progress : callable
+            Is called while the job runs.
         """
         job, store = Job.of(order["job"]), Store(Path(order["store"]))
         if self._closed.is_set():
             return Record(job.name, job.kind, "waiting")
         process = self._ready()
-        self._why = ""
         over = threading.Event()
-        watch = threading.Thread(target=self._watch, args=(process, order["limit_mb"], over))
-        watch.start()
-        try:
-            answer = _converse(process, order, lambda *far: told(job.name, *far))
-        finally:
-            over.set()
-            watch.join()
+        with ThreadPoolExecutor(1) as beside:
+            excess = beside.submit(_limit, process, order["limit_mb"], over)
+            try:
+                answer = _converse(process, order, lambda *steps: progress(job.name, *steps))
+            finally:
+                over.set()
         if "record" in answer:
             return Record.of(answer["record"])
         if "refused" in answer:
@@ -102,14 +105,13 @@ class Slot:
         code = process.wait()
         self._clear()
         remove_parts(Path(job.out))
-        return _lost(job, store, self._why or _last_words(code))
+        return _lost(job, store, excess.result() or _cause_of_death(code))
 
     def close(self) -> None:
         """End the process, and what it is doing."""
         self._closed.set()
         if self._process:
             self._process.kill()
-            self._process.wait()
         self._clear()
 
     def _ready(self) -> subprocess.Popen[str]:
@@ -119,73 +121,53 @@ class Slot:
         self._clear()
         self._tmp = tempfile.mkdtemp(prefix="emrecon-slot-")
         pinned = dict.fromkeys(POOLS, str(self._threads))
-        surroundings = os.environ | pinned | {"TMPDIR": self._tmp, "EMRECON_BATCH_TMP": "1"}
+        own = pinned | {"TMPDIR": self._tmp, "EMRECON_BATCH_TMP": "1"}
+        path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from emrecon.batch.worker import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env=surroundings | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # Ctrl-C is for the one who gives the orders
+            env=os.environ | own | path,
+            start_new_session=True,  # Ctrl-C is for whoever gives the orders; so on Windows:
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
         return self._process
 
-    def _watch(
-        self, process: subprocess.Popen[str], limit_mb: float, over: threading.Event
-    ) -> None:
-        """Kill the process when it holds more memory than it may; a limit of 0 is none."""
-        wait_s = LEAST_WAIT_S
-        while limit_mb and not over.wait(wait_s):
-            held = held_mb(process.pid)
-            wait_s = min(max((limit_mb - held) / GROWTH_MB_PER_S, LEAST_WAIT_S), MOST_WAIT_S)
-            if held > limit_mb:
-                self._why = (
-                    f"stopped at {held:.0f} MB of memory; it may hold {limit_mb:.0f} "
-                    "(memory_mb of the job, or --memory-mb)"
-                )
-                process.kill()
-                return
-
     def _clear(self) -> None:
-        """Forget a process that is dead, and its temporary files."""
+        """Forget a process that is dead or dying, and its temporary files."""
         if self._process:
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+            self._process.communicate()  # closes its pipes, and waits
         if self._tmp:
             shutil.rmtree(self._tmp, ignore_errors=True)
         self._process, self._tmp = None, ""
 
 
-def held_mb(pid: int) -> float:
-    """Return the memory that a process holds (resident); 0 where that cannot be told."""
-    try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    except (OSError, IndexError):
-        return _held_elsewhere(pid)
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
-
-
-def _held_elsewhere(pid: int) -> float:
-    """Return the same where there is no /proc, if psutil is there (it comes with Dask)."""
-    try:
-        psutil = import_module("psutil")
-    except ImportError:
-        return 0.0
-    try:
-        return float(psutil.Process(pid).memory_info().rss) / (1 << 20)
-    except psutil.Error:
-        return 0.0
+def _limit(process: subprocess.Popen[str], limit_mb: float, over: threading.Event) -> str:
+    """Kill a process that holds (resident) more memory than it may, and say so; 0 is any."""
+    wait_s = LEAST_WAIT_S
+    while limit_mb and not over.wait(wait_s):
+        try:
+            held_mb = psutil.Process(process.pid).memory_info().rss / (1 << 20)
+        except psutil.Error:  # it is dead
+            break
+        if held_mb > limit_mb:
+            process.kill()
+            return (
+                f"stopped at {held_mb:.0f} MB of memory; it may hold {limit_mb:.0f} "
+                "(memory_mb of the job, or --memory-mb)"
+            )
+        wait_s = min(max((limit_mb - held_mb) / GROWTH_MB_PER_S, LEAST_WAIT_S), MOST_WAIT_S)
+    return ""
 
 
 def _converse(
     process: subprocess.Popen[str],
     order: dict[str, Any],
-    told: Callable[[str, int, int], object],
+    progress: Callable[[str, int, int], object],
 ) -> dict[str, Any]:
-    """Give an order and hear the answer; empty when the process dies over it."""
+    """Give an order and return the answer; empty when the process dies over it."""
     assert process.stdin and process.stdout  # noqa: S101, PT018 - tells the type checker
     try:
         process.stdin.write(json.dumps(order) + "\n")
@@ -194,7 +176,7 @@ def _converse(
             message: dict[str, Any] = json.loads(line)
             if "progress" not in message:
                 return message
-            told(*message["progress"])
+            progress(*message["progress"])
     except (OSError, ValueError):  # the pipe broke, or the last line did
         pass
     return {}
@@ -203,22 +185,22 @@ def _converse(
 def _lost(job: Job, store: Store, why: str) -> Record:
     """Return, and keep, the record of a job whose process is gone."""
     before = store.load(job)
-    begun = (
-        before if before and before.status == "running" else Record(job.name, job.kind, "running")
-    )
-    record = replace(begun, status="failed", error=why, error_kind="WorkerDied")
-    store.save(record)
+    if not before or before.status != "running":
+        before = Record(job.name, job.kind, "running")
+    record = replace(before, status="failed", error=why, error_kind="WorkerDied")
+    try:
+        store.save(record)
+    except EmreconError as error:  # where the disk is full, the report still tells of the job
+        log.warning("%s", error)
     return record
 
 
-def _last_words(code: int) -> str:
-    """Return what is known of a death by its exit code."""
+def _cause_of_death(code: int) -> str:
+    """Return in words what an exit code tells."""
     if code >= 0:
         return f"its worker process ended with exit code {code} (see the log)"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
+    names = {number.value: number.name for number in signal.Signals}
+    name = names.get(-code, f"signal {-code}")
     if name == "SIGKILL":
         return (
             "its worker process was killed (SIGKILL): by someone, or by the system because memory "

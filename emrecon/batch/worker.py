@@ -1,9 +1,9 @@
 """A worker process: does one job after another, and keeps its compiled kernels loaded.
 
-Orders come on standard input, a line of JSON each;
-progress and records go to standard output likewise. While a job runs, whatever else is printed or
-logged goes to the job's log. When standard input ends, so does the worker, at once: whoever gave
-the orders is gone.
+Orders come on standard input, a line of JSON each; progress and records go to standard output
+likewise. While a job runs, whatever else is printed or logged goes to the job's log, and its
+warnings to its record. When standard input ends, so does the worker, at once: whoever gave the
+orders is gone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,13 +30,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from emrecon.batch.job import Job
 from emrecon.batch.perform import Made, perform
 from emrecon.batch.record import Record, Seen, key_of, look_at
 from emrecon.batch.report import write_thumbnail
 from emrecon.batch.store import WAIT_S, Store, locked
 from emrecon.errors import EmreconError, WriteError
-from emrecon.io.manifest import data_files
+from emrecon.io.formats import data_files
 from emrecon.jobs.base import settings_of
 
 if TYPE_CHECKING:
@@ -45,6 +48,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("emrecon.batch")
 
 TELL_EVERY_S = 0.2
+
+MOST_WARNINGS = 50
+"""Kept of a job; all are in its log."""
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -86,7 +92,7 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
         job.name, job.kind, "running", version=version("emrecon"), host=platform.node(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
-    with _logged(store.log_of(job.name)):
+    with _logged(store.log_of(job.name)), _heard() as heard:
         try:
             facts, same = _identified(job, store, facts, order.get("seen", {}))
             made = perform(job, _meters(tell), resume=same)
@@ -100,6 +106,7 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
             seconds=round(time.monotonic() - began, 3),
             cpu_seconds=round(time.process_time() - cpu, 3),
             peak_mb=round(peak_mb(), 1),
+            warnings=tuple(heard),
         )
         store.save(ended)
     return ended
@@ -180,17 +187,39 @@ def _logged(path: Path) -> Iterator[None]:
             os.close(before)
 
 
-def peak_mb() -> float:
-    """Return the most memory held since `reset_peak`; where that is not known, ever."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM"):
-                return float(line.split()[1]) / 1024
+class _Warnings(logging.Handler):
+    """Keeps the warnings that are logged, each once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING and len(self.lines) < MOST_WARNINGS:
+            self.lines[" ".join(record.getMessage().split())] = None
+
+
+@contextmanager
+def _heard() -> Iterator[dict[str, None]]:
+    """Collect the warnings of a job: logged, and Python's own, again for each job."""
+    handler, root = _Warnings(), logging.getLogger()
+    root.addHandler(handler)
     try:
-        import resource  # noqa: PLC0415 - not on every system
-    except ImportError:
-        return 0.0
+        with warnings.catch_warnings():
+            yield handler.lines
+    finally:
+        root.removeHandler(handler)
+
+
+def peak_mb() -> float:
+    """Return the most memory held since `reset_peak`; elsewhere than on Linux, ever."""
+    with contextlib.suppress(OSError, IndexError):
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return float(status.split("VmHWM:")[1].split()[0]) / (1 << 10)
+    with contextlib.suppress(AttributeError):  # Windows
+        return float(psutil.Process().memory_info().peak_wset) / (1 << 20)
+    import resource  # noqa: PLC0415 - not on Windows
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 

@@ -22,7 +22,7 @@ def info(*paths: Path, camera: CameraFlags | None = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from emrecon.io.describe import describe
+    from emrecon.io import describe
 
     if not paths:
         raise SettingsError("name one file or more")

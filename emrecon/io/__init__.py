@@ -1,82 +1,49 @@
 """Files in, volumes and projections out; and back.
 
-Formats are told apart by content, tried in order; the modules that read them are loaded when
-they are first needed.
+Formats are told apart by content and tried in order; what reads them is loaded when it is first
+needed. See `emrecon.io.formats` for how another package adds one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Literal
 
-from emrecon.errors import FormatError, WriteError
-from emrecon.io.sniff import (
+from emrecon.errors import FormatError
+from emrecon.io.formats import (
+    DescribesBins,
+    Format,
     Kind,
-    dicom_kind,
-    interfile_kind,
-    is_dicom,
-    is_interfile,
-    is_nifti,
-    is_petsird,
-    open_head,
+    MeasuresImages,
+    ReadsImages,
+    WritesImages,
+    format_of,
+    formats,
+    identify,
+    image_format,
 )
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
 
+if TYPE_CHECKING:
+    from emrecon.tomo.geometry.bins import Bins
+
 __all__ = [
-    "FORMATS",
     "Format",
     "Kind",
+    "WritesImages",
+    "describe",
+    "formats",
     "image_format",
     "image_size",
     "kind",
+    "read_bins",
     "read_image",
     "write_image",
 ]
 
 
-class _Module(Protocol):
-    """What a module that reads and writes images offers."""
-
-    def read(self, path: Path) -> Volume: ...
-
-    def write(self, volume: Volume, path: Path) -> None: ...
-
-
-@dataclass(frozen=True)
-class Format:
-    """A file format for images."""
-
-    name: str
-    suffixes: tuple[str, ...]
-    """Endings of the files that are written in this format."""
-
-    claims: Callable[[bytes], bool]
-    """Whether a file that begins with these bytes, decompressed, is of this format."""
-
-    kind: Callable[[Path], Kind]
-    """What a file of this format holds."""
-
-    module: str
-    """Where `read` and `write` are."""
-
-    def load(self) -> _Module:
-        """Return the module that reads and writes."""
-        return cast("_Module", import_module(self.module))
-
-
-FORMATS = (
-    Format("NIfTI", (".nii", ".nii.gz"), is_nifti, lambda _: "image", "emrecon.io.nifti"),
-    Format("Interfile", (".hv",), is_interfile, interfile_kind, "emrecon.io.interfile.images"),
-    Format("DICOM", (), is_dicom, dicom_kind, "emrecon.io.dicom.nm"),
-    Format("PETSIRD", (), is_petsird, lambda _: "petsird", "emrecon.io.petsird.file"),
-)
-"""Formats in the order in which they are tried."""
-
-
-def kind(path: Path) -> Kind:
+def kind(path: Path) -> Kind | Literal["unknown"]:
     """Return what the file holds, by its content.
 
     Raises
@@ -84,8 +51,33 @@ def kind(path: Path) -> Kind:
     FormatError
         If the file cannot be read.
     """
-    form = _format_of(path)
-    return "unknown" if form is None else form.kind(path)
+    identified = identify(path)
+    return identified[1] if identified else "unknown"
+
+
+def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
+    """Return what a file holds and how its geometry is understood, by name.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a folder that holds a scan.
+    camera : CameraFacts, optional
+        What stands in for what SPECT files do not say.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is of no known format.
+    """
+    from emrecon.io.manifest import resolved  # noqa: PLC0415 - not for every use
+
+    prompts, files = resolved(path, Corrections())
+    words = format_of(prompts)[0].describe(prompts, camera or CameraFacts())
+    if prompts == path:
+        return words
+    names = {key: file.name for key, file in vars(files).items() if isinstance(file, Path)}
+    return words | {"kind": "scan in a folder", "prompts": prompts.name, **names}
 
 
 def read_image(path: Path) -> Volume:
@@ -96,14 +88,10 @@ def read_image(path: Path) -> Volume:
     FormatError
         If the file cannot be read, is of no known format, is damaged, or is not an image.
     """
-    form = _format_of(path)
-    if form is None:
-        known = ", ".join(form.name for form in FORMATS if form.suffixes)
-        raise FormatError(f"cannot tell what {path} is; known images are {known}")
-    found = form.kind(path)
-    if found != "image":
-        raise FormatError(f"{path} holds no image ({found})")
-    return form.load().read(path)
+    form, held = format_of(path)
+    if held != "image" or not isinstance(form, ReadsImages):
+        raise FormatError(f"{path} holds no image ({held} of {form.name})")
+    return form.read_image(path)
 
 
 def write_image(volume: Volume, path: Path) -> None:
@@ -116,39 +104,36 @@ def write_image(volume: Volume, path: Path) -> None:
     GeometryError
         If the format cannot say where the volume lies.
     """
-    image_format(path).load().write(volume, path)
+    image_format(path).write_image(volume, path)
 
 
-def image_size(path: Path) -> tuple[float, float]:
-    """Return the number of voxels of an image, and mm3 of each, from its header alone.
+def image_size(path: Path) -> tuple[float, float] | None:
+    """Return the number of voxels of an image, all frames together, and mm3 of each.
 
-    Where only bytes are known, as many voxels of 1 mm3 as the largest file beside it has bytes.
-    """
-    from emrecon.io import interfile, nifti  # noqa: PLC0415 - nibabel
-
-    if kind(path) == "image" and path.name.endswith((".nii", ".nii.gz")):
-        return nifti.size(path)
-    if path.suffix == ".hv":
-        return interfile.images.size(path)
-    beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
-    return float(max(file.stat().st_size for file in beside)), 1.0
-
-
-def image_format(path: Path) -> Format:
-    """Return the format that the ending of `path` names.
+    None where only reading the file would tell.
 
     Raises
     ------
-    WriteError
-        If the ending names no known format.
+    FormatError
+        If the file cannot be read, or is of no known format.
     """
-    for form in FORMATS:
-        if path.name.endswith(form.suffixes):
-            return form
-    known = ", ".join(suffix for form in FORMATS for suffix in form.suffixes)
-    raise WriteError(f"cannot write {path}: no format ends so; known are {known}")
+    form, held = format_of(path)
+    if held == "image" and isinstance(form, MeasuresImages):
+        return form.image_size(path)
+    return None
 
 
-def _format_of(path: Path) -> Format | None:
-    head = open_head(path)
-    return next((form for form in FORMATS if form.claims(head)), None)
+def read_bins(path: Path, corrections: Corrections | None = None) -> Bins | None:
+    """Return the bins that a PET scan would be read in, None where only its data tell.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is of no known format.
+    """
+    form, _ = format_of(path)
+    return (
+        form.read_bins(path, corrections or Corrections())
+        if isinstance(form, DescribesBins)
+        else None
+    )

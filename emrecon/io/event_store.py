@@ -79,7 +79,7 @@ class EventStore:
         """Write what the files are: from now on the folder can be opened."""
         for file in self._files.values():
             file.flush()
-        told: dict[str, Any] = {
+        manifest: dict[str, Any] = {
             "version": _VERSION,
             "events": self._count.get("pairs", 0),
             "points": self._points,
@@ -89,8 +89,8 @@ class EventStore:
             **{name: float(facts.get(name, 0.0)) for name in _FACTS},
         }
         if "upto" in self._count:
-            told["ticks"] = self._count["upto"]
-        write_text(self._folder / MANIFEST, json.dumps(told, indent=1))
+            manifest["ticks"] = self._count["upto"]
+        write_text(self._folder / MANIFEST, json.dumps(manifest, indent=1))
 
     def close(self) -> None:
         """Close the files."""
@@ -142,14 +142,14 @@ def open_events(folder: Path) -> Events:
         If the folder is no store, or a file has been cut or is missing.
     """
     try:
-        told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if told["version"] != _VERSION:
-            raise FormatError(f"{folder} is of version {told['version']}, wanted {_VERSION}")
-        count, points = int(told["events"]), int(told["points"])
-        timing = Timing(**told["timing"]) if told["timing"] else None
-        facts: dict[str, Any] = {name: float(told[name]) for name in _FACTS}
-        kinds, columns = str(told["pairs"]), [str(name) for name in told["columns"]]
-        ticks = int(told.get("ticks", 0))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["version"] != _VERSION:
+            raise FormatError(f"{folder} is of version {manifest['version']}, wanted {_VERSION}")
+        count, points = int(manifest["events"]), int(manifest["points"])
+        timing = Timing(**manifest["timing"]) if manifest["timing"] else None
+        facts: dict[str, Any] = {name: float(manifest[name]) for name in _FACTS}
+        kinds, columns = str(manifest["pairs"]), [str(name) for name in manifest["columns"]]
+        ticks = int(manifest.get("ticks", 0))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, EmreconError):
             raise
@@ -174,8 +174,8 @@ def _mapped(path: Path, kind: str, shape: tuple[int, ...]) -> NDArray[Any]:
     wanted = int(np.prod(shape)) * np.dtype(kind).itemsize
     size = path.stat().st_size if path.is_file() else -1
     if size != wanted:
-        found = f"has {size} bytes" if size >= 0 else "is missing"
-        raise FormatError(f"{path} {found}, but {wanted} belong to its events: was it cut?")
+        state = f"has {size} bytes" if size >= 0 else "is missing"
+        raise FormatError(f"{path} {state}, but {wanted} belong to its events: was it cut?")
     if not wanted:
         return np.empty(shape, np.dtype(kind))
     return np.memmap(path, np.dtype(kind), "r", shape=shape)

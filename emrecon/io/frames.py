@@ -85,8 +85,8 @@ def _of_file(path: Path) -> tuple[list[float], list[float]]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix.lower() == ".json":
-            told = json.loads(text)
-            columns: list[Sequence[object]] = [told[STARTS], told[DURATIONS]]
+            table = json.loads(text)
+            columns: list[Sequence[object]] = [table[STARTS], table[DURATIONS]]
         else:
             rows = list(csv.DictReader(text.splitlines(), delimiter="\t"))
             columns = [[row[name] for row in rows] for name in (STARTS, DURATIONS)]

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, SettingsError
-from emrecon.tomo.gates import Gate, gates_of_intervals, phase_gates
+from emrecon.io.formats import ReadsTriggers, format_of
+from emrecon.tomo.gates import Gate, Times, gates_of_intervals, phase_gates
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,6 @@ def gates_of(path: Path, gating: Gating) -> tuple[tuple[Gate, ...], dict[str, An
             raise FormatError(f"{gating.triggers}: triggers follow one another, from 0 s on")
         times = np.rint(1000 * onset).astype(np.int64)
     else:
-        from emrecon.io.triggers import triggers  # noqa: PLC0415 - brings numba
-
         times = triggers(path, gating.by)
     gates = phase_gates(times, gating.number)
     return gates, {
@@ -102,6 +101,36 @@ def gates_of(path: Path, gating: Gating) -> tuple[tuple[Gate, ...], dict[str, An
         "last_trigger_s": times[-1] / 1000,
         "cycle_s": _cycles(np.diff(times) / 1000),
     }
+
+
+def triggers(path: Path, source: str) -> Times:
+    """Return the times, in ms, of the triggers of a list-mode file, in one pass over it.
+
+    Parameters
+    ----------
+    path : Path
+        The file, of any format that has triggers.
+    source : str
+        ``respiratory`` or ``cardiac``.
+
+    Raises
+    ------
+    SettingsError
+        If the file has no such triggers.
+    FormatError
+        If it is damaged.
+    """
+    form, _ = format_of(path)
+    times, about = (
+        form.triggers(path, source)
+        if isinstance(form, ReadsTriggers)
+        else (np.empty(0, np.int64), f"{form.name} has none")
+    )
+    if not len(times):
+        raise SettingsError(
+            f"{path.name} has no {source} triggers ({about}): give their times, --gate-by FILE.tsv"
+        )
+    return times
 
 
 def _cycles(lengths: NDArray[np.float64]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What belongs to a scan: the manifest that names its files, and parts that exclude others."""
+"""The files of a scan: the manifest that names them, and corrections that exclude others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import write_text
-from emrecon.io.interfile.header import parse
-from emrecon.io.sniff import is_interfile, open_head
+from emrecon.io.formats import data_files
 from emrecon.tomo.inputs import Corrections
 
 MANIFEST = "scan.toml"
@@ -30,14 +29,25 @@ RIVALS = {
 """Corrections that say in another way what a part says."""
 
 
-def resolved(path: Path, parts: Corrections) -> tuple[Path, Corrections]:
-    """Return a scan's prompts and parts: where it is a manifest, or its folder, as that says."""
+_TEXT: tuple[tuple[type, ...], str] = ((str,), "text in quotes")
+_PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
+    "mu_unit": _TEXT,
+    "span": ((int,), "a whole number"),
+    "ct_kvp": ((int, float), "a number"),
+    "tof_fwhm_ps": ((int, float), "a number"),
+    "sum_tof": ((bool,), "true or false"),
+}
+"""Types, and what they are called, of what is no name of a file."""
+
+
+def resolved(path: Path, corrections: Corrections) -> tuple[Path, Corrections]:
+    """Return prompts and corrections of a scan; of a manifest or its folder, those it names."""
     path = path / MANIFEST if path.is_dir() else path
-    return read_manifest(path, parts) if path.suffix == ".toml" else (path, parts)
+    return read_manifest(path, corrections) if path.suffix == ".toml" else (path, corrections)
 
 
 def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
-    """Return the prompts and the parts that a manifest names; `over` goes before it."""
+    """Return the prompts and the corrections that a manifest names; `over` goes before it."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -50,45 +60,37 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     if "prompts" not in table:
         raise FormatError(f"{path}: no 'prompts'")
     _check_types(path, table)
-    plain = {"mu_unit", "ct_kvp", "span", "sum_tof", "tof_fwhm_ps"}
-    named: dict[str, Any] = {
-        key: value if key in plain else path.parent / value
-        for key, value in table.items()
-        if key != "prompts"
+    prompts = path.parent / table.pop("prompts")
+    stated: dict[str, Any] = {
+        key: value if key in _PLAIN else path.parent / value for key, value in table.items()
     }
-    given = {
+    chosen = {
         field.name: getattr(over, field.name)
         for field in fields(Corrections)
         if getattr(over, field.name) != field.default
     }
-    for key in given:  # what is given stands for all that says the same in another way
+    for key in chosen:  # what was chosen stands for all that says the same in another way
         for rival in RIVALS.get(key, ()):
-            named.pop(rival, None)
-    return path.parent / str(table["prompts"]), Corrections(**(named | given))
+            stated.pop(rival, None)
+    return prompts, Corrections(**(stated | chosen))
 
 
 def _check_types(path: Path, table: dict[str, Any]) -> None:
     """Refuse values of a manifest that are not of the type of their part."""
-    numbers: dict[str, tuple[tuple[type, ...], str]] = {
-        "span": ((int,), "a whole number"),
-        "ct_kvp": ((int, float), "a number"),
-        "tof_fwhm_ps": ((int, float), "a number"),
-        "sum_tof": ((bool,), "true or false"),
-    }
     for key, value in table.items():
-        types, kind = numbers.get(key, ((str,), "text in quotes"))
+        types, kind = _PLAIN.get(key, _TEXT)
         if type(value) not in types:
             raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
 
 
-def write_manifest(path: Path, prompts: str, **parts: str | int) -> None:
+def write_manifest(path: Path, prompts: str, **corrections: str | int) -> None:
     """Write a manifest: file names relative to it, by what they are."""
-    named = {"prompts": prompts, **parts}
+    named = {"prompts": prompts, **corrections}
     lines = [f"{key} = {json.dumps(value)}" for key, value in named.items()]  # also TOML
     write_text(path, "\n".join(lines) + "\n")
 
 
-def scan_files(path: Path, parts: Corrections | None = None) -> dict[str, Path]:
+def scan_files(path: Path, corrections: Corrections | None = None) -> dict[str, Path]:
     """Return every file that `read_scan` would read, by what it is, reading only what names them.
 
     Raises
@@ -97,33 +99,25 @@ def scan_files(path: Path, parts: Corrections | None = None) -> dict[str, Path]:
         If a manifest or a header cannot be read.
     """
     whole = path / MANIFEST if path.is_dir() else path
-    path, parts = resolved(whole, parts or Corrections())
+    path, corrections = resolved(whole, corrections or Corrections())
     manifest = {"manifest": whole} if whole != path else {}
-    found = {"prompts": path}
-    for field in fields(Corrections):
-        file = getattr(parts, field.name)
-        if isinstance(file, Path) and file.is_dir():
-            inside = sorted(item for item in file.iterdir() if item.is_file())
-            found |= {f"{field.name} {n}": item for n, item in enumerate(inside, 1)}
-        elif isinstance(file, Path):
-            found[field.name] = file
-    return manifest | found | data_files({k: v for k, v in found.items() if v.exists()})
+    files = {"prompts": path}
+    for name, value in vars(corrections).items():
+        files |= files_of(name, value) if isinstance(value, Path) else {}
+    return manifest | files | data_files({k: v for k, v in files.items() if v.exists()})
 
 
-def data_files(headers: dict[str, Path]) -> dict[str, Path]:
-    """Return the data files that headers name, by what they hold."""
-    found = {}
-    for what, path in headers.items():
-        if is_interfile(open_head(path)):
-            name = parse(path).text("name of data file", default="")
-            if name and (path.parent / name).is_file():
-                found[f"{what} data"] = path.parent / name
-    return found
+def files_of(name: str, path: Path) -> dict[str, Path]:
+    """Return a file by its name, or the files of a folder, numbered."""
+    if not path.is_dir():
+        return {name: path}
+    inside = sorted(item for item in path.iterdir() if item.is_file())
+    return {f"{name} {number}": item for number, item in enumerate(inside, 1)}
 
 
-def no_rivals(parts: Corrections) -> None:
-    """Refuse parts that say the same in two ways."""
+def no_rivals(corrections: Corrections) -> None:
+    """Refuse corrections that say the same in two ways."""
     for name, rivals in RIVALS.items():
         for rival in rivals:
-            if rival != "mu_unit" and getattr(parts, name) and getattr(parts, rival):
+            if rival != "mu_unit" and getattr(corrections, name) and getattr(corrections, rival):
                 raise SettingsError(f"give --{name} or --{rival}, not both")

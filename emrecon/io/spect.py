@@ -1,16 +1,16 @@
-"""Projections of a gamma camera from any file that holds them."""
+"""Projections of a gamma camera, whatever file they come from, and their scatter."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from emrecon.errors import FormatError
-from emrecon.io.sniff import is_dicom, open_head
+from emrecon.io.formats import Reading
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.camera import Camera
-from emrecon.tomo.geometry.collimator import ISOTOPES, isotope_named
-from emrecon.tomo.inputs import CameraFacts
+from emrecon.tomo.geometry.collimator import ISOTOPES
+from emrecon.tomo.scan import Scan
 from emrecon.volume import Array
 
 
@@ -48,11 +48,17 @@ class Projections:
     data: Array
     """Counts of the chosen energy window, shape of `camera`."""
 
+    exam: ExamInfo = field(default_factory=ExamInfo)
+    """Isotope, energies, times and patient position."""
+
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the file says besides."""
+    """All that the file says, for the sidecar."""
 
     origin_mm: tuple[float, float, float] | None = None
     """Where the camera's origin lies in the patient's coordinates (RAS), if the file says so."""
+
+    origin_unknown: str = ""
+    """Why that is not known, in a file with coordinates of the patient."""
 
     windows: tuple[Window, ...] = ()
     """All energy windows of the file."""
@@ -90,41 +96,26 @@ class Projections:
         return below, above
 
 
-def read_projections(
-    path: Path, given: CameraFacts | None = None, isotope: str = ""
-) -> Projections:
-    """Read SPECT projections: DICOM (NM, TOMO or GATED TOMO) or Interfile in STIR's dialect.
+def camera_scan(read: Projections, reading: Reading) -> Scan:
+    """Return projections as a scan, with scatter estimated from other windows if so wanted.
 
-    Parameters
-    ----------
-    path : Path
-        The DICOM file, or the Interfile header.
-    given : CameraFacts, optional
-        What to choose, and what stands in for what the file does not say.
-    isotope : str, optional
-        Isotope that goes before the file's.
-
-    Raises
-    ------
-    FormatError
-        If the file is something else, is damaged, contradicts itself, or leaves out what cannot
-        be known otherwise; it names the attribute and the flag that supplies it.
+    The scan lies about the axis of rotation; `Scan.origin_mm` says where that is.
     """
-    given = given or CameraFacts()
-    if is_dicom(open_head(path)):
-        from emrecon.io.dicom import nm  # noqa: PLC0415 - brings pydicom
-
-        return nm.read_projections(path, given, isotope)
-    from emrecon.io.dicom.windows import nuclide_in  # noqa: PLC0415 - imports this
-    from emrecon.io.interfile import spect as interfile_spect  # noqa: PLC0415 - one of two
-
-    read = interfile_spect.read_projections(path, given)
-    stated = str(read.facts.get("radionuclide", ""))
-    name = isotope_named(isotope).name if isotope else nuclide_in(stated) or stated
-    if not name:
-        return read
-    energy = emission_kev(name, read.windows[0] if read.windows else None)
-    return replace(read, facts=read.facts | {"radionuclide": name, "emission_kev": energy})
+    facts = read.facts | {"origin_mm": read.origin_mm and list(read.origin_mm)}
+    scatter, method = None, reading.camera.scatter_from
+    if method and reading.prompts:
+        scatter = scatter_estimate(read, method, reading.camera.scatter_fwhm_mm)
+        facts |= {"scatter_from": method, "scatter_fwhm_mm": reading.camera.scatter_fwhm_mm}
+    return Scan(
+        read.camera,
+        read.data,
+        scatter=scatter,
+        duration_s=read.exam.duration_s,
+        origin_mm=read.origin_mm,
+        origin_unknown=read.origin_unknown,
+        exam=read.exam,
+        facts=facts,
+    )
 
 
 def emission_kev(nuclide: str, window: Window | None) -> float | None:

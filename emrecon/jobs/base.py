@@ -271,6 +271,19 @@ def digests(inputs: Mapping[str, Path]) -> dict[str, str]:
     return {what: sha256(path) for what, path in inputs.items()}
 
 
+def image_size(path: Path) -> tuple[float, float]:
+    """Return the number of voxels of an image, and mm3 of each, as far as its header tells.
+
+    Where it does not, as many voxels of 1 mm3 as the largest file of its name has bytes.
+    """
+    from emrecon import io  # noqa: PLC0415 - brings readers
+
+    if size := io.image_size(path):
+        return size
+    beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
+    return float(max(file.stat().st_size for file in beside)), 1.0
+
+
 def must_exist(files: Mapping[str, Path]) -> None:
     """Refuse inputs that are not there.
 

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from emrecon import io
 from emrecon.errors import SettingsError
-from emrecon.io.manifest import data_files
+from emrecon.io.formats import data_files
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -27,10 +27,11 @@ from emrecon.jobs.base import (
     no_meters,
 )
 from emrecon.jobs.bundle import check_outputs, written_together
-from emrecon.jobs.data_kinds import CAMERA, refuse_unused
+from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.scan_files import scan_outputs, write_scan
 from emrecon.jobs.simulate import FolderResult
 from emrecon.tomo.inputs import Binning, CameraFacts
+from emrecon.tomo.listmode_settings import ListmodeSettings
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,12 @@ class ConversionJob:
     KIND: ClassVar[str] = "convert"
 
     @property
-    def source_kind(self) -> str:
-        """What is converted: ``listmode``, ``spect`` or ``image``."""
+    def source_kind(self) -> Literal["image", "listmode", "scan"]:
+        """What is converted."""
         kind = io.kind(self.source)
-        return {"listmode": "listmode", "spect": "spect", "dicom": "spect"}.get(kind, "image")
+        if kind == "events":
+            return "listmode"
+        return "image" if kind in {"image", "unknown"} else "scan"
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
@@ -78,9 +81,9 @@ class ConversionJob:
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         if self.source_kind == "image":
-            voxels, _ = io.image_size(self.source)
+            voxels, _ = base.image_size(self.source)
             return Estimate(BASE_MB + voxels * 12 / MB, START_S)
-        if self.source_kind == "spect":
+        if self.source_kind == "scan":
             size = sum(path.stat().st_size for path in self.inputs().values()) / MB
             return Estimate(BASE_MB + 50 + 8 * size, START_S)
         from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - brings readers
@@ -103,7 +106,7 @@ class ConversionJob:
             check_outputs(self.outputs(), self.inputs(), makes=makes)
         works: dict[str, Callable[[], FolderResult | ImageCopy]] = {
             "image": self._image,
-            "spect": self._spect,
+            "scan": self._scan,
             "listmode": self._listmode,
         }
         work = works[kind]
@@ -118,15 +121,13 @@ class ConversionJob:
         """Refuse settings of another kind of source."""
         if kind != "listmode" and self.binning != Binning():
             raise SettingsError(f"span and times are for list-mode, which {self.source} is not")
-        if kind != "spect":
-            refuse_unused(f"a file of the kind {kind}", self.source.name, self.camera)
-        else:
-            refuse_unused(CAMERA, self.source.name, self.camera)
+        data = data_of(self.source, ListmodeSettings()) if kind == "scan" else f"an {kind}"
+        refuse_unused(data, self.source.name, self.camera)
 
     def _image(self) -> ImageCopy:
         return ImageCopy(self)
 
-    def _spect(self) -> FolderResult:
+    def _scan(self) -> FolderResult:
         scan, _ = read_scan(self.source, camera=self.camera)
         if scan.origin_mm:
             log.warning("Interfile cannot say that the axis is at %s mm (RAS)", scan.origin_mm)

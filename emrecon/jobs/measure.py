@@ -11,7 +11,7 @@ import numpy as np
 from emrecon import io, metrics
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
-from emrecon.io.manifest import data_files
+from emrecon.io.formats import data_files
 from emrecon.jobs import base
 from emrecon.jobs.base import (
     BASE_MB,
@@ -69,7 +69,7 @@ class MeasurementJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        voxels, _ = io.image_size(self.image)
+        voxels, _ = base.image_size(self.image)
         return Estimate(BASE_MB + voxels * 60 / MB, START_S)
 
     def begin(

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emrecon import io
-from emrecon.io import interfile
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
+from emrecon.io.scan import holds_only_events
 from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
 from emrecon.tomo.settings import Settings
-
-if TYPE_CHECKING:
-    from emrecon.jobs.recon import ReconstructionJob
 
 STEP_S = 5.5e-10
 """Processor time for a line to pass a voxel, there and back, on a core of 2024."""
@@ -42,7 +38,7 @@ ARRAYS = {
 """Corrections that take an array of the size of the prompts."""
 
 
-def estimate(job: ReconstructionJob) -> Estimate:
+def estimate(job: ReconChoice) -> Estimate:
     """Return what a reconstruction is likely to need.
 
     Raises
@@ -52,14 +48,14 @@ def estimate(job: ReconstructionJob) -> Estimate:
     """
     inputs = job.inputs()
     path, settings, images = inputs["prompts"], job.settings, _images(job, inputs)
-    if io.kind(path) == "petsird":
+    if holds_only_events(path):
         return _events(path, settings, images)
-    bins = _bins(path, job.corrections.span)
+    bins = io.read_bins(path, job.corrections)
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
     arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "ct"} & set(inputs))
-    if io.kind(path) == "listmode":
+    if io.kind(path) == "events":
         arrays += 2.5
     lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)
     voxels = float(np.prod(grid.shape))
@@ -91,7 +87,7 @@ def _events(path: Path, settings: Settings, images: int) -> Estimate:
     return Estimate(BASE_MB + held / MB, images * START_S + lines * EVENT_S)
 
 
-def _images(job: ReconstructionJob, inputs: dict[str, Path]) -> int:
+def _images(job: ReconChoice, inputs: dict[str, Path]) -> int:
     """Return the number of frames or gates."""
     if job.listmode.frames:
         return len(read_frames(job.listmode.frames))
@@ -99,13 +95,3 @@ def _images(job: ReconstructionJob, inputs: dict[str, Path]) -> int:
         gating = Gating.of_text(job.listmode.gates, job.listmode.gate_by)
         return gating.number or len(gates_of(inputs["prompts"], gating)[0])
     return 1
-
-
-def _bins(path: Path, span: int) -> Bins | None:
-    """Return the bins of PET data; None for those of a gamma camera."""
-    kind = io.kind(path)
-    if kind == "listmode":
-        from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - not every scan
-
-        return read_header(path).bins(span)
-    return interfile.read_geometry(path) if kind == "projections" else None

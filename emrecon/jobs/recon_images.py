@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,30 +17,54 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
 from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
+from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.camera_setup import about_axis
+from emrecon.tomo.chunks import Only
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.pairs import Pairs
-from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode import EVERYTHING
-from emrecon.tomo.listmode_recon import GROUPS, sensitivity_of
-from emrecon.tomo.listmode_recon import prepare as prepare_events
 from emrecon.tomo.listmode_scan import ListmodeScan
-from emrecon.tomo.recon import UNIT, Problem, prepare
+from emrecon.tomo.prepare import prepare
+from emrecon.tomo.problem import UNIT, Problem
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.subset_likelihoods import GROUPS, sensitivity_of, silent
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, State
-
-if TYPE_CHECKING:
-    from emrecon.jobs.recon import ReconstructionJob
-    from emrecon.jobs.recon_result import ImageResult
 
 UNIT_OF_FRAMES = "counts/mm/s"
 """Unit of frames and gates, which are rates so that they compare."""
 
 Stretch = Frame | Gate | None
 """What of a scan one image is made of; None for all of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """A frame, a gate or all of a scan, reconstructed."""
+
+    volume: Volume
+    """The image."""
+
+    facts: dict[str, Any]
+    """What the files said and was counted, for the sidecar."""
+
+    history: ConvergenceLog
+    """How every iterate fared."""
+
+    settings: Settings
+    """The settings as used."""
+
+    inputs: dict[str, Path]
+    """The files that were read."""
+
+    reached: Iterate[Array]
+    """The iterate that the image is of."""
+
+    whole: bool
+    """Whether its settings ended it, and no other rule."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +122,6 @@ class ReconImage:
 
     def done(self, reached: Iterate[Array], *, whole: bool, state: State | None) -> ImageResult:
         """Return the image that an iterate is."""
-        from emrecon.jobs.recon_result import ImageResult  # noqa: PLC0415 - with the run
-
         facts = self.facts | {
             "updates": reached.number,
             "resumed_at_update": state.number if state else None,
@@ -114,7 +136,7 @@ class ReconImage:
 class Images:
     """What a reconstruction makes images of."""
 
-    job: ReconstructionJob
+    job: ReconChoice
     """What is reconstructed."""
 
     path: Path
@@ -128,6 +150,9 @@ class Images:
 
     execution: Execution
     """Cache, workers."""
+
+    inputs: dict[str, Path]
+    """Every file that is read, by what it is."""
 
     key: str
     """Name of what is kept in the cache."""
@@ -153,45 +178,62 @@ class Images:
 
     def ready(self) -> Generator[ReconImage]:
         """Yield one image after another, ready to be iterated; close what yields them."""
-        kept, tables = _Sensitivity(), self.job.listmode.tables()
+        if self.execution.workers:
+            yield from self._shared()
+            return
+        kept = _Sensitivity()
         for number, stretch in enumerate(self.stretches):
-            with self._scan(stretch) as (scan, files):
-                _check_end(stretch, _duration_s(scan))
+            with self._load(stretch)(None) as scan:
+                _check_end(stretch, scan.duration_s)
                 facts = self._facts(scan)
                 problem = self._problem(scan, kept)
-                facts |= problem.facts
                 scale, unit = 1.0, UNIT
                 if stretch is not None:
                     factor = self._decay(stretch, scan)
                     facts["decay_factor"] = factor
                     scale, unit = factor / _seconds(stretch, scan), UNIT_OF_FRAMES
-                origin = scan.origin_mm if isinstance(scan, Scan) else None
-                yield ReconImage(
-                    self.names[number], number, problem, facts, files | tables, scale, unit, origin
-                )
+                yield self._image(number, problem, facts | problem.facts, scale, unit)
 
-    @contextmanager
-    def _scan(self, stretch: Stretch) -> Iterator[tuple[Scan | ListmodeScan, dict[str, Path]]]:
-        """Give the scan, or the events, of one image."""
-        when = _when(stretch)
-        if self.data == EVENTS:
-            with open_events(self.path, self.corrections, when) as (events, inputs):
-                yield events, inputs
-            return
+    def _shared(self) -> Iterator[ReconImage]:
+        """Yield the one image whose data lie on workers."""
+        from emrecon.tomo.sharing import share  # noqa: PLC0415 - few runs are shared
+        from emrecon.workers import opened  # noqa: PLC0415 - brings Dask
+
+        settings, execution = self.job.settings, self.execution
+        with opened(execution.workers, settings.threads) as workers:
+            with self.meters("sensitivity", settings.subsets) as meter:
+                progress = meter.update if meter else silent
+                problem = share(workers, self._load(None), settings, execution.chunks, progress)
+            yield self._image(0, problem, problem.facts | self._reading(), 1.0, UNIT)
+
+    def _image(
+        self, number: int, problem: Problem, facts: dict[str, Any], scale: float, unit: str
+    ) -> ReconImage:
+        """Return an image with its name and place."""
+        return ReconImage(
+            self.names[number], number, problem, facts, self.inputs, scale, unit,
+            problem.origin_mm,
+        )  # fmt: skip
+
+    def _load(self, stretch: Stretch) -> Load:
+        """Return what opens the scan, or the events, of one image."""
         job = self.job
-        yield read_scan(self.path, self.corrections, job.camera, job.settings.isotope, when)
+        return Load(
+            self.path, self.corrections, job.camera, job.settings.isotope, _when(stretch),
+            events=self.data == EVENTS,
+        )  # fmt: skip
 
     def _problem(self, scan: Scan | ListmodeScan, kept: _Sensitivity) -> Problem:
         """Return the problem of one image."""
         settings = self.job.settings
         if isinstance(scan, ListmodeScan):
             sensitivity = kept.of(scan, settings, self.meters)
-            return prepare_events(scan, settings, sensitivity=sensitivity)
+            return prepare(scan, settings, sensitivity=sensitivity)
         with self.meters("sensitivity", settings.subsets) as meter:
-            progress = meter.update if meter else _silent
             return prepare(
                 scan.folded(), about_axis(settings, scan),
-                kept=Sensitivities(self.execution.cache, self.key), progress=progress,
+                kept=Sensitivities(self.execution.cache, self.key),
+                progress=meter.update if meter else silent,
             )  # fmt: skip
 
     def _name(self, number: int, stretch: Stretch) -> str:
@@ -203,31 +245,61 @@ class Images:
 
     def _facts(self, scan: Scan | ListmodeScan) -> dict[str, Any]:
         """Return what a scan's files say and how they were read, for the sidecar."""
-        read = {
-            "mu_unit": self.corrections.mu_unit or None,
-            "listmode_span": self.corrections.span,
-        }
-        facts = {**scan.facts, "duration_s": _duration_s(scan), **read}
+        facts = {**scan.facts, "duration_s": scan.duration_s, **self._reading()}
         if isinstance(scan, ListmodeScan):
             return facts | {"by": "events"}
         scan.check()
-        totals = {"randoms": scan.randoms, "scatter": scan.scatter}
-        return facts | {
-            name: float(data.sum(dtype=np.float64))
-            for name, data in totals.items()
-            if data is not None
+        return facts | scan.background_totals()
+
+    def _reading(self) -> dict[str, Any]:
+        """Return how files were read, for the sidecar."""
+        return {
+            "mu_unit": self.corrections.mu_unit or None,
+            "listmode_span": self.corrections.span,
         }
 
     def _decay(self, stretch: Frame | Gate, scan: Scan | ListmodeScan) -> float:
         """Return what a frame or gate is multiplied by for decay."""
         if not self.job.listmode.decay_corrected:
             return 1.0
-        half_life = scan.facts.get("half_life_s")
+        half_life = scan.exam.half_life_s
         if not half_life:
             raise SettingsError(
                 "the file does not tell the isotope's half-life: no decay correction"
             )
         return stretch.decay_factor(float(half_life))
+
+
+@dataclass(frozen=True)
+class Load:
+    """Opens a scan, or its events, in this process or on a worker."""
+
+    path: Path
+    """The prompts or events."""
+
+    corrections: Corrections
+    """Files with corrections."""
+
+    camera: CameraFacts
+    """What stands in for what SPECT files do not say."""
+
+    isotope: str
+    """Isotope that goes before that of SPECT files."""
+
+    when: When
+    """What of list-mode to take."""
+
+    events: bool
+    """Whether single events are wanted."""
+
+    @contextmanager
+    def __call__(self, only: Only | None) -> Iterator[Scan | ListmodeScan]:
+        """Give the scan; where a part can be read alone, of the views that `only` chooses."""
+        if self.events:
+            with open_events(self.path, self.corrections, self.when) as (events, _):
+                yield events
+            return
+        yield read_scan(self.path, self.corrections, self.camera, self.isotope, self.when, only)[0]
 
 
 @dataclass(eq=False)
@@ -242,7 +314,7 @@ class _Sensitivity:
         same = np.array_equal(self.efficiency, scan.efficiency) and not passing
         if not (self.image.size and same):
             with meters("sensitivity", GROUPS) as meter:
-                progress = meter.update if meter else _silent
+                progress = meter.update if meter else silent
                 self.image = sensitivity_of(scan, settings, progress)
             self.efficiency = scan.efficiency
         return self.image
@@ -263,13 +335,9 @@ def _when(stretch: Stretch) -> When:
     return stretch if isinstance(stretch, Gate) else stretch.window_s
 
 
-def _duration_s(scan: Scan | ListmodeScan) -> float | None:
-    return scan.duration_s if isinstance(scan, Scan) else scan.events.duration_s
-
-
 def _seconds(stretch: Frame | Gate, scan: Scan | ListmodeScan) -> float:
     """Return the time that an image's counts are divided by: that counted, in a gate."""
-    return float(_duration_s(scan) or 0) if isinstance(stretch, Gate) else stretch.duration_s
+    return float(scan.duration_s or 0) if isinstance(stretch, Gate) else stretch.duration_s
 
 
 def _check_end(stretch: Stretch, duration_s: float | None) -> None:
@@ -286,7 +354,3 @@ def _check_end(stretch: Stretch, duration_s: float | None) -> None:
             f"the file holds {held:g} s of a gate of {stretch.duration_s:g} s: do triggers or "
             "stretches belong to another scan?"
         )
-
-
-def _silent(done: int, total: int) -> None:
-    """Show nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from emrecon.io.manifest import MANIFEST, write_manifest
@@ -23,12 +24,12 @@ def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
     from emrecon.io.interfile import spect  # noqa: PLC0415
 
     parts = {name: getattr(scan, name) for name in PARTS if getattr(scan, name) is not None}
-    facts = scan.facts | ({"duration_s": scan.duration_s} if scan.duration_s else {})
+    exam = replace(scan.exam, duration_s=scan.duration_s or scan.exam.duration_s)
     for name, data in parts.items():
         file = folder / f"{name}.hs"
         if isinstance(scan.bins, Camera):
-            spect.write_projections(file, scan.bins, data, facts=facts)
+            spect.write_projections(file, scan.bins, data, exam)
         else:
-            interfile.write_projections(file, scan.bins, data, facts=facts)
+            interfile.write_projections(file, scan.bins, data, exam)
     write_manifest(folder / MANIFEST, **{name: f"{name}.hs" for name in parts})
     return (folder / MANIFEST, *(folder / f"{name}.hs" for name in parts))

@@ -12,7 +12,7 @@ import numpy as np
 from emrecon import forms, io
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
-from emrecon.io.manifest import data_files
+from emrecon.io.formats import data_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
@@ -100,7 +100,7 @@ class SegmentationJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        voxels, mm3 = io.image_size(self.images[0])
+        voxels, mm3 = base.image_size(self.images[0])
         brain, channels = min(voxels, BRAIN_MM3 / max(mm3, 1e-6)), len(self.images)
         held = brain * BRAIN_BYTES + voxels * channels * VOXEL_BYTES
         more = (0.7 + 0.3 * channels) * (0.75 + self.settings.starts / 24)
@@ -202,14 +202,16 @@ class SegmentRun:
         fitted : callable, optional
             Called between the last iterate and the volumes.
         """
-        from emrecon.jobs.segment_result import SegmentResult  # noqa: PLC0415 - with the run
+        from emrecon.jobs.segment_result import SegmentResult  # noqa: PLC0415 - brings nibabel
 
         def watchers(image: Image, strides: Strides, most: int) -> Sequence[base.Observer]:
             return look(FitStage(image, strides, most))
 
         stages = self.fit.stages(watchers, *rules)
         fitted()
-        return SegmentResult(self, self.fit.finish(stages))
+        return SegmentResult(
+            self.fit.finish(stages), self.channels[0], self.read, self.job.out, self.job.stem
+        )
 
 
 def segment_files(

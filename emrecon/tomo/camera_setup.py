@@ -46,7 +46,7 @@ def completed(scan: Scan, settings: Settings) -> Scan:
             raise SettingsError(
                 "the resolution of a collimator depends on the photons' energy: name the isotope"
             )
-        energy = float(scan.facts.get("emission_kev") or isotope.energy_kev)
+        energy = scan.exam.emission_kev or isotope.energy_kev
         response = collimator_named(settings.collimator).response(energy)
         return scan.with_(response=response)
     return scan
@@ -62,7 +62,7 @@ def calibration(scan: Scan, settings: Settings) -> Calibration | None:
     """
     if not settings.cps_per_mbq or not isinstance(scan.bins, Camera):
         return None
-    view_s = settings.view_s or float(scan.facts.get("view_duration_s") or 0)
+    view_s = settings.view_s or scan.exam.view_s
     if not view_s:
         raise SettingsError("the file does not say how long a view counts: give view_s")
     isotope = _isotope(scan, settings)
@@ -103,5 +103,5 @@ def facts(scan: Scan, known: Calibration | None) -> dict[str, Any]:
 
 def _isotope(scan: Scan, settings: Settings) -> Isotope | None:
     """Return the isotope that settings or file name."""
-    name = settings.isotope or str(scan.facts.get("radionuclide") or "")
+    name = settings.isotope or scan.exam.nuclide
     return isotope_named(name) if name else None

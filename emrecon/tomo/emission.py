@@ -1,9 +1,8 @@
-"""Emission counts: Poisson about ``n a (A x) + b``."""
+"""Counts in bins: Poisson about ``f (A x) + b``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from emrecon.errors import GeometryError
 from emrecon.tomo.kernels import poisson
 from emrecon.tomo.operators.algebra import Operator
+from emrecon.tomo.sensitivity import InMemory, Keep
 from emrecon.volume import Array
 
 NONE = np.empty((0, 0), np.float32)
@@ -21,20 +21,9 @@ NONE_TIMED = np.empty((0, 0, 0), np.float32)
 class Emission:
     r"""Counts :math:`y \sim \mathrm{Poisson}(f \, A x + b)`, with `x` the activity.
 
-    Maximum-likelihood expectation-maximisation after Shepp and Vardi [1]_; over a subset of the
-    views it is a step of ordered subsets [2]_.
-
-    Notes
-    -----
-    A voxel that this subset does not see keeps its value. A bin of factor 0 takes no part in
-    sensitivity, likelihood or update; nor does a bin of mean 0, whose line meets no voxel.
-
-    References
-    ----------
-    .. [1] L. A. Shepp, Y. Vardi, "Maximum likelihood reconstruction for emission tomography",
-       IEEE Trans. Med. Imaging 1, 113 (1982), eq. 2.13.
-    .. [2] H. M. Hudson, R. S. Larkin, "Accelerated image reconstruction using ordered subsets of
-       projection data", IEEE Trans. Med. Imaging 13, 601 (1994).
+    A `Likelihood` of all views of a ring scanner or a gamma camera, or of a subset of them. A bin
+    of factor 0 takes no part in sensitivity, likelihood or ratio; nor does a bin of mean 0, whose
+    line meets no voxel.
     """
 
     system: Operator
@@ -53,79 +42,105 @@ class Emission:
     views: NDArray[np.intp] | None = None
     """Which views are of this subset; None for all."""
 
-    sensitivity: Callable[[], Array] | None = None
-    """Gives :math:`A^T f`, image-shaped; None to compute it now and keep it."""
-
     summed: Operator | None = None
     """With time of flight, :math:`A` summed over its bins: gives the sensitivity."""
 
-    def __post_init__(self) -> None:
-        tof = self.summed is not None
-        whole = self.counts.shape[1:] if tof else self.counts.shape
-        chosen = whole[0] if self.views is None else len(self.views)
-        tofs = self.counts.shape[:1] if tof else ()
-        if (*tofs, chosen, *whole[1:]) != self.system.range:
+    keep: InitVar[Keep | None] = None
+    """Where the sensitivity is kept once it was computed; None for memory. What `replace` changes
+    starts without: it may have another one."""
+
+    _keep: Keep = field(init=False, repr=False)
+
+    def __post_init__(self, keep: Keep | None) -> None:
+        object.__setattr__(self, "_keep", keep or InMemory())
+        flat = self.counts.shape[1:] if self._timed else self.counts.shape
+        tofs = self.counts.shape[:1] if self._timed else ()
+        chosen = flat[0] if self.views is None else len(self.views)
+        if (*tofs, chosen, *flat[1:]) != self.system.range:
             raise GeometryError(
                 f"the subset has {chosen} views of {self.counts.shape[1:]} counts, but its "
                 f"projector gives {self.system.range}"
             )
-        flat = self.counts.shape[1:] if tof else self.counts.shape
         shapes = {"factors": (flat,), "background": (flat, self.counts.shape)}
         for name, fitting in shapes.items():
-            part = getattr(self, name)
-            if part is not None and part.shape not in fitting:
-                raise GeometryError(f"{part.shape} does not fit counts of {self.counts.shape}")
-        if self.sensitivity is None:
-            seen = self.sensitivity_now()
-            object.__setattr__(self, "sensitivity", lambda: seen)
+            data = getattr(self, name)
+            if data is not None and data.shape not in fitting:
+                raise GeometryError(
+                    f"{name} of shape {data.shape} do not fit counts of {self.counts.shape}"
+                )
 
-    def sensitivity_now(self) -> Array:
-        """Compute how well each voxel is seen, :math:`A^T f`."""
-        system = self.system if self.summed is None else self.summed
-        if self.factors is None:
-            return system.adjoint(np.ones(system.range, np.float32))
-        chosen = self.factors if self.views is None else self.factors[self.views]
-        return system.adjoint(chosen.reshape(system.range))
+    @property
+    def sensitivity(self) -> Array:
+        """How well each voxel is seen, :math:`A^T f`."""
+        return self._keep(self._seen)
 
-    def expect(self, params: Array) -> tuple[Array, float]:
+    @property
+    def measured(self) -> Array:
+        """The counts of this subset, in the shape of its projector's range."""
+        return self._of_views(self.counts)
+
+    def mean(self, image: Array) -> Array:
+        """Return the mean counts by an image, shape of `measured`; background in dead bins."""
+        mean = self.system.forward(image)
+        if self.factors is not None:
+            mean *= self._of_views(self.factors)
+        if self.background is not None:
+            shared = self._timed and self.background.ndim < mean.ndim
+            mean += self._of_views(self.background) / np.float32(len(mean) if shared else 1)
+        return mean
+
+    def expect(self, image: Array) -> tuple[Array, float]:
         """Return :math:`f y / (f A x + b)` in each bin, and the log-likelihood of the image."""
-        projection = self.system.forward(params)
-        timed = self.summed is not None
-        behind = self.background
+        projection = self.system.forward(image)
         rows = poisson.compare(
-            _timed(self.counts, timed=timed),
-            NONE if self.factors is None else _rows(self.factors),
-            NONE_TIMED
-            if behind is None
-            else _timed(behind, timed=timed and behind.ndim == self.counts.ndim),
-            np.arange(projection.shape[1 if timed else 0]) if self.views is None else self.views,
-            _timed(projection, timed=timed),
+            self._rows(self.counts),
+            NONE if self.factors is None else self.factors.reshape(len(self.factors), -1),
+            NONE_TIMED if self.background is None else self._rows(self.background),
+            np.arange(projection.shape[self._view_axis(projection)])
+            if self.views is None
+            else self.views,
+            self._rows(projection),
         )
         return projection, float(rows.sum())
 
-    def emitted(self, params: Array, expected: Array) -> Array:
-        """Return the counts each voxel gave, by the present image."""
-        return params * self.system.adjoint(expected)
+    def back(self, expected: Array) -> Array:
+        """Return what the bins hold, projected back."""
+        return self.system.adjoint(expected)
 
-    def maximise(self, params: Array, expected: Array) -> Array:
-        """Return the counts each voxel gave over its sensitivity."""
-        assert self.sensitivity is not None  # noqa: S101 - set above; tells the type checker
-        return renewed(params, self.emitted(params, expected), self.sensitivity())
+    def ratio(self, image: Array) -> tuple[Array, float]:
+        """Return :math:`A^T [f y / (f A x + b)]`, and the log-likelihood of the image."""
+        expected, likelihood = self.expect(image)
+        return self.back(expected), likelihood
 
+    def curvature(self, image: Array, along: Array) -> Array:
+        """Return minus the Hessian of the log-likelihood at `image`, times `along`."""
+        weight, _ = self.expect(image)
+        counts = self.measured
+        weight *= weight
+        np.divide(weight, counts, out=weight, where=counts > 0)  # 0 where nothing was counted
+        weight *= self.system.forward(along)
+        return self.back(weight)
 
-def renewed(image: Array, emitted: Array, sensitivity: Array) -> Array:
-    """Return `emitted` over `sensitivity`, and `image` where that is 0."""
-    image = image.copy()
-    np.divide(emitted, sensitivity, out=image, where=sensitivity > 0)
-    return image
+    @property
+    def _timed(self) -> bool:
+        return self.summed is not None
 
+    def _seen(self) -> Array:
+        """Compute the sensitivity."""
+        system = self.system if self.summed is None else self.summed
+        if self.factors is None:
+            return system.adjoint(np.ones(system.range, np.float32))
+        return system.adjoint(self._of_views(self.factors))
 
-def _timed(data: Array, *, timed: bool) -> Array:
-    """Return a contiguous array as one row a view, of each time-of-flight bin if it has some."""
-    first, views = (len(data), data.shape[1]) if timed else (1, len(data))
-    return data.reshape(first, views, -1)
+    def _of_views(self, data: Array) -> Array:
+        """Return the views of this subset."""
+        return data if self.views is None else np.take(data, self.views, self._view_axis(data))
 
+    def _rows(self, data: Array) -> Array:
+        """Return a contiguous array as one row a view, of each time-of-flight bin if any."""
+        axis = self._view_axis(data)
+        return data.reshape(len(data) if axis else 1, data.shape[axis], -1)
 
-def _rows(data: Array) -> Array:
-    """Return a contiguous array as one row a view."""
-    return data.reshape(len(data), -1)
+    def _view_axis(self, data: Array) -> int:
+        """Return which axis the views are: time-of-flight bins come before them."""
+        return int(self._timed and data.ndim == self.counts.ndim)

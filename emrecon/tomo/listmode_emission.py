@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.events import CHUNK, Events
 from emrecon.tomo.operators.algebra import Operator
-from emrecon.tomo.operators.lines import LineProjector
+from emrecon.tomo.operators.lines import Course, LineProjector, Views
 from emrecon.volume import Array
 
 
@@ -22,13 +23,13 @@ class ListmodeEmission:
 
     .. math:: x \leftarrow \frac{x}{A^T f} \sum_e \frac{f_e \, A_e^T}{f_e \, A_e x + b_e},
 
-    where the sum runs over events and the sensitivity over all detector pairs. Over a subset of
-    the events, which has its share of the scan's time, it is a step of ordered subsets.
+    where the sum runs over events and the sensitivity over all detector pairs. A `Likelihood` of
+    all events, or of a subset of them, which has its share of the scan's time.
 
     Notes
     -----
-    A voxel of sensitivity 0 keeps its value. An event of factor 0 takes no part, nor does one of
-    mean 0, whose line meets no voxel. The log-likelihood leaves out a constant.
+    An event of factor 0 takes no part, nor does one of mean 0, whose line meets no voxel. The
+    log-likelihood leaves out a constant.
 
     References
     ----------
@@ -44,55 +45,85 @@ class ListmodeEmission:
     events: Events
     """All events, with factors and background of their pairs."""
 
-    sensitivity: Array
+    scan_sensitivity: Array
     """:math:`A^T f` over all detector pairs (and time-of-flight bins), image-shaped."""
 
     subset: tuple[int, int] = (0, 1)
     """Number of this subset, and of all subsets."""
 
     blur: Operator | None = None
-    """Resolution model in the image; its adjoint is part of `sensitivity`."""
+    """Resolution model in the image; its adjoint is part of `scan_sensitivity`."""
 
-    chunk: int = CHUNK
+    chunk: tuple[int, int] = (0, 1)
+    """Number of this chunk of the subset, and of all chunks. Only the sum over the chunks is a
+    likelihood; the detector pairs of `scan_sensitivity` may be shared among them in any way."""
+
+    at_once: int = CHUNK
     """Events in memory at a time."""
 
     def __post_init__(self) -> None:
         number, subsets = self.subset
-        if self.sensitivity.shape != self.lines.grid.shape:
+        if self.scan_sensitivity.shape != self.lines.grid.shape:
             raise GeometryError(
-                f"a sensitivity of shape {self.sensitivity.shape} for an image of "
+                f"a sensitivity of shape {self.scan_sensitivity.shape} for an image of "
                 f"{self.lines.grid.shape}"
             )
         if not 0 <= number < subsets:
             raise GeometryError(f"subset {number} of {subsets} does not exist")
 
-    def expect(self, params: Array) -> tuple[Array, float]:
-        """Return the sum over events in the update, image-shaped, and the log-likelihood."""
-        image = params if self.blur is None else self.blur.forward(params)
-        views, back = self.lines.views(image), self.lines.nothing()
-        likelihood = self._constant(params)
-        for part in self.events.subset(*self.subset, chunk=self.chunk):
-            course = self.lines.trace(part)
-            ratio, gained = _compare(course.forward(views), part)
-            course.adjoint(ratio, back)
+    @property
+    def sensitivity(self) -> Array:
+        """How well each voxel is seen in the subset's share of the time."""
+        return self.scan_sensitivity * np.float32(1 / self.subset[1])
+
+    def expect(self, image: Array) -> tuple[Array, float]:
+        """Return the sum over events in the update, image-shaped, and the log-likelihood.
+
+        It is projected back already, for a line is traced once for both ways.
+        """
+        views, summed = self._seen(image), self.lines.nothing()
+        likelihood = self._constant(image)
+        for events, course in self._courses():
+            ratio, gained = _compare(course.forward(views), events)
+            course.adjoint(ratio, summed)
             likelihood += gained
-        summed = self.lines.image(back)
-        return summed if self.blur is None else self.blur.adjoint(summed), likelihood
+        return self._image(summed), likelihood
 
-    def maximise(self, params: Array, expected: Array) -> Array:
-        """Return the counts each voxel gave over its sensitivity."""
-        image = params.copy()
-        share = np.float32(1 / self.subset[1])
-        np.divide(
-            params * expected, self.sensitivity * share, out=image, where=self.sensitivity > 0
-        )
-        return image
+    def back(self, expected: Array) -> Array:
+        """Return what `expect` summed."""
+        return expected
 
-    def _constant(self, params: Array) -> float:
+    def ratio(self, image: Array) -> tuple[Array, float]:
+        """Return the sum over events in the update, image-shaped, and the log-likelihood."""
+        return self.expect(image)
+
+    def curvature(self, image: Array, along: Array) -> Array:
+        """Return minus the Hessian of the log-likelihood at `image`, times `along`."""
+        views, others, summed = self._seen(image), self._seen(along), self.lines.nothing()
+        for events, course in self._courses():
+            ratio, _ = _compare(course.forward(views), events)
+            course.adjoint(ratio**2 * course.forward(others), summed)
+        return self._image(summed)
+
+    def _courses(self) -> Iterator[tuple[Events, Course]]:
+        """Yield some events at a time with the way of their lines through the image."""
+        for events in self.events.subset(*self.subset, at_once=self.at_once, chunk=self.chunk):
+            yield events, self.lines.trace(events)
+
+    def _seen(self, image: Array) -> Views:
+        """Return an image as the lines see it, resolution model applied."""
+        return self.lines.views(image if self.blur is None else self.blur.forward(image))
+
+    def _image(self, summed: Views) -> Array:
+        """Return the image of what was projected back."""
+        image = self.lines.image(summed)
+        return image if self.blur is None else self.blur.adjoint(image)
+
+    def _constant(self, image: Array) -> float:
         """Return the part of the log-likelihood that no event is needed for: minus the mean."""
-        emitted = float(np.sum(params * self.sensitivity, dtype=np.float64))
-        behind = self.events.background_total * self.events.share
-        return -(emitted + behind) / self.subset[1]
+        emitted = float(np.sum(image * self.scan_sensitivity, dtype=np.float64))
+        background = self.events.background_total * self.events.share / self.chunk[1]
+        return -(emitted + background) / self.subset[1]
 
 
 def _compare(projection: Array, events: Events) -> tuple[Array, float]:

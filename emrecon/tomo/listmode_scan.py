@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import When
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import Events
@@ -17,8 +18,8 @@ from emrecon.tomo.listmode import EVERYTHING, PartOfStream, refuse_nonsense
 from emrecon.volume import Array, Volume
 
 if TYPE_CHECKING:
+    from emrecon.tomo.geometry.bins import Scanner
     from emrecon.tomo.geometry.detectors import Indices
-    from emrecon.tomo.geometry.scanner import Scanner
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +40,22 @@ class ListmodeScan:
     mu: Volume | None = None
     """Attenuation map in 1/mm; the events' factors hold it already."""
 
+    exam: ExamInfo = field(default_factory=ExamInfo)
+    """Isotope, energies and times."""
+
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the files said besides."""
+    """What the files said, for the sidecar; nothing is decided by them."""
 
     def __post_init__(self) -> None:
         if isinstance(self.bins, Bins) and self.efficiency.shape != self.bins.shape:
             raise GeometryError(
                 f"efficiencies of shape {self.efficiency.shape} for bins of {self.bins.shape}"
             )
+
+    @property
+    def duration_s(self) -> float:
+        """Time that the events took; 0 where it is not known."""
+        return self.events.duration_s
 
     def with_(self, **parts: Any) -> ListmodeScan:  # noqa: ANN401 - any field
         """Return the same scan with some parts replaced."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emrecon.errors import DataError, GeometryError, SettingsError
-from emrecon.tomo.operators.joseph import resampling
-from emrecon.volume import Array, Grid, Volume
-
-log = logging.getLogger(__name__)
+from emrecon.errors import DataError, SettingsError
+from emrecon.volume import Volume
 
 _KEV = (100.0, 150.0, 200.0, 300.0, 400.0, 500.0, 600.0, 800.0)
 
@@ -29,9 +24,6 @@ BONE_HU = {80: 2077.0, 100: 1707.0, 110: 1537.0, 120: 1482.0, 130: 1372.0, 140: 
 al., Med. Phys. 33, 976 (2006), table I, and the coefficients of water and cortical bone above."""
 
 AIR_HU = -1000.0
-
-SAME = 1e-3
-"""How far, as a share of a voxel, voxels may stray that are taken over as they are."""
 
 
 def attenuation_per_mm(material: str, energy_kev: float) -> float:
@@ -106,62 +98,3 @@ def mu_map(ct: Volume, energy_kev: float, kvp: float) -> Volume:
             "apply the rescale slope and intercept first, or give a mu-map"
         )
     return Volume(mu_of_hu(ct.voxels, energy_kev, kvp), ct.affine, "1/mm")
-
-
-def resampled(volume: Volume, grid: Grid) -> Volume:
-    """Return a volume on another grid, each voxel the mean over what it covers.
-
-    Both affines are obeyed. A volume whose axes run along the grid's is averaged exactly between
-    its voxel centres, axis by axis; an oblique one is read linearly at enough points of each voxel
-    that none of its own is passed over. Beyond the volume there is 0.
-
-    Raises
-    ------
-    GeometryError
-        If the volume lies wholly beside the grid.
-    """
-    turned = volume.ras()
-    voxels = _by_axis(turned, grid) if turned.aligned else _by_points(turned, grid)
-    if not np.any(voxels) and np.any(turned.voxels):
-        raise GeometryError(
-            "the attenuation map lies wholly beside the image: check the affines of both"
-        )
-    return Volume(voxels, grid.affine, volume.unit)
-
-
-def _by_axis(volume: Volume, grid: Grid) -> Array:
-    """Average a volume with axes along the grid's."""
-    old, voxels = volume.grid(), volume.voxels
-    for axis in range(3):
-        size, wanted = old.spacing_mm[axis], grid.spacing_mm[axis]
-        here, there = old.centres_mm(axis), grid.centres_mm(axis)
-        shift = round((there[0] - here[0]) / size)
-        moved = there[0] - here[0] - shift * size
-        stray = abs(moved) + abs(size - wanted) * max(here.size, there.size)
-        if stray < SAME * size:
-            matrix = np.eye(there.size, here.size, shift, dtype=np.float32)
-        else:
-            matrix = resampling(here, size, there, wanted)
-        voxels = np.moveaxis(np.tensordot(matrix, voxels, (1, axis)), 0, axis)
-    return np.ascontiguousarray(voxels, np.float32)
-
-
-def _by_points(volume: Volume, grid: Grid) -> Array:
-    """Average a volume at any angle, read at points that lie no farther apart than its voxels."""
-    from scipy.ndimage import affine_transform  # noqa: PLC0415 - heavy, seldom needed
-
-    finest = min(volume.spacing_mm)
-    times = [max(1, int(np.ceil(size / finest))) for size in grid.spacing_mm]
-    total = np.zeros(grid.shape, np.float32)
-    to_volume = np.linalg.inv(volume.affine) @ grid.affine
-    for part in np.ndindex(*times):
-        offset = (np.array(part) + 0.5) / times - 0.5
-        total += affine_transform(
-            volume.voxels,
-            to_volume[:3, :3],
-            to_volume[:3, :3] @ offset + to_volume[:3, 3],
-            output_shape=grid.shape,
-            order=1,
-            mode="grid-constant",
-        )
-    return total / np.float32(np.prod(times))

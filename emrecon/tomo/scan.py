@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
@@ -58,8 +59,14 @@ class Scan:
     origin_mm: tuple[float, float, float] | None = None
     """Where the camera's own origin lies in the patient, RAS; None where that is not known."""
 
+    origin_unknown: str = ""
+    """Why nothing else in the patient can be placed about a camera; empty where it can."""
+
+    exam: ExamInfo = field(default_factory=ExamInfo)
+    """Isotope, energies, times and patient position."""
+
     facts: dict[str, Any] = field(default_factory=dict)
-    """What the files said besides: isotope, patient position, totals; kept for the sidecar."""
+    """What the files said, in words and numbers for the sidecar; nothing is decided by them."""
 
     def __post_init__(self) -> None:
         for name in ("prompts", "normalisation", "attenuation", "randoms", "scatter"):
@@ -96,18 +103,26 @@ class Scan:
     def of_views(self, views: slice | NDArray[np.intp]) -> Scan:
         """Return some of the views, in the order given; without copies for a slice.
 
-        Raises
-        ------
-        GeometryError
-            If there are time-of-flight bins, which come before the views.
+        Time-of-flight bins come before the views: their data are copied.
         """
-        if self.prompts.ndim != len(self.bins.shape):
-            raise GeometryError("some of the views are not taken of time-of-flight data")
         named = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
         parts = {name: getattr(self, name) for name in named}
-        chosen = {name: data[views] for name, data in parts.items() if data is not None}
+        chosen = {
+            name: np.ascontiguousarray(data[..., views, :, :])
+            for name, data in parts.items()
+            if data is not None
+        }
         numbers = np.arange(self.bins.shape[0])[views]
         return self.with_(bins=self.bins.of_views(numbers), **chosen)
+
+    def background_totals(self) -> dict[str, float]:
+        """Return the counts of each background, for the sidecar."""
+        parts = {"randoms": self.randoms, "scatter": self.scatter}
+        return {
+            name: float(data.sum(dtype=np.float64))
+            for name, data in parts.items()
+            if data is not None
+        }
 
     def folded(self) -> Scan:
         """Return the same model in fewer arrays, changing those of this scan in place.

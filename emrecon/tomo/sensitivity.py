@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +17,32 @@ from emrecon.errors import WriteError
 from emrecon.files import replacing
 from emrecon.volume import Array
 
-if TYPE_CHECKING:
-    from emrecon.tomo.emission import Emission
+Compute = Callable[[], Array]
+
+Keep = Callable[[Compute], Array]
+"""Gives a sensitivity: what is computed by the function that it takes, or was before."""
 
 log = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 400_000_000
 """Sensitivities of all subsets larger than this together are kept in files."""
+
+
+class InMemory:
+    """Keeps one sensitivity in memory."""
+
+    def __init__(self) -> None:
+        self._image: Array | None = None
+
+    def __call__(self, compute: Compute) -> Array:
+        if self._image is None:
+            self._image = compute()
+        return self._image
+
+
+def unkept(compute: Compute) -> Array:
+    """Return a sensitivity that is asked for once."""
+    return compute()
 
 
 class Sensitivities:
@@ -41,21 +59,26 @@ class Sensitivities:
 
     def __init__(self, folder: Path | None = None, key: str = "") -> None:
         self._folder, self._key = folder, key
-        self._kept: dict[int, Array] = {}
+        self._ready: set[str] = set()
 
-    def of(self, model: Emission, number: int, subsets: int) -> Callable[[], Array]:
-        """Return what gives the sensitivity of subset `number`, computed now if need be."""
-        size = 4 * int(np.prod(model.system.domain)) * subsets
+    def of(self, number: int, subsets: int, shape: tuple[int, ...]) -> Keep:
+        """Return what keeps the sensitivity of subset `number` of so many, of this shape."""
+        size = 4 * int(np.prod(shape)) * subsets
         if self._folder is None and size <= IN_MEMORY_BYTES:
-            seen = model.sensitivity_now()
-            return lambda: seen
-        path = self._place() / f"sensitivity-{self._key}-{number + 1}of{subsets}.npy"
-        if _holds(path, model.system.domain):
-            log.info("sensitivity of subset %d taken from %s", number, path)
-        else:
-            with replacing(path) as beside, beside.open("wb") as file:
-                np.save(file, model.sensitivity_now())
-        return partial(np.load, path)
+            return InMemory()
+        name = f"sensitivity-{self._key}-{number + 1}of{subsets}.npy"
+        return partial(self._in_file, name, shape)
+
+    def _in_file(self, name: str, shape: tuple[int, ...], compute: Compute) -> Array:
+        path = self._place() / name
+        if name not in self._ready:
+            if _holds(path, shape):
+                log.info("sensitivity taken from %s", path)
+            else:
+                with replacing(path) as beside, beside.open("wb") as file:
+                    np.save(file, compute())
+            self._ready.add(name)
+        return np.asarray(np.load(path), np.float32)
 
     def _place(self) -> Path:
         if self._folder is None:

@@ -7,7 +7,8 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.tomo.geometry.bins import Bins, subset_order
+from emrecon.errors import SettingsError
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Grid
@@ -16,8 +17,17 @@ log = logging.getLogger(__name__)
 
 Views = NDArray[np.intp]
 
+MOST_CHUNKS = 8
+"""Chunks, where no number is wanted: enough for a few workers, and each worth a call."""
 
-def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[tuple[int, Views]]:
+UNEVEN = 1.1
+"""Work of the largest chunk over the mean that is put up with."""
+
+Turn = tuple[int, Views]
+"""Number and views of a subset."""
+
+
+def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[Turn]:
     """Return number and views of every subset, in the order of their turns.
 
     Interleaved, successive ones far apart; with the siddon projector as STIR has them: views that
@@ -25,8 +35,7 @@ def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[tuple[int
     """
     views = len(bins.phi_rad if isinstance(bins, Bins) else bins.theta_rad)
     if settings.projector != "siddon" or isinstance(bins, Camera):
-        subsets = fitting_subsets(settings.subsets, views)
-        return interleaved(subsets, views)
+        return interleaved(settings.subsets, views)
     fold = mirrors(bins, grid)
     what = {1: "views", 2: "pairs of mirrored views", 4: "fours of mirrored views"}[fold]
     subsets = fitting_subsets(settings.subsets, views // fold, what)
@@ -34,9 +43,44 @@ def turns(bins: Bins | Camera, grid: Grid, settings: Settings) -> list[tuple[int
     return [(n, np.flatnonzero(numbers == n)) for n in range(subsets)]
 
 
-def interleaved(subsets: int, views: int) -> list[tuple[int, Views]]:
-    """Return number and views of interleaved subsets, successive ones far apart."""
+def interleaved(wanted: int, views: int) -> list[Turn]:
+    """Return number and views of about so many interleaved subsets, successive ones far apart."""
+    subsets = fitting_subsets(wanted, views)
     return [(n, np.arange(n, views, subsets)) for n in subset_order(subsets)]
+
+
+def chunk_of(order: list[Turn], number: int, chunks: int) -> tuple[Views, list[Turn]]:
+    """Return the views of one of so many chunks, and where in them its part of each subset is.
+
+    Every chunk has views of every subset, spread evenly over those of the subset.
+    """
+    own = [(subset, views[number::chunks]) for subset, views in order]
+    every = np.sort(np.concatenate([views for _, views in own]))
+    return every, [(subset, np.searchsorted(every, views)) for subset, views in own]
+
+
+def fitting_chunks(wanted: int, views: int) -> int:
+    """Return how many chunks are made of subsets of so many views, whatever the workers.
+
+    Parameters
+    ----------
+    wanted : int
+        Chunks; 0 for the most, up to `MOST_CHUNKS`, that are nearly of one size.
+    views : int
+        Views that every subset has at least.
+
+    Raises
+    ------
+    SettingsError
+        If more are wanted than there are views.
+    """
+    if wanted > views:
+        raise SettingsError(
+            f"{wanted} chunks of views wanted, but a subset has {views} views: give at most "
+            "that, or fewer subsets"
+        )
+    fair = (n for n in range(MOST_CHUNKS, 0, -1) if -(-views // n) * n <= UNEVEN * views)
+    return wanted or next(fair)
 
 
 def mirrors(bins: Bins, grid: Grid) -> int:
@@ -80,3 +124,23 @@ def fitting_subsets(wanted: int, views: int, what: str = "views") -> int:
         "%d subsets do not divide %d %s evenly: %d subsets are used", wanted, views, what, nearest
     )
     return nearest
+
+
+def subset_order(subsets: int) -> list[int]:
+    """Return the numbers of the subsets so that successive ones are far apart.
+
+    Each next subset is the unused one farthest, on the circle of views, from those just used,
+    with the nearest past counting most.
+    """
+    order = [0]
+    left = set(range(1, subsets))
+    while left:
+        recent = order[::-1]
+
+        def closeness(k: int, recent: list[int] = recent) -> float:
+            gaps = (min((k - r) % subsets, (r - k) % subsets) for r in recent)
+            return sum(2.0**-age / gap for age, gap in enumerate(gaps))
+
+        order.append(min(left, key=lambda k: (closeness(k), k)))
+        left.remove(order[-1])
+    return order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 pytest.importorskip("distributed")
@@ -20,9 +22,10 @@ pytest.importorskip("distributed")
 import emrecon
 from emrecon import Settings
 from emrecon.batch import Job, Processes, Record, Store, plan, run
-from emrecon.batch.dask_engine import ROOM, existing, local
+from emrecon.batch.dask_engine import RESOURCE, existing, local
 from emrecon.batch.job import batch_job
-from emrecon.batch.slurm import Slurm, Tender, _slurm_cluster, job_script, slurm
+from emrecon.batch.slurm import Slurm, Tender, _cluster, job_script, slurm
+from emrecon.cli import main
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.jobs.recon import reconstruct
 from tests.batch import faults
@@ -33,8 +36,19 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:Port .* is already in use", "default::ResourceWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:Port .* is already in use",
+        "default::ResourceWarning",
+        "ignore:unclosed file .*dask-jobqueue:ResourceWarning",
+    ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """Have dask-jobqueue's files of keys closed, which it leaves to the garbage collector."""
+    yield
+    gc.collect()
 
 
 class Quiet:
@@ -64,7 +78,7 @@ def cluster():
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, resources=ROOM, dashboard_address=None
+        n_workers=2, threads_per_worker=1, resources={RESOURCE: 1}, dashboard_address=None
     ) as cluster:
         yield cluster
 
@@ -148,6 +162,64 @@ def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
         existing("tcp://127.0.0.1:9", 1)
 
 
+def listening() -> set[tuple[str, int]]:
+    """Addresses and ports at which this process can be reached."""
+    connections = psutil.Process().net_connections()
+    return {tuple(one.laddr) for one in connections if one.status == psutil.CONN_LISTEN}
+
+
+def test_only_this_machine_can_reach_a_cluster_of_its_own(engine: DaskEngine) -> None:
+    assert {address for address, _ in listening()} == {"127.0.0.1"}
+
+
+def test_two_batches_use_one_cluster(cluster, made: Path, tmp_path: Path) -> None:
+    """The end of one does not end the processes of the other."""
+    scans, store = copies(made, tmp_path, 1), Store(tmp_path / "batch")
+    first, second = (existing(cluster.scheduler_address, 1) for _ in range(2))
+    first.close()
+    (record,) = run(plan(jobs(scans, tmp_path, 1), store), second, store)
+    second.close()
+    assert record.status == "done", record.error
+
+
+def test_without_slurm(made: Path, tmp_path: Path, monkeypatch, capfd) -> None:
+    """In a line, and nothing waits."""
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    copies(made, tmp_path, 1)
+    (tmp_path / "jobs.toml").write_text("out = 'out'\n[[scan]]\ninput = 'p0*'\n")
+    flags = ["--engine", "slurm", "--memory-mb", "2000"]
+    with pytest.raises(SystemExit) as left:
+        main(["batch", str(tmp_path / "jobs.toml"), *flags])
+    assert left.value.code == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "there is no sbatch on this machine" in line
+
+
+def test_what_slurm_refuses(tmp_path: Path, monkeypatch) -> None:
+    pytest.importorskip("dask_jobqueue")
+    (tmp_path / "sbatch").write_text("#!/bin/sh\necho no such partition: long >&2\nexit 1\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(EmreconError, match=r"^SLURM does not take .* no such partition: long$"):
+        slurm(Slurm(2, 1, 2000), tmp_path)
+
+
+def test_workers_of_slurm_need_the_keys_of_their_run(tmp_path: Path) -> None:
+    from distributed import Client
+
+    pytest.importorskip("dask_jobqueue")
+    with _cluster(Slurm(1, 1, 2000), str(tmp_path)) as cluster:
+        address = cluster.scheduler_address
+        port = int(address.rsplit(":", 1)[1])
+        assert {address for address, at in listening() if at != port} == {"127.0.0.1"}
+        keys = list(tmp_path.glob(".dask-jobqueue*"))
+        assert len(keys) == 3
+        assert all(path.stat().st_mode & 0o077 == 0 for path in keys)
+        with pytest.raises((OSError, TypeError)):
+            Client(address, timeout=2)
+
+
 def test_what_slurm_would_be_given() -> None:
     pytest.importorskip("dask_jobqueue")
     script = job_script(Slurm(8, 4, 6000, "02:30:00", "long", "pet", "/scratch"))
@@ -207,31 +279,33 @@ def squeue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_workers_that_slurm_ended_are_submitted_anew(squeue: Path, tmp_path: Path) -> None:
     cluster = Submitted()
-    tender = Tender(cluster, 2, tmp_path)
+    tend = Tender(cluster, 2, tmp_path)
     squeue.write_text("3\n7\n")
-    tender(0)  # none came yet, but 7 may
+    tend()  # none came yet, but 7 may
     squeue.write_text("")
-    tender(2)
-    tender(0)  # both are gone
+    cluster.scheduler_info["workers"] = {"tcp://1": {"name": "one"}}
+    tend()
+    cluster.scheduler_info["workers"] = {}
+    tend()  # it is gone
     assert cluster.scaled == [2, 2, 2]
 
 
 def test_of_the_end_of_a_worker_that_came_dask_learns_itself(squeue: Path, tmp_path: Path) -> None:
     """It would cancel the next job of that name, too."""
     cluster = Submitted()
-    tender = Tender(cluster, 1, tmp_path)
+    tend = Tender(cluster, 1, tmp_path)
     cluster.scheduler_info["workers"] = {"tcp://1": {"name": "one"}}
-    tender(1)
+    tend()
     cluster.scheduler_info["workers"] = {}
     squeue.write_text("3\n")
-    tender(0)
+    tend()
     assert list(cluster.workers) == ["one"]
 
 
 def test_jobs_that_end_without_a_worker_are_not_waited_for(squeue: Path, tmp_path: Path) -> None:
     squeue.write_text("3\n77\n")
     with pytest.raises(EmreconError, match=r"no worker came from them: see .*logs"):
-        Tender(Submitted(), 2, tmp_path / "logs")(0)
+        Tender(Submitted(), 2, tmp_path / "logs")()
 
 
 def test_a_job_that_ended_while_it_waited_is_submitted_anew(
@@ -254,14 +328,14 @@ def test_a_job_that_ended_while_it_waited_is_submitted_anew(
             time.sleep(0.02)
         return len(list(calls.iterdir()))
 
-    with _slurm_cluster(Slurm(2, 1, 2000), "") as cluster:
-        tender = Tender(cluster, 2, tmp_path)
+    with _cluster(Slurm(2, 1, 2000), "") as cluster:
+        tend = Tender(cluster, 2, tmp_path)
         squeue.write_text("1\n2\n")
-        tender(0)
+        tend()
         assert submitted(2) == 2
-        tender(1)
+        tend._came.add("1")
         squeue.write_text("1\n")
-        tender(1)
+        tend()
         assert submitted(3) == 3
         assert "job 2 ended before its worker came" in caplog.text
         ids = {job.job_id for job in cluster.workers.values()}

@@ -15,10 +15,11 @@ import numba
 import numpy as np
 from scipy.ndimage import gaussian_filter, rotate
 
+from emrecon.gaussian import FWHM_PER_SIGMA
+from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
-from emrecon.tomo.operators.blur import FWHM_PER_SIGMA
 from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.volume import Volume
 
@@ -94,7 +95,7 @@ def main():
     projector.adjoint(data)
     forward, data = min((seconds(lambda: projector.forward(image)) for _ in range(2)), key=first)
     adjoint, _ = min((seconds(lambda: projector.adjoint(data)) for _ in range(2)), key=first)
-    model = Emission(projector, data)
+    model = Mlem(Emission(projector, data))
     begun = time.perf_counter()
     whole, _ = seconds(lambda: model.maximise(image, model.expect(image)[0]))
     wall = time.perf_counter() - begun

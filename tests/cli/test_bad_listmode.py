@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import EmreconError
+from emrecon.io.gates import triggers
 from emrecon.io.petlink import sinograms as petlink
 from emrecon.io.petlink.events import reading
-from emrecon.io.triggers import triggers
 from emrecon.tomo.gates import phase_gates
 from tests.cli.test_commands import run
 from tests.damage import damaged

@@ -10,9 +10,9 @@ import pytest
 
 from emrecon.cli import main
 from emrecon.io import read_image
+from emrecon.io.dicom.nm import read_projections
 from emrecon.io.interfile.spect import write_projections
 from emrecon.io.scan import read_scan
-from emrecon.io.spect import read_projections
 from emrecon.jobs.recon import reconstruct
 from emrecon.jobs.simulate import write_camera_simulation
 from emrecon.tomo.inputs import CameraFacts, Corrections

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import FormatError, GeometryError, SettingsError
-from emrecon.io.gates import Gating, gates_of
+from emrecon.io.gates import Gating, gates_of, triggers
 from emrecon.io.petlink import sinograms as petlink
 from emrecon.io.petlink.events import reading
-from emrecon.io.triggers import triggers
 from emrecon.tomo.gates import Gate, gates_of_intervals, phase_gates
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.tomo.operators.joseph import JosephProjector

@@ -145,5 +145,5 @@ def test_no_file(tmp_path):
 
 def test_projections_are_no_image(make_pet):
     path, _ = make_pet()
-    with pytest.raises(FormatError, match=r"holds no image \(projections\)"):
+    with pytest.raises(FormatError, match=r"holds no image \(projections of Interfile PET\)"):
         io.read_image(path)

@@ -12,6 +12,7 @@ from emrecon.errors import GeometryError, WriteError
 from emrecon.io import kind
 from emrecon.io.interfile import read_geometry, read_projections, write_projections
 from emrecon.io.interfile.pet import Flight
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.presets import PRESETS
 from tests.io.conftest import CRYSTALS, DEPTH_CM, DIAMETER_CM, SPACING_CM
@@ -282,8 +283,10 @@ def test_written_files_reopen_the_same(tmp_path, span, arc, position):
     rng = np.random.default_rng(1)
     bins = PRESETS["tiny"].bins(span=span, views=PRESETS["tiny"].crystals // 4, arc_corrected=arc)
     data = rng.normal(size=bins.shape).astype(np.float32)
-    facts = {"patient_position": position, "duration_s": 1 / 3, "applied_corrections": ["decay"]}
-    write_projections(tmp_path / "a.hs", bins, data, facts=facts)
+    exam = ExamInfo(
+        duration_s=1 / 3, patient_position=position, applied_corrections=("decay",)
+    )  # fmt: skip
+    write_projections(tmp_path / "a.hs", bins, data, exam)
     read = read_projections(tmp_path / "a.hs")
     assert read.data.tobytes() == data.tobytes()
     turn = read.bins.phi_rad - bins.phi_rad
@@ -305,7 +308,7 @@ def test_what_was_read_writes_the_same_numbers_in_the_same_order(make_pet, tmp_p
         span=3, **{"patient orientation": "feet_in", "View offset (degrees)": "-11"}
     )
     read = read_projections(path)
-    write_projections(tmp_path / "again.hs", read.bins, read.data, facts=read.facts)
+    write_projections(tmp_path / "again.hs", read.bins, read.data, read.exam)
     assert (tmp_path / "again.s").read_bytes() == (tmp_path / "scan.s").read_bytes()
     again = read_projections(tmp_path / "again.hs")
     assert again.facts["view_offset_deg"] == pytest.approx(-11, abs=1e-9)
@@ -326,5 +329,5 @@ def test_the_writer_refuses_what_a_header_cannot_say(tmp_path):
     with pytest.raises(WriteError, match="nowhere"):
         write_projections(tmp_path / "nowhere" / "a.hs", ring, zeros)
     with pytest.raises(GeometryError, match="HFDR"):
-        write_projections(tmp_path / "a.hs", ring, zeros, facts={"patient_position": "HFDR"})
+        write_projections(tmp_path / "a.hs", ring, zeros, ExamInfo(patient_position="HFDR"))
     assert not list(tmp_path.iterdir())

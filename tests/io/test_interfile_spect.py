@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from emrecon import io
 from emrecon.errors import FormatError, GeometryError, WriteError
 from emrecon.io.interfile.spect import read_projections, write_projections
 from emrecon.io.scan import read_scan
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts
 from tests.io.spect_points import POINTS, WEIGHTS, found_at
@@ -114,13 +117,17 @@ def test_written_and_read_again(tmp_path, position, step, circular):
         (np.arange(7) - 3) * 3.32, (np.arange(5) - 2) * 2.5,
     )  # fmt: skip
     data = rng.random(camera.shape, np.float32)
-    facts = {"patient_position": position, "duration_s": 720.0, "radionuclide": "Tc-99m",
-             "energy_window_kev": [126.0, 154.0], "calibration_factor": 2.5}  # fmt: skip
-    write_projections(tmp_path / "a.hs", camera, data, facts=facts)
+    exam = ExamInfo(
+        nuclide="Tc-99m", emission_kev=140.511, window_kev=(126.0, 154.0), duration_s=720.0,
+        start_s=0.0, calibration_factor=2.5, patient_position=position,
+    )  # fmt: skip
+    write_projections(tmp_path / "a.hs", camera, data, exam)
     read = read_projections(tmp_path / "a.hs")
     assert camera.difference(read.camera) == ""
     np.testing.assert_array_equal(read.data, data)
-    assert facts.items() <= read.facts.items()
+    assert read.exam == replace(exam, emission_kev=pytest.approx(140.511, abs=0.01))
+    assert read.facts["radionuclide"] == "Tc-99m"
+    assert read.facts["energy_window_kev"] == [126, 154]
     assert ("non-circular" in (tmp_path / "a.hs").read_text()) is not circular
 
 
@@ -141,7 +148,7 @@ def test_what_a_header_cannot_say_is_not_written(tmp_path):
     with pytest.raises(GeometryError, match="do not fit"):
         write_projections(path, good, data[:2])
     with pytest.raises(GeometryError, match="HFDL"):
-        write_projections(path, good, data, facts={"patient_position": "HFDL"})
+        write_projections(path, good, data, ExamInfo(patient_position="HFDL"))
     with pytest.raises(WriteError, match=r"named \.hs"):
         write_projections(tmp_path / "a.nii", good, data)
     assert not list(tmp_path.iterdir())
@@ -184,7 +191,7 @@ def test_what_a_person_says_stands_in(tmp_path):
 def test_simset(shared_data):
     """Counts of SimSET in STIR's example: sizes, sums and where its header puts them."""
     path = shared_data / "spect_simset" / "input.hs"
-    assert io.kind(path) == "spect"
+    assert io.kind(path) == "projections"
     scan, _ = read_scan(path)
     raw = np.fromfile(path.with_suffix(".s"), "<f4").reshape(120, 64, 128)
     assert scan.bins.shape == (120, 128, 64)

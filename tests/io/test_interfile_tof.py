@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from emrecon.errors import FormatError
-from emrecon.io.describe import describe
+from emrecon.io import describe
 from emrecon.io.interfile import read_geometry, read_projections, write_projections
 from emrecon.io.interfile.pet import Flight
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.geometry.tof import Timing
 from tests.io.test_interfile_pet import GANTRY_TO_RAS, bins_ends, stir_ends
@@ -86,13 +87,13 @@ def test_a_known_scanner_says_its_time_of_flight(make_pet):
 def test_written_time_of_flight_reopens_the_same(tmp_path, position, count):
     bins = PRESETS["tiny"].bins(span=3, views=12).timed(Timing(33.3, 21.7, count))
     data = np.random.default_rng(1).normal(size=bins.data_shape).astype(np.float32)
-    facts = {"patient_position": position}
-    write_projections(tmp_path / "a.hs", bins, data, facts=facts)
+    exam = ExamInfo(patient_position=position)
+    write_projections(tmp_path / "a.hs", bins, data, exam)
     read = read_projections(tmp_path / "a.hs")
     assert read.data.tobytes() == data.tobytes()
     assert read.bins.timing.like(bins.timing)
     assert not bins.difference(read.bins)
-    write_projections(tmp_path / "b.hs", bins, data[0], facts=facts)
+    write_projections(tmp_path / "b.hs", bins, data[0], exam)
     flat = read_projections(tmp_path / "b.hs")
     assert flat.bins.timing is None
     assert not bins.difference(flat.bins)

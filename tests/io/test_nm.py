@@ -7,7 +7,7 @@ import pytest
 
 from emrecon import io
 from emrecon.errors import FormatError, SettingsError
-from emrecon.io.spect import read_projections
+from emrecon.io.dicom.nm import read_projections
 from emrecon.tomo.inputs import CameraFacts
 from tests.io.nm_files import COLUMN_MM, ROW_MM, nm_dataset, saved
 from tests.io.spect_points import POINTS, found_at
@@ -181,7 +181,7 @@ def test_kinds_and_the_scan(tmp_path):
     from emrecon.io.scan import read_scan
 
     path = saved(nm_dataset(windows=3, origin=(1.0, 2.0, 3.0)), tmp_path)
-    assert io.kind(path) == "spect"
+    assert io.kind(path) == "projections"
     scan, inputs = read_scan(path)
     assert inputs == {"prompts": path}
     assert scan.duration_s == 12 * 15

@@ -9,8 +9,8 @@ import pytest
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.io import kind
+from emrecon.io.dicom.nm import read_projections
 from emrecon.io.scan import read_scan
-from emrecon.io.spect import read_projections
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from tests.io.nm_files import item, nm_dataset, saved
 
@@ -203,7 +203,7 @@ def test_other_dicom_is_named_by_every_reader(tmp_path):
     dataset = nm_dataset()
     dataset.ImageType = [*IMAGE, "STATIC", "EMISSION"]
     path = saved(dataset, tmp_path)
-    assert kind(path) == "dicom"
+    assert kind(path) == "other"
     for read in (read_projections, read_scan):
         with pytest.raises(FormatError, match="STATIC"):
             read(path)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError, GeometryError, SettingsError, WriteError
+from emrecon.io.dicom.nm import read_projections
 from emrecon.io.dicom.write import Study, write_projections
-from emrecon.io.spect import Window, read_projections
+from emrecon.io.spect import Window
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts
 

@@ -7,9 +7,9 @@ from emrecon.errors import DataError, FormatError, GeometryError, SettingsError
 from emrecon.io.petlink import sinograms as petlink
 from emrecon.io.petlink.header import header_text
 from emrecon.tomo.corrections.normalisation import known_gaps, ring_pairs
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings
 from emrecon.tomo.geometry.presets import by_name
-from emrecon.tomo.geometry.scanner import Scanner
 
 TINY = by_name("tiny")
 MOST, COUNT = 4, 23

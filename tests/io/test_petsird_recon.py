@@ -14,10 +14,10 @@ from emrecon.io.petsird.write import Coincidences, write
 from emrecon.io.scan import read_scan
 from emrecon.jobs.recon import reconstruct
 from emrecon.stop import after
-from emrecon.tomo import listmode_recon
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.prepare import prepare
 from emrecon.tomo.settings import Settings
 from phantoms.cylinder import uniform_cylinder
 from phantoms.phantom import Phantom
@@ -49,7 +49,7 @@ def by_stock(path, ours):
 
 def image_of(path, updates=15, **settings):
     with reading(path) as scan:
-        problem = listmode_recon.prepare(scan, Settings(subsets=1, **settings))
+        problem = prepare(scan, Settings(subsets=1, **settings))
         return problem.volume(last(until(problem.iterates(), after(updates))).params)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from emrecon.errors import FormatError
+from emrecon.io.gates import triggers
 from emrecon.io.petsird.deadtime import AliveTime
 from emrecon.io.petsird.events import all_pairs, reading
 from emrecon.io.petsird.file import PetsirdFile
 from emrecon.io.petsird.scanner import Efficiencies, ModuleType
-from emrecon.io.triggers import triggers
 from emrecon.tomo.gates import Gate
 from phantoms.cylinder import uniform_cylinder
 from phantoms.phantom import Phantom

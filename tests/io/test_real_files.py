@@ -52,8 +52,8 @@ def test_images(shared_data, name):
 def test_kinds(shared_data):
     spect = shared_data / "spect_simset" / "input.hs"
     listmode = shared_data / "pet_mmr_listmode" / "PET_ACQ_small.l.hdr.STIR"
-    assert io.kind(spect) == "spect"
-    assert io.kind(listmode) == "listmode"
+    assert io.kind(spect) == "projections"
+    assert io.kind(listmode) == "events"
     for read, words in ((io.read_image, "holds no image"), (read_projections, "SPECT")):
         with pytest.raises(FormatError, match=words):
             read(spect)

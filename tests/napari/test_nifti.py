@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from emrecon import io
 from emrecon.errors import DataError, EmreconError, FormatError, WriteError
 from emrecon.io import nifti
 from emrecon.volume import Volume
@@ -270,6 +272,43 @@ def test_what_cannot_be_read_or_written_is_refused_in_words(tmp_path):
     assert reader.get_reader([str(bad)]) is None
     (tmp_path / "notes.nii").write_text("hello")
     assert reader.get_reader(str(tmp_path / "notes.nii")) is None
+
+
+def test_the_panel_opens_what_the_command_opens(tmp_path):
+    data = bright()
+    packed = gzip.compress(saved(tmp_path / "a.nii", AFFINES["RAS"], data).read_bytes())
+    (tmp_path / "packed.nii").write_bytes(packed)  # by its content, whatever its name
+    np.testing.assert_array_equal(layer_of(tmp_path / "packed.nii").data, data.T)
+    (tmp_path / "damaged.nii.gz").write_bytes(packed[:-8] + bytes(8))
+    cifti = nib.Nifti2Image(np.zeros((1, 1, 1, 1, 2, 2), np.float32), np.eye(4))
+    cifti.header["intent_code"] = 3006
+    cifti.to_filename(tmp_path / "a.dscalar.nii")
+    saved(tmp_path / "parsec.nii", np.eye(4), data)
+    content = bytearray((tmp_path / "parsec.nii").read_bytes())
+    content[123] = 7
+    (tmp_path / "parsec.nii").write_bytes(content)
+    for name in ("damaged.nii.gz", "a.dscalar.nii", "parsec.nii"):
+        with pytest.raises(FormatError) as ours:
+            io.read_image(tmp_path / name)
+        with pytest.raises(FormatError) as panels:
+            reader.read(tmp_path / name)
+        assert str(panels.value) == str(ours.value)
+
+
+@pytest.mark.parametrize("name", ["pair.hdr", "pair.img", "a.mgz", "analyze.hdr"])
+def test_the_family_of_nifti_is_shown_in_place(tmp_path, name):
+    kind = {"pair": nib.Nifti1Pair, "a": nib.MGHImage, "analyze": nib.AnalyzeImage}
+    affine = AFFINES["LAS"]
+    image = kind[name.partition(".")[0]](bright(), affine)
+    image.to_filename(tmp_path / name.replace(".hdr", ".img"))
+    layer = layer_of(tmp_path / name)
+    assert layer.data.shape == SHAPE[::-1]
+    if not name.startswith("analyze"):  # which does not say where it lies
+        np.testing.assert_allclose(peak_mm(layer), (affine @ [*PEAK, 1])[:3], atol=1e-3)
+        data, info, _ = layer.as_layer_data_tuple()
+        writer.write(tmp_path / "out.nii.gz", data, info, labels=False)
+        again = layer_of(tmp_path / "out.nii.gz")
+        np.testing.assert_allclose(peak_mm(again), (affine @ [*PEAK, 1])[:3], atol=1e-3)
 
 
 def test_windows_suit_what_they_are_for(rng):

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from phantoms.lines import line_integrals, pair_integrals
 from phantoms.nema import torso
 from phantoms.shapes import box, cylinder, ellipsoid, rotation, sphere

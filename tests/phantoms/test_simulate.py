@@ -7,9 +7,8 @@ import pytest
 
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.tomo.corrections.normalisation import ring_pairs
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.detectors import crystal_pairs
-from emrecon.tomo.geometry.scanner import Scanner
 from emrecon.volume import Grid
 from phantoms import flip_finder, uniform_cylinder
 from phantoms.acquisition import Acquisition

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
-from emrecon.tomo.geometry.scanner import Scanner
 from emrecon.tomo.geometry.tof import Timing
-from emrecon.tomo.operators.algebra import Chain, Dense, Operator
+from emrecon.tomo.operators.algebra import Chain, Dense, Operator, Scale, Stack, Sum
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.tomo.operators.joseph import JosephProjector
@@ -142,6 +141,24 @@ def bare_camera(seed: int) -> Operator:
     return camera(seed, response=False, mu=False)
 
 
+def stack(seed: int) -> Operator:
+    """Two subsets of views as one."""
+    bins = ring_bins(seed)
+    grid = random_grid(seed, bins)
+    return Stack([JosephProjector(grid, bins.subset(n, 3), bins.fov_mm) for n in (2, 0)])
+
+
+def summed(seed: int) -> Operator:
+    return Sum([dense(seed), dense(seed + 1)])
+
+
+def scale(seed: int) -> Operator:
+    projector = ring(seed)
+    factors = np.random.default_rng(seed).uniform(0, 2, projector.range[1:])
+    return Scale(projector, factors.astype(np.float32))
+
+
 MAKERS = [
     dense, chain, ring, wide, siddon, timed, subset, parallel, blur, resolved, camera, bare_camera,
+    stack, summed, scale,
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import erf
 
-from emrecon.tomo.operators.blur import FWHM_PER_SIGMA
+from emrecon.gaussian import FWHM_PER_SIGMA
 from phantoms.lines import pair_integrals
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.geometry.bins import Bins, subset_order
-from emrecon.tomo.geometry.scanner import Scanner, ring_difference_ranges
+from emrecon.tomo.geometry.bins import Bins, Scanner
+from emrecon.tomo.geometry.segments import ring_difference_ranges
+from emrecon.tomo.subsets import subset_order
 
 MMR = Scanner("mMR", 64, 504, 4.0625, 328.0, 7.0, 2.08626, 344, (9, 8))
 TINY = Scanner("tiny", 6, 48, 4.0, 80.0, 3.0, 4.0, 27)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emrecon.tomo.operators.blur import FWHM_PER_SIGMA, Blur, gaussian_taps
+from emrecon.gaussian import FWHM_PER_SIGMA
+from emrecon.tomo.operators.blur import Blur, gaussian_taps
 from emrecon.volume import Grid
 
 

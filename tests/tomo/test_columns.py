@@ -3,7 +3,7 @@
 import numpy as np
 
 from emrecon.tomo.operators.columns import Columns
-from emrecon.tomo.operators.joseph import resampling
+from emrecon.tomo.operators.resampling import resampling
 
 
 def test_columns_are_those_of_the_product() -> None:

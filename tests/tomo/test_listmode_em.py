@@ -10,6 +10,7 @@ import pytest
 from emrecon.em import em, last, until
 from emrecon.errors import GeometryError
 from emrecon.stop import after
+from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.events import Events
 from emrecon.tomo.geometry.tof import Timing
@@ -52,15 +53,15 @@ def ring_case(seed: int = 1, mean: float = 30.0):
     return grid, binned, events
 
 
-def run(model, start, updates):
-    return last(until(em(repeat(model), start), after(updates)))
+def run(likelihood, start, updates):
+    return last(until(em(repeat(Mlem(likelihood)), start), after(updates)))
 
 
 def test_events_and_sinogram_give_the_same_image_after_the_same_updates():
     grid, binned, events = ring_case()
     lines = LineProjector(grid, FOV_MM)
-    single = ListmodeEmission(lines, events, binned.sensitivity_now())
-    start = (binned.sensitivity_now() > 0).astype(np.float32)
+    single = ListmodeEmission(lines, events, binned.sensitivity)
+    start = (binned.sensitivity > 0).astype(np.float32)
     for updates in (1, 20):
         wanted, found = run(binned, start, updates), run(single, start, updates)
         spread = np.abs(found.params - wanted.params).max() / wanted.params.max()
@@ -74,7 +75,7 @@ def test_the_sum_over_pairs_is_the_sensitivity():
     _, pairs = whole_pairs()
     factors = binned.factors.ravel()
     summed = EventProjector(LineProjector(grid, FOV_MM), pairs).adjoint(factors)
-    np.testing.assert_allclose(summed, binned.sensitivity_now(), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(summed, binned.sensitivity, rtol=1e-3, atol=1e-2)
 
 
 def test_likelihood_rises_with_resolution_model_and_chunks_change_nothing():
@@ -84,9 +85,9 @@ def test_likelihood_rises_with_resolution_model_and_chunks_change_nothing():
     lines = LineProjector(grid, FOV_MM)
     model = ListmodeEmission(lines, events, sensitivity, blur=blur)
     start = (sensitivity > 0).astype(np.float32)
-    likelihoods = [i.log_likelihood for i in until(em(repeat(model), start), after(8))]
+    likelihoods = [i.log_likelihood for i in until(em(repeat(Mlem(model)), start), after(8))]
     assert np.all(np.diff(likelihoods) > 0)
-    small = ListmodeEmission(lines, events, sensitivity, blur=blur, chunk=257)
+    small = ListmodeEmission(lines, events, sensitivity, blur=blur, at_once=257)
     np.testing.assert_allclose(small.expect(start)[0], model.expect(start)[0], rtol=1e-4)
 
 
@@ -104,10 +105,10 @@ def test_subsets_share_out_all_events_once():
 
 def test_ordered_subsets_come_near_the_same_image_sooner():
     grid, binned, events = ring_case(3, mean=100.0)
-    lines, seen = LineProjector(grid, FOV_MM), binned.sensitivity_now()
+    lines, seen = LineProjector(grid, FOV_MM), binned.sensitivity
     start = (seen > 0).astype(np.float32)
     goal = run(ListmodeEmission(lines, events, seen), start, 24).params
-    models = [ListmodeEmission(lines, events, seen, (n, 6)) for n in range(6)]
+    models = [Mlem(ListmodeEmission(lines, events, seen, (n, 6))) for n in range(6)]
     fast = last(until(em(models * 4, start), after(23))).params
     slow = run(ListmodeEmission(lines, events, seen), start, 4).params
     distance = [float(np.linalg.norm(x - goal)) for x in (fast, slow)]
@@ -146,7 +147,7 @@ def test_a_turned_timing_puts_a_source_elsewhere():
 
 def test_refuses_what_does_not_fit():
     grid, binned, events = ring_case()
-    lines, seen = LineProjector(grid, FOV_MM), binned.sensitivity_now()
+    lines, seen = LineProjector(grid, FOV_MM), binned.sensitivity
     with pytest.raises(GeometryError, match="sensitivity of shape"):
         ListmodeEmission(lines, events, seen[1:])
     with pytest.raises(GeometryError, match="subset 3 of 3"):

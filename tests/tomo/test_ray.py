@@ -10,7 +10,8 @@ import pytest
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.operators.joseph import JosephProjector, resampling
+from emrecon.tomo.operators.joseph import JosephProjector
+from emrecon.tomo.operators.resampling import resampling
 from emrecon.volume import Grid
 from tests.tomo.makers import SMALL, ring
 

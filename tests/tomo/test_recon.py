@@ -13,10 +13,10 @@ from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.metrics import centroid_mm
 from emrecon.stop import after
 from emrecon.tomo.corrections import attenuation
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.fingerprint import fingerprint
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.operators.joseph import JosephProjector
-from emrecon.tomo.recon import fingerprint, prepare, recon
+from emrecon.tomo.prepare import prepare, recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
@@ -118,8 +118,8 @@ def test_likelihood_never_falls_and_totals_are_kept(psf: tuple[float, ...]) -> N
     *_, last = until(watch(problem.iterates(), log), *problem.enough())
     values = [row.log_likelihood for row in log.rows]
     assert all(b >= a - 1e-7 * abs(a) for a, b in pairwise(values))
-    (model,) = problem.models
-    explained = float((last.params * model.sensitivity()).sum(dtype=np.float64))
+    (likelihood,) = problem.likelihoods
+    explained = float((last.params * likelihood.sensitivity).sum(dtype=np.float64))
     without = recon_total(scan)
     assert explained < without  # background explains its share
 
@@ -129,7 +129,7 @@ def recon_total(scan: Scan) -> float:
     bare = scan.with_(randoms=None, scatter=None)
     problem = prepare(bare, Settings(iterations=2, subsets=1))
     *_, last = until(problem.iterates(), after(2))
-    explained = float((last.params * problem.models[0].sensitivity()).sum(dtype=np.float64))
+    explained = float((last.params * problem.likelihoods[0].sensitivity).sum(dtype=np.float64))
     on_lines = float(scan.prompts.sum(dtype=np.float64, where=reached(bare, problem.grid)))
     assert explained == pytest.approx(on_lines, rel=1e-5)
     return explained
@@ -143,8 +143,8 @@ def test_start_explains_the_total() -> None:
     scan = small_scan()
     problem = prepare(scan, Settings(subsets=4))
     expected = sum(
-        float((problem.start * model.sensitivity()).sum(dtype=np.float64))
-        for model in problem.models
+        float((problem.start * likelihood.sensitivity).sum(dtype=np.float64))
+        for likelihood in problem.likelihoods
     )
     background = float((scan.randoms + scan.scatter).sum(dtype=np.float64))
     assert expected + background == pytest.approx(float(scan.prompts.sum()), rel=1e-5)
@@ -187,9 +187,9 @@ def test_sensitivities_are_taken_from_the_cache(tmp_path: Path) -> None:
     again = prepare(scan, settings, kept=Sensitivities(tmp_path, key))
     assert [file.stat().st_mtime_ns for file in files] == stamps
     plain = prepare(scan, settings)
-    for a, b, c in zip(first.models, again.models, plain.models, strict=True):
-        np.testing.assert_array_equal(a.sensitivity(), b.sensitivity())
-        np.testing.assert_array_equal(a.sensitivity(), c.sensitivity())
+    for a, b, c in zip(first.likelihoods, again.likelihoods, plain.likelihoods, strict=True):
+        np.testing.assert_array_equal(a.sensitivity, b.sensitivity)
+        np.testing.assert_array_equal(a.sensitivity, c.sensitivity)
     other = fingerprint(
         scan.with_(normalisation=np.full(scan.bins.shape, 0.5, np.float32)), settings
     )
@@ -336,7 +336,7 @@ def test_uneven_subsets_come_to_the_same_image() -> None:
         noise=False, attenuate=False,
     )  # fmt: skip
     problem = prepare(made.scan, Settings(subsets=4))
-    assert [model.system.range[0] for model in problem.models].count(4) == 1
+    assert [one.system.range[0] for one in problem.likelihoods].count(4) == 1
     uneven = recon(made.scan, Settings(iterations=30, subsets=4))
     mlem = recon(made.scan, Settings(iterations=120, subsets=1))
     inside = made.truth.voxels == made.truth.voxels.max()

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from emrecon.errors import GeometryError, SettingsError
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.fingerprint import fingerprint
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.operators.siddon import Siddon
-from emrecon.tomo.recon import fingerprint, prepare, recon
+from emrecon.tomo.prepare import prepare, recon
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subsets import mirrors, turns

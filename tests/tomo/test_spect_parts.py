@@ -16,7 +16,8 @@ from emrecon.tomo.geometry.collimator import (
     collimator_named,
     isotope_named,
 )
-from emrecon.tomo.materials import attenuation_per_mm, mu_map, mu_of_hu, resampled
+from emrecon.tomo.materials import attenuation_per_mm, mu_map, mu_of_hu
+from emrecon.tomo.operators.resampling import resampled
 from emrecon.volume import Grid, Volume
 
 

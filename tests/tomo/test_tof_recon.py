@@ -13,12 +13,12 @@ from emrecon.em import last, until
 from emrecon.errors import GeometryError
 from emrecon.metrics import centroid_mm
 from emrecon.stop import after
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.fingerprint import fingerprint
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.kernels import axial, axial_tof
 from emrecon.tomo.operators.joseph import JosephProjector
-from emrecon.tomo.recon import fingerprint, prepare, recon
+from emrecon.tomo.prepare import prepare, recon
 from emrecon.tomo.scan import Scan, together
 from emrecon.tomo.settings import Settings
 from phantoms.lines import line_integrals
@@ -210,22 +210,19 @@ def test_likelihood_never_falls_and_totals_are_kept(
     bare = scan.with_(prompts=scan.prompts, randoms=None, scatter=None)
     problem = prepare(bare, Settings(iterations=2, subsets=1, psf_fwhm_mm=psf))
     image = last(until(problem.iterates(), after(2))).params
-    sensitivity = problem.models[0].sensitivity
-    assert sensitivity is not None
-    seen = float(np.vdot(sensitivity().astype(float), image))
-    counted = problem.models[0].system.forward(np.ones_like(image)) > 0
+    (likelihood,) = problem.likelihoods
+    seen = float(np.vdot(likelihood.sensitivity.astype(float), image))
+    counted = likelihood.system.forward(np.ones_like(image)) > 0
     assert seen == pytest.approx(float(scan.prompts[counted].sum(dtype=float)), rel=1e-3)
 
 
 def test_the_sensitivity_is_the_sum_over_the_bins() -> None:
     for timing in (TIMING, NARROW):
         problem = prepare(cylinder_scan(timing), Settings(iterations=1, subsets=2))
-        for model in problem.models:
-            assert model.factors is not None
-            assert model.sensitivity is not None
-            chosen = model.factors if model.views is None else model.factors[model.views]
-            wanted = model.system.adjoint(np.repeat(chosen[None], timing.bins, axis=0))
-            np.testing.assert_allclose(model.sensitivity(), wanted, atol=1e-4 * wanted.max())
+        for likelihood in problem.likelihoods:
+            chosen = likelihood.factors[likelihood.views]
+            wanted = likelihood.system.adjoint(np.repeat(chosen[None], timing.bins, axis=0))
+            np.testing.assert_allclose(likelihood.sensitivity, wanted, atol=1e-4 * wanted.max())
 
 
 def test_time_of_flight_converges_in_fewer_iterations() -> None:

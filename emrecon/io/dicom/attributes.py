@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +32,16 @@ class Attributes:
             If it cannot be understood.
         """
         try:
-            found = getattr(self.dataset, keyword, None)
+            stored = getattr(self.dataset, keyword, None)
         except (ValueError, TypeError, OverflowError, NotImplementedError, EOFError) as error:
             raise self.refusal(keyword, f"it cannot be read: {error}") from error
-        return None if found is None or (hasattr(found, "__len__") and not len(found)) else found
+        empty = stored is None or (hasattr(stored, "__len__") and not len(stored))
+        return None if empty else stored
 
     def text(self, keyword: str) -> str:
         """Return a value as text, empty where there is none."""
-        found = self.value(keyword)
-        return "" if found is None else str(found).strip()
+        stored = self.value(keyword)
+        return "" if stored is None else str(stored).strip()
 
     def words(self, keyword: str) -> list[str]:
         """Return all values as text."""
@@ -48,38 +50,38 @@ class Attributes:
     def numbers(self, keyword: str) -> list[float]:
         """Return all values as numbers, none of them NaN or infinite."""
         try:
-            found = [float(value) for value in self._values(keyword)]
+            stored = [float(value) for value in self._values(keyword)]
         except (TypeError, ValueError) as error:
             raise self.refusal(keyword, "numbers are wanted") from error
-        if not np.all(np.isfinite(found)):
+        if not np.all(np.isfinite(stored)):
             raise self.refusal(keyword, "finite numbers are wanted")
-        return found
+        return stored
 
     def number(self, keyword: str) -> float | None:
         """Return a single number, None where there is none."""
-        found = self.numbers(keyword)
-        if len(found) > 1:
+        stored = self.numbers(keyword)
+        if len(stored) > 1:
             raise self.refusal(keyword, "one number is wanted")
-        return found[0] if found else None
+        return stored[0] if stored else None
 
     def count(self, keyword: str) -> int | None:
         """Return a number of things, above 0; None where there is none."""
-        found = self.number(keyword)
-        if found is not None and (found < 1 or found != int(found)):
+        stored = self.number(keyword)
+        if stored is not None and (stored < 1 or stored != int(stored)):
             raise self.refusal(keyword, "a whole number above 0 is wanted")
-        return None if found is None else int(found)
+        return None if stored is None else int(stored)
 
     def integers(self, keyword: str) -> NDArray[np.int64] | None:
         """Return a row of whole numbers, None where there is none."""
-        found = self.numbers(keyword)
-        return np.array(found, np.int64) if found else None
+        stored = self.numbers(keyword)
+        return np.array(stored, np.int64) if stored else None
 
     def items(self, keyword: str) -> list[Attributes]:
         """Return the items of a sequence; none where it is missing."""
-        found = self.value(keyword) or []
+        stored = self.value(keyword) or []
         return [
             Attributes(item, self.path, f"{self.place}{keyword} {number}: ")
-            for number, item in enumerate(found, 1)
+            for number, item in enumerate(stored, 1)
         ]
 
     def item(self, keyword: str, number: int) -> Attributes:
@@ -98,23 +100,47 @@ class Attributes:
         return FormatError(f"{self.path}: {name} {self._said(keyword)}; {wanted}{_advice(flag)}")
 
     def _said(self, keyword: str) -> str:
-        found = self.dataset.get_item(keyword) if keyword in self.dataset else None
-        if found is None:
+        stored = self.dataset.get_item(keyword) if keyword in self.dataset else None
+        if stored is None:
             return "is missing"
-        said = "" if found.value is None else str(found.value)
+        said = "" if stored.value is None else str(stored.value)
         return f"is {said[:60]!r}" if said and "\n" not in said else "stands there"
 
     def _values(self, keyword: str) -> list[Any]:
-        found = self.value(keyword)
-        if found is None:
+        stored = self.value(keyword)
+        if stored is None:
             return []
-        return list(found) if isinstance(found, (list, tuple)) or _many(found) else [found]
+        return list(stored) if isinstance(stored, (list, tuple)) or _many(stored) else [stored]
 
 
-def _many(found: Any) -> bool:  # noqa: ANN401 - whatever stands there
+def open_dicom(path: Path, *, pixels: bool = True) -> Attributes:
+    """Read a DICOM file.
+
+    Raises
+    ------
+    FormatError
+        If it is none, or damaged.
+    """
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom warns of what is refused by name
+            dataset = dcmread(path, stop_before_pixels=not pixels)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise FormatError(f"{path} is no DICOM file that can be read: {error}") from error
+    if getattr(dataset.file_meta, "TransferSyntaxUID", None) is None:
+        raise FormatError(f"{path} is damaged: it names no transfer syntax")
+    return Attributes(dataset, path)
+
+
+def _many(stored: Any) -> bool:  # noqa: ANN401 - whatever stands there
     from pydicom.multival import MultiValue
 
-    return isinstance(found, MultiValue)
+    return isinstance(stored, MultiValue)
 
 
 def _advice(flag: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 
 from emrecon import io
 from emrecon.errors import FormatError
-from emrecon.io.dicom.attributes import Attributes
-from emrecon.io.sniff import is_dicom, open_head
+from emrecon.io.dicom import is_dicom
+from emrecon.io.dicom.attributes import Attributes, open_dicom
+from emrecon.io.formats import open_head
 from emrecon.volume import Volume
 
 STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -51,10 +51,10 @@ def read_ct(path: Path) -> tuple[Volume, float | None]:
 
 def _series(path: Path, files: Sequence[Path]) -> tuple[Volume, float | None]:
     """Return the series of a file, or the only one of a folder."""
-    slices = [_opened(file) for file in files if is_dicom(open_head(file))]
+    slices = [open_dicom(file) for file in files if is_dicom(open_head(file))]
     slices = [one for one in slices if one.text("SOPClassUID") == STORAGE]
     if path.is_file():
-        uid = _opened(path).text("SeriesInstanceUID")
+        uid = open_dicom(path).text("SeriesInstanceUID")
         slices = [one for one in slices if one.text("SeriesInstanceUID") == uid]
     if len(slices) < 2:
         raise FormatError(f"{path}: no series of CT slices there ({len(slices)} found)")
@@ -66,27 +66,13 @@ def _series(path: Path, files: Sequence[Path]) -> tuple[Volume, float | None]:
     return _stacked(slices), slices[0].number("KVP")
 
 
-def _opened(file: Path) -> Attributes:
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is refused below by name
-            return Attributes(dcmread(file), file)
-    except OSError as error:
-        raise FormatError(f"cannot read {file}: {error.strerror or error}") from error
-    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise FormatError(f"{file} is no DICOM file that can be read: {error}") from error
-
-
 def _stacked(slices: list[Attributes]) -> Volume:
     """Return slices as a volume, in the order of their places."""
     first = slices[0]
     for one in slices:
         for keyword, count in (("ImageOrientationPatient", 6), ("PixelSpacing", 2)):
-            found, wanted = one.numbers(keyword), first.numbers(keyword)
-            if len(found) != count or not np.allclose(found, wanted, atol=1e-4):
+            stated, wanted = one.numbers(keyword), first.numbers(keyword)
+            if len(stated) != count or not np.allclose(stated, wanted, atol=1e-4):
                 raise one.refusal(keyword, f"other slices have {wanted}")
         if len(one.numbers("ImagePositionPatient")) != 3:
             raise one.refusal("ImagePositionPatient", "3 numbers are wanted")

@@ -40,7 +40,7 @@ class Frames:
     """Detector, rotation and view, all from 1, of each place; shape ``(places, 3)``."""
 
 
-def frames_of(dataset: Attributes, given: CameraFacts) -> Frames:
+def frames_of(dataset: Attributes, supplied: CameraFacts) -> Frames:
     """Return where every frame belongs.
 
     Raises
@@ -55,8 +55,8 @@ def frames_of(dataset: Attributes, given: CameraFacts) -> Frames:
         raise dataset.refusal("NumberOfFrames", "a TOMO file has many frames")
     names = [name for name in VECTORS if gated or name not in GATED]
     _known_pointers(dataset, names)
-    if given.frame_order:
-        vectors = _in_order(dataset, given.frame_order, count)
+    if supplied.frame_order:
+        vectors = _in_order(dataset, supplied.frame_order, count)
     else:
         vectors = {name: _vector(dataset, name, count) for name in names}
     ones = np.ones(count, np.int64)
@@ -78,8 +78,8 @@ def pixel_values(dataset: Attributes) -> NDArray[np.float32]:
     if (dataset.count("SamplesPerPixel") or 1) != 1:
         raise dataset.refusal("SamplesPerPixel", "counts have 1")
     for keyword, neutral in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
-        found = dataset.number(keyword)
-        if found not in {None, neutral}:
+        stored = dataset.number(keyword)
+        if stored not in {None, neutral}:
             raise dataset.refusal(keyword, f"raw counts have {neutral:g}")
     rows, columns = dataset.count("Rows"), dataset.count("Columns")
     frames, bits = dataset.count("NumberOfFrames"), dataset.count("BitsAllocated")
@@ -103,11 +103,11 @@ def _decoded(dataset: Attributes, shape: tuple[int, int, int], size: str) -> NDA
     raw = dataset.value("PixelData")
     kind = "i" if dataset.number("PixelRepresentation") else "u"
     wanted = int(np.prod(shape)) * int(size)
-    found = 0 if raw is None else len(raw)
-    if found not in {wanted, wanted + wanted % 2}:
-        what = "truncated" if found < wanted else "too long"
+    stored = 0 if raw is None else len(raw)
+    if stored not in {wanted, wanted + wanted % 2}:
+        what = "truncated" if stored < wanted else "too long"
         raise FormatError(
-            f"{dataset.path}: PixelData (7FE0,0010) is {what}: {found} bytes, and {shape[0]} "
+            f"{dataset.path}: PixelData (7FE0,0010) is {what}: {stored} bytes, and {shape[0]} "
             f"frames of {shape[1]} x {shape[2]} pixels take {wanted}"
         )
     order = "<" if syntax.is_little_endian else ">"
@@ -136,16 +136,16 @@ def _vector(dataset: Attributes, name: str, frames: int) -> Ints:
     """Return one vector, from 1; where a file has only one of something, it needs none."""
     keyword, number = VECTORS[name]
     many = dataset.count(number) if number else None
-    found = dataset.integers(keyword)
-    if found is None:
+    stored = dataset.integers(keyword)
+    if stored is None:
         if many == 1:
             return np.ones(frames, np.int64)
         raise dataset.refusal(keyword, "every frame must say what it is", "--frame-order")
-    if found.size != frames:
+    if stored.size != frames:
         raise dataset.refusal(
-            keyword, f"it has {found.size} entries for {frames} frames", "--frame-order"
+            keyword, f"it has {stored.size} entries for {frames} frames", "--frame-order"
         )
-    there = np.unique(found)
+    there = np.unique(stored)
     wanted = np.arange(1, (many or int(there[-1])) + 1)
     if not np.array_equal(there, wanted):
         raise dataset.refusal(
@@ -154,7 +154,7 @@ def _vector(dataset: Attributes, name: str, frames: int) -> Ints:
             f"{number or 'views'} go from 1 to {wanted.size}",
             "--frame-order",
         )
-    return found
+    return stored
 
 
 def _in_order(dataset: Attributes, order: tuple[str, ...], frames: int) -> dict[str, Ints]:

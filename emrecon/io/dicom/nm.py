@@ -7,7 +7,6 @@ standard, about the patient, and are turned to R, A, S in `emrecon.io.dicom.orbi
 from __future__ import annotations
 
 import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
-from emrecon.io.dicom.attributes import Attributes
+from emrecon.io.dicom.attributes import Attributes, open_dicom
 from emrecon.io.dicom.frames import Frames, frames_of, pixel_values
 from emrecon.io.dicom.orbit import Orbit, orbit_of
 from emrecon.io.dicom.windows import chosen_window, nuclide_of, windows_of
 from emrecon.io.spect import Projections, emission_kev
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.collimator import ISOTOPES, isotope_named
 from emrecon.tomo.inputs import CameraFacts
 from emrecon.volume import Array
@@ -42,11 +42,11 @@ FEET_FIRST = {"F-10480", "102541007"}
 
 def is_acquisition(path: Path) -> bool:
     """Return whether a DICOM file holds an NM TOMO or GATED TOMO acquisition."""
-    return not _other(_opened(path, pixels=False))
+    return not _other(open_dicom(path, pixels=False))
 
 
 def read_projections(
-    path: Path, given: CameraFacts | None = None, isotope: str = ""
+    path: Path, supplied: CameraFacts | None = None, isotope: str = ""
 ) -> Projections:
     """Read the projections of an NM TOMO file.
 
@@ -54,7 +54,7 @@ def read_projections(
     ----------
     path : Path
         The file.
-    given : CameraFacts, optional
+    supplied : CameraFacts, optional
         What to choose, and what stands in for what the file does not say.
     isotope : str, optional
         Isotope that goes before the file's.
@@ -65,51 +65,52 @@ def read_projections(
         If it is another kind of DICOM file, is damaged, or contradicts itself or leaves out what
         decides where counts lie; it names the attribute, and the flag that supplies it.
     """
-    given = given or CameraFacts()
-    dataset = _opened(path)
+    supplied = supplied or CameraFacts()
+    dataset = open_dicom(path)
     if other := _other(dataset):
         raise FormatError(f"{path} is {other}; wanted is an NM TOMO acquisition")
-    frames = frames_of(dataset, given)
-    position = _position(dataset, given)
-    orbit = orbit_of(dataset, frames.places, given, position)
+    frames = frames_of(dataset, supplied)
+    position = _position(dataset, supplied)
+    orbit = orbit_of(dataset, frames.places, supplied, position)
     windows = windows_of(dataset, len(frames.index))
     nuclide = isotope_named(isotope).name if isotope else nuclide_of(dataset)
-    chosen = chosen_window(windows, nuclide, _peaks_kev(nuclide), given)
+    chosen = chosen_window(windows, nuclide, _peaks_kev(nuclide), supplied)
     order = np.argsort(np.round(orbit.angle_deg % 360.0, 3), kind="stable")
-    counts = _counts(dataset, frames, orbit, given)[:, order]
+    counts = _counts(dataset, frames, orbit, supplied)[:, order]
     camera = type(orbit.camera)(
         orbit.camera.theta_rad[order], orbit.camera.radius_mm[order],
         orbit.camera.u_mm, orbit.camera.z_mm,
     )  # fmt: skip
     lows, highs = zip(*windows[chosen].ranges_kev, strict=True)
-    facts = _facts(dataset, frames, orbit, given) | {
+    exam = ExamInfo(
+        nuclide=nuclide,
+        emission_kev=emission_kev(nuclide, windows[chosen]),
+        window_kev=(min(lows), max(highs)),
+        duration_s=_duration_s(dataset, frames),
+        view_s=_view_s(dataset.items(_ROTATIONS)[0]),
+        patient_position=position,
+    )
+    facts = _facts(dataset, frames, orbit, supplied) | {
         "patient_position": position,
+        "view_duration_s": exam.view_s,
+        "duration_s": exam.duration_s,
         "radionuclide": nuclide,
-        "emission_kev": emission_kev(nuclide, windows[chosen]),
+        "emission_kev": exam.emission_kev,
         "energy_window": str(windows[chosen]),
         "energy_window_kev": [min(lows), max(highs)],
     }
-    heads = tuple(frames.places[order, 0].tolist())
     return Projections(
-        camera, counts[chosen], facts, orbit.origin_mm, windows, chosen, counts, heads
+        camera,
+        counts[chosen],
+        exam,
+        facts,
+        origin_mm=orbit.origin_mm,
+        origin_unknown=orbit.origin_source if orbit.origin_mm is None else "",
+        windows=windows,
+        chosen=chosen,
+        counts=counts,
+        heads=tuple(frames.places[order, 0].tolist()),
     )
-
-
-def _opened(path: Path, *, pixels: bool = True) -> Attributes:
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of what is refused below by name
-            dataset = dcmread(path, stop_before_pixels=not pixels)
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
-    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise FormatError(f"{path} is no DICOM file that can be read: {error}") from error
-    if getattr(dataset.file_meta, "TransferSyntaxUID", None) is None:
-        raise FormatError(f"{path} is damaged: it names no transfer syntax")
-    return Attributes(dataset, path)
 
 
 def _other(dataset: Attributes) -> str:
@@ -128,10 +129,10 @@ def _other(dataset: Attributes) -> str:
     return ""
 
 
-def _position(dataset: Attributes, given: CameraFacts) -> str:
+def _position(dataset: Attributes, supplied: CameraFacts) -> str:
     """Return how the patient lies: HFS, HFP, FFS or FFP."""
-    if given.patient_position:
-        return given.patient_position.upper()
+    if supplied.patient_position:
+        return supplied.patient_position.upper()
     coded = _coded_position(dataset)
     stated = dataset.text("PatientPosition").upper()
     if coded and stated and coded != stated:
@@ -174,19 +175,20 @@ def _coded_position(dataset: Attributes) -> str:
     return first + lies
 
 
+_ROTATIONS = "RotationInformationSequence"
 _GANTRY = "PatientGantryRelationshipCodeSequence"
 
 
 def _counts(
-    dataset: Attributes, frames: Frames, orbit: Orbit, given: CameraFacts
+    dataset: Attributes, frames: Frames, orbit: Orbit, supplied: CameraFacts
 ) -> NDArray[np.float32]:
     """Return counts ``[window, view, u, z]``: gates chosen or added, planes from feet to head."""
     index, values = frames.index, pixel_values(dataset)
     slots = index.shape[2]
-    if given.gate > slots:
-        raise dataset.refusal("NumberOfTimeSlots", f"there is no gate {given.gate} (--gate)")
-    if given.gate:
-        index = index[:, :, given.gate - 1 : given.gate]
+    if supplied.gate > slots:
+        raise dataset.refusal("NumberOfTimeSlots", f"there is no gate {supplied.gate} (--gate)")
+    if supplied.gate:
+        index = index[:, :, supplied.gate - 1 : supplied.gate]
     elif slots > 1:
         log.info("%s: %d gates are added", dataset.path, slots)
     out = np.zeros((index.shape[0], index.shape[3], *values.shape[:0:-1]), np.float32)
@@ -198,12 +200,11 @@ def _counts(
 
 
 def _facts(
-    dataset: Attributes, frames: Frames, orbit: Orbit, given: CameraFacts
+    dataset: Attributes, frames: Frames, orbit: Orbit, supplied: CameraFacts
 ) -> dict[str, Any]:
     """Return what else a file says about the acquisition; nothing that names the patient."""
-    turn = dataset.items("RotationInformationSequence")[0]
+    turn = dataset.items(_ROTATIONS)[0]
     head = dataset.items("DetectorInformationSequence")[0]
-    duration_ms = turn.number("ActualFrameDuration")
     doses = [
         item.number("RadionuclideTotalDose")
         for item in dataset.items("RadiopharmaceuticalInformationSequence")
@@ -214,12 +215,10 @@ def _facts(
         "image_type": "\\".join(dataset.words("ImageType")),
         "heads": len(np.unique(frames.places[:, 0])),
         "start_angle_deg": _starts(frames, orbit),
-        "rotation_direction": given.direction.upper() or turn.text("RotationDirection"),
+        "rotation_direction": supplied.direction.upper() or turn.text("RotationDirection"),
         "detector_motion": dataset.text("TypeOfDetectorMotion"),
-        "view_duration_s": None if duration_ms is None else duration_ms / 1000,
-        "duration_s": _duration_s(dataset, frames),
         "gates": slots,
-        "gate": given.gate or ("all added" if slots > 1 else None),
+        "gate": supplied.gate or ("all added" if slots > 1 else None),
         "collimator": head.text("CollimatorGridName"),
         "camera": _joined(dataset, "Manufacturer", "ManufacturerModelName"),
         "acquired": _joined(dataset, "AcquisitionDate", "AcquisitionTime"),
@@ -237,13 +236,19 @@ def _joined(dataset: Attributes, *keywords: str) -> str:
 def _duration_s(dataset: Attributes, frames: Frames) -> float | None:
     """Return the time from the first view to the end of the last; heads count together."""
     total = 0.0
-    for number, turn in enumerate(dataset.items("RotationInformationSequence"), 1):
-        view_ms = turn.number("ActualFrameDuration")
-        if view_ms is None:
+    for number, turn in enumerate(dataset.items(_ROTATIONS), 1):
+        view_s = _view_s(turn)
+        if view_s is None:
             return None
         views = frames.places[frames.places[:, 1] == number, 2]
-        total += view_ms / 1000 * (int(views.max()) if views.size else 0)
+        total += view_s * (int(views.max()) if views.size else 0)
     return total
+
+
+def _view_s(turn: Attributes) -> float | None:
+    """Return how long a view of a rotation counts."""
+    view_ms = turn.number("ActualFrameDuration")
+    return None if view_ms is None else view_ms / 1000
 
 
 def _starts(frames: Frames, orbit: Orbit) -> list[float]:

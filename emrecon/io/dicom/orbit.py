@@ -54,7 +54,7 @@ class Orbit:
     """Where that is from, or why it is not known."""
 
 
-def orbit_of(dataset: Attributes, places: Ints, given: CameraFacts, position: str) -> Orbit:
+def orbit_of(dataset: Attributes, places: Ints, supplied: CameraFacts, position: str) -> Orbit:
     """Return where the views of `places` (detector, rotation, view, all from 1) were taken from.
 
     Raises
@@ -63,21 +63,21 @@ def orbit_of(dataset: Attributes, places: Ints, given: CameraFacts, position: st
         If angles, radii or directions are missing or do not add up, or the collimator is not of
         parallel holes; naming the attribute and the flag.
     """
-    heads = _heads(dataset, places, given)
-    turns = _rotations(dataset, places, given)
+    heads = _heads(dataset, places, supplied)
+    turns = _rotations(dataset, places, supplied)
     angle, radius = np.empty(len(places)), np.empty(len(places))
     upright = np.empty(len(places), bool)
     for head, turn in sorted({(int(d), int(r)) for d, r, _ in places}):
         here = (places[:, 0] == head) & (places[:, 1] == turn)
         views = places[here, 2]
         _all_views(dataset, turns[turn], views, len(heads))
-        start = _start_deg(heads, turns, head, turn, given)
-        sign, step = _step_deg(turns[turn], views.size, len(heads), given)
+        start = _start_deg(heads, turns, head, turn, supplied)
+        sign, step = _step_deg(turns[turn], views.size, len(heads), supplied)
         angle[here] = start + sign * step * (views - 1)
-        radius[here] = _radii(heads, head, turns[turn], views, given)
-        upright[here] = _upright(heads[head], start, given, position)
-    bin_mm, row_mm = _pixel_mm(dataset, given)
-    column = _axis_column(dataset, heads, upright, given, bin_mm)
+        radius[here] = _radii(heads, head, turns[turn], views, supplied)
+        upright[here] = _upright(heads[head], start, supplied, position)
+    bin_mm, row_mm = _pixel_mm(dataset, supplied)
+    column = _axis_column(dataset, heads, upright, supplied, bin_mm)
     rows, columns = dataset.count("Rows") or 1, dataset.count("Columns") or 1
     camera = Camera(
         -np.pi / 2 - np.deg2rad(angle),
@@ -93,11 +93,11 @@ def orbit_of(dataset: Attributes, places: Ints, given: CameraFacts, position: st
         )
         for head in heads
     ]
-    origin, source = _origin(points, given)
+    origin, source = _origin(points, supplied)
     return Orbit(camera, angle, upright, origin, source)
 
 
-def _heads(dataset: Attributes, places: Ints, given: CameraFacts) -> dict[int, Attributes]:
+def _heads(dataset: Attributes, places: Ints, supplied: CameraFacts) -> dict[int, Attributes]:
     """Return the description of each head, by number from 1."""
     heads = {
         int(number): dataset.item("DetectorInformationSequence", int(number) - 1)
@@ -105,7 +105,7 @@ def _heads(dataset: Attributes, places: Ints, given: CameraFacts) -> dict[int, A
     }
     for head in heads.values():
         kind = head.text("CollimatorType")
-        if kind == "UNKN" and not given.parallel_holes:
+        if kind == "UNKN" and not supplied.parallel_holes:
             raise head.refusal("CollimatorType", "PARA is wanted", "--parallel-holes")
         if kind not in (*PARALLEL, "UNKN"):
             raise head.refusal("CollimatorType", "only parallel holes (PARA) are modelled")
@@ -114,14 +114,14 @@ def _heads(dataset: Attributes, places: Ints, given: CameraFacts) -> dict[int, A
     return heads
 
 
-def _rotations(dataset: Attributes, places: Ints, given: CameraFacts) -> dict[int, Attributes]:
+def _rotations(dataset: Attributes, places: Ints, supplied: CameraFacts) -> dict[int, Attributes]:
     """Return the description of each rotation; all must be of one table position."""
     turns = {
         int(number): dataset.item("RotationInformationSequence", int(number) - 1)
         for number in np.unique(places[:, 1])
     }
     items = len(dataset.items("RotationInformationSequence"))
-    if items != len(turns) and not given.radius_mm:
+    if items != len(turns) and not supplied.radius_mm:
         raise dataset.refusal(
             "RotationInformationSequence",
             f"it has {items} items for {len(turns)} rotations in RotationVector, and may hold "
@@ -157,16 +157,16 @@ def _start_deg(
     turns: dict[int, Attributes],
     head: int,
     turn: int,
-    given: CameraFacts,
+    supplied: CameraFacts,
 ) -> float:
     """Return the angle of a head's first view in a rotation."""
-    if given.start_angles_deg:
-        if len(given.start_angles_deg) != len(heads) or len(turns) > 1:
+    if supplied.start_angles_deg:
+        if len(supplied.start_angles_deg) != len(heads) or len(turns) > 1:
             raise FormatError(
-                f"{heads[head].path}: {len(given.start_angles_deg)} --start-angles-deg for "
+                f"{heads[head].path}: {len(supplied.start_angles_deg)} --start-angles-deg for "
                 f"{len(heads)} heads and {len(turns)} rotations: one a head, and one rotation"
             )
-        return given.start_angles_deg[sorted(heads).index(head)]
+        return supplied.start_angles_deg[sorted(heads).index(head)]
     own = heads[head].number("StartAngle")
     of_turn = turns[turn].number("StartAngle")
     if own is None and (len(heads) > 1 or of_turn is None):
@@ -195,13 +195,15 @@ def _same_angle(one: float, other: float) -> bool:
     return abs((one - other + 180.0) % 360.0 - 180.0) < 0.01
 
 
-def _step_deg(turn: Attributes, views: int, heads: int, given: CameraFacts) -> tuple[float, float]:
+def _step_deg(
+    turn: Attributes, views: int, heads: int, supplied: CameraFacts
+) -> tuple[float, float]:
     """Return the direction and the angle between views, held against the arc."""
-    word = given.direction.upper() or turn.text("RotationDirection").upper()
+    word = supplied.direction.upper() or turn.text("RotationDirection").upper()
     if word not in DIRECTIONS:
         raise turn.refusal("RotationDirection", "CW or CC is wanted", "--direction")
-    if given.angular_step_deg:
-        return DIRECTIONS[word], given.angular_step_deg
+    if supplied.angular_step_deg:
+        return DIRECTIONS[word], supplied.angular_step_deg
     step = turn.number("AngularStep")
     if step is None or not 0 < step < 360:
         raise turn.refusal("AngularStep", "degrees above 0 are wanted", "--angular-step-deg")
@@ -217,12 +219,12 @@ def _step_deg(turn: Attributes, views: int, heads: int, given: CameraFacts) -> t
 
 
 def _radii(
-    heads: dict[int, Attributes], number: int, turn: Attributes, views: Ints, given: CameraFacts
+    heads: dict[int, Attributes], number: int, turn: Attributes, views: Ints, supplied: CameraFacts
 ) -> Floats:
     """Return the radius of each of a head's views."""
     head = heads[number]
-    found = list(given.radius_mm) or head.numbers("RadialPosition")
-    if given.radius_mm and len(found) == views.size * len(heads):
+    found = list(supplied.radius_mm) or head.numbers("RadialPosition")
+    if supplied.radius_mm and len(found) == views.size * len(heads):
         at = sorted(heads).index(number) * views.size
         found = found[at : at + views.size]
     place = head if found else turn
@@ -238,18 +240,18 @@ def _radii(
     return np.asarray(found, float)[views - 1]
 
 
-def _pixel_mm(dataset: Attributes, given: CameraFacts) -> tuple[float, float]:
+def _pixel_mm(dataset: Attributes, supplied: CameraFacts) -> tuple[float, float]:
     """Return the distances between columns and between rows."""
-    found = list(given.pixel_mm) or dataset.numbers("PixelSpacing")
+    found = list(supplied.pixel_mm) or dataset.numbers("PixelSpacing")
     if len(found) != 2 or min(found) <= 0:
         raise dataset.refusal("PixelSpacing", "row and column spacing are wanted", "--pixel-mm")
     return found[1], found[0]
 
 
-def _upright(head: Attributes, start_deg: float, given: CameraFacts, position: str) -> bool:
+def _upright(head: Attributes, start_deg: float, supplied: CameraFacts, position: str) -> bool:
     """Return whether the first row is the head end, and refuse frames that are mirrored."""
-    if given.first_row:
-        return given.first_row.lower() == "head"
+    if supplied.first_row:
+        return supplied.first_row.lower() == "head"
     cosines = head.numbers("ImageOrientationPatient")
     if not cosines:
         if position.startswith("FF"):
@@ -279,15 +281,15 @@ def _axis_column(
     dataset: Attributes,
     heads: dict[int, Attributes],
     upright: NDArray[np.bool_],
-    given: CameraFacts,
+    supplied: CameraFacts,
     bin_mm: float,
 ) -> float:
     """Return the column of an upright frame in which the axis is seen."""
     columns = dataset.count("Columns") or 1
-    if given.axis_column >= 0:
+    if supplied.axis_column >= 0:
         if not (upright.all() or not upright.any()):
             raise FormatError(f"{dataset.path}: --axis-column needs heads turned alike")
-        return given.axis_column if upright.all() else columns - 1 - given.axis_column
+        return supplied.axis_column if upright.all() else columns - 1 - supplied.axis_column
     for head in heads.values():
         offset = head.number("CenterOfRotationOffset") or 0.0
         if abs(offset) > bin_mm / 10:
@@ -331,11 +333,11 @@ def _axis_point(
 
 
 def _origin(
-    points: list[Floats | None], given: CameraFacts
+    points: list[Floats | None], supplied: CameraFacts
 ) -> tuple[tuple[float, float, float] | None, str]:
     """Return the camera's origin in RAS, where all heads agree on it."""
-    if given.axis_mm:
-        r, a, s = given.axis_mm
+    if supplied.axis_mm:
+        r, a, s = supplied.axis_mm
         return (r, a, s), "--axis-mm"
     known = [point for point in points if point is not None]
     if len(known) < len(points):

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from emrecon.errors import FormatError, SettingsError
 from emrecon.io.dicom.attributes import Attributes
+from emrecon.io.nuclides import nuclide_in
 from emrecon.io.spect import Window
 from emrecon.tomo.inputs import CameraFacts
-
-ELEMENTS = {
-    "carbon": "C", "fluorine": "F", "gallium": "Ga", "indium": "In", "iodine": "I",
-    "iodide": "I", "krypton": "Kr", "lutetium": "Lu", "holmium": "Ho", "radium": "Ra",
-    "rhenium": "Re", "samarium": "Sm", "technetium": "Tc", "thallium": "Tl", "xenon": "Xe",
-    "yttrium": "Y", "actinium": "Ac", "lead": "Pb", "bismuth": "Bi", "terbium": "Tb",
-    "thorium": "Th", "copper": "Cu", "chromium": "Cr", "cobalt": "Co",
-}  # fmt: skip
-"""Symbols by name, in lower case."""
-
-_SYMBOLS = "|".join(sorted(set(ELEMENTS.values()), key=len, reverse=True))
-_BEFORE = re.compile(rf"\b({_SYMBOLS})\s*-?\s*(\d{{2,3}}\s*m?)\b")
-_AFTER = re.compile(rf"\b(\d{{2,3}}m?)\s*-?\s*({_SYMBOLS})\b")
-
 
 NUCLIDE_CODES = {
     "Tc-99m": ("C-163A8", "SRT", "^99m^Technetium"),
@@ -32,22 +17,6 @@ NUCLIDE_CODES = {
     "Ga-67": ("C-131A3", "SRT", "^67^Gallium"),
 }
 """DICOM's codes (PS3.16, CID 18): value, scheme and meaning."""
-
-
-def nuclide_in(text: str) -> str:
-    """Return the isotope that a text names, such as ``Tc-99m``; empty where it names none.
-
-    >>> [nuclide_in(t) for t in ("^99m^Technetium", "Technetium Tc99m MDP", "I-123", "177Lu")]
-    ['Tc-99m', 'Tc-99m', 'I-123', 'Lu-177']
-    """
-    plain = text.replace("^", " ").replace("[", " ").replace("]", " ")
-    for name, symbol in ELEMENTS.items():
-        plain = re.sub(name, f" {symbol} ", plain, flags=re.IGNORECASE)
-    if found := _BEFORE.search(" ".join(plain.split())):
-        return f"{found[1]}-{found[2].replace(' ', '')}"
-    if found := _AFTER.search(" ".join(plain.split())):
-        return f"{found[2]}-{found[1]}"
-    return ""
 
 
 def nuclide_of(dataset: Attributes) -> str:
@@ -82,7 +51,7 @@ def windows_of(dataset: Attributes, count: int) -> tuple[Window, ...]:
 
 
 def chosen_window(
-    windows: tuple[Window, ...], nuclide: str, peaks_kev: tuple[float, ...], given: CameraFacts
+    windows: tuple[Window, ...], nuclide: str, peaks_kev: tuple[float, ...], supplied: CameraFacts
 ) -> int:
     """Return which window to reconstruct: the one asked for, else that of the photopeak.
 
@@ -94,7 +63,7 @@ def chosen_window(
         The isotope, empty where it is not known.
     peaks_kev : tuple of float
         Energies that it is imaged at, the main one first.
-    given : CameraFacts
+    supplied : CameraFacts
         May name a window.
 
     Raises
@@ -105,8 +74,8 @@ def chosen_window(
         If it cannot be told which one holds the photopeak.
     """
     listed = "; ".join(f"{number} {window}" for number, window in enumerate(windows, 1))
-    if given.window:
-        return _asked(windows, given.window, listed)
+    if supplied.window:
+        return _asked(windows, supplied.window, listed)
     if len(windows) == 1:
         return 0
     for peak in peaks_kev:
@@ -132,11 +101,11 @@ def _asked(windows: tuple[Window, ...], asked: str, listed: str) -> int:
 
 def _window(item: Attributes) -> Window:
     ranges = []
-    for part in item.items("EnergyWindowRangeSequence"):
-        low = part.number("EnergyWindowLowerLimit")
-        high = part.number("EnergyWindowUpperLimit")
+    for limits in item.items("EnergyWindowRangeSequence"):
+        low = limits.number("EnergyWindowLowerLimit")
+        high = limits.number("EnergyWindowUpperLimit")
         if low is None or high is None or not 0 <= low < high:
-            raise part.refusal(
+            raise limits.refusal(
                 "EnergyWindowUpperLimit", "limits from 0 keV on, the upper above the lower"
             )
         ranges.append((low, high))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.errors import FormatError
+from emrecon.errors import FormatError, GeometryError
 from emrecon.io.interfile.header import Header
+from emrecon.tomo.exam import ExamInfo
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +139,13 @@ def position_of(header: Header) -> tuple[Position, dict[str, Any]]:
     return position, {"patient_position": position.name, "patient_position_stated": stated}
 
 
+def position_named(name: str) -> Position:
+    """Return a position by its name in DICOM; GeometryError for one that Interfile lacks."""
+    if name not in POSITIONS:
+        raise GeometryError(f"a patient lies {', '.join(POSITIONS)} in Interfile, not {name!r}")
+    return POSITIONS[name]
+
+
 def refuse_unsupported(header: Header) -> None:
     """Refuse, by name, whatever decides where counts lie in a way that is not supported.
 
@@ -164,25 +173,66 @@ def note_unread(header: Header, facts: dict[str, Any]) -> None:
         facts["ignored_keys"] = names
 
 
-def common_facts(header: Header) -> dict[str, Any]:
-    """Return what else a header may say about a scan: times, energies, tracer."""
-    facts: dict[str, Any] = {"format": "Interfile"}
-    for name, key in (
-        ("duration_s", "image duration (sec)"),
-        ("start_s", "image relative start time (sec)"),
-        ("calibration_factor", "calibration factor"),
-        ("bed_horizontal_mm", "start horizontal bed position (mm)"),
-        ("bed_vertical_mm", "start vertical bed position (mm)"),
-    ):
-        if header.entry(key) is not None:
-            facts[name] = header.number(key)
-    for key in ("radionuclide name", "isotope name"):
-        if header.entry(key) is not None:
-            facts["radionuclide"] = header.text(key)
-    window = ("energy window lower level", "energy window upper level")
-    if all(header.entry(key) is not None for key in window):
-        facts["energy_window_kev"] = [header.number(key) for key in window]
-    return facts
+def exam_of(header: Header, position: Position, corrections: Iterable[str] = ()) -> ExamInfo:
+    """Return what a header says of tracer, energies and times."""
+    nuclide = header.text("isotope name", default=header.text("radionuclide name", default=""))
+    low, high = (_stated(header, f"energy window {end} level") for end in ("lower", "upper"))
+    return ExamInfo(
+        nuclide=nuclide,
+        half_life_s=_stated(header, "isotope gamma halflife (sec)"),
+        window_kev=None if low is None or high is None else (low, high),
+        duration_s=_stated(header, "image duration (sec)"),
+        start_s=_stated(header, "image relative start time (sec)"),
+        calibration_factor=_stated(header, "calibration factor"),
+        patient_position=position.name,
+        applied_corrections=tuple(corrections),
+    )
+
+
+def facts_of(header: Header, exam: ExamInfo) -> dict[str, Any]:
+    """Return for the sidecar what a header says of tracer, energies, times and bed."""
+    facts: dict[str, Any] = {
+        "format": "Interfile",
+        "duration_s": exam.duration_s,
+        "start_s": exam.start_s,
+        "half_life_s": exam.half_life_s,
+        "calibration_factor": exam.calibration_factor,
+        "bed_horizontal_mm": _stated(header, "start horizontal bed position (mm)"),
+        "bed_vertical_mm": _stated(header, "start vertical bed position (mm)"),
+        "radionuclide": exam.nuclide or None,
+        "energy_window_kev": exam.window_kev and list(exam.window_kev),
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def exam_lines(exam: ExamInfo, nuclide_key: str) -> str:
+    """Return the header lines that say what `exam_of` reads; none for what is not known."""
+    text = f"{nuclide_key} := {exam.nuclide}\n" if exam.nuclide else ""
+    if exam.calibration_factor is not None:
+        text += f"calibration factor := {float(exam.calibration_factor)!r}\n"
+    if exam.window_kev:
+        low, high = exam.window_kev
+        text += (
+            "number of energy windows := 1\n"
+            f"energy window lower level[1] := {float(low)!r}\n"
+            f"energy window upper level[1] := {float(high)!r}\n"
+        )
+    return text
+
+
+def time_lines(exam: ExamInfo) -> str:
+    """Return the header lines about when counts were taken; none where that is not known."""
+    if exam.duration_s is None:
+        return ""
+    return (
+        f"image duration (sec)[1] := {float(exam.duration_s)!r}\n"
+        f"image relative start time (sec)[1] := {float(exam.start_s or 0.0)!r}\n"
+    )
+
+
+def _stated(header: Header, key: str) -> float | None:
+    """Return a number that may be left out."""
+    return None if header.entry(key) is None else header.number(key)
 
 
 def number_type(header: Header) -> np.dtype[Any]:
@@ -206,19 +256,19 @@ def scale_factors(header: Header, count: int, frame: int = 1) -> tuple[list[floa
     is a second name of the factor if it is a number, else the unit.
     """
     key = "image scaling factor"
-    given = header.numbers(key, frame) if header.entry(key, frame) is not None else [1.0]
-    if len(given) not in {1, count} or min(given) <= 0:
+    factors = header.numbers(key, frame) if header.entry(key, frame) is not None else [1.0]
+    if len(factors) not in {1, count} or min(factors) <= 0:
         raise header.refusal(key, f"1 or {count} factors above zero are needed", frame)
     units = header.text("quantification units", default="1")
     try:
         factor = float(units)
     except ValueError:
-        return given * (count // len(given)), units
-    if set(given) == {1.0} and factor > 0:
-        given = [factor]
-    elif factor not in {1.0, given[0]}:
-        raise header.refusal("quantification units", f"'{key}' says {given[0]:g}")
-    return given * (count // len(given)), ""
+        return factors * (count // len(factors)), units
+    if set(factors) == {1.0} and factor > 0:
+        factors = [factor]
+    elif factor not in {1.0, factors[0]}:
+        raise header.refusal("quantification units", f"'{key}' says {factors[0]:g}")
+    return factors * (count // len(factors)), ""
 
 
 def scaled(values: NDArray[Any], factor: float) -> NDArray[np.float32]:

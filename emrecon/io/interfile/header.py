@@ -62,14 +62,14 @@ class Header:
     def entry(self, key: str, index: int = 1) -> Entry | None:
         """Return the line of a key, None where it is missing or has no value."""
         self._asked.add(key)
-        found = self._entries.get((key, index))
-        return found if found is not None and found.value else None
+        stated = self._entries.get((key, index))
+        return stated if stated is not None and stated.value else None
 
     def text(self, key: str, index: int = 1, default: str | None = None) -> str:
         """Return the value as written; `default` where it is missing."""
-        found = self.entry(key, index)
-        if found is not None:
-            return found.value
+        stated = self.entry(key, index)
+        if stated is not None:
+            return stated.value
         if default is None:
             raise FormatError(f"{self.path}: the key '{_name(key, index)}' is missing")
         return default
@@ -124,10 +124,16 @@ class Header:
 
     def refusal(self, key: str, wanted: str, index: int = 1) -> FormatError:
         """Return the error that says what stands at a key, where, and what was wanted."""
-        found = self.entry(key, index)
-        where = f"{self.path}" if found is None else f"{self.path}, line {found.line}"
-        value = "" if found is None else found.value
+        stated = self.entry(key, index)
+        where = f"{self.path}" if stated is None else f"{self.path}, line {stated.line}"
+        value = "" if stated is None else stated.value
         return FormatError(f"{where}: '{_name(key, index)} := {value}' is not supported; {wanted}")
+
+    def data_files(self) -> tuple[Path, ...]:
+        """Return the data file, if one is named and exists."""
+        name = self.text("name of data file", default="")
+        file = self.path.parent / name
+        return (file,) if name and file.is_file() else ()
 
     def unread(self, harmless: Iterable[str] = ()) -> list[Entry]:
         """Return the lines whose keys nobody has asked for and that are not `harmless`."""
@@ -135,6 +141,15 @@ class Header:
         return [
             entry for entry in self._entries.values() if entry.value and entry.key not in known
         ]
+
+
+def is_interfile(head: bytes) -> bool:
+    """Return whether a file that begins so is Interfile."""
+    for line in head.decode("latin-1").splitlines():
+        content = line.partition(";")[0].strip()
+        if content:
+            return normal(content.partition(":")[0]) == "interfile"
+    return False
 
 
 def parse(path: Path) -> Header:
@@ -189,8 +204,8 @@ def _entries(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
 @lru_cache(maxsize=4096)
 def _said(line: str) -> tuple[str, int, str] | None:
     """Return key, index and value of a line; scans of one scanner share most of their lines."""
-    found = _LINE.fullmatch(line)
-    return found and (normal(found[1]), int(found[2] or 1), found[3].strip())
+    stated = _LINE.fullmatch(line)
+    return stated and (normal(stated[1]), int(stated[2] or 1), stated[3].strip())
 
 
 def _items(value: str) -> list[str]:

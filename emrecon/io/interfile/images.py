@@ -21,8 +21,9 @@ from emrecon.files import replacing
 from emrecon.io.interfile.common import (
     Position,
     axis_sizes,
-    common_facts,
     data_file,
+    exam_of,
+    facts_of,
     note_unread,
     number_type,
     position_of,
@@ -64,11 +65,6 @@ def size(path: Path) -> tuple[float, float]:
     return float(np.prod(sizes)) * frames, float(np.prod(spacing))
 
 
-def read(path: Path) -> Volume:
-    """Read the image whose header is at `path`; see `read_image`."""
-    return read_image(path).volume
-
-
 def read_image(path: Path) -> Image:
     """Read the image whose header is at `path`.
 
@@ -92,7 +88,7 @@ def read_image(path: Path) -> Image:
         raise header.refusal("number of time frames", "at least 1 is needed")
     voxels, unit = _voxels(header, (nz, ny, nx), frames)
     position, facts = position_of(header)
-    facts |= common_facts(header)
+    facts |= facts_of(header, exam_of(header, position))
     if frames > 1:
         facts |= _frame_times(header, frames)
     header.text("originating system", default="")

@@ -30,10 +30,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, GeometryError
+from emrecon.io.formats import Choice
 from emrecon.io.interfile.common import (
     Position,
-    common_facts,
     data_file,
+    exam_of,
+    facts_of,
     note_unread,
     number_type,
     position_of,
@@ -45,6 +47,7 @@ from emrecon.io.interfile.common import (
 from emrecon.io.interfile.header import Header, parse
 from emrecon.io.interfile.layout import Layout, layout_of
 from emrecon.io.interfile.scanner import Figures, figures_of, timing_of
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.volume import Array
 
@@ -52,10 +55,6 @@ logger = logging.getLogger(__name__)
 
 ARC_CORRECTED = frozenset({"arc correction", "arc corrected"})
 """What ``applied corrections`` calls bins that are equally spaced in mm."""
-
-
-Choice = Callable[[int], NDArray[np.intp]]
-"""Chooses views, given how many there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +67,14 @@ class Projections:
     data: Array
     """Values as stored times the header's factors, shape of `bins`."""
 
+    data_type: str = "emission"
+    """What the values are, in the words of the key ``PET data type``, lower case."""
+
+    exam: ExamInfo = field(default_factory=ExamInfo)
+    """Patient position, tracer, times and corrections done."""
+
     facts: dict[str, Any] = field(default_factory=dict)
-    """Patient position, view offset, corrections, times, TOF bins summed, ignored keys."""
+    """All that the header says, for the sidecar."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ class _Geometry:
     bins: Bins
     layout: Layout
     position: Position
+    data_type: str
+    exam: ExamInfo
     facts: dict[str, Any]
 
 
@@ -137,7 +144,7 @@ def read_projections(
     parts = 1 if geometry.layout.timings > 1 else segments
     factors = scale_factors(header, parts)[0] * (segments // parts)
     file = data_file(header, start + geometry.layout.count * dtype.itemsize)
-    facts = geometry.facts | common_facts(header)
+    facts = geometry.facts | facts_of(header, geometry.exam)
     note_unread(header, facts)
     if geometry.layout.timings and geometry.bins.timing is None:
         logger.warning(
@@ -153,7 +160,21 @@ def read_projections(
         file, dtype, count, start + first * dtype.itemsize
     )
     _gather((data, views), geometry, factors, values)
-    return Projections(bins, data, facts)
+    return Projections(bins, data, geometry.data_type, geometry.exam, facts)
+
+
+def refuse_no_counts(path: Path, read: Projections) -> None:
+    """Refuse what are no counts by the header's own word, and warn of corrected ones."""
+    if read.data_type != "emission":
+        raise FormatError(
+            f"{path}: prompts are wanted, but its 'PET data type' is {read.data_type!r}"
+        )
+    harmless = {"none", *ARC_CORRECTED}
+    if others := [name for name in read.exam.applied_corrections if name not in harmless]:
+        logger.warning(
+            "%s says that %s was applied: corrected data are not Poisson, and the model must not "
+            "correct for it again", path.name, " and ".join(others),
+        )  # fmt: skip
 
 
 def turned_phi(phi_rad: NDArray[np.float64], position: Position) -> NDArray[np.float64]:
@@ -204,7 +225,7 @@ def _geometry(header: Header, flight: Flight) -> _Geometry:
         raise FormatError(f"{header.path}: SPECT projections, where PET's are wanted")
     header.choice("imaging modality", ("pt", "pet"), "pt")
     header.choice("type of data", ("pet",), "pet")
-    header.choice(
+    data_type = header.choice(
         "pet data type",
         ("emission", "transmission", "blank", "normalisation", "attenuationcorrection"),
         "emission",
@@ -237,9 +258,10 @@ def _geometry(header: Header, flight: Flight) -> _Geometry:
         "view_offset_stated": figures.view_offset_stated,
         "applied_corrections": corrections,
         "arc_corrected": arc_corrected,
-        "pet_data_type": header.text("pet data type", default="emission").lower(),
+        "pet_data_type": data_type,
     }
-    return _Geometry(bins, layout, position, facts)
+    exam = exam_of(header, position, corrections)
+    return _Geometry(bins, layout, position, data_type, exam, facts)
 
 
 def _bins(header: Header, layout: Layout, figures: Figures, *, arc_corrected: bool) -> Bins:

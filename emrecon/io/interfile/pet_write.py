@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError, WriteError
 from emrecon.files import replacing
-from emrecon.io.interfile.common import POSITIONS, Position
+from emrecon.io.interfile.common import Position, exam_lines, position_named, time_lines
 from emrecon.io.interfile.pet import (
     ARC_CORRECTED,
     turned_phi,
     turned_segment,
     turned_timing,
 )
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.exam import ExamInfo
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array
 
@@ -28,14 +28,14 @@ SAME_MM = 1e-3
 SAME_RAD = 1e-6
 """How far views may."""
 
+_NUCLIDE = "number of radionuclides := 1\nradionuclide name[1]"
 
-def write_projections(
-    path: Path, bins: Bins, data: Array, *, facts: dict[str, Any] | None = None
-) -> None:
+
+def write_projections(path: Path, bins: Bins, data: Array, exam: ExamInfo | None = None) -> None:
     """Write `data` as the Interfile projections `path` (``.hs``) and ``.s`` beside it.
 
     Float32, little end first, by view, segments from the most negative to the most positive, in
-    the gantry's axes for the patient position in `facts` (head first supine by default).
+    the gantry's axes for the patient position in `exam` (head first supine by default).
 
     Parameters
     ----------
@@ -45,9 +45,8 @@ def write_projections(
         Bins of a ring scanner, all views of them.
     data : ndarray of float32
         Values, ``bins.data_shape``; or ``bins.shape``, which is written without time of flight.
-    facts : dict, optional
-        As read: ``patient_position``, ``applied_corrections``, ``duration_s``, ``start_s``,
-        ``energy_window_kev``, ``radionuclide`` and ``calibration_factor`` are kept.
+    exam : ExamInfo, optional
+        What else the header is to say.
 
     Raises
     ------
@@ -62,13 +61,10 @@ def write_projections(
         raise GeometryError(f"data of shape {data.shape} do not fit bins of {bins.data_shape}")
     if data.shape == bins.shape:
         bins = bins.untimed
-    facts = facts or {}
-    name = facts.get("patient_position", "HFS")
-    if name not in POSITIONS:
-        raise GeometryError(f"a patient lies {', '.join(POSITIONS)} in Interfile, not {name!r}")
-    position = POSITIONS[name]
+    exam = exam or ExamInfo()
+    position = position_named(exam.patient_position)
     body_path = path.with_suffix(".s")
-    text = _header_text(bins, body_path.name, position, facts)
+    text = _header_text(bins, body_path.name, position, exam)
     with replacing(path) as head, replacing(body_path) as body:
         with body.open("wb") as file:
             timed = data.reshape(-1, *bins.shape)
@@ -135,7 +131,7 @@ def _number(value: float) -> str:
     return repr(float(value))
 
 
-def _header_text(bins: Bins, data: str, position: Position, facts: dict[str, Any]) -> str:
+def _header_text(bins: Bins, data: str, position: Position, exam: ExamInfo) -> str:
     scanner, offset = _expressed(bins, position)
     segments = [bins.segments[number] for number in _file_order(bins)]
     planes, least, greatest = (
@@ -157,10 +153,10 @@ def _header_text(bins: Bins, data: str, position: Position, facts: dict[str, Any
         "!type of data := PET\n"
         f"{position.lines}"
         "imagedata byte order := LITTLEENDIAN\n"
-        f"{_kept(facts)}"
+        f"{exam_lines(exam, _NUCLIDE)}"
         "!PET STUDY (General) :=\n"
         "!PET data type := Emission\n"
-        f"applied corrections := {_corrections(bins, facts)}\n"
+        f"applied corrections := {_corrections(bins, exam)}\n"
         "!number format := float\n"
         "!number of bytes per pixel := 4\n"
         f"{_timing_axis(bins)}"
@@ -178,7 +174,7 @@ def _header_text(bins: Bins, data: str, position: Position, facts: dict[str, Any
         f"{_scanner_text(scanner, offset, bins.timing)}"
         f"effective central bin size (cm) := {_number(_bin_mm(bins, scanner) / 10)}\n"
         "number of time frames := 1\n"
-        f"{_times(facts)}"
+        f"{time_lines(exam)}"
         "!END OF INTERFILE :=\n"
     )
 
@@ -233,35 +229,9 @@ def _bin_mm(bins: Bins, scanner: Scanner) -> float:
     return bins.bin_mm if bins.arc_corrected else float(ring_bin)
 
 
-def _corrections(bins: Bins, facts: dict[str, Any]) -> str:
+def _corrections(bins: Bins, exam: ExamInfo) -> str:
     known = [
-        name
-        for name in facts.get("applied_corrections", ())
-        if name not in ARC_CORRECTED and name != "none"
+        name for name in exam.applied_corrections if name not in ARC_CORRECTED and name != "none"
     ]
     names = (["arc correction"] if bins.arc_corrected else []) + known
     return "{" + (",".join(names) or "None") + "}"
-
-
-def _kept(facts: dict[str, Any]) -> str:
-    text = ""
-    if "radionuclide" in facts:
-        text += f"number of radionuclides := 1\nradionuclide name[1] := {facts['radionuclide']}\n"
-    if "calibration_factor" in facts:
-        text += f"calibration factor := {_number(facts['calibration_factor'])}\n"
-    if "energy_window_kev" in facts:
-        low, high = facts["energy_window_kev"]
-        text += (
-            "number of energy windows := 1\n"
-            f"energy window lower level[1] := {_number(low)}\n"
-            f"energy window upper level[1] := {_number(high)}\n"
-        )
-    return text
-
-
-def _times(facts: dict[str, Any]) -> str:
-    text = ""
-    if "duration_s" in facts:
-        text += f"image duration (sec)[1] := {_number(facts['duration_s'])}\n"
-        text += f"image relative start time (sec)[1] := {_number(facts.get('start_s', 0.0))}\n"
-    return text

@@ -10,8 +10,8 @@ import numpy as np
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.interfile.header import Header
 from emrecon.io.interfile.layout import Layout
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.presets import by_name
-from emrecon.tomo.geometry.scanner import Scanner
 from emrecon.tomo.geometry.tof import Timing
 
 logger = logging.getLogger(__name__)

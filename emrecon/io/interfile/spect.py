@@ -10,6 +10,7 @@ coordinate runs along z.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,26 @@ from emrecon.files import replacing
 from emrecon.io.interfile.common import (
     POSITIONS,
     Position,
-    common_facts,
     data_file,
+    exam_lines,
+    exam_of,
+    facts_of,
     note_unread,
     number_type,
+    position_named,
     position_of,
     read_values,
     refuse_unsupported,
     scale_factors,
     scaled,
+    time_lines,
 )
 from emrecon.io.interfile.header import Header, parse
-from emrecon.io.spect import Projections, Window
+from emrecon.io.nuclides import nuclide_in
+from emrecon.io.spect import Projections, Window, emission_kev
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.collimator import isotope_named
 from emrecon.tomo.inputs import CameraFacts
 from emrecon.volume import Array
 
@@ -44,9 +52,22 @@ MODALITIES = ("nucmed", "nm", "spect")
 SAME_DEG = 1e-4
 """How far views may lie from the even steps that a header can say."""
 
+_NUCLIDE = "isotope name"
 
-def read_projections(path: Path, given: CameraFacts | None = None) -> Projections:
+
+def read_projections(
+    path: Path, supplied: CameraFacts | None = None, isotope: str = ""
+) -> Projections:
     """Read the SPECT projections whose header is at `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The header.
+    supplied : CameraFacts, optional
+        What stands in for what the header does not say.
+    isotope : str, optional
+        Isotope that goes before the header's.
 
     Raises
     ------
@@ -54,9 +75,9 @@ def read_projections(path: Path, given: CameraFacts | None = None) -> Projection
         If the header is not one of SPECT projections, contradicts itself or lacks what decides
         where counts lie; or if the data file is missing, truncated or too long.
     """
-    given = given or CameraFacts()
+    supplied = supplied or CameraFacts()
     header = parse(path)
-    camera, position, facts = _geometry(header, given)
+    camera, position, facts = _geometry(header, supplied)
     dtype = number_type(header)
     start = header.integer("data offset in bytes", default=0)
     if start < 0:
@@ -65,17 +86,22 @@ def read_projections(path: Path, given: CameraFacts | None = None) -> Projection
     views, bins, planes = camera.shape
     count = views * bins * planes
     file = data_file(header, start + count * dtype.itemsize)
-    facts |= common_facts(header)
+    exam = exam_of(header, position)
+    facts |= facts_of(header, exam)
     note_unread(header, facts)
     stored = scaled(read_values(file, dtype, count, start), factor)
     data = np.ascontiguousarray(_turned(stored.reshape(views, planes, bins), position))
-    limits = facts.get("energy_window_kev")
-    windows = (Window("", ((limits[0], limits[1]),)),) if limits else ()
-    return Projections(camera, data, facts, windows=windows, heads=(1,) * views)
+    windows = (Window("", (exam.window_kev,)),) if exam.window_kev else ()
+    name = isotope_named(isotope).name if isotope else nuclide_in(exam.nuclide) or exam.nuclide
+    if name:
+        energy = emission_kev(name, windows[0] if windows else None)
+        exam = replace(exam, nuclide=name, emission_kev=energy)
+        facts |= {"radionuclide": name, "emission_kev": energy}
+    return Projections(camera, data, exam, facts, windows=windows, heads=(1,) * views)
 
 
 def write_projections(
-    path: Path, camera: Camera, data: Array, *, facts: dict[str, Any] | None = None
+    path: Path, camera: Camera, data: Array, exam: ExamInfo | None = None
 ) -> None:
     """Write `data` as the Interfile SPECT projections `path` (``.hs``) and ``.s`` beside it.
 
@@ -87,9 +113,8 @@ def write_projections(
         One head's views, in even steps of one direction; bins with the axis in their middle.
     data : ndarray of float32
         Counts, shape of `camera`.
-    facts : dict, optional
-        As read: ``patient_position``, ``duration_s``, ``start_s``, ``energy_window_kev``,
-        ``radionuclide`` and ``calibration_factor`` are kept.
+    exam : ExamInfo, optional
+        What else the header is to say.
 
     Raises
     ------
@@ -102,13 +127,10 @@ def write_projections(
         raise WriteError(f"cannot write {path}: Interfile projections are named .hs")
     if data.shape != camera.shape:
         raise GeometryError(f"data of shape {data.shape} do not fit a camera of {camera.shape}")
-    facts = facts or {}
-    name = facts.get("patient_position") or "HFS"
-    if name not in POSITIONS:
-        raise GeometryError(f"a patient lies {', '.join(POSITIONS)} in Interfile, not {name!r}")
-    position = POSITIONS[name]
+    exam = exam or ExamInfo()
+    position = position_named(exam.patient_position)
     body_path = path.with_suffix(".s")
-    text = _header_text(camera, body_path.name, position, facts)
+    text = _header_text(camera, body_path.name, position, exam)
     stored = _turned(data.transpose(0, 2, 1), position).transpose(0, 2, 1)
     with replacing(path) as head, replacing(body_path) as body:
         np.ascontiguousarray(stored, "<f4").tofile(body)
@@ -136,7 +158,7 @@ def _turned(stored: Array, position: Position) -> Array:
     return stored[:, :: int(z), :: int(x * y)].transpose(0, 2, 1)
 
 
-def _geometry(header: Header, given: CameraFacts) -> tuple[Camera, Position, dict[str, Any]]:
+def _geometry(header: Header, supplied: CameraFacts) -> tuple[Camera, Position, dict[str, Any]]:
     if header.words("imaging modality") not in [[name] for name in MODALITIES]:
         raise header.refusal("imaging modality", "SPECT projections are nucmed")
     header.choice("type of data", ("tomographic",), "tomographic")
@@ -146,12 +168,12 @@ def _geometry(header: Header, given: CameraFacts) -> tuple[Camera, Position, dic
         if header.integer(key, default=1) != 1:
             raise header.refusal(key, "projections of one frame and one head are read")
     bins, planes = _sizes(header)
-    bin_mm, plane_mm = _spacing(header, given)
-    phi_deg = _azimuths(header, given)
-    radius_mm = _radii(header, given, phi_deg.size)
+    bin_mm, plane_mm = _spacing(header, supplied)
+    phi_deg = _azimuths(header, supplied)
+    radius_mm = _radii(header, supplied, phi_deg.size)
     position, facts = position_of(header)
-    if given.patient_position:
-        position, stated = POSITIONS[given.patient_position.upper()], True
+    if supplied.patient_position:
+        position, stated = POSITIONS[supplied.patient_position.upper()], True
         facts = {"patient_position": position.name, "patient_position_stated": stated}
     camera = Camera(
         _theta(np.deg2rad(phi_deg), position),
@@ -176,9 +198,9 @@ def _sizes(header: Header) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _spacing(header: Header, given: CameraFacts) -> tuple[float, float]:
-    if given.pixel_mm:
-        return given.pixel_mm[1], given.pixel_mm[0]
+def _spacing(header: Header, supplied: CameraFacts) -> tuple[float, float]:
+    if supplied.pixel_mm:
+        return supplied.pixel_mm[1], supplied.pixel_mm[0]
     key, found = "scaling factor (mm/pixel)", []
     for axis in (1, 2):
         if header.entry(key, axis) is None:
@@ -189,19 +211,19 @@ def _spacing(header: Header, given: CameraFacts) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _azimuths(header: Header, given: CameraFacts) -> Floats:
+def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
     """Return the gantry azimuth of every view in degrees."""
     views = header.integer("number of projections")
     extent = header.number("extent of rotation")
     if views < 1 or not 0 < extent <= 720:
         raise header.refusal("extent of rotation", "some projections over some degrees are needed")
     direction = header.choice("direction of rotation", ("cw", "ccw", "cc"), "cw")
-    step = given.angular_step_deg or extent / views
-    sign = -1 if (given.direction or direction).lower() == "cw" else 1
-    if len(given.start_angles_deg) > 1:
+    step = supplied.angular_step_deg or extent / views
+    sign = -1 if (supplied.direction or direction).lower() == "cw" else 1
+    if len(supplied.start_angles_deg) > 1:
         raise FormatError(f"{header.path} is of one head: give one --start-angles-deg")
-    if given.start_angles_deg:  # in the header's own sense: DICOM's for head first supine
-        start = given.start_angles_deg[0]
+    if supplied.start_angles_deg:  # in the header's own sense: DICOM's for head first supine
+        start = supplied.start_angles_deg[0]
     elif header.entry("start angle") is None:
         raise FormatError(f"{header.path}: 'start angle' is missing: give --start-angles-deg")
     else:
@@ -209,10 +231,10 @@ def _azimuths(header: Header, given: CameraFacts) -> Floats:
     return start + sign * step * np.arange(views, dtype=np.float64)
 
 
-def _radii(header: Header, given: CameraFacts, views: int) -> Floats:
+def _radii(header: Header, supplied: CameraFacts, views: int) -> Floats:
     """Return the radius of every view; one or a list, under either key and orbit."""
     header.choice("orbit", ("circular", "non-circular", "noncircular"), "circular")
-    found = list(given.radius_mm)
+    found = list(supplied.radius_mm)
     for key in ("radius", "radii"):
         if not found and header.entry(key) is not None:
             found = header.numbers(key)
@@ -226,7 +248,7 @@ def _radii(header: Header, given: CameraFacts, views: int) -> Floats:
     return np.resize(np.asarray(found, float), views)
 
 
-def _header_text(camera: Camera, data: str, position: Position, facts: dict[str, Any]) -> str:
+def _header_text(camera: Camera, data: str, position: Position, exam: ExamInfo) -> str:
     start, step = _steps(camera, position)
     views, bins, planes = camera.shape
     radii = camera.radius_mm
@@ -245,7 +267,9 @@ def _header_text(camera: Camera, data: str, position: Position, facts: dict[str,
         "imagedata byte order := LITTLEENDIAN\n"
         "!number format := float\n"
         "!number of bytes per pixel := 4\n"
-        f"{_kept(facts)}"
+        f"{exam_lines(exam, _NUCLIDE)}"
+        "number of time frames := 1\n"
+        f"{time_lines(exam)}"
         "!SPECT STUDY (General) :=\n"
         f"{position.lines}"
         "!matrix axis label [2] := axial coordinate\n"
@@ -279,25 +303,3 @@ def _steps(camera: Camera, position: Position) -> tuple[float, float]:
         )
     exact = round(step * camera.shape[0], 6) / camera.shape[0]
     return round(float(phi[0] % 360.0), 9), exact
-
-
-def _kept(facts: dict[str, Any]) -> str:
-    text, facts = "", {key: fact for key, fact in facts.items() if fact not in (None, "")}
-    if "radionuclide" in facts:
-        text += f"isotope name := {facts['radionuclide']}\n"
-    if "calibration_factor" in facts:
-        text += f"calibration factor := {float(facts['calibration_factor'])!r}\n"
-    if "energy_window_kev" in facts:
-        low, high = facts["energy_window_kev"]
-        text += (
-            "number of energy windows := 1\n"
-            f"energy window lower level[1] := {float(low)!r}\n"
-            f"energy window upper level[1] := {float(high)!r}\n"
-        )
-    if "duration_s" in facts:
-        text += (
-            "number of time frames := 1\n"
-            f"image duration (sec)[1] := {float(facts['duration_s'])!r}\n"
-            f"image relative start time (sec)[1] := {float(facts.get('start_s', 0.0))!r}\n"
-        )
-    return text

@@ -34,7 +34,7 @@ def reading(
     span: int = 11,
     window_s: When = EVERYTHING,
     mu: Volume | None = None,
-    given: Given | None = None,
+    in_bins: Given | None = None,
     keep: Path | None = None,
 ) -> Iterator[ListmodeScan]:
     """Give a list-mode file as events, each with the randoms and attenuation of its own pair.
@@ -51,7 +51,7 @@ def reading(
         Time in s at which to start, and before which to stop.
     mu : Volume, optional
         Attenuation map in 1/mm.
-    given : Given, optional
+    in_bins : Given, optional
         Corrections in the bins of that span, looked up for each event.
     keep : Path, optional
         Where to leave the folder of events.
@@ -75,29 +75,29 @@ def reading(
         live = known_gaps(header.scanner)
         live &= find_live(prompt + delayed, header.scanner.block_crystals)
         total = float(delayed.sum()) / 2  # two ends an event
-        shares = Shares(bins, live, given) if given else None
+        shares = Shares(bins, live, in_bins) if in_bins else None
         rates = None
-        if total and (given is None or given.own_randoms):
+        if total and (in_bins is None or in_bins.own_randoms):
             rates = _rates(delayed, bins, header.max_ring_difference, live)
-        behind = (0.0 if rates is None else total) + (shares.background_total if shares else 0.0)
-        facts = {"duration_s": seen.duration_s, "background_total": behind}
+        expected = (0.0 if rates is None else total) + (shares.background_total if shares else 0.0)
+        facts = {"duration_s": seen.duration_s, "background_total": expected}
         events = store.events(**facts)
         survival: Iterable[Array | np.float32] = repeat(np.float32(1))
         if mu is not None:
             survival = event_factors(mu, bins, events.subset(0, 1, CHUNK))
-        for part, survived in zip(events.subset(0, 1, CHUNK), survival, strict=False):
-            factors, background = _known(part.pairs, live, rates, shares)
+        for chunk, survived in zip(events.subset(0, 1, CHUNK), survival, strict=False):
+            factors, background = _known(chunk.pairs, live, rates, shares)
             store.add(factors=factors * survived)
-            if behind:
+            if expected:
                 store.add(background=background)
         efficiency = shares.efficiency if shares else live_pairs(bins, live)
-        told = header.facts | {
+        about = header.facts | {
             "prompts": len(events),
             "delayeds": int(total),
             "dead_detectors": int(np.count_nonzero(~live)),
             "span": span,
         }
-        yield ListmodeScan(store.events(**facts), bins, efficiency, mu, told)
+        yield ListmodeScan(store.events(**facts), bins, efficiency, mu, header.exam, about)
 
 
 def _known(
@@ -113,9 +113,9 @@ def _known(
     if rates is not None:
         background += rates.ravel()[one] * rates.ravel()[two]
     if shares is not None:
-        efficiency, given = shares.of(pairs)
+        efficiency, counts = shares.of(pairs)
         factors *= efficiency
-        background += given
+        background += counts
     return factors, background
 
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emrecon.errors import FormatError, GeometryError, SettingsError
-from emrecon.io.interfile.common import common_facts, note_unread, refuse_unsupported
+from emrecon.io.interfile.common import (
+    Position,
+    exam_of,
+    facts_of,
+    note_unread,
+    refuse_unsupported,
+)
 from emrecon.io.interfile.header import MOST_BYTES, Header, parse
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.exam import ExamInfo
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.presets import by_name
-from emrecon.tomo.geometry.scanner import Scanner
 
 _MEANT = {
     "%sms-mi header name space": ("petlink bin address",),
@@ -35,6 +41,9 @@ _PASSED_OVER = (
     "bin size (cm)",
     "%tof mashing factor",
 )
+
+
+_WORDS = "%total listmode word counts"
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,14 @@ class ListmodeHeader:
     tag_ms: int
     """Time between two time tags."""
 
+    words: int | None
+    """Number of words that the header tells of."""
+
+    exam: ExamInfo
+    """Tracer and energies; how long the scan took is told by the time tags alone."""
+
     facts: dict[str, Any]
-    """What else the header says: tracer, times, energies."""
+    """All that the header says, for the sidecar."""
 
     def bins(
         self, span: int = 1, max_ring_difference: int | None = None, views: int | None = None
@@ -104,6 +119,8 @@ def read_header(path: Path) -> ListmodeHeader:
     most = header.integer("%maximum ring difference")
     if not 0 <= most < scanner.rings:
         raise header.refusal("%maximum ring difference", f"there are {scanner.rings} rings")
+    stated = exam_of(header, Position())
+    facts = _facts(header, stated)
     return ListmodeHeader(
         path=header.path,
         data=data,
@@ -112,7 +129,9 @@ def read_header(path: Path) -> ListmodeHeader:
         count=count,
         max_ring_difference=most,
         tag_ms=header.integer("%timing tagwords interval (msec)", default=1),
-        facts=_facts(header),
+        words=int(header.number(_WORDS)) if header.entry(_WORDS) else None,
+        exam=replace(stated, duration_s=None),
+        facts=facts,
     )
 
 
@@ -177,13 +196,13 @@ def _header_of(path: Path) -> Path:
                 return path
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
-    found = [other for other in sorted(path.parent.iterdir()) if _names(other, path.name)]
-    if len(found) != 1:
+    headers = [other for other in sorted(path.parent.iterdir()) if _names(other, path.name)]
+    if len(headers) != 1:
         raise FormatError(
-            f"{path} is no header, and {len(found)} headers beside it name it as their data: "
+            f"{path} is no header, and {len(headers)} headers beside it name it as their data: "
             "give the header (.hdr)"
         )
-    return found[0]
+    return headers[0]
 
 
 def _names(path: Path, data: str) -> bool:
@@ -237,16 +256,15 @@ def _described(header: Header, name: str, figures: dict[str, float]) -> Scanner:
     )
 
 
-def _facts(header: Header) -> dict[str, Any]:
-    """Return what the header says besides, and note the keys that decide nothing."""
-    facts = common_facts(header) | {"format": "PETLINK list-mode", "patient_position": "HFS"}
+def _facts(header: Header, exam: ExamInfo) -> dict[str, Any]:
+    """Return for the sidecar what the header says besides; note the keys that decide nothing."""
+    facts = facts_of(header, exam) | {"format": "PETLINK list-mode", "patient_position": "HFS"}
     if "duration_s" in facts:  # what was planned: the time tags tell what was measured
         facts["planned_duration_s"] = facts.pop("duration_s")
     for name, key in (
-        ("half_life_s", "isotope gamma halflife (sec)"),
         ("branching_factor", "isotope branching factor"),
         ("injected_bq", "tracer activity at time of injection (bq)"),
-        ("listmode_words", "%total listmode word counts"),
+        ("listmode_words", _WORDS),
     ):
         if header.entry(key) is not None:
             facts[name] = header.number(key)

@@ -166,6 +166,7 @@ def read_scan(
         normalisation=live_pairs(bins, live),
         randoms=mean_randoms(counts, live) if counts.delayed_count else None,
         duration_s=counts.duration_s or None,
+        exam=header.exam,
         facts=facts,
     )
 
@@ -221,13 +222,12 @@ def blocks(header: ListmodeHeader) -> Iterator[NDArray[np.uint32]]:
             f"{header.data} is truncated: {size} bytes after the first {header.offset} are not a "
             "whole number of 32-bit words"
         )
-    stated = header.facts.get("listmode_words")
     if not size:
         raise FormatError(f"{header.data} holds no events")
-    if stated and int(stated) != size // 4:
+    if header.words and header.words != size // 4:
         logger.warning(
             "%s tells of %d words, but %s holds %d: it may have been cut",
-            header.path.name, stated, header.data.name, size // 4,
+            header.path.name, header.words, header.data.name, size // 4,
         )  # fmt: skip
     with header.data.open("rb") as file:
         file.seek(header.offset)

@@ -90,14 +90,14 @@ def reading(
             pairs = replace(_gather(seen, mu, store), passing=True)
         total = float(seen.delayed.sum()) / 2  # two ends an event
         shared = Shared(*scatter, pairs, timing) if scatter else None
-        behind = total + (shared.total if shared else 0.0)
-        facts = {"duration_s": seen.duration_ms / 1000.0, "background_total": behind}
-        if behind:
+        expected = total + (shared.total if shared else 0.0)
+        facts = {"duration_s": seen.duration_ms / 1000.0, "background_total": expected}
+        if expected:
             rates = _rates(seen.delayed, pairs) / np.sqrt(timing.bins if timing else 1)
             for part in store.events(**facts).subset(0, 1):
                 randoms = rates[part.pairs].prod(axis=1)
                 store.add(background=randoms + (shared.of(part) if shared else 0))
-        told = {
+        about = {
             "scanner": scanner.model,
             "prompts": seen.prompts,
             "delayeds": int(total),
@@ -106,7 +106,7 @@ def reading(
             "dead_time": "corrected" if seen.alive.told else "not told",
         }
         nothing = np.empty(0, np.float32)
-        yield ListmodeScan(store.events(**facts), pairs, nothing, mu, told)
+        yield ListmodeScan(store.events(**facts), pairs, nothing, mu, facts=about)
 
 
 def _gather(seen: _Pass, mu: Volume | None, store: EventStore) -> Pairs:

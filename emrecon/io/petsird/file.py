@@ -242,3 +242,38 @@ def _check_schema(path: Path, types: yardl.Types) -> None:
             f"{path.name} is of a PETSIRD version that cannot be read: an event is not two "
             "detection bins and a time-of-flight bin"
         )
+
+
+def summary(path: Path) -> dict[str, str]:
+    """Return in words what a file holds, in one pass over its events.
+
+    Raises
+    ------
+    FormatError
+        If it is truncated or damaged.
+    """
+    file = PetsirdFile(path)
+    scanner = file.detectors
+    prompts = delayeds = 0
+    start, stop = 0, 0
+    for number, block in enumerate(file.blocks()):
+        prompts, delayeds = prompts + len(block.bins), delayeds + len(block.delayeds)
+        start, stop = block.start_ms if not number else start, block.stop_ms
+    points = scanner.points_mm
+    modules = [f"{t.modules} of {t.elements} crystals, {t.energies} energy" for t in scanner.types]
+    timings = [
+        f"{t.bins} of {t.width_mm:g} mm, FWHM {t.fwhm_mm:g} mm ({t.fwhm_ps:.0f} ps)"
+        for t in scanner.timings.values()
+    ]
+    return {
+        "kind": "PET list-mode (PETSIRD)",
+        "prompts": f"{prompts:,}",
+        "delayeds": f"{delayeds:,}",
+        "time": f"{start / 1000:g} to {stop / 1000:g} s",
+        "scanner": scanner.model,
+        "crystals": f"{len(points)}, {np.hypot(*points[:, :2].T).max():.1f}"
+        " mm from the axis at most",
+        "axial": f"{points[:, 2].min():.1f} to {points[:, 2].max():.1f} mm",
+        "modules": "; ".join(modules),
+        "time-of-flight bins": "; ".join(timings) or "none",
+    }

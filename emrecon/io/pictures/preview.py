@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import SettingsError
-from emrecon.io.label_map import colour, legend, numbered
+from emrecon.io.pictures.label_map import colour, legend, numbered
 from emrecon.metrics.compare import frame
 from emrecon.volume import Volume
 
@@ -126,8 +126,8 @@ def preview_labels(
     _check_path(path)
     turned = Volume(frame(labels).astype(np.float32), labels.affine).turned()
     scene, _, notes = _scene(turned)
-    numbers, found, counts = numbered(turned, turned)
-    palette = np.array([(255, 255, 255), *map(colour, range(len(found)))], np.uint8)
+    numbers, present, counts = numbered(turned, turned)
+    palette = np.array([(255, 255, 255), *map(colour, range(len(present)))], np.uint8)
     by_size = np.argsort(-counts, kind="stable") + 1
     label_at = np.concatenate([[0], by_size])
     rank = np.argsort(label_at)[numbers]
@@ -142,11 +142,11 @@ def preview_labels(
     canvas.write(
         canvas.Page(
             title=title,
-            notes=[*notes, f"{len(found)} labels"],
+            notes=[*notes, f"{len(present)} labels"],
             rows=[slices, projections],
             pixels_per_mm=scene.scale,
             footer=_FOOTER,
-            legend=legend(found, counts.astype(np.float64) * scene.voxel_ml, names or {}),
+            legend=legend(present, counts.astype(np.float64) * scene.voxel_ml, names or {}),
         ),
         path,
     )

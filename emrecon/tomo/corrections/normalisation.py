@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.detectors import planes_of_rings, sum_over_pairs
-from emrecon.tomo.geometry.scanner import Scanner
 from emrecon.volume import Array
 
 Live = NDArray[np.bool_]

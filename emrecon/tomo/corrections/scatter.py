@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from emrecon.errors import DataError, GeometryError, SettingsError
+from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.geometry.camera import Camera
-from emrecon.tomo.operators.blur import FWHM_PER_SIGMA
 from emrecon.volume import Array
 
 Window = tuple[float, float]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emrecon.errors import SettingsError
+from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.materials import attenuation_per_mm
-from emrecon.tomo.operators.blur import FWHM_PER_SIGMA
 
 REFERENCE_KEV = 140.5
 """Energy at which intrinsic resolutions are given."""

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.volume import Array
 
 Indices = NDArray[np.int32]

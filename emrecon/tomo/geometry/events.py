@@ -140,11 +140,23 @@ class Events:
             share=self.share * (last - first) / ticks,
         )
 
-    def subset(self, number: int, subsets: int, chunk: int = CHUNK) -> Iterator[Events]:
-        """Yield the events of one subset, in memory, about `chunk` at a time.
+    def subset(
+        self, number: int, subsets: int, at_once: int = CHUNK, chunk: tuple[int, int] = (0, 1)
+    ) -> Iterator[Events]:
+        """Yield the events of one subset, in memory, about `at_once` at a time.
 
         Blocks of neighbouring events are dealt out in turn, so that every subset sees all of the
-        scan and files are read in long stretches.
+        scan and files are read in long stretches. The blocks of a subset are dealt out once more
+        where it is split in chunks.
+
+        Parameters
+        ----------
+        number, subsets : int
+            Which subset, of how many.
+        at_once : int, optional
+            Events in memory at a time.
+        chunk : tuple of int, optional
+            Which chunk of the subset, of how many.
 
         Raises
         ------
@@ -152,11 +164,11 @@ class Events:
             If an event names a point or a time-of-flight bin that does not exist.
         """
         block = max(1, min(BLOCK, len(self) // (64 * subsets)))
-        begins = np.arange(number * block, len(self), subsets * block)
-        together = max(1, chunk // block)
+        begins = np.arange(number * block, len(self), subsets * block)[chunk[0] :: chunk[1]]
+        together = max(1, at_once // block)
         for at in range(0, len(begins), together):
             some = begins[at : at + together]
-            if subsets == 1:
+            if subsets * chunk[1] == 1:
                 part = self.part(int(some[0]), int(some[-1]) + block)
             else:
                 part = self._taken(partial(_blocks, begins=some, block=block))

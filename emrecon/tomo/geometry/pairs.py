@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat, tee
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.corrections.attenuation import event_factors
 from emrecon.tomo.geometry.events import Events
-from emrecon.tomo.operators.algebra import Operator
-from emrecon.tomo.operators.lines import LineProjector
-from emrecon.volume import Array, Grid, Volume
+from emrecon.volume import Array, Grid
 
 SAMPLED = 100_000
 """Pairs that are looked at to find the field of view."""
@@ -94,39 +90,6 @@ class Pairs:
         corner = Grid.centred(shape, spacing).origin_mm
         x, y, z = (c + m for c, m in zip(corner, middle, strict=True))
         return Grid(shape, spacing, (x, y, z))
-
-    def sensitivity(
-        self,
-        grid: Grid,
-        mu: Volume | None = None,
-        blur: Operator | None = None,
-        progress: Callable[[int, int], object] = lambda done, total: None,
-    ) -> Array:
-        """Return how well each voxel is seen: the sum over all pairs, not a sample.
-
-        Parameters
-        ----------
-        grid : Grid
-            Where the image lies.
-        mu : Volume, optional
-            Attenuation map in 1/mm.
-        blur : Operator, optional
-            Resolution model in the image.
-        progress : callable, optional
-            Told how many chunks are done, and of how many.
-        """
-        lines = LineProjector(grid, self.fov_mm)
-        views = lines.nothing()
-        chunks, again = tee(self.every())
-        survival = repeat(np.float32(1)) if mu is None else event_factors(mu, self, again)
-        for number, (chunk, survived) in enumerate(zip(chunks, survival, strict=False), 1):
-            values = np.full(len(chunk), 1, np.float32) * np.asarray(survived, np.float32)
-            if chunk.factors is not None:
-                values *= chunk.factors
-            lines.trace(chunk).adjoint(np.ascontiguousarray(values, np.float32), views)
-            progress(number, self.chunks)
-        seen = lines.image(views)
-        return seen if blur is None else blur.adjoint(seen)
 
 
 def _aside(ends: NDArray[np.float64]) -> NDArray[np.float64]:

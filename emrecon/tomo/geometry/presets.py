@@ -10,7 +10,7 @@ Time-of-flight bins divide the coincidence window equally; a file that has some 
 from __future__ import annotations
 
 from emrecon.errors import SettingsError
-from emrecon.tomo.geometry.scanner import Scanner
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.tof import Timing
 
 MMR = Scanner(

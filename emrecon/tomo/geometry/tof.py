@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emrecon.errors import GeometryError
+from emrecon.gaussian import FWHM_PER_SIGMA
 
 Floats = NDArray[np.float64]
 
@@ -21,8 +22,6 @@ MM_PER_PS = 0.149896229
 
 SIGMAS = 3.0
 """Standard deviations at which the Gaussian is cut off."""
-
-SIGMA_PER_FWHM = 1 / (2 * np.sqrt(2 * np.log(2)))
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Timing:
     @property
     def sigma_mm(self) -> float:
         """Standard deviation of the Gaussian before it is cut off."""
-        return float(self.fwhm_mm * SIGMA_PER_FWHM)
+        return self.fwhm_mm * (1 / FWHM_PER_SIGMA)
 
     @property
     def reach_mm(self) -> float:

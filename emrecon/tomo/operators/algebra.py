@@ -1,12 +1,21 @@
-"""What a linear operator is, and how two of them make one."""
+"""What a linear operator is, and how several make one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property, reduce
+from itertools import pairwise
+from operator import add
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
 
 from emrecon.errors import GeometryError
 from emrecon.volume import Array
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
 
 
 class Operator(Protocol):
@@ -61,6 +70,126 @@ class Chain:
     def adjoint(self, data: Array) -> Array:
         """Return ``inner^T outer^T data``."""
         return self.inner.adjoint(self.outer.adjoint(data))
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Several operators on one image, their data one after the other along the first axis."""
+
+    operators: Sequence[Operator]
+    """At least one; data may differ in length along the first axis alone."""
+
+    def __post_init__(self) -> None:
+        _refuse_unlike("stack", [(op.domain, op.range[1:]) for op in self.operators])
+
+    @property
+    def domain(self) -> tuple[int, ...]:
+        """Shape of the image."""
+        return self.operators[0].domain
+
+    @property
+    def range(self) -> tuple[int, ...]:
+        """Shape of all data together."""
+        return int(self._ends[-1]), *self.operators[0].range[1:]
+
+    def forward(self, image: Array) -> Array:
+        """Return the data of all operators."""
+        return np.concatenate([op.forward(image) for op in self.operators])
+
+    def adjoint(self, data: Array) -> Array:
+        """Return the sum of the adjoints, each of its own data."""
+        split = (data[begin:end] for begin, end in pairwise(self._ends))
+        return reduce(add, (op.adjoint(d) for op, d in zip(self.operators, split, strict=True)))
+
+    @cached_property
+    def _ends(self) -> tuple[int, ...]:
+        return (0, *np.cumsum([op.range[0] for op in self.operators]).tolist())
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum of several operators between one domain and one range."""
+
+    operators: Sequence[Operator]
+    """At least one."""
+
+    def __post_init__(self) -> None:
+        _refuse_unlike("sum", [(op.domain, op.range) for op in self.operators])
+
+    @property
+    def domain(self) -> tuple[int, ...]:
+        """Shape of the image."""
+        return self.operators[0].domain
+
+    @property
+    def range(self) -> tuple[int, ...]:
+        """Shape of the data."""
+        return self.operators[0].range
+
+    def forward(self, image: Array) -> Array:
+        """Return the sum of what the operators give."""
+        return reduce(add, (op.forward(image) for op in self.operators))
+
+    def adjoint(self, data: Array) -> Array:
+        """Return the sum of the adjoints."""
+        return reduce(add, (op.adjoint(data) for op in self.operators))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An operator whose data are multiplied by factors: ``diag(factors) @ operator``."""
+
+    operator: Operator
+
+    factors: Array
+    """Of the shape of the operator's range, or of its last axes."""
+
+    def __post_init__(self) -> None:
+        if self.operator.range[-self.factors.ndim :] != self.factors.shape:
+            raise GeometryError(
+                f"factors of shape {self.factors.shape} do not scale data of {self.operator.range}"
+            )
+
+    @property
+    def domain(self) -> tuple[int, ...]:
+        """Shape of the image."""
+        return self.operator.domain
+
+    @property
+    def range(self) -> tuple[int, ...]:
+        """Shape of the data."""
+        return self.operator.range
+
+    def forward(self, image: Array) -> Array:
+        """Return the operator's data times the factors."""
+        return self.operator.forward(image) * self.factors
+
+    def adjoint(self, data: Array) -> Array:
+        """Return the adjoint of the data times the factors."""
+        return self.operator.adjoint(data * self.factors)
+
+
+def _refuse_unlike(what: str, shapes: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
+    """Refuse operators whose shapes differ, or none at all."""
+    if len(set(shapes)) != 1:
+        raise GeometryError(f"cannot {what} operators of domains and ranges {shapes or 'of none'}")
+
+
+def as_linear_operator(operator: Operator) -> LinearOperator:
+    """Return an operator as SciPy's iterative solvers take it, on flat arrays of float32."""
+    from scipy.sparse.linalg import LinearOperator  # noqa: PLC0415 - heavy, seldom needed
+
+    shape = int(np.prod(operator.range)), int(np.prod(operator.domain))
+    return LinearOperator(
+        shape,
+        matvec=lambda x: operator.forward(_shaped(x, operator.domain)).ravel(),
+        rmatvec=lambda y: operator.adjoint(_shaped(y, operator.range)).ravel(),
+        dtype=np.float32,
+    )
+
+
+def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:
+    return np.asarray(flat, np.float32).reshape(shape)
 
 
 @dataclass(frozen=True)

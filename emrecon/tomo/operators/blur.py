@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.kernels import blur as kernel
 from emrecon.volume import Array, Grid
 
-FWHM_PER_SIGMA = 2.3548200450309493
 TRUNCATE_SIGMAS = 4.0
 
 

@@ -12,10 +12,9 @@ from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
 from emrecon.tomo.kernels import rotate as kernel
-from emrecon.tomo.materials import resampled
 from emrecon.tomo.operators.blur import TRUNCATE_SIGMAS
 from emrecon.tomo.operators.columns import Columns
-from emrecon.tomo.operators.joseph import resampling
+from emrecon.tomo.operators.resampling import resampled, resampling
 from emrecon.volume import Array, Grid, Volume
 
 log = logging.getLogger(__name__)

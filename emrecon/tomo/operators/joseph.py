@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.geometry.bins import Bins, Segment
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.segments import Segment
 from emrecon.tomo.kernels import axial, axial_tof
 from emrecon.tomo.operators.columns import Columns
+from emrecon.tomo.operators.resampling import resampling
 from emrecon.volume import Array, Grid
 
 FINEST = 1 / 256
@@ -182,24 +183,3 @@ def axial_step_mm(bins: Bins) -> float:
     if bins.scanner is not None:
         return bins.scanner.ring_spacing_mm / 2
     return bins.segments[0].step_mm
-
-
-def resampling(
-    old_mm: NDArray[np.float64], old: float, new_mm: NDArray[np.float64], new: float
-) -> Array:
-    """Return the matrix that resamples a column from voxels of one length to another.
-
-    A new voxel is the mean, over its length, of the straight lines between the old voxel centres
-    (zero one old voxel beyond the ends), so that neither finer nor coarser spacings lose any part
-    of the column. Shape ``(new, old)``.
-    """
-    distance = new_mm[:, None] - old_mm[None, :]
-    upper = _hat_integral((distance + new / 2) / old)
-    lower = _hat_integral((distance - new / 2) / old)
-    return ((upper - lower) * old / new).astype(np.float32)
-
-
-def _hat_integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the integral from -1 to `t` of the hat function of half-width 1."""
-    t = np.clip(t, -1.0, 1.0)
-    return 0.5 + t - 0.5 * t * np.abs(t)

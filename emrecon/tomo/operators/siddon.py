@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
-from emrecon.tomo.geometry.bins import Bins, Segment
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.segments import Segment
 from emrecon.tomo.kernels import siddon
 from emrecon.volume import Array, Grid
 

@@ -1,4 +1,4 @@
-"""The workers: some of this machine, or those of a scheduler."""
+"""Dask workers that share one reconstruction: some of this machine, or those of a scheduler."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ OURS = {
     "logging.distributed": "error",  # deaths are survived, or reported by what they stop
 }
 """Settings of a scheduler that is ours."""
+
+ANY_SIZE = {"distributed.admin.large-graph-warning-threshold": "1TB"}
+"""Images go to workers as part of a task, so that they are still known when a worker dies."""
 
 
 class Workers:
@@ -61,10 +64,9 @@ class Workers:
             pure=False,
         )
 
-    def place(self, worker: int, value: Any) -> Future[Any]:  # noqa: ANN401 - any value
-        """Send a value to a worker."""
-        address = self._addresses[worker % len(self)]
-        return self._client.scatter(value, workers=[address], hash=False)
+    def place(self, value: Any) -> Future[Any]:  # noqa: ANN401 - any value
+        """Send a value to a worker, from which others take it; the scheduler keeps it as well."""
+        return self.submit(0, _itself, value)
 
     @staticmethod
     def result(future: Future[Any]) -> Any:  # noqa: ANN401 - of any task
@@ -122,7 +124,9 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
         raise SettingsError("at least one worker is needed")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with (
-        _module("dask").config.set(OURS),  # before distributed is imported, which reads it then
+        _module("dask").config.set(
+            OURS | ANY_SIZE
+        ),  # before distributed is imported, which reads it then
         _module("distributed").LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -144,7 +148,7 @@ def _existing(address: str, threads: int) -> Iterator[Workers]:
         client = distributed.Client(address, timeout=START_S)
     except (OSError, ValueError) as error:
         raise EmreconError(f"no Dask scheduler answers at {address}: {error}") from error
-    with client:
+    with client, _module("dask").config.set(ANY_SIZE):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         fitting = sorted(name for name, about in workers.items() if about["nthreads"] == 1)
         if not fitting:
@@ -153,6 +157,11 @@ def _existing(address: str, threads: int) -> Iterator[Workers]:
                 f"dask worker {address} --nthreads 1"
             )
         yield Workers(client, fitting, threads)
+
+
+def _itself(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return what it takes: a task that gives a value."""
+    return value
 
 
 def _module(name: str) -> Any:  # noqa: ANN401 - a module

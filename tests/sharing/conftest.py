@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from emrecon.jobs import Execution
+from emrecon.jobs.recon import reconstruct
 from emrecon.jobs.simulate import write_simulation
 from phantoms.acquisition import Acquisition
 from phantoms.flip_finder import flip_finder
@@ -17,7 +21,7 @@ SMALL = Acquisition(
 
 @pytest.fixture(scope="session")
 def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("spread") / "scan"
+    folder = tmp_path_factory.mktemp("sharing") / "scan"
     write_simulation(folder, SMALL.scan(flip_finder().scaled(0.3)))
     return folder
 
@@ -36,9 +40,16 @@ class Here:
         self.at.append(worker % self.count)
         return task(*args)
 
-    def place(self, worker, value):
+    def place(self, value):
         return value
 
     @staticmethod
     def result(future):
         return future
+
+
+def shared(path, out, settings, corrections=None, *, workers, chunks=0, resume=False, **more):
+    """Reconstruct by workers that are there already."""
+    execution = Execution(resume=resume, workers="these", chunks=chunks)
+    with mock.patch("emrecon.workers.opened", return_value=nullcontext(workers)):
+        return reconstruct(path, out, settings, corrections, execution=execution, **more)

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,13 +13,12 @@ import pytest
 
 pytest.importorskip("distributed")
 
-from emrecon import Settings, spread
+from emrecon import Settings
 from emrecon.cli import main
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.io import read_image
-from emrecon.jobs import reconstruct
-from emrecon.spread.cluster import Workers
-from tests.spread.conftest import Here
+from emrecon.workers import Workers, opened
+from tests.sharing.conftest import Here, shared
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,15 +33,14 @@ FLAGS = ["--iterations", "3", "--subsets", "4", "--psf-fwhm-mm", "5"]
 def wanted(scan, tmp_path_factory):
     """The image as one worker makes it."""
     out = tmp_path_factory.mktemp("wanted") / "one.nii.gz"
-    ready = partial(spread.ready, workers=Here(1), chunks=3)
-    return reconstruct(scan, out, QUICK, get_ready=ready).volume.voxels.tobytes()
+    return shared(scan, out, QUICK, workers=Here(1), chunks=3).volume.voxels.tobytes()
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_worker_costs_time_and_no_bit(scan, tmp_path, wanted, victim):
     """Its views are read again by another, and lost images made anew."""
     killed = []
-    with spread.opened("2", 1) as workers:
+    with opened("2", 1) as workers:
         pids = [workers.result(workers.submit(n, os.getpid)) for n in range(2)]
         assert len({*pids, os.getpid()}) == 3
 
@@ -62,9 +59,9 @@ def test_a_killed_worker_costs_time_and_no_bit(scan, tmp_path, wanted, victim):
                     os.kill(pids[victim], signal.SIGKILL)
                     killed.append(pids[victim])
 
-        made = reconstruct(
+        made = shared(
             scan, tmp_path / "a.nii.gz", replace(QUICK, checkpoint_every=5), meters=Meter,
-            get_ready=partial(spread.ready, workers=workers, chunks=3),
+            workers=workers, chunks=3,
         )  # fmt: skip
     assert killed
     assert made.history.rows[-1].sub_iteration == 12
@@ -133,13 +130,13 @@ def test_workers_that_die_again_and_again_are_told_of():
 def test_no_scheduler_and_no_fitting_worker(monkeypatch):
     from distributed import LocalCluster
 
-    monkeypatch.setattr("emrecon.spread.cluster.START_S", 0.5)
+    monkeypatch.setattr("emrecon.workers.START_S", 0.5)
     with pytest.raises(EmreconError, match="no Dask scheduler answers"):
-        with spread.opened("tcp://127.0.0.1:9"):
+        with opened("tcp://127.0.0.1:9"):
             pass
     with LocalCluster(
         n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
     ) as cluster:
         with pytest.raises(SettingsError, match="--nthreads 1"):
-            with spread.opened(cluster.scheduler_address):
+            with opened(cluster.scheduler_address):
                 pass

@@ -1,4 +1,4 @@
-"""Triggers of heartbeat and breathing that list-mode files hold.
+"""Triggers of heartbeat and breathing among PETLINK words.
 
 PETLINK 32-bit words (W. F. Jones, "Guideline to the PETLINK Proposal", revision J1, 2013, section
 on gating; the same layout in hugolinder/odlpet ``format32.py``): with bits 31-27 equal 11100 a
@@ -6,8 +6,6 @@ word is about gating, and bits 26-24 tell its format. Format 0: bit 7 an R wave.
 an R wave; bits 14-12 the type, bits 9-0 its content: type 1 a breathing trigger (0 on, 1 off),
 type 2 an R wave (0 primary, 1 secondary, 2 tertiary source), types 5 and 6 a phase or waveform of
 breathing and heart, which are no triggers. A trigger has the time of the time tag before it.
-
-PETSIRD: signals that the exam's list calls ``ecgTrigger`` and ``respTrigger``.
 """
 
 from __future__ import annotations
@@ -18,9 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon import io
-from emrecon.errors import SettingsError
-from emrecon.io.petlink.sinograms import blocks, read_header
+from emrecon.io.petlink.header import read_header
+from emrecon.io.petlink.sinograms import blocks
 from emrecon.tomo.gates import Clock, Times
 
 log = logging.getLogger(__name__)
@@ -28,41 +25,16 @@ log = logging.getLogger(__name__)
 _ON, _R_WAVES = 0, (0, 1, 2)
 
 
-def triggers(path: Path, kind: str) -> Times:
-    """Return the times, in ms, of the triggers of a list-mode file, in one pass over it.
+def triggers(path: Path, source: str) -> tuple[Times, str]:
+    """Return the times, in ms, of the triggers of a file, and what it has about gating in words.
 
     Parameters
     ----------
     path : Path
-        A PETLINK header or a PETSIRD file.
-    kind : str
+        The header.
+    source : str
         ``respiratory`` or ``cardiac``.
-
-    Raises
-    ------
-    SettingsError
-        If the file has no such triggers.
-    FormatError
-        If it is damaged.
     """
-    if io.kind(path) == "petsird":
-        from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - brings numba
-
-        signal = {"respiratory": "respTrigger", "cardiac": "ecgTrigger"}[kind]
-        found, others = PetsirdFile(path).signals(signal)
-        about = f"its signals are {', '.join(others) or 'none'}"
-    else:
-        found, number = _of_words(path, kind)
-        about = f"it has {number} words about gating"
-    if not len(found):
-        raise SettingsError(
-            f"{path.name} has no {kind} triggers ({about}): give their times, --gate-by FILE.tsv"
-        )
-    return found
-
-
-def _of_words(path: Path, kind: str) -> tuple[Times, int]:
-    """Return the times of the triggers of a PETLINK file, and how many words are about gating."""
     clock, words, times = Clock(), [], []
     for block in blocks(read_header(path)):
         now, counts = clock.stretches(block)
@@ -71,13 +43,13 @@ def _of_words(path: Path, kind: str) -> tuple[Times, int]:
         words.append(block[at])
         times.append(now[stretch])
     word, time = np.concatenate(words), np.concatenate(times)
-    sources = _breaths(word) if kind == "respiratory" else _beats(word)
-    for number, chosen in enumerate(sources):
+    about = f"it has {len(word)} words about gating"
+    for number, chosen in enumerate(_breaths(word) if source == "respiratory" else _beats(word)):
         if chosen.any():
             if number:
-                log.info("%s: %s triggers of source %d", path.name, kind, number)
-            return time[chosen], len(word)
-    return time[:0], len(word)
+                log.info("%s: %s triggers of source %d", path.name, source, number)
+            return time[chosen], about
+    return time[:0], about
 
 
 def _breaths(words: NDArray[np.uint32]) -> list[NDArray[np.bool_]]:

@@ -44,22 +44,23 @@ def numbered(
         kind = np.uint8 if values.dtype == np.uint8 else np.uint16
         whole: NDArray[Any] = values.astype(kind, copy=False)
         many = _counts(whole)  # far less work than sorting
-        found, counts = np.flatnonzero(many).astype(np.float64), many[many > 0]
-        dense = len(many) == len(found)
+        present, counts = np.flatnonzero(many).astype(np.float64), many[many > 0]
+        dense = len(many) == len(present)
         numbers = whole if dense else (np.cumsum(many > 0) - 1).astype(np.uint16)[whole]
     else:
-        found, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
-    if not np.array_equal(found, np.rint(found)) or len(found) > _MOST_LABELS:
+        present, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if not np.array_equal(present, np.rint(present)) or len(present) > _MOST_LABELS:
         raise DataError(
             f"a label map holds whole numbers, at most {_MOST_LABELS} different ones; this one "
-            f"has {len(found)} values from {found.min():g} to {found.max():g}: is it an image?"
+            f"has {len(present)} values from {present.min():g} to {present.max():g}: is it an "
+            "image?"
         )
-    places = (np.cumsum(found != 0) * (found != 0)).astype(np.uint16)
-    kept = found != 0
-    if found[0] != 0:  # otherwise the places are those in `found`
+    places = (np.cumsum(present != 0) * (present != 0)).astype(np.uint16)
+    kept = present != 0
+    if present[0] != 0:  # otherwise the places are those in `present`
         numbers = places[numbers]
     shown: NDArray[Any] = numbers.reshape(image.voxels.shape[-3:])
-    return shown, found[kept].astype(int), counts[kept]
+    return shown, present[kept].astype(int), counts[kept]
 
 
 def _counts(whole: NDArray[Any]) -> NDArray[np.intp]:
@@ -86,15 +87,15 @@ def _whole(values: NDArray[np.number]) -> bool:
 
 
 def legend(
-    found: NDArray[np.intp], volumes_ml: NDArray[np.float64], names: Mapping[int, str]
+    present: NDArray[np.intp], volumes_ml: NDArray[np.float64], names: Mapping[int, str]
 ) -> list[tuple[Colour, str]]:
     """Return colour, name and volume of the largest labels, in order of the labels."""
     largest = sorted(np.argsort(-volumes_ml, kind="stable")[:_MOST_NAMES])
     rows = [
-        (colour(n), f"{names.get(int(found[n]), f'label {found[n]}')}: {_ml(volumes_ml[n])}")
+        (colour(n), f"{names.get(int(present[n]), f'label {present[n]}')}: {_ml(volumes_ml[n])}")
         for n in largest
     ]
-    left = len(found) - len(rows)
+    left = len(present) - len(rows)
     return [*rows, ((255, 255, 255), f"and {left} smaller ones")] if left else rows
 
 

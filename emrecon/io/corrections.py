@@ -1,0 +1,191 @@
+"""Corrections of a scan from files: those that lie in its bins, and what attenuates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emrecon import io
+from emrecon.errors import FormatError, GeometryError, SettingsError
+from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
+from emrecon.io.manifest import files_of, no_rivals
+from emrecon.tomo.corrections.attenuation import in_per_mm
+from emrecon.tomo.corrections.bin_shares import Given
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.scan import Scan
+from emrecon.volume import Array, Volume
+
+PET_KEV = 510.999
+"""Energy of annihilation photons."""
+
+IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
+"""Corrections that are projection data."""
+
+NO_BINS = {
+    "normalisation": "the efficiencies in the file are used",
+    "attenuation": "give --mu or --ct",
+    "correction": "the efficiencies in the file are used; give --mu or --ct",
+    "randoms": "they are estimated from the delayeds in the file",
+    "additive": "give --scatter in counts; randoms are estimated from the delayeds in the file",
+}
+"""What to do instead of giving PETSIRD a correction in bins."""
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    """What attenuates, and where that is from."""
+
+    mu: Volume | None = None
+    """Attenuation map in 1/mm."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    """The files read, by what they are."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Of a CT, tube voltage and the energy that it was turned to."""
+
+
+def read_medium(corrections: Corrections, energy_kev: float | None = PET_KEV) -> Medium:
+    """Read what attenuates photons of an energy, None where that is not known.
+
+    Raises
+    ------
+    SettingsError
+        If unit, tube voltage or energy are needed and not known, or two files say the same.
+    """
+    no_rivals(corrections)
+    if corrections.mu is not None:
+        mu = _mu(corrections.mu, corrections.mu_unit)
+        return Medium(mu, {"mu": corrections.mu} | data_files({"mu": corrections.mu}))
+    if corrections.ct is None:
+        return Medium()
+    if energy_kev is None:
+        raise SettingsError("attenuation from CT needs the isotope's energy: say --isotope")
+    return _medium_of_ct(corrections.ct, corrections.ct_kvp, energy_kev)
+
+
+def read_scatter(
+    corrections: Corrections,
+) -> tuple[tuple[Bins, Array] | None, dict[str, Path]]:
+    """Read scatter that lies in bins of its own; return it and the files read.
+
+    Raises
+    ------
+    SettingsError
+        If anything else is given in bins, which events that have none cannot take.
+    """
+    for name, instead in NO_BINS.items():
+        if getattr(corrections, name) is not None:
+            raise SettingsError(f"--{name} lies in bins, which PETSIRD has none of: {instead}")
+    if corrections.scatter is None:
+        return None, {}
+    scan = _in_bins(corrections.scatter, Reading(corrections))
+    if isinstance(scan.bins, Camera):
+        raise FormatError(f"{corrections.scatter}: scatter of a PET scan is wanted, not of SPECT")
+    files = {"scatter": corrections.scatter}
+    return (scan.bins, scan.prompts), files | data_files(files)
+
+
+def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, dict[str, Path]]:
+    """Read corrections that lie in the bins of list-mode; return them and the files read.
+
+    Raises
+    ------
+    GeometryError
+        If they do not lie in these bins.
+    """
+    read, files = matching(bins, Reading(corrections))
+    if not files:
+        return None, {}
+    every = np.broadcast_to(np.float32(1), bins.shape)
+    from_stir(read, Scan(bins, every, every))
+    kept = {name: data for name, data in read.items() if data is not None}
+    Scan(bins, every, **kept).check()
+    return Given(**kept, all_background=corrections.additive is not None), files
+
+
+def matching(bins: Bins | Camera, reading: Reading) -> tuple[dict[str, Any], dict[str, Path]]:
+    """Read the corrections that lie in the bins of the prompts; return them and the files read.
+
+    Raises
+    ------
+    GeometryError
+        If one lies in other bins.
+    """
+    named = {name: getattr(reading.corrections, name) for name in IN_BINS}
+    files: dict[str, Path] = {name: file for name, file in named.items() if file is not None}
+    arrays: dict[str, Any] = {}
+    for name, file in files.items():
+        scan = _in_bins(file, reading)
+        difference = _difference(bins, scan.bins)
+        if difference:
+            raise GeometryError(f"{name} ({file.name}) does not fit the prompts: {difference}")
+        arrays[name] = scan.prompts
+    return arrays, files | data_files(files)
+
+
+def from_stir(arrays: dict[str, Any], scan: Scan) -> None:
+    """Turn STIR's correction and additive term into efficiency and background.
+
+    The additive term holds all of the background, divided by all of the factors.
+    """
+    correction, additive = arrays.pop("correction", None), arrays.pop("additive", None)
+    others = {"normalisation", "attenuation", "mu"} & set(arrays)
+    if correction is not None:
+        live = correction > 0
+        np.divide(1.0, correction, out=correction, where=live)
+        arrays["normalisation"] = correction
+    elif additive is not None and (others or scan.normalisation is not None):
+        raise SettingsError(
+            "--additive is in STIR's sense, background times --correction: give both, or give "
+            "--randoms and --scatter as counts"
+        )
+    if additive is not None:
+        if correction is not None:
+            additive *= correction
+        arrays["scatter"], arrays["randoms"] = additive, None
+
+
+def _in_bins(path: Path, reading: Reading) -> Scan:
+    """Read projection data that need not be counts."""
+    form, kind = format_of(path)
+    if kind != "projections" or not isinstance(form, ReadsScans):
+        raise FormatError(f"{path} is no projection data ({kind} of {form.name})")
+    return form.read_scan(path, reading.of_correction())
+
+
+def _difference(bins: Bins | Camera, other: Bins | Camera) -> str:
+    """Return in words how bins differ; empty where they are the same."""
+    if isinstance(bins, Camera) and isinstance(other, Camera):
+        return bins.difference(other)
+    if isinstance(bins, Bins) and isinstance(other, Bins):
+        return bins.difference(other)
+    return "one is of a ring scanner, the other of a gamma camera"
+
+
+def _medium_of_ct(path: Path, kvp: float, energy_kev: float) -> Medium:
+    """Return a CT as an attenuation map."""
+    from emrecon.io.dicom.ct import read_ct  # noqa: PLC0415 - not every scan has one
+    from emrecon.tomo.materials import mu_map  # noqa: PLC0415
+
+    ct, stated = read_ct(path)
+    used = kvp or stated
+    if not used:
+        raise SettingsError(f"the tube voltage of {path.name} is not known: say --ct-kvp")
+    facts = {"ct_kvp": used, "mu_kev": energy_kev}
+    return Medium(mu_map(ct, energy_kev, used), files_of("ct", path), facts)
+
+
+def _mu(path: Path, unit: str) -> Volume:
+    """Read an attenuation map in 1/mm, by the unit that was named or the one the file states."""
+    mu = io.read_image(path)
+    if not (unit or mu.unit):
+        raise SettingsError(
+            f"the unit of {path.name} is not known: say --mu-unit 1/mm or --mu-unit 1/cm"
+        )
+    return in_per_mm(mu, unit or mu.unit)

@@ -1,0 +1,292 @@
+"""The registry of file formats: what a file is, and who reads and writes it.
+
+A format is an object with the three members of `Format`, and the methods of those protocols below
+that it can honour. A folder here lists its own in ``FORMATS``; another package adds one by an
+entry point of the group ``emrecon.formats``, which names such an object or what makes it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import FormatError, WriteError
+from emrecon.plugins import installed
+from emrecon.tomo.inputs import CameraFacts, Corrections
+
+if TYPE_CHECKING:
+    from emrecon.tomo.gates import Times, When
+    from emrecon.tomo.geometry.bins import Bins
+    from emrecon.tomo.listmode_scan import ListmodeScan
+    from emrecon.tomo.scan import Scan
+    from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["image", "projections", "events", "other"]
+"""What a file may hold; other is what its format knows but nobody here can use."""
+
+Choice = Callable[[int], NDArray[np.intp]]
+"""Chooses views, given how many there are."""
+
+GROUP = "emrecon.formats"
+"""Entry points of other packages' formats."""
+
+BUILT_IN = ("nifti", "petlink", "interfile", "dicom", "petsird")
+"""Folders with formats, in the order in which they are tried."""
+
+HEAD_BYTES = 544
+"""How much of a file, decompressed, a format is shown to recognise it by."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is wanted of a scan's file, and what stands in for what it does not say."""
+
+    corrections: Corrections = field(default_factory=Corrections)
+    """Span of list-mode, and what to do with time of flight."""
+
+    camera: CameraFacts = field(default_factory=CameraFacts)
+    """What to choose of SPECT files, and what they leave out."""
+
+    isotope: str = ""
+    """Isotope that goes before that of SPECT files."""
+
+    window_s: When = (0.0, float("inf"))
+    """Stretch or gate of list-mode to take."""
+
+    views: Choice | None = None
+    """Chooses the views to read; a format need not ask it, and then reads all."""
+
+    prompts: bool = True
+    """Whether measured counts are wanted; else a correction that lies in bins."""
+
+    def of_correction(self) -> Reading:
+        """Return how to read a correction that lies in the bins of the prompts."""
+        return replace(self, prompts=False)
+
+
+@runtime_checkable
+class Format(Protocol):
+    """A file format. What can be done with its files is told by the protocols below."""
+
+    @property
+    def name(self) -> str:
+        """Name that people know it by, such as ``NIfTI``."""
+        ...
+
+    def kind(self, head: bytes, path: Path) -> Kind | None:
+        """Return what a file holds, None where it is of another format.
+
+        Parameters
+        ----------
+        head : bytes
+            The first bytes of the file, decompressed where it is gzip.
+        path : Path
+            The file.
+
+        Raises
+        ------
+        FormatError
+            If it is of this format, but damaged.
+        """
+        ...
+
+    def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
+        """Return what a file holds and where that lies, in words; FormatError if damaged."""
+        ...
+
+
+@runtime_checkable
+class ReadsImages(Protocol):
+    """Reads files of kind ``image``."""
+
+    def read_image(self, path: Path) -> Volume:
+        """Return the image in RAS mm; FormatError if the file is damaged."""
+        ...
+
+
+@runtime_checkable
+class WritesImages(Protocol):
+    """Writes images."""
+
+    @property
+    def name(self) -> str:
+        """Name of the format."""
+        ...
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of the files that are written."""
+        ...
+
+    def write_image(self, volume: Volume, path: Path) -> None:
+        """Write an image: whole or, with a WriteError or GeometryError, not at all."""
+        ...
+
+
+@runtime_checkable
+class MeasuresImages(Protocol):
+    """Tells the size of an image from its header alone."""
+
+    def image_size(self, path: Path) -> tuple[float, float]:
+        """Return the number of voxels, all frames together, and mm3 of each."""
+        ...
+
+
+@runtime_checkable
+class ReadsScans(Protocol):
+    """Reads counts in bins, of kind ``projections`` or ``events``."""
+
+    def read_scan(self, path: Path, reading: Reading) -> Scan:
+        """Return prompts in bins with what the file says of them; FormatError if damaged.
+
+        If no prompts are wanted, `Scan.prompts` holds whatever the file has in the bins.
+        """
+        ...
+
+
+@runtime_checkable
+class DescribesBins(Protocol):
+    """Tells the bins of a scan from its header alone."""
+
+    def read_bins(self, path: Path, corrections: Corrections) -> Bins:
+        """Return the bins that a scan would be read in."""
+        ...
+
+
+@runtime_checkable
+class ReadsEvents(Protocol):
+    """Reads files of kind ``events`` one event after another."""
+
+    def open_events(
+        self, path: Path, corrections: Corrections, window_s: When
+    ) -> AbstractContextManager[tuple[ListmodeScan, dict[str, Path]]]:
+        """Give the events, while the context lasts, and the files of corrections read."""
+        ...
+
+
+@runtime_checkable
+class ReadsTriggers(Protocol):
+    """Reads the triggers of heartbeat and breathing in files of kind ``events``."""
+
+    def triggers(self, path: Path, source: str) -> tuple[Times, str]:
+        """Return times in ms of ``respiratory`` or ``cardiac`` triggers, and what else is there.
+
+        The second is a phrase for the message where there are none.
+        """
+        ...
+
+
+@runtime_checkable
+class HasDataFiles(Protocol):
+    """Keeps its data in other files than the one that is named."""
+
+    def kind(self, head: bytes, path: Path) -> Kind | None:
+        """Return what a file holds, as `Format.kind`."""
+        ...
+
+    def data_files(self, path: Path) -> tuple[Path, ...]:
+        """Return those of the other files that exist."""
+        ...
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """Return all formats, those of other packages last."""
+    modules = [import_module(f"emrecon.io.{folder}") for folder in BUILT_IN]
+    own = [form for module in modules for form in module.FORMATS]
+    others = [offered() if callable(offered) else offered for offered in installed(GROUP).values()]
+    for form in others:
+        if not isinstance(form, Format):
+            raise TypeError(f"{form!r} of {GROUP} has not the members of a Format")
+    return (*own, *others)
+
+
+def identify(path: Path) -> tuple[Format, Kind] | None:
+    """Return the format of a file and what it holds, by its content; None for an unknown one.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is damaged.
+    """
+    head = open_head(path)
+    for form in formats():
+        if kind := form.kind(head, path):
+            return form, kind
+    return None
+
+
+def format_of(path: Path) -> tuple[Format, Kind]:
+    """Return the format of a file and what it holds, by its content.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, is damaged, or of no known format.
+    """
+    if identified := identify(path):
+        return identified
+    known = ", ".join(form.name for form in formats())
+    raise FormatError(f"cannot tell what {path} is; known are {known}")
+
+
+def image_format(path: Path) -> WritesImages:
+    """Return the format that images are written in, by the ending of `path`.
+
+    Raises
+    ------
+    WriteError
+        If the ending names no known format.
+    """
+    writing = [form for form in formats() if isinstance(form, WritesImages)]
+    for form in writing:
+        if path.name.endswith(form.suffixes):
+            return form
+    known = ", ".join(suffix for form in writing for suffix in form.suffixes)
+    raise WriteError(f"cannot write {path}: no format ends so; known are {known}")
+
+
+def data_files(headers: dict[str, Path]) -> dict[str, Path]:
+    """Return the files that hold the data of `headers`, by what they are."""
+    named: dict[str, Path] = {}
+    split = [form for form in formats() if isinstance(form, HasDataFiles)]
+    for what, path in headers.items():
+        head = open_head(path)
+        form = next((form for form in split if form.kind(head, path)), None)
+        for number, file in enumerate(form.data_files(path) if form else (), 1):
+            named[f"{what} data" if number == 1 else f"{what} data {number}"] = file
+    return named
+
+
+def open_head(path: Path) -> bytes:
+    """Return the first bytes of a file, decompressed where it is gzip.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or its compression is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        if not head.startswith(b"\x1f\x8b"):
+            return head
+        with gzip.open(path) as file:
+            return file.read(HEAD_BYTES)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error

@@ -1,0 +1,226 @@
+"""Images of NIfTI-1 and NIfTI-2 (one file or a pair), Analyze 7.5 and MGH, read by nibabel."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.fileholders import FileHolder
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from emrecon.errors import EmreconError, FormatError
+from emrecon.io.formats import open_head
+from emrecon.io.nifti import SINGLE, is_mgh, is_nifti
+from emrecon.io.nifti.packing import gzip, gzip_error
+from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
+
+WRITER = "emrecon"
+"""What the description of a file written here begins with."""
+
+_TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micron
+_CIFTI = range(3000, 3100)
+"""Intents of CIFTI, which is stored as NIfTI-2."""
+
+_BROKEN = (
+    ImageFileError,
+    HeaderDataError,
+    OSError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    zlib.error,
+    gzip_error,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImage:
+    """An image whose header was read, and whose voxels are when they are asked for."""
+
+    path: Path
+    """The file."""
+
+    image: Any
+    """What nibabel says of it, its header among others."""
+
+    affine: NDArray[np.float64]
+    """Voxel indices to RAS mm, shape ``(4, 4)``."""
+
+    unit: str
+    """Unit of the values, where emrecon wrote it into the description."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers, or colours, in the file."""
+        kind: np.dtype[Any] = self.image.get_data_dtype()
+        return kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels along the axes as stored, time after space."""
+        shape: tuple[int, ...] = self.image.shape
+        return shape
+
+    def voxels(self) -> NDArray[Any]:
+        """Return the voxels in the file's own type, or float32 where the file scales them.
+
+        Raises
+        ------
+        FormatError
+            If the file is truncated or damaged.
+        """
+        with _readable(self.path):
+            stored = self.image.dataobj
+            if (stored.slope, stored.inter) != (1, 0):
+                return np.asarray(stored, np.float32)
+            raw = np.asarray(stored.get_unscaled())
+            return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+
+
+def open_image(path: Path) -> StoredImage:
+    """Read the header of an image. A compressed file is read to its end and its checksum.
+
+    Raises
+    ------
+    FormatError
+        If the file is truncated or damaged, holds CIFTI, or has an affine that no image can have.
+    """
+    with _readable(path):
+        image = _load(path)
+        header, affine = image.header, np.asarray(image.affine, np.float64)
+    nifti = isinstance(header, nib.Nifti1Header)
+    if nifti and int(header["intent_code"]) in _CIFTI:
+        raise FormatError(
+            f"{path} is CIFTI: its values lie on surfaces and in lists of voxels, and are no image"
+        )
+    code = int(header["xyzt_units"]) % 8 if nifti else 0
+    if code not in _TO_MM:
+        raise FormatError(f"{path}: unit of length {code} is none of NIfTI's")
+    affine[:3] *= _TO_MM[code]
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise FormatError(f"{path}: its affine is singular or not finite")
+    if not _says_where(header):
+        log.warning("%s does not say where it lies in space: left and right are a guess", path)
+    return StoredImage(path, image, affine, _unit(header) if nifti else "")
+
+
+def read(path: Path) -> Volume:
+    """Read an image as float32, scaling applied, lengths in mm.
+
+    Time, where there is more than one frame, becomes the first axis; a single frame is a volume
+    without time.
+
+    Raises
+    ------
+    FormatError
+        As `open_image`, or if the file does not hold numbers.
+    """
+    stored = open_image(path)
+    if stored.dtype.kind not in "biuf":
+        raise FormatError(f"cannot read {path}: it holds {stored.dtype}, not real numbers")
+    voxels = _three_or_four_axes(path, _turned(stored.voxels()))
+    return Volume(_turned(voxels), stored.affine, stored.unit)
+
+
+def size(path: Path) -> tuple[float, float]:
+    """Return the number of voxels of an image, all frames together, and mm3 of each.
+
+    Raises
+    ------
+    FormatError
+        As `open_image`.
+    """
+    stored = open_image(path)
+    return float(np.prod(stored.shape)), abs(float(np.linalg.det(stored.affine[:3, :3])))
+
+
+def header_of(path: Path) -> nib.Nifti1Header:
+    """Return the header alone of NIfTI in one file."""
+    kind = _class(open_head(path)).header_class
+    with gzip.open(path) if _packed(path) else path.open("rb") as file:
+        header: nib.Nifti1Header = kind.from_fileobj(file)
+        return header
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn whatever nibabel says of a damaged file into one error of one line."""
+    try:
+        yield
+    except EmreconError:
+        raise
+    except _BROKEN as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FormatError(f"cannot read {path} as an image: {reason}") from error
+
+
+def _load(path: Path) -> Any:  # noqa: ANN401 - an image of nibabel's
+    """Return the image; a compressed one is read to its end, where its checksum stands."""
+    head = open_head(path)
+    if not (is_mgh(head) or is_nifti(head, SINGLE)):
+        return nib.load(path)  # a pair, by the names of its files
+    packed = _packed(path)
+    if not (packed or is_mgh(head)):  # nibabel leaves files of MGH open
+        return _class(head).from_file_map({"image": FileHolder(str(path))})
+    with gzip.open(path) if packed else path.open("rb") as file:
+        return _class(head).from_bytes(file.read())
+
+
+def _packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _class(head: bytes) -> Any:  # noqa: ANN401 - a class of nibabel's
+    """Return what reads a single file that begins so."""
+    if is_mgh(head):
+        return nib.MGHImage
+    return nib.Nifti2Image if is_nifti(head, (b"n+2",)) else nib.Nifti1Image
+
+
+def _says_where(header: Any) -> bool:  # noqa: ANN401 - a header of nibabel's
+    """Return whether a header says where its image lies, left and right above all."""
+    if isinstance(header, nib.Nifti1Header):
+        return bool(int(header["qform_code"]) or int(header["sform_code"]))
+    return isinstance(header, nib.freesurfer.mghformat.MGHHeader)
+
+
+def _turned(voxels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the voxels as float32 with their last axis contiguous, where a file has the first.
+
+    Plane by plane, so that what is turned stays in the processor's cache: three times as quick.
+    """
+    if voxels.ndim < 3 or voxels.flags.c_contiguous:
+        return np.asarray(voxels, np.float32, order="C")
+    turned = np.empty(voxels.shape, np.float32)
+    for j in range(voxels.shape[1]):
+        turned[:, j] = np.ascontiguousarray(voxels[:, j].T).T
+    return turned
+
+
+def _three_or_four_axes(path: Path, voxels: NDArray[np.float32]) -> NDArray[np.float32]:
+    while voxels.ndim > 3 and voxels.shape[-1] == 1:
+        voxels = voxels[..., 0]
+    if voxels.ndim not in {3, 4} or not voxels.size:
+        raise FormatError(f"{path}: an image has 3 axes (4 with time), not {voxels.shape}")
+    return np.moveaxis(voxels, -1, 0) if voxels.ndim == 4 else voxels
+
+
+def _unit(header: nib.Nifti1Header) -> str:
+    """Return the unit that emrecon put beside its name."""
+    text = bytes(header["descrip"].item()).decode("ascii", "ignore").rstrip("\0")
+    writer, _, unit = text.partition(" [")
+    return unit.removesuffix("]") if writer == WRITER else ""

@@ -1,0 +1,163 @@
+"""Checks that any implementation of a protocol must pass, ours and those of other packages.
+
+Each raises `AssertionError` and says what does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice, pairwise, repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import em
+from emrecon.tomo.algorithms.mlem import Mlem
+from emrecon.tomo.likelihood import Likelihood
+from emrecon.tomo.operators.algebra import Operator
+from emrecon.volume import Array
+
+STEP = np.float32(0.01)
+"""Share of an image by which it is moved to take differences: errors of differences go with its
+square, those of rounding with its inverse."""
+
+CLOSE = 0.01
+"""Relative error that differences may have."""
+
+FAR = np.float32(1e5)
+"""What an image is multiplied by so that counts say nothing any more, and sensitivity all."""
+
+
+def check_operator(operator: Operator, rng: np.random.Generator, rtol: float = 1e-5) -> None:
+    """Check shapes, types, linearity and that the adjoint is the adjoint.
+
+    Parameters
+    ----------
+    operator : Operator
+        What is checked, on images and data between 0 and 1.
+    rng : numpy.random.Generator
+        Draws them.
+    rtol : float, optional
+        Relative error that float32 may make of an inner product.
+    """
+    image, data = rng.random(operator.domain, np.float32), rng.random(operator.range, np.float32)
+    there = _map_is_linear("forward", operator.forward, image, operator.range, rng)
+    back = _map_is_linear("adjoint", operator.adjoint, data, operator.domain, rng)
+    _close("<A x, y> and <x, A^T y>", _inner(there, data), _inner(image, back), rtol)
+
+
+def check_likelihood(
+    likelihood: Likelihood[Any], image: Array, rng: np.random.Generator, rtol: float = CLOSE
+) -> None:
+    """Check that value, derivatives and sensitivity are of one function, and that MLEM climbs it.
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+        What is checked.
+    image : array
+        Where: an image near to what the counts may have come from.
+    rng : numpy.random.Generator
+        Draws the directions of differences.
+    rtol : float, optional
+        Relative error of derivatives against differences.
+    """
+    _halves_agree(likelihood, image)
+    _sensitivity_rules_far_out(likelihood, image * rng.uniform(0.5, 1.5, image.shape), rtol)
+    along = image * rng.uniform(-1, 1, image.shape).astype(np.float32)
+    other = image * rng.uniform(0, 1, image.shape).astype(np.float32)
+    _gradient_is_that_of_differences(likelihood, image, along, rtol)
+    _curvature_is_that_of_differences(likelihood, image, (along, other), rtol)
+    steps = islice(em(repeat(Mlem(likelihood)), image), 6)
+    for before, after in pairwise(iterate.log_likelihood for iterate in steps):
+        _hold(
+            after >= before - 1e-6 * abs(before),
+            f"MLEM makes the likelihood fall: {before, after}",
+        )
+
+
+def _map_is_linear(
+    name: str,
+    apply: Callable[[Array], Array],
+    one: Array,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> Array:
+    """Check one way of an operator; return what it makes of `one`."""
+    other, kept = rng.random(one.shape, np.float32), one.copy()
+    mapped = apply(one)
+    _hold(np.array_equal(one, kept), f"{name} changes what it is given")
+    _hold(mapped.shape == shape, f"{name} gives shape {mapped.shape}, wanted {shape}")
+    _hold(mapped.dtype == np.float32, f"{name} gives {mapped.dtype}, wanted float32")
+    second = apply(other)
+    _hold(
+        not (np.shares_memory(mapped, second) or np.shares_memory(mapped, one)),
+        f"{name} gives no new array",
+    )
+    mixed, wanted = apply(2 * one + 3 * other), 2 * mapped + 3 * second
+    most = float(np.abs(wanted).max(initial=0))
+    _hold(np.allclose(mixed, wanted, rtol=1e-4, atol=1e-5 * most), f"{name} is not linear")
+    return mapped
+
+
+def _halves_agree(likelihood: Likelihood[Any], image: Array) -> None:
+    """Check that `ratio` is `expect` and `back`, and the shapes of all."""
+    kept = image.copy()
+    expected, value = likelihood.expect(image)
+    back = likelihood.back(expected)
+    ratio, again = likelihood.ratio(image)
+    _hold(np.array_equal(image, kept), "expect or ratio changes the image")
+    _hold(np.array_equal(ratio, back) and value == again, "ratio is not back(expect)")
+    for name, one in (("ratio", ratio), ("sensitivity", likelihood.sensitivity)):
+        _hold(one.shape == image.shape, f"{name} of {one.shape} for an image of {image.shape}")
+
+
+def _sensitivity_rules_far_out(
+    likelihood: Likelihood[Any], image: NDArray[np.floating[Any]], rtol: float
+) -> None:
+    """Check that a large image loses as much likelihood as the sensitivity expects counts."""
+    far = np.asarray(FAR * image, np.float32)
+    fall = likelihood.expect(far)[1] - likelihood.expect(2 * far)[1]
+    _close("fall far out and sensitivity", fall, _inner(likelihood.sensitivity, far), rtol)
+
+
+def _gradient_is_that_of_differences(
+    likelihood: Likelihood[Any], image: Array, along: Array, rtol: float
+) -> None:
+    """Check ``ratio - sensitivity`` against differences of the log-likelihood."""
+    step = STEP * along
+    risen = likelihood.expect(image + step)[1] - likelihood.expect(image - step)[1]
+    slope = likelihood.ratio(image)[0] - likelihood.sensitivity
+    size = _inner(np.abs(slope), np.abs(2 * step))
+    _close("gradient and differences", risen, _inner(slope, 2 * step), rtol, size)
+
+
+def _curvature_is_that_of_differences(
+    likelihood: Likelihood[Any], image: Array, along: tuple[Array, Array], rtol: float
+) -> None:
+    """Check the curvature against differences of the ratio, and that it is symmetric."""
+    one, other = along
+    curved = likelihood.curvature(image, one)
+    down = likelihood.ratio(image - STEP * one)[0] - likelihood.ratio(image + STEP * one)[0]
+    error = np.linalg.norm((down / (2 * STEP) - curved).astype(np.float64))
+    size = float(np.linalg.norm(curved.astype(np.float64)))
+    _hold(error <= rtol * size, f"curvature strays from differences by {error / size:.2g}")
+    across, along_it = _inner(other, curved), _inner(one, likelihood.curvature(image, other))
+    _close("curvature both ways", across, along_it, 1e-3, _inner(other, np.abs(curved)))
+
+
+def _inner(one: Array, other: Array) -> float:
+    """Return the inner product in double precision."""
+    return float(np.vdot(one.astype(np.float64), other.astype(np.float64)))
+
+
+def _close(what: str, one: float, other: float, rtol: float, size: float | None = None) -> None:
+    """Refuse two numbers that differ by more than a share of their size."""
+    most = max(abs(one), abs(other)) if size is None else size
+    _hold(abs(one - other) <= rtol * most, f"{what} differ: {one:.8g}, {other:.8g}")
+
+
+def _hold(condition: bool | np.bool_, words: str) -> None:  # noqa: FBT001 - as assert
+    if not condition:
+        raise AssertionError(words)

@@ -1,0 +1,1 @@
+"""Algorithms written once over any likelihood."""

@@ -1,0 +1,86 @@
+"""What a likelihood of emission counts offers, whatever the counts lie in.
+
+An algorithm that asks for no more than this runs on sinograms, single events, views of a gamma
+camera, sums of such, and data that lie on other machines. With the image `x`, the counts `y` and
+their mean ``ybar = f A x + b``,
+
+- the gradient of the log-likelihood is ``ratio - sensitivity``;
+- the update of MLEM is ``x ratio / sensitivity``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+from typing import Any, Protocol, TypeVar
+
+from emrecon.volume import Array
+
+E = TypeVar("E")
+"""What is to be projected back; a matter of the likelihood alone."""
+
+
+class Likelihood(Protocol[E]):
+    """The log-likelihood of an image, less what does not depend on it, and its derivatives."""
+
+    @property
+    def sensitivity(self) -> Array:
+        """How well each voxel is seen, ``A^T f``, image-shaped; computed once."""
+        ...
+
+    def expect(self, image: Array) -> tuple[E, float]:
+        """Return what `back` takes, and the log-likelihood of `image`."""
+        ...
+
+    def back(self, expected: E) -> Array:
+        """Return ``A^T [f y / ybar]``, image-shaped."""
+        ...
+
+    def ratio(self, image: Array) -> tuple[Array, float]:
+        """Return ``A^T [f y / ybar]`` and the log-likelihood: `expect`, then `back`."""
+        ...
+
+    def curvature(self, image: Array, along: Array) -> Array:
+        """Return ``A^T [f^2 y / ybar^2 A along]``: minus the Hessian at `image` times `along`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sum:
+    """Independent counts of one image: all subsets, several gates, several scans."""
+
+    terms: Sequence[Likelihood[Any]]
+    """Their likelihoods, one at least, all of images of one shape."""
+
+    @cached_property
+    def sensitivity(self) -> Array:
+        """The sum of the sensitivities."""
+        return reduce(add, (term.sensitivity for term in self.terms))
+
+    def expect(self, image: Array) -> tuple[list[Any], float]:
+        """Return what each term is to project back, and the log-likelihood of all."""
+        expected, likelihoods = zip(*(term.expect(image) for term in self.terms), strict=True)
+        return list(expected), sum(likelihoods)
+
+    def back(self, expected: list[Any]) -> Array:
+        """Return the sum of the back-projections."""
+        return reduce(add, map(_back, self.terms, expected))
+
+    def ratio(self, image: Array) -> tuple[Array, float]:
+        """Return the sum of the ratios, one term in memory at a time, and the log-likelihood."""
+        ratio, likelihood = self.terms[0].ratio(image)
+        for term in self.terms[1:]:
+            more, gained = term.ratio(image)
+            ratio, likelihood = ratio + more, likelihood + gained
+        return ratio, likelihood
+
+    def curvature(self, image: Array, along: Array) -> Array:
+        """Return the sum of the curvatures."""
+        return reduce(add, (term.curvature(image, along) for term in self.terms))
+
+
+def _back(term: Likelihood[Any], expected: Any) -> Array:  # noqa: ANN401 - what the term expects
+    """Return the back-projection of one term."""
+    return term.back(expected)

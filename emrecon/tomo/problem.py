@@ -1,0 +1,128 @@
+"""What the loop iterates: likelihoods and a start image, whatever was counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import Iterate, em
+from emrecon.errors import DataError
+from emrecon.stop import Flat, Rule, after
+from emrecon.tomo.algorithms.mlem import Mlem
+from emrecon.tomo.corrections.calibration import Calibration
+from emrecon.tomo.likelihood import Likelihood
+from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.settings import Settings, per_axis
+from emrecon.volume import Array, Grid, Volume
+
+log = logging.getLogger(__name__)
+
+UNIT = "counts/mm"
+"""Unit of a reconstructed image until a calibration gives Bq/mL."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Everything an algorithm needs: the likelihood of each subset, and where to start."""
+
+    likelihoods: tuple[Likelihood[Any], ...]
+    """One a subset, in the order of their turns."""
+
+    start: Array
+    """Uniform image inside the field of view that explains the total of the counts."""
+
+    grid: Grid
+    """Where the image lies."""
+
+    settings: Settings
+    """The settings as used: threads and subsets that fit."""
+
+    facts: dict[str, Any]
+    """Totals, voxels not seen and what was modelled, for the sidecar."""
+
+    calibration: Calibration | None = None
+    """What makes Bq/mL of counts/mm, where it is known."""
+
+    origin_mm: tuple[float, float, float] | None = None
+    """Where a camera's own origin, the origin of the image's grid, lies in the patient, RAS."""
+
+    @property
+    def models(self) -> tuple[Mlem[Any], ...]:
+        """One model a subset for MLEM or OSEM, in the order of their turns."""
+        return tuple(map(Mlem, self.likelihoods))
+
+    def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Array]]:
+        """Yield the start image, or the `image` of a stopped run, and every update after it."""
+        turns = islice(cycle(self.models), number % len(self.models), None)
+        return em(turns, self.start if image is None else image, start=number)
+
+    def enough(self, earlier: Sequence[float] = ()) -> list[Rule]:
+        """Return the rules that end the run by the settings.
+
+        A run that goes on gives the log-likelihoods of its `earlier` iterates.
+        """
+        rules = [after(self.settings.iterations * len(self.likelihoods))]
+        if self.settings.tolerance:
+            rules.append(Flat(self.settings.tolerance, len(self.likelihoods), earlier))
+        return rules
+
+    def volume(self, image: Array) -> Volume:
+        """Return an iterate as a volume, after the post-filter."""
+        fwhm = per_axis(self.settings.post_fwhm_mm)
+        if any(fwhm):
+            image = Blur(self.grid, fwhm).forward(image)
+        volume = Volume(image, self.grid.affine, UNIT)
+        return volume if self.calibration is None else self.calibration.applied(volume)
+
+
+def within(grid: Grid, fov_mm: float) -> NDArray[np.bool_]:
+    """Return which columns of voxels lie within a distance of the axis."""
+    x, y = grid.centres_mm(0), grid.centres_mm(1)
+    return x[:, None] ** 2 + y[None, :] ** 2 <= fov_mm**2
+
+
+def start_image(
+    inside: NDArray[np.bool_], totals: tuple[float, float], sensitivity: Array
+) -> tuple[Array, dict[str, Any]]:
+    """Return the start image and what was counted: expected and measured totals agree.
+
+    Parameters
+    ----------
+    inside : array
+        Which columns of voxels lie in the field of view.
+    totals : tuple of float
+        Prompts and background over the bins that take part.
+    sensitivity : array
+        That of all subsets together.
+
+    Raises
+    ------
+    DataError
+        If no voxel is seen, or the counts are explained by background alone.
+    """
+    seen = (sensitivity > 0) & inside[:, :, None]
+    prompts, background = totals
+    reach = float(np.sum(sensitivity, where=seen, dtype=np.float64))
+    if not reach:
+        raise DataError("no voxel of the image is seen by any bin: check grid and normalisation")
+    if prompts <= background:
+        raise DataError(
+            f"{prompts:.6g} prompts are no more than the {background:.6g} of randoms and scatter: "
+            "there is nothing left to reconstruct"
+        )
+    facts = {
+        "prompts": prompts,
+        "background": background,
+        "voxels": int(seen.size),
+        "voxels_in_field_of_view": int(inside.sum()) * sensitivity.shape[2],
+        "voxels_not_seen": int(np.count_nonzero(inside[:, :, None] & (sensitivity <= 0))),
+    }
+    if facts["voxels_not_seen"]:
+        log.info("%d voxels of the field of view are seen by no bin", facts["voxels_not_seen"])
+    return seen.astype(np.float32) * np.float32((prompts - background) / reach), facts

@@ -1,0 +1,92 @@
+"""A small whole file of each built-in format that does not write images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from emrecon.io import interfile
+from emrecon.io.interfile import spect as interfile_spect
+from emrecon.io.petlink.sinograms import sample_events, write_events
+from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.presets import by_name
+from phantoms.cylinder import uniform_cylinder
+from phantoms.simulate_events import simulate_events
+from tests.io.nm_files import nm_dataset, saved
+
+AFFINE = np.array([[-2.0, 0, 0, 10], [0, 3, 0, -20], [0, 0, 4, 30], [0, 0, 0, 1]])
+
+
+def nifti(folder: Path) -> list[Path]:
+    """Return the two names of a pair."""
+    image = nib.Nifti1Pair(np.arange(60, dtype=np.int16).reshape(3, 4, 5), AFFINE)
+    image.to_filename(folder / "pair.img")
+    return [folder / "pair.hdr", folder / "pair.img"]
+
+
+def analyze(folder: Path) -> list[Path]:
+    image = nib.AnalyzeImage(np.arange(60, dtype=np.int16).reshape(3, 4, 5), AFFINE)
+    image.to_filename(folder / "analyze.img")
+    return [folder / "analyze.hdr"]
+
+
+def mgh(folder: Path) -> list[Path]:
+    voxels = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    for name in ("a.mgh", "a.mgz"):
+        nib.MGHImage(voxels, AFFINE).to_filename(folder / name)
+    return [folder / "a.mgh", folder / "a.mgz"]
+
+
+def petlink(folder: Path) -> list[Path]:
+    bins = by_name("tiny").bins(span=1)
+    mean = np.full(bins.shape, 2e4 / np.prod(bins.shape))
+    events = sample_events(bins, mean, mean / 5, 2.0, np.random.default_rng(0))
+    write_events(folder / "scan.l.hdr", bins, events)
+    return [folder / "scan.l.hdr"]
+
+
+def pet(folder: Path) -> list[Path]:
+    bins = by_name("tiny").bins(span=3)
+    counts = np.random.default_rng(0).poisson(3.0, bins.shape).astype(np.float32)
+    interfile.write_projections(folder / "scan.hs", bins, counts)
+    return [folder / "scan.hs"]
+
+
+def spect(folder: Path) -> list[Path]:
+    camera = Camera(
+        np.arange(12) * np.pi / 6, np.full(12, 150.0), np.arange(9.0) - 4, np.arange(5.0) - 2
+    )
+    counts = np.random.default_rng(0).poisson(3.0, camera.shape).astype(np.float32)
+    interfile_spect.write_projections(folder / "scan.hs", camera, counts)
+    return [folder / "scan.hs"]
+
+
+def dicom(folder: Path) -> list[Path]:
+    return [saved(nm_dataset(), folder)]
+
+
+def petsird(folder: Path) -> list[Path]:
+    from emrecon.io.petsird.write import Coincidences, write
+
+    bins = by_name("tiny").bins(count=21)
+    rng = np.random.default_rng(0)
+    made = simulate_events(uniform_cylinder(), bins, counts=2e3, rng=rng, randoms_fraction=0.2)
+    prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
+    write(folder / "scan.petsird", made.bins, prompts, delayeds, 2.0, made.efficiencies)
+    return [folder / "scan.petsird"]
+
+
+SAMPLES = {
+    "NIfTI": nifti,
+    "Analyze": analyze,
+    "MGH": mgh,
+    "PETLINK": petlink,
+    "Interfile": lambda folder: [],
+    "Interfile PET": pet,
+    "Interfile SPECT": spect,
+    "DICOM NM": dicom,
+    "PETSIRD": petsird,
+}
+"""What writes whole files of each format into a folder."""
