@@ -155,7 +155,8 @@ def reconstruct(viewer):
     tabs = dock.curves.tabs
     click(tabs, tabs.tabRect(2).center().x())
     view = dock.curves.plot.getPlotItem().getViewBox()
-    best = min(zip(dock.job.nrmse, dock.job.scored, strict=True))[1] / dock.job.subsets
+    score = dock.job.score
+    best = min(zip(score.nrmse, score.updates, strict=True))[1] / dock.job.subsets
     wait(lambda: view.viewRange()[0][0] < 0.1)  # the axes of the new curve are drawn
     (low, high), across = view.viewRange()[0], view.sceneBoundingRect()
     click(dock.curves.plot, int(across.left() + (best - low) / (high - low) * across.width()))
