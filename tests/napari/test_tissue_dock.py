@@ -162,7 +162,7 @@ def test_beta_is_typed_as_a_number_or_auto_and_blank_is_its_default(qtbot, dock,
         beta.setText(text)
         press(qtbot, dock, "run")
         qtbot.waitUntil(done(dock), timeout=60_000)
-        assert dock.session.result.run.job.settings.beta == wanted
+        assert dock.job.job.settings.beta == wanted
         press(qtbot, dock, "command")
         assert ("--beta" in QApplication.clipboard().text()) is bool(text)
         press(qtbot, dock, "reset")
