@@ -148,7 +148,7 @@ def scatter_shape(trues: Array, bins: Bins) -> Array:
                 part = view[:, start : start + segment.planes]
                 width = _width(segment.planes / 6, segment.planes)
                 uniform_filter1d(part, width, axis=1, output=part, mode="nearest")
-    return out
+    return np.maximum(out, 0, out=out)  # running means of zeros end a rounding below
 
 
 def drawn(mean: Array, rng: np.random.Generator) -> Array:

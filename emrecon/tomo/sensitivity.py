@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 import tempfile
@@ -54,7 +53,7 @@ class Sensitivities:
         Keep them here for later runs of the same scan; a temporary folder is used without it when
         they are too large for memory, which lasts as long as this object.
     key : str, optional
-        What they depend on, see `key_of`; part of the file names.
+        Name of all that they depend on; part of the file names.
     """
 
     def __init__(self, folder: Path | None = None, key: str = "") -> None:
@@ -89,19 +88,6 @@ class Sensitivities:
         except OSError as error:
             raise WriteError(f"cannot make {self._folder}: {error.strerror}") from error
         return self._folder
-
-
-def key_of(*parts: object) -> str:
-    """Return a short name for arrays, tuples and numbers: equal only if they all are."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            digest.update(str((part.dtype, part.shape)).encode())
-            digest.update(np.ascontiguousarray(part).data)
-        else:
-            digest.update(repr(part).encode())
-        digest.update(b"|")
-    return digest.hexdigest()[:16]
 
 
 def _holds(path: Path, shape: tuple[int, ...]) -> bool:

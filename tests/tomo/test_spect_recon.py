@@ -13,7 +13,6 @@ from emrecon.stop import after
 from emrecon.testing import check_likelihood
 from emrecon.tomo.corrections import scatter
 from emrecon.tomo.exam import ExamInfo
-from emrecon.tomo.fingerprint import fingerprint
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response, collimator_named, isotope_named
@@ -254,12 +253,6 @@ def test_subsets_and_response_by_name_reconstruct_alike(monkeypatch):
     )
     first, second = recon(by_name, name), recon(scan, given)
     np.testing.assert_array_equal(first.voxels, second.voxels)
-    assert fingerprint(by_name, name) == fingerprint(by_name, name)
-    with monkeypatch.context() as patch:
-        patch.setattr("emrecon.tomo.fingerprint.version", lambda package: "0.0.1")
-        other = fingerprint(by_name, name)
-    assert other != fingerprint(by_name, name)
-    assert fingerprint(scan, Settings()) != fingerprint(scan.with_(response=None), Settings())
 
 
 def test_settings_for_the_other_kind_of_scan_are_refused():

@@ -13,7 +13,6 @@ from emrecon.em import last, until
 from emrecon.errors import GeometryError
 from emrecon.metrics import centroid_mm
 from emrecon.stop import after
-from emrecon.tomo.fingerprint import fingerprint
 from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.kernels import axial, axial_tof
@@ -260,12 +259,6 @@ def test_same_bits_for_any_number_of_threads() -> None:
         for n in (1, most)
     ]
     assert np.array_equal(images[0].voxels, images[1].voxels)
-
-
-def test_the_timing_is_part_of_the_fingerprint() -> None:
-    scan = cylinder_scan(TIMING)
-    other = scan.with_(bins=scan.bins.timed(Timing(21.0, 9.0, 19)))
-    assert fingerprint(scan, Settings()) != fingerprint(other, Settings())
 
 
 def test_folded_scan_is_the_same_model() -> None:

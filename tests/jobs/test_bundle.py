@@ -1,0 +1,134 @@
+"""Files of a job: all are written, or none, whatever goes wrong and for every kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from emrecon import jobs
+from emrecon.errors import EmreconError, WriteError
+from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.convert import ConversionJob
+from emrecon.jobs.measure import MeasurementJob
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.segment import SegmentationJob
+from emrecon.jobs.simulate import PhantomJob, SimulationJob
+from emrecon.tissue.inputs import TissueInputs
+from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.settings import Settings
+from phantoms.acquisition import Acquisition
+
+SMALL = Acquisition(scanner="tiny", span=3, counts=1e5)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "scan"
+    jobs.run(SimulationJob("cylinder", folder, SMALL))
+    return folder
+
+
+def every_kind(scan: Path, out: Path) -> list[jobs.Job]:
+    quick = Settings(iterations=1, subsets=1)
+    tissue = TissueSettings(classes=2, contrast="other", bias_mm=0, iterations=1, mixed=0)
+    inside = TissueInputs(mask=scan / "labels.nii.gz")
+    return [
+        ReconstructionJob(scan, out / "a.nii.gz", quick),
+        ReconstructionJob(scan, out / "b.hv", quick),
+        SegmentationJob((scan / "truth.nii.gz",), out / "tissue", tissue, inside),
+        SimulationJob("cylinder", out / "scan", SMALL),
+        PhantomJob("cylinder", out / "phantom", (8.0,)),
+        ConversionJob(scan / "mu.nii.gz", out / "mu.hv"),
+        MeasurementJob(scan / "truth.nii.gz", scan, out=out / "m.json"),
+    ]
+
+
+KINDS = range(7)
+
+
+@pytest.mark.parametrize("number", KINDS)
+def test_what_is_written_was_announced(scan: Path, tmp_path: Path, number: int) -> None:
+    job = every_kind(scan, tmp_path)[number]
+    _, written = jobs.run(job)
+    there = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(written) <= there <= set(job.outputs())
+    assert written[0] == job.outputs()[0]
+
+
+@pytest.mark.parametrize("number", KINDS)
+@pytest.mark.parametrize("broken", ["first", "last"])
+def test_nothing_new_is_left_when_a_file_cannot_take_its_place(
+    scan: Path, tmp_path: Path, number: int, broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier files of the same names are as they were."""
+    job = every_kind(scan, tmp_path)[number]
+    jobs.run(job)
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"earlier")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    replace, places = Path.replace, []
+
+    def fails(self: Path, target: Path) -> Path:
+        if ".part-" not in str(target):
+            places.append(target)
+            if len(places) == (1 if broken == "first" else len(before)):
+                raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    result = job.begin().iterate()
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(WriteError, match="No space left"):
+        result.write()
+    monkeypatch.undo()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_sidecar_that_cannot_be_written_leaves_no_file_of_a_segmentation(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("emrecon.io.sidecar.write", fails)
+    with pytest.raises(EmreconError, match="No space left"):
+        jobs.run(every_kind(scan, tmp_path)[2])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", KINDS)
+def test_a_file_in_the_way_is_told_before_anything_is_computed(
+    scan: Path, tmp_path: Path, number: int
+) -> None:
+    """Such as ``segment -o t1.nii.gz/sub``."""
+    (tmp_path / "t1.nii.gz").write_text("a file")
+    with pytest.raises(WriteError, match=r"is a file, not a folder|no folder"):
+        every_kind(scan, tmp_path / "t1.nii.gz")[number].begin()
+    assert (tmp_path / "t1.nii.gz").read_text() == "a file"
+
+
+def test_inputs_are_not_written_over(tmp_path: Path) -> None:
+    image = tmp_path / "i.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), np.eye(4)), image)
+    before = image.read_bytes()
+    for job in (
+        MeasurementJob(image, image, out=image),
+        ConversionJob(image, image),
+    ):
+        with pytest.raises(WriteError, match="one of the inputs"):
+            jobs.run(job)
+    assert image.read_bytes() == before
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        written_together(tmp_path / "a", tmp_path / "a", "x") as beside,
+    ):
+        (beside / "x").write_text("half")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    check_outputs([tmp_path / "a" / "x"], {}, makes=tmp_path / "a")

@@ -1,0 +1,128 @@
+"""What decides a job's result is in its key, and nothing else is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emrecon import forms, jobs
+from emrecon.errors import FormatError
+from emrecon.jobs import base
+from emrecon.jobs.recon import ONLY_STOPS, ReconstructionJob
+from emrecon.jobs.segment import SegmentationJob
+from emrecon.jobs.simulate import SimulationJob
+from emrecon.stop import after
+from emrecon.tissue.inputs import TissueInputs
+from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.settings import Settings
+from phantoms.acquisition import Acquisition
+from phantoms.spect_acquisition import CameraAcquisition
+
+SMALL = Acquisition(scanner="tiny", span=3, counts=1e5)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys") / "scan"
+    jobs.run(SimulationJob("cylinder", folder, SMALL))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def spect(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("keys") / "spect"
+    camera = CameraAcquisition(planes=12)
+    seen = Acquisition(views=12, bins=16, counts=1e5, scatter_fraction=0.0)
+    jobs.run(SimulationJob("cylinder", folder, seen, camera, dicom=True))
+    return folder
+
+
+def key(job: jobs.Job, **more: object) -> str:
+    return base.key_of(job, base.digests(job.inputs()), **more)  # type: ignore[arg-type]
+
+
+def test_every_file_that_a_form_names_is_an_input(tmp_path: Path) -> None:
+    names = forms.path_names(TissueInputs) - {"priors"}
+    files = {name: tmp_path / f"{name}.nii" for name in names}
+    priors = tuple(tmp_path / f"p{n}.nii" for n in range(3))
+    for path in (*files.values(), *priors, tmp_path / "t1.nii"):
+        path.write_bytes(path.name.encode())
+    job = SegmentationJob((tmp_path / "t1.nii",), None, files=TissueInputs(priors=priors, **files))
+    assert set(job.inputs().values()) == {*files.values(), *priors, tmp_path / "t1.nii"}
+    first = key(job)
+    for path in job.inputs().values():
+        before = path.read_bytes()
+        path.write_bytes(before + b" changed")
+        assert key(job) != first, path.name
+        path.write_bytes(before)
+    assert key(job) == first
+    assert key(replace(job, files=replace(job.files, labels=None))) != first
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"iterations": 9}, False),
+        ({"subsets": 3}, False),
+        ({"projector": "siddon"}, False),
+        ({"psf_fwhm_mm": (4.0,)}, False),
+        ({"threads": 1}, True),
+        ({"checkpoint_every": 4}, True),
+    ],
+)
+def test_settings_count_but_those_of_the_run(scan: Path, change: dict, *, same: bool) -> None:
+    job = ReconstructionJob(scan, None, Settings(subsets=4))
+    other = replace(job, settings=replace(job.settings, **change))
+    assert (key(job) == key(other)) == same
+
+
+def test_iterates_do_not_depend_on_when_they_stop(scan: Path) -> None:
+    job = ReconstructionJob(scan, None, Settings(subsets=4))
+    longer = replace(job, settings=replace(job.settings, iterations=9, post_fwhm_mm=(5.0,)))
+    assert key(job, leave_out=ONLY_STOPS) == key(longer, leave_out=ONLY_STOPS)
+
+
+def test_the_bytes_of_a_correction_count(scan: Path, tmp_path: Path) -> None:
+    job = ReconstructionJob(scan, None)
+    randoms = scan / "randoms.s"
+    first, before = key(job), randoms.read_bytes()
+    randoms.write_bytes(before[:-4] + b"\x00\x00\x80\x3f")
+    assert key(job) != first
+    randoms.write_bytes(before)
+
+
+@pytest.mark.parametrize("kind", ["pet", "spect"])
+def test_a_checkpoint_of_another_version_is_refused(
+    kind: str, scan: Path, spect: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(iterations=2, subsets=3, checkpoint_every=1)
+    job = ReconstructionJob(scan if kind == "pet" else spect, tmp_path / "a.nii", settings)
+    job.begin().iterate(base.nobody, after(2))
+    assert job.checkpoint.exists()
+    monkeypatch.setattr("emrecon.jobs.base.version", lambda package: "0.0.1")
+    with pytest.raises(FormatError, match="other data, settings or version"):
+        jobs.run(job, execution=jobs.Execution(resume=True))
+
+
+@pytest.mark.parametrize("kind", ["pet", "spect"])
+def test_sensitivities_of_another_version_are_not_taken(
+    kind: str, scan: Path, spect: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    job = ReconstructionJob(
+        scan if kind == "pet" else spect, None, Settings(iterations=1, subsets=3)
+    )
+    job.begin(execution=jobs.Execution(cache=cache)).iterate()
+    first = set(cache.iterdir())
+    monkeypatch.setattr("emrecon.jobs.base.version", lambda package: "0.0.1")
+    job.begin(execution=jobs.Execution(cache=cache)).iterate()
+    assert len(set(cache.iterdir()) - first) == len(first) == 3
+
+
+def test_a_job_survives_json() -> None:
+    job = SegmentationJob(
+        (Path("a b.nii"),), Path("o"), TissueSettings(beta="auto"), TissueInputs(means=(1.0, 2.0))
+    )
+    assert jobs.from_plain(forms.to_plain(jobs.plain(job))) == job
