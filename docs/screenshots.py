@@ -155,7 +155,7 @@ def reconstruct(viewer):
     tabs = dock.curves.tabs
     click(tabs, tabs.tabRect(2).center().x())
     view = dock.curves.plot.getPlotItem().getViewBox()
-    best = min(zip(dock.job.nrmse, dock.job.scored, strict=True))[1] / dock.job.subsets
+    best = best_iteration(dock.job)
     wait(lambda: view.viewRange()[0][0] < 0.1)  # the axes of the new curve are drawn
     (low, high), across = view.viewRange()[0], view.sceneBoundingRect()
     click(dock.curves.plot, int(across.left() + (best - low) / (high - low) * across.width()))
@@ -163,6 +163,11 @@ def reconstruct(viewer):
     picture("best")
     click(dock.view_box.sense)
     picture("neurological")
+
+
+def best_iteration(job):
+    """Return the iteration that is nearest to the truth."""
+    return min(zip(job.score.nrmse, job.score.updates, strict=True))[1] / job.subsets
 
 
 def segment(viewer):

@@ -20,11 +20,11 @@ from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
-from napari_plugin.canvas import RunLayers
 from napari_plugin.form import FileChooser, Form
 from napari_plugin.layers import KEY, file_of, volume_of
 from napari_plugin.plot import Curves
 from napari_plugin.recon_job import ReconJob, likelihood_gap
+from napari_plugin.recon_layers import ReconLayers
 from napari_plugin.recon_outcome import OUT, result_as_command, result_as_python, times_s
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.session import Picture
@@ -59,6 +59,8 @@ class ReconDock(RunPanel):
     WHAT = "reconstruction"
     SAVED = "Write the image as NIfTI or Interfile with sidecar, picture and convergence log"
 
+    layers: ReconLayers
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent=parent)
         self.scan = FileChooser("Choose a scan", self._scans)
@@ -85,7 +87,7 @@ class ReconDock(RunPanel):
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
-        self.layers = RunLayers(napari_viewer, "EM reconstruction")
+        self.layers = ReconLayers(napari_viewer)
         self._curves_next = 0.0
         self.curves.picked.connect(self.go_to)
         self._connect()

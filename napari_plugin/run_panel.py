@@ -17,6 +17,7 @@ from napari_plugin.layout import column, lines, scrolled
 from napari_plugin.live import FIRST_S, Live
 from napari_plugin.preferences import preferences
 from napari_plugin.run_bar import RunBar
+from napari_plugin.run_layers import RunLayers
 from napari_plugin.session import Job, Picture, Session
 from napari_plugin.view_box import ViewBox
 
@@ -46,7 +47,7 @@ class RunPanel(Dock):
     SAVED = ""
     """What is written, for the tooltip of Save."""
 
-    layers: Any
+    layers: RunLayers
     """Shows pictures and history in the viewer."""
 
     def __init__(self, viewer: ViewerModel, keys: str = "", parent: QWidget | None = None) -> None:

@@ -55,6 +55,8 @@ class TissueDock(RunPanel):
     WHAT, UPDATE = "segmentation", "pass"
     SAVED = "Write labels, probabilities, fractions, bias field, pictures and sidecar to a folder"
 
+    layers: TissueLayers
+
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "Shift+", parent)
         self.channels = ChannelList(self._images)

@@ -113,7 +113,7 @@ def test_three_clicks_to_a_live_reconstruction(qtbot, viewer):  # noqa: F811
     recon = opened(viewer, "EM reconstruction")  # the one that runs
     assert "prompts" in recon.scan.box.currentText()
     qtbot.waitUntil(lambda: recon.live.frames >= 2 or not recon.session.live, timeout=60_000)
-    assert len(recon.job.nrmse) > 1  # the truth came with the scan
+    assert len(recon.job.score.nrmse) > 1  # the truth came with the scan
     recon.stop()
     assert recon.session.join(30)
 

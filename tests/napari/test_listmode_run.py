@@ -21,6 +21,7 @@ from emrecon.cli import app
 from emrecon.errors import FormatError, SettingsError
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.simulate import SimulationJob
+from emrecon.stop import Stopped
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
 from napari_plugin import run_panel
@@ -123,3 +124,17 @@ def test_events_that_are_dropped_on_the_viewer_say_where_to_go(events):
     reads = get_reader(str(events))
     with pytest.raises(FormatError, match="Plugins > EM reconstruction"):
         reads(str(events))
+
+
+def test_frames_are_kept_when_the_next_one_s_preparation_is_stopped(events, monkeypatch):
+    run = ReconstructionJob(events, settings=HOW, listmode=TWO).begin()
+    images = run.images.ready()
+
+    def stopped_after_one(_):
+        yield next(images)
+        raise Stopped  # as a meter does
+
+    monkeypatch.setattr(type(run.images), "ready", stopped_after_one)
+    result = run.iterate()
+    assert result.stopped
+    assert [image.whole for image in result.images] == [True]

@@ -143,7 +143,7 @@ def test_layers_in_memory_are_turned_as_the_file_lies(files, tmp_path):
     np.testing.assert_array_equal(
         session.result.segmentation.fractions, made.segmentation.fractions
     )
-    assert session.result.run.read == {"channel1": files / "t1.nii.gz"}  # what is a file
+    assert session.result.read == {"channel1": files / "t1.nii.gz"}  # what is a file
 
 
 def test_dice_is_that_of_the_definition():
