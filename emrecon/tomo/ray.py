@@ -36,7 +36,8 @@ class JosephProjector:
     Gaussian, integrated over each bin; the sum over the bins is the line integral without.
 
     With `ring_wide` a line is the mean over the width of a ring, as in STIR: on voxels of half a
-    ring spacing a direct plane takes a quarter, a half and a quarter of three image planes.
+    ring spacing a direct plane takes a quarter, a half and a quarter of three image planes. At
+    span 1 nothing lies beyond the end planes of the image, as in STIR.
 
     References
     ----------
@@ -65,21 +66,11 @@ class JosephProjector:
     def __post_init__(self) -> None:
         if not self.fov_mm:
             object.__setattr__(self, "fov_mm", self.bins.fov_mm)
-        z0, vz, nz = self.grid.origin_mm[2], self.grid.spacing_mm[2], self.grid.shape[2]
-        matrix = None
+        z0, vz, matrix = self.grid.origin_mm[2], self.grid.spacing_mm[2], None
         if self.ring_wide and self.bins.scanner is None:
             raise GeometryError("lines as wide as a ring need a ring scanner")
         if self.ring_wide or not all(_whole(segment, vz) for segment in self.bins.segments):
-            vz = axial_step_mm(self.bins)
-            first = min(self.bins.segments, key=lambda s: s.first_mm).first_mm
-            centres = self.grid.centres_mm(2)
-            # Planes lie on the new voxel centres, which reach over the whole old grid.
-            z0 = first - vz * np.ceil(max(0.0, first - centres[0]) / vz)
-            if self.ring_wide:  # between two voxels, each the mean over half a ring
-                z0 -= vz / 2
-            nz = int(np.ceil((centres[-1] - z0) / vz)) + 1
-            old_mm = self.grid.spacing_mm[2]
-            matrix = resampling(centres, old_mm, z0 + vz * np.arange(nz), vz)
+            z0, vz, matrix = self._resampling()
         object.__setattr__(self, "_axial", None if matrix is None else Columns(matrix))
         object.__setattr__(self, "_geometry", self._tables(z0, vz))
 
@@ -122,6 +113,26 @@ class JosephProjector:
         else:
             axial.adjoint(data, **self._geometry, image=image)
         return image if self._axial is None else self._axial.adjoint(image)
+
+    def _resampling(self) -> tuple[float, float, Array]:
+        """Return where voxels lie on which planes step whole voxels, their size, and the matrix.
+
+        The new voxels reach over all planes and the whole old grid.
+        """
+        vz, planes_mm, old_mm = (
+            axial_step_mm(self.bins),
+            self.bins.plane_z_mm,
+            self.grid.centres_mm(2),
+        )
+        first, last = planes_mm.min(), max(planes_mm.max(), old_mm[-1])
+        z0 = first - vz * np.ceil(max(0.0, first - old_mm[0]) / vz)
+        if self.ring_wide:  # a plane lies between two voxels, each the mean over half a ring
+            z0 -= vz / 2
+        new_mm = z0 + vz * np.arange(np.ceil((last - z0) / vz - WHOLE) + 1)
+        # STIR, too, takes nothing for what a direct plane of span 1 sees beyond the image.
+        stops = self.ring_wide and self.bins.segments[0].step_mm > 1.5 * vz
+        matrix = resampling(old_mm, self.grid.spacing_mm[2], new_mm, vz, goes_on=not stops)
+        return float(z0), vz, matrix
 
     def _tables(self, z0: float, vz: float) -> dict[str, Any]:
         """Return the geometry as the kernels want it."""
@@ -186,21 +197,37 @@ def axial_step_mm(bins: Bins) -> float:
 
 
 def resampling(
-    old_mm: NDArray[np.float64], old: float, new_mm: NDArray[np.float64], new: float
+    old_mm: NDArray[np.float64],
+    old: float,
+    new_mm: NDArray[np.float64],
+    new: float,
+    *,
+    goes_on: bool = True,
 ) -> Array:
     """Return the matrix that resamples a column from voxels of one length to another.
 
-    A new voxel is the mean, over its length, of the straight lines between the old voxel centres
-    (zero one old voxel beyond the ends), so that neither finer nor coarser spacings lose any part
-    of the column. Shape ``(new, old)``.
+    A new voxel is the mean, over its length, of the straight lines between the old voxel centres,
+    so that neither finer nor coarser spacings lose any part of the column. For an old and a new
+    voxel beyond the end centres the column goes on as it ends: a grid whose end is near that of
+    the field of view, but not at it, thus explains all that the end planes see. Otherwise
+    (`goes_on` false) it falls to zero within an old voxel. Shape ``(new, old)``.
     """
-    distance = new_mm[:, None] - old_mm[None, :]
-    upper = _hat_integral((distance + new / 2) / old)
-    lower = _hat_integral((distance - new / 2) / old)
-    return ((upper - lower) * old / new).astype(np.float32)
+    distance = (new_mm[:, None] - old_mm[None, :]) / old
+    lower, upper = distance - new / old / 2, distance + new / old / 2
+    shares = _hat_integral(upper) - _hat_integral(lower)
+    if goes_on:
+        reach = 1 + new / old
+        shares[:, 0] += _fall_integral(-lower[:, 0], reach) - _fall_integral(-upper[:, 0], reach)
+        shares[:, -1] += _fall_integral(upper[:, -1], reach) - _fall_integral(lower[:, -1], reach)
+    return (shares * old / new).astype(np.float32)
 
 
 def _hat_integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the integral from -1 to `t` of the hat function of half-width 1."""
     t = np.clip(t, -1.0, 1.0)
     return 0.5 + t - 0.5 * t * np.abs(t)
+
+
+def _fall_integral(t: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Return the integral from 0 to `t`, up to `reach`, of what the hat function has fallen by."""
+    return 0.5 * np.clip(t, 0.0, 1.0) ** 2 + np.clip(t, 1.0, reach) - 1.0
