@@ -79,7 +79,9 @@ def forward(
         segments = tables.segments_of(step == size, vz, half_chord_mm, tilt, first, planes, offset)
         layout = tables.layout_of(image.shape, int(size), segments, lines)
         rows = tables.sealed(tables.split(image, layout))
-        share(_forward, out.shape[0], rows, lines, segments, layout, out)
+        share(
+            _forward, out.shape[0], rows, lines, segments, layout, tables.straight(segments), out
+        )
 
 
 def adjoint(
@@ -98,11 +100,12 @@ def adjoint(
         segments = tables.segments_of(step == size, vz, half_chord_mm, tilt, first, planes, offset)
         layout = tables.layout_of(image.shape, int(size), segments, lines)
         own = size == 1 and layout.size == image.shape[2]
+        straight, sealed = tables.straight(segments), tables.sealed(data)
         rows = image if own else tables.empty_rows(image.shape, layout)
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            share(_adjoint, slabs, rows, lines, segments, layout, tables.sealed(data), chosen)
+            share(_adjoint, slabs, rows, lines, segments, layout, straight, sealed, chosen)
         if not own:
             tables.join(rows, layout, image)
 
@@ -184,55 +187,46 @@ def _taps(g, v, t, k0, n, lines, segments, layout, where, near, far):
 
 
 @_jit
-def _forward(begin, end, image, lines, segments, layout, out):
-    """Fill all lines of the views begin ... end - 1."""
-    room, bins = _scratch(layout), out.shape[1]
-    data, pixels = out.reshape(-1), image.reshape(-1)
-    for first in range(begin, end, VIEWS):
-        last = min(first + VIEWS, end)
-        for line in range(first * bins, last * bins):
+def _forward(begin, end, image, lines, segments, layout, straight, out):
+    """Fill all lines of the views begin ... end - 1; `straight` is None where some are tilted."""
+    stack, x, z, where, near, far = _scratch(layout)
+    step, size, margin, pitch, block, _ = layout
+    pixels, data, bins = image.reshape(-1), out.reshape(-1), out.shape[1]
+    slabs = -(-max(image.shape[0], image.shape[1]) // block)
+    for item in range(begin // VIEWS * slabs, -(-end // VIEWS) * slabs):
+        first, k = item // slabs * VIEWS, item % slabs * block
+        for line in range(max(begin, first) * bins, min(first + VIEWS, end) * bins):
+            v, t, row = line // bins, line % bins, line * out.shape[2]
+            for g in range(0 if k else segments.planes.size):
+                clear(data, row + segments.offset[g], segments.planes[g])
+            k0 = max(k, lines.start[v, t])
+            n = min(k + block, lines.stop[v, t]) - k0
+            if n <= 0:
+                continue
+            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
+            for phase in range(step):
+                part, at = pixels[phase * size :], phase * stack + pitch + margin
+                s = at + block * pitch
+                if straight is None:
+                    each_row(advance, size, part, jump, where, near, far, n, z, at, x, s, pitch)
+                else:
+                    each_row(total, size, part, jump, where, near, far, n, x, s)
+            if straight is None:
+                for phase in range(step):
+                    bend(z, beside(pitch, stack, phase, step), n * pitch + margin, x)
             for g in range(segments.planes.size):
-                clear(data, line * out.shape[2] + segments.offset[g], segments.planes[g])
-        for k in range(0, max(image.shape[0], image.shape[1]), layout.block):
-            for line in range(first * bins, last * bins):
-                v, t = line // bins, line % bins
-                k0 = max(k, lines.start[v, t])
-                n = min(k + layout.block, lines.stop[v, t]) - k0
-                if n > 0:
-                    at = line * out.shape[2]
-                    _read(
-                        v, t, k0, n, image.shape, pixels, lines, segments, layout, room, data, at
-                    )
-
-
-@_inline
-def _read(v, t, k0, n, shape, pixels, lines, segments, layout, room, data, line):
-    """Add n steps of a line's path to all its planes."""
-    stack, x, z, where, near, far = room
-    step, size, margin, pitch, block, _, flat = layout
-    jump = columns(v, t, k0, n, shape, lines, where, near, far)
-    for phase in range(step):
-        part, first = pixels[phase * size :], phase * stack + pitch + margin
-        s = first + block * pitch
-        if flat:
-            each_row(total, size, part, jump, where, near, far, n, x, s)
-        else:
-            each_row(advance, size, part, jump, where, near, far, n, z, first, x, s, pitch)
-    for phase in range(0 if flat else step):
-        bend(z, beside(pitch, stack, phase, step), n * pitch + margin, x)
-    for g in range(segments.planes.size):
-        taps = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
-        at = line + segments.offset[g]
-        each(gather, segments.planes[g], x, pitch, where, near, far, taps, data, at)
+                taps = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
+                at = row + segments.offset[g]
+                each(gather, segments.planes[g], x, pitch, where, near, far, taps, data, at)
 
 
 @_jit
-def _adjoint(begin, end, image, lines, segments, layout, values, views):
-    """Put what the lines of some views hold into the slabs begin ... end - 1."""
+def _adjoint(begin, end, image, lines, segments, layout, straight, values, views):
+    """Put what the lines of some views hold into the slabs begin ... end - 1; see `_forward`."""
     stack, x, _, where, near, far = _scratch(layout)
-    step, size, margin, pitch, block, _, flat = layout
+    step, size, margin, pitch, block, _ = layout
     pixels, data = image.reshape(-1), values.reshape(-1)
-    unused = (block + 1) * pitch if flat else 0
+    unused = 0 if straight is None else (block + 1) * pitch
     for item in range(begin * views.size, end * views.size):
         k, v = item // views.size * block, views[item % views.size]
         for t in range(values.shape[1]):
@@ -250,7 +244,7 @@ def _adjoint(begin, end, image, lines, segments, layout, values, views):
             for phase in range(step):
                 part, rows = pixels[phase * size :], beside(pitch + margin, stack, phase, step)
                 s = rows[0] + block * pitch
-                if flat:
-                    each_row(spread_out, size, part, jump, where, near, far, n, x, s)
-                else:
+                if straight is None:
                     each_row(retreat, size, part, jump, where, near, far, n, x, rows, s, pitch)
+                else:
+                    each_row(spread_out, size, part, jump, where, near, far, n, x, s)

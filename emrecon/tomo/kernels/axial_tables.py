@@ -21,7 +21,7 @@ Segments = namedtuple("Segments", "first tilt planes offset slope gain")
 Groups = namedtuple("Groups", "begin end offset planes lane whole")
 # Rows are `step` phases of `size` voxels; in a block, at least `margin` voxels lie between them,
 # and each begins `pitch` after the one before. All three are whole vectors.
-Layout = namedtuple("Layout", "step size margin pitch block taps flat")
+Layout = namedtuple("Layout", "step size margin pitch block taps")
 
 
 def rounded(count, to):
@@ -103,7 +103,12 @@ def layout_of(shape, step, segments, lines):
     block = min(BLOCK, max(8, min(CACHED // per_step, -(-min(shape[:2]) // 6))))
     steepest = 2 * half.max() * segments.slope.max() * np.abs(lines.pace).max(initial=0)
     taps = max(4 + int(np.ceil(steepest * block)), block) + PASS
-    return Layout(step, size, margin, pitch, block, taps, steepest == 0)
+    return Layout(step, size, margin, pitch, block, taps)
+
+
+def straight(segments):
+    """Return 1 where no segment is tilted, else None: numba leaves out what only 1 would reach."""
+    return None if np.any(np.outer(segments.slope, segments.tilt)) else 1
 
 
 def split(image, layout):
