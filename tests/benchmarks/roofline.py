@@ -35,7 +35,7 @@ def operations(shape, geometry, timing=None):
 def _plain(shape, lines, segments, layout):
     """Rows: two multiply-adds and three adds a voxel; two multiply-adds a tap and plane."""
     steps = lines.stop - lines.start
-    rows = (2 if layout.flat else 5) * shape[2] * steps.clip(0).sum()
+    rows = (2 if tables.straight(segments) else 5) * shape[2] * steps.clip(0).sum()
     taps = 0
     for k in range(0, max(shape[:2]), layout.block):
         k0 = np.maximum(k, lines.start)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numba
 import numpy as np
 import pytest
 
+from emrecon.em import until
 from emrecon.errors import GeometryError
-from emrecon.tomo.geometry.bins import Bins
+from emrecon.stop import after
+from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.operators.resampling import resampling
+from emrecon.tomo.prepare import prepare
+from emrecon.tomo.settings import Settings
 from emrecon.volume import Grid
+from phantoms import uniform_cylinder
+from phantoms.simulate import simulate
 from tests.tomo.makers import SMALL, ring
+
+Profile = tuple[np.ndarray, np.ndarray]
 
 SIGMA = np.array([9.0, 7.0, 5.0])
 CENTRE = np.array([8.0, -6.0, 1.5])
@@ -138,5 +147,47 @@ def test_resampling_keeps_straight_lines_and_sums() -> None:
         np.testing.assert_allclose(matrix @ (3 * old + 5), 3 * at + 5, atol=2e-4)
     wide = np.arange(-30, 30.1, 0.9)
     column = np.random.default_rng(0).random(old.size).astype(np.float32)
+    column[[0, -1]] = 0  # what goes on beyond the ends
     kept = (resampling(old, 2.0, wide, 0.9) @ column).sum() * 0.9
     assert kept == pytest.approx(column.sum() * 2.0, rel=1e-4)
+
+
+def test_a_resampled_column_goes_on_for_a_voxel_of_either_size() -> None:
+    old, new = np.array([-2.0, 0.0, 2.0]), np.arange(-8.0, 8.1, 0.5)
+    rows = resampling(old, 2.0, new, 0.5).sum(axis=1)
+    np.testing.assert_allclose(rows, np.where(np.abs(new) == 4.5, 0.5, np.abs(new) < 4.5))
+    falls = resampling(old, 2.0, new, 0.5, goes_on=False).sum(axis=1)
+    assert falls[np.abs(new) > 2.0].max() < 1
+    assert resampling(np.zeros(1), 3.0, np.zeros(1), 3.0) == pytest.approx(1.0)
+
+
+LONG = Scanner("long", 12, 48, 5.0, 80.0, 3.0, 5.0, 31)
+ODD_MM = (1.7, 2.0, 2.6, 3.3, 4.0, 5.2)
+
+
+@pytest.fixture(scope="module", params=[(1, False), (3, False), (3, True)], ids=str)
+def long_cylinder(request: pytest.FixtureRequest) -> Callable[[float], Profile]:
+    """Profiles of a cylinder longer than the field of view, by axial voxel size in mm."""
+    span, ring_wide = request.param
+    made = simulate(
+        uniform_cylinder(30.0, 400.0, mu_per_mm=0.0), LONG.bins(span=span), counts=1e7,
+        rng=np.random.default_rng(0), noise=False,
+    )  # fmt: skip
+
+    def profile(axial: float) -> Profile:
+        settings = Settings(subsets=4, voxel_mm=(4.0, 4.0, axial), ring_wide=ring_wide)
+        problem = prepare(made.scan, settings)
+        *_, last = until(problem.iterates(), after(40))
+        x, y, z = (problem.grid.centres_mm(axis) for axis in range(3))
+        return z, last.params[np.hypot(x[:, None], y) < 20].mean(axis=0)
+
+    return profile
+
+
+def test_an_odd_voxel_size_leaves_the_ends_of_a_long_object_alone(
+    long_cylinder: Callable[[float], Profile],
+) -> None:
+    z_mm, default = long_cylinder(LONG.ring_spacing_mm / 2)
+    for axial in ODD_MM:
+        at, profile = long_cylinder(axial)
+        np.testing.assert_allclose(profile, np.interp(at, z_mm, default), rtol=0.02)

@@ -23,13 +23,14 @@ with Q interpolated between the steps before and after x.  No step is approximat
 costs one term a crossing instead of one a step, so little tilt costs little.
 
 *Blocks.*  The sums start afresh every few steps: Q stays in the first-level cache, and Z small, so
-that nothing cancels.  The adjoint, the exact transpose, runs the same terms backwards, in slabs of
-the image one block wide.  A slab belongs to one thread: no two threads write the same voxel, and
-the result does not depend on their number.  Sums over steps and over terms stay in registers
-(`axial_sums`).
+that nothing cancels.  A slab of the image one block wide serves some views before the next slab
+is read.  The adjoint, the exact transpose, runs the same terms backwards.  There a slab belongs to
+one thread: no two threads write the same voxel, and the result does not depend on their number.
+Sums over steps and over terms stay in registers (`axial_sums`).
 
 Planes that lie `step` voxels apart read every step-th voxel, so the rows are kept de-interleaved,
-one phase after the other, and the planes of a segment always read contiguous memory.
+one phase after the other, and the planes of a segment always read contiguous memory.  A phase ends
+with zeros up to whole vectors.
 """
 
 import numba
@@ -42,12 +43,17 @@ from emrecon.tomo.kernels.axial_sums import (
     bend,
     beside,
     each,
+    each_row,
     gather,
     retreat,
     scatter,
+    spread_out,
+    total,
 )
 from emrecon.tomo.kernels.axial_tables import PASS
 from emrecon.tomo.kernels.share import share
+
+VIEWS = 8  # views that a slab of the image serves while it is in the cache
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 _inline = numba.njit(forceinline=True, error_model="numpy")
@@ -73,7 +79,9 @@ def forward(
         segments = tables.segments_of(step == size, vz, half_chord_mm, tilt, first, planes, offset)
         layout = tables.layout_of(image.shape, int(size), segments, lines)
         rows = tables.sealed(tables.split(image, layout))
-        share(_forward, out.shape[0], rows, lines, segments, layout, out)
+        share(
+            _forward, out.shape[0], rows, lines, segments, layout, tables.straight(segments), out
+        )
 
 
 def adjoint(
@@ -91,12 +99,14 @@ def adjoint(
     for size in np.unique(step):
         segments = tables.segments_of(step == size, vz, half_chord_mm, tilt, first, planes, offset)
         layout = tables.layout_of(image.shape, int(size), segments, lines)
-        rows = image if size == 1 else np.zeros_like(tables.split(image, layout))
+        own = size == 1 and layout.size == image.shape[2]
+        straight, sealed = tables.straight(segments), tables.sealed(data)
+        rows = image if own else tables.empty_rows(image.shape, layout)
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            share(_adjoint, slabs, rows, lines, segments, layout, tables.sealed(data), chosen)
-        if size != 1:
+            share(_adjoint, slabs, rows, lines, segments, layout, straight, sealed, chosen)
+        if not own:
             tables.join(rows, layout, image)
 
 
@@ -177,46 +187,46 @@ def _taps(g, v, t, k0, n, lines, segments, layout, where, near, far):
 
 
 @_jit
-def _forward(begin, end, image, lines, segments, layout, out):
-    """Fill all lines of the views begin ... end - 1."""
+def _forward(begin, end, image, lines, segments, layout, straight, out):
+    """Fill all lines of the views begin ... end - 1; `straight` is None where some are tilted."""
     stack, x, z, where, near, far = _scratch(layout)
-    step, size, margin, pitch, block, _, flat = layout
-    pixels, data = image.reshape(-1), out.reshape(-1)
+    step, size, margin, pitch, block, _ = layout
+    pixels, data, bins = image.reshape(-1), out.reshape(-1), out.shape[1]
     slabs = -(-max(image.shape[0], image.shape[1]) // block)
-    for item in range(begin * slabs, end * slabs):
-        v, k = item // slabs, item % slabs * block
-        for t in range(out.shape[1]):
-            line = (v * out.shape[1] + t) * out.shape[2]
+    for item in range(begin // VIEWS * slabs, -(-end // VIEWS) * slabs):
+        first, k = item // slabs * VIEWS, item % slabs * block
+        for line in range(max(begin, first) * bins, min(first + VIEWS, end) * bins):
+            v, t, row = line // bins, line % bins, line * out.shape[2]
             for g in range(0 if k else segments.planes.size):
-                clear(data, line + segments.offset[g], segments.planes[g])
+                clear(data, row + segments.offset[g], segments.planes[g])
             k0 = max(k, lines.start[v, t])
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
             jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
             for phase in range(step):
-                part, first = pixels[phase * size :], phase * stack + pitch + margin
-                s = first + block * pitch
-                if flat:
-                    clear(x, s, size)
-                    each(gather, size, part, jump, where, near, far, n, x, s)
+                part, at = pixels[phase * size :], phase * stack + pitch + margin
+                s = at + block * pitch
+                if straight is None:
+                    each_row(advance, size, part, jump, where, near, far, n, z, at, x, s, pitch)
                 else:
-                    each(advance, size, part, jump, where, near, far, n, z, first, x, s, pitch)
-            for phase in range(0 if flat else step):
-                bend(z, beside(pitch, stack, phase, step), n * pitch + margin, x)
+                    each_row(total, size, part, jump, where, near, far, n, x, s)
+            if straight is None:
+                for phase in range(step):
+                    bend(z, beside(pitch, stack, phase, step), n * pitch + margin, x)
             for g in range(segments.planes.size):
                 taps = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
-                at = line + segments.offset[g]
+                at = row + segments.offset[g]
                 each(gather, segments.planes[g], x, pitch, where, near, far, taps, data, at)
 
 
 @_jit
-def _adjoint(begin, end, image, lines, segments, layout, values, views):
-    """Put what the lines of some views hold into the slabs begin ... end - 1."""
+def _adjoint(begin, end, image, lines, segments, layout, straight, values, views):
+    """Put what the lines of some views hold into the slabs begin ... end - 1; see `_forward`."""
     stack, x, _, where, near, far = _scratch(layout)
-    step, size, margin, pitch, block, _, flat = layout
+    step, size, margin, pitch, block, _ = layout
     pixels, data = image.reshape(-1), values.reshape(-1)
-    unused = (block + 1) * pitch if flat else 0
+    unused = 0 if straight is None else (block + 1) * pitch
     for item in range(begin * views.size, end * views.size):
         k, v = item // views.size * block, views[item % views.size]
         for t in range(values.shape[1]):
@@ -234,7 +244,7 @@ def _adjoint(begin, end, image, lines, segments, layout, values, views):
             for phase in range(step):
                 part, rows = pixels[phase * size :], beside(pitch + margin, stack, phase, step)
                 s = rows[0] + block * pitch
-                if flat:
-                    each(scatter, size, part, jump, where, near, far, n, x, s)
+                if straight is None:
+                    each_row(retreat, size, part, jump, where, near, far, n, x, rows, s, pitch)
                 else:
-                    each(retreat, size, part, jump, where, near, far, n, x, rows, s, pitch)
+                    each_row(spread_out, size, part, jump, where, near, far, n, x, s)

@@ -1,11 +1,10 @@
-"""What the kernels of `axial_tof` do to the rows of some steps, sixteen planes at a time."""
+"""What the kernels of `axial_tof` do to the rows of some steps, a vector of planes at a time."""
 
 import numba
 import numpy as np
 
 from emrecon.tomo.kernels import axial_tables
-from emrecon.tomo.kernels.axial_tables import LANES
-from emrecon.tomo.kernels.simd import leading, load, nothing, plus, spread, store, times
+from emrecon.tomo.kernels.simd import LANES, leading, load, nothing, plus, spread, store, times
 
 _inline = numba.njit(forceinline=True, error_model="numpy")
 

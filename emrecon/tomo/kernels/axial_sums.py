@@ -1,15 +1,17 @@
 """What the kernels of `axial` do to rows: sums along a path, which stay in registers.
 
-A function that `each` calls does its work for the planes from p on, as many as the vector `none`
-has numbers, and leaves alone what lies beyond the `left` planes that there are.
+A function that `each` or `each_row` calls does its work for the planes from p on, as many as the
+vector `none` has numbers. Rows of the image and of a block end with zeros up to whole vectors, so
+only the planes of a segment, of which `left` are left, need care at the end.
 """
 
 import numba
 import numpy as np
 
 from emrecon.tomo.kernels.axial_rows import rounded
-from emrecon.tomo.kernels.axial_tables import LANES, WIDE
 from emrecon.tomo.kernels.simd import (
+    LANES,
+    WIDE,
     add,
     load,
     load_some,
@@ -29,7 +31,7 @@ MINUS_TWO = np.full(1, -2, np.float32)
 
 @_inline
 def each(work, planes, *args):
-    """Do work for all planes, in wide vectors but for the last few."""
+    """Do work for all planes of a segment, in wide vectors but for the last few."""
     cut = max(0, rounded(planes - 2 * LANES, WIDE))
     for p in range(0, cut, WIDE):
         work(p, np.int32(planes - p), wide(), *args)
@@ -38,56 +40,90 @@ def each(work, planes, *args):
 
 
 @_inline
-def gather(p, left, none, x, jump, where, near, far, taps, out, begin):
-    """Add near x[where + p] + far x[where + jump + p] of all taps to out[begin + p]."""
-    a, b = load_some(out, begin + p, left, none), none
-    for i in range(taps):
-        o = where[i] + p
-        a = plus(a, spread(near, i, none), load_some(x, o, left, none))
-        b = plus(b, spread(far, i, none), load_some(x, o + jump, left, none))
-    store_some(out, begin + p, left, add(a, b))
+def each_row(work, size, *args):
+    """Do work for a row of whole vectors, in wide ones but for the last few."""
+    cut = size // WIDE * WIDE
+    for p in range(0, cut, WIDE):
+        work(p, wide(), *args)
+    for p in range(cut, size, LANES):
+        work(p, nothing(), *args)
 
 
 @_inline
-def _put(x, at, left, weight, values):
-    store_some(x, at, left, plus(load_some(x, at, left, values), weight, values))
+def gather(p, left, none, x, jump, where, near, far, taps, out, begin):
+    """Add near x[where + p] + far x[where + jump + p] of all taps to out[begin + p]."""
+    here = _sum(p, load_some(out, begin + p, left, none), none, x, jump, where, near, far, taps)
+    store_some(out, begin + p, left, here)
+
+
+@_inline
+def _sum(p, first, none, x, jump, where, near, far, taps):
+    """Return `first` with all taps added, in two sums that do not wait for each other."""
+    a, b = first, none
+    for i in range(taps):
+        o = where[i] + p
+        a = plus(a, spread(near, i, none), load(x, o, none))
+        b = plus(b, spread(far, i, none), load(x, o + jump, none))
+    return add(a, b)
 
 
 @_inline
 def scatter(p, left, none, x, jump, where, near, far, taps, data, begin):
-    """Transpose of `gather`."""
-    values = load_some(data, begin + p, left, none)
-    for i in range(taps):
-        _put(x, where[i] + p, left, spread(near, i, none), values)
-        _put(x, where[i] + jump + p, left, spread(far, i, none), values)
+    """Transpose of `gather`; planes past the last add zeros."""
+    _spread(p, load_some(data, begin + p, left, none), none, x, jump, where, near, far, taps)
 
 
 @_inline
-def advance(p, left, none, pixels, jump, where, near, far, n, z, begin, x, end, pitch):
+def _spread(p, values, none, x, jump, where, near, far, taps):
+    """Transpose of `_sum`."""
+    for i in range(taps):
+        _put(x, where[i] + p, spread(near, i, none), values)
+        _put(x, where[i] + jump + p, spread(far, i, none), values)
+
+
+@_inline
+def _put(x, at, weight, values):
+    store(x, at, plus(load(x, at, values), weight, values))
+
+
+@_inline
+def total(p, none, pixels, jump, where, near, far, n, x, end):
+    """Keep S after the last of n steps."""
+    store(x, end + p, _sum(p, none, none, pixels, jump, where, near, far, n))
+
+
+@_inline
+def spread_out(p, none, pixels, jump, where, near, far, n, x, end):
+    """Transpose of `total`, added to the pixels."""
+    _spread(p, load(x, end + p, none), none, pixels, jump, where, near, far, n)
+
+
+@_inline
+def advance(p, none, pixels, jump, where, near, far, n, z, begin, x, end, pitch):
     """Keep Z after each of n steps, and S and Z after the last."""
     s, sums = none, none
     for i in range(n):
         o = where[i] + p
-        one = times(spread(near, i, none), load_some(pixels, o, left, none))
-        s = add(s, plus(one, spread(far, i, none), load_some(pixels, o + jump, left, none)))
+        one = times(spread(near, i, none), load(pixels, o, none))
+        s = add(s, plus(one, spread(far, i, none), load(pixels, o + jump, none)))
         sums = add(sums, s)
-        store_some(z, begin + i * pitch + p, left, sums)
-    store_some(x, end + p, left, s)
-    store_some(x, end + pitch + p, left, sums)
+        store(z, begin + i * pitch + p, sums)
+    store(x, end + p, s)
+    store(x, end + pitch + p, sums)
 
 
 @_inline
-def retreat(p, left, none, pixels, jump, where, near, far, n, x, beside, end, pitch):
+def retreat(p, none, pixels, jump, where, near, far, n, x, beside, end, pitch):
     """Transpose of `advance` and `bend`, added to the pixels."""
     here, below, above = beside
-    s, sums = load_some(x, end + p, left, none), load_some(x, end + pitch + p, left, none)
+    s, sums = load(x, end + p, none), load(x, end + pitch + p, none)
     for i in range(n - 1, -1, -1):
         o = i * pitch + p
         bent = add(load(x, below + o, none), load(x, above + o, none))
         sums = add(sums, plus(bent, spread(MINUS_TWO, 0, none), load(x, here + o, none)))
         s = add(s, sums)
-        _put(pixels, where[i] + p, left, spread(near, i, none), s)
-        _put(pixels, where[i] + jump + p, left, spread(far, i, none), s)
+        _put(pixels, where[i] + p, spread(near, i, none), s)
+        _put(pixels, where[i] + jump + p, spread(far, i, none), s)
 
 
 @_inline

@@ -4,9 +4,12 @@ from collections import namedtuple
 
 import numpy as np
 
+from emrecon.tomo.kernels.simd import AVX512, LANES
+
 BLOCK = 32  # steps in a block, at most
-LANES = 16  # numbers in a vector
-WIDE = 4 * LANES  # numbers in a wide vector
+# Numbers that a block reads and keeps, at most: a first-level cache of 32 kB, or, with AVX-512,
+# where the second level is as good, twice that.
+CACHED = 1 << (14 if AVX512 else 13)
 PASS = 8  # steps or taps in a pass of a compiled loop in double length: tables have room
 
 # Lines: step k = start ... stop - 1 lies at the signed distance reach + k pace, and at the index
@@ -17,8 +20,8 @@ Segments = namedtuple("Segments", "first tilt planes offset slope gain")
 # Groups of segments begin ... end - 1 and their planes offset ... offset + planes - 1 in a line.
 Groups = namedtuple("Groups", "begin end offset planes lane whole")
 # Rows are `step` phases of `size` voxels; in a block, at least `margin` voxels lie between them,
-# and each begins `pitch` after the one before, at a whole vector as the margins do.
-Layout = namedtuple("Layout", "step size margin pitch block taps flat")
+# and each begins `pitch` after the one before. All three are whole vectors.
+Layout = namedtuple("Layout", "step size margin pitch block taps")
 
 
 def rounded(count, to):
@@ -89,32 +92,43 @@ def grouped(segments):
 
 def layout_of(shape, step, segments, lines):
     """Settle row lengths, steps in a block and the most taps that a segment can need in one."""
-    size = -(-shape[2] // step)
-    block = min(BLOCK, max(8, -(-min(shape[:2]) // 6)))
+    size = rounded(-(-shape[2] // step), LANES)
     # A line between its detectors runs through half its tilt either way.
     first, half = segments.first, np.abs(segments.tilt) / 2 * np.any(segments.slope)
     last = first + (segments.planes - 1) * step
     beyond = max(np.max(half - first), np.max(last + half - shape[2]))
     margin = rounded(min(max(2, int(beyond // step) + 4), int(segments.planes.max()) + 1), LANES)
+    pitch = size + margin
+    per_step = 2 * step * (size + pitch)  # two columns, and the rows Z and Q
+    block = min(BLOCK, max(8, min(CACHED // per_step, -(-min(shape[:2]) // 6))))
     steepest = 2 * half.max() * segments.slope.max() * np.abs(lines.pace).max(initial=0)
     taps = max(4 + int(np.ceil(steepest * block)), block) + PASS
-    return Layout(step, size, margin, rounded(size, LANES) + margin, block, taps, steepest == 0)
+    return Layout(step, size, margin, pitch, block, taps)
+
+
+def straight(segments):
+    """Return 1 where no segment is tilted, else None: numba leaves out what only 1 would reach."""
+    return None if np.any(np.outer(segments.slope, segments.tilt)) else 1
 
 
 def split(image, layout):
-    """De-interleave z: `step` phases of `size` voxels."""
-    step, size = layout.step, layout.size
-    if step == 1 and size == image.shape[2]:
+    """Return the image as rows, which is itself where its columns are rows already."""
+    if layout.step == 1 and layout.size == image.shape[2]:
         return image
-    rows = np.zeros((*image.shape[:2], step * size), np.float32)
-    for phase in range(step):
-        part = image[:, :, phase::step]
-        rows[:, :, phase * size :][:, :, : part.shape[2]] = part
+    rows = empty_rows(image.shape, layout)
+    for phase in range(layout.step):
+        part = image[:, :, phase :: layout.step]
+        rows[:, :, phase * layout.size :][:, :, : part.shape[2]] = part
     return rows
 
 
+def empty_rows(shape, layout):
+    """Return rows of zeros for an image of that shape."""
+    return np.zeros((*shape[:2], layout.step * layout.size), np.float32)
+
+
 def join(rows, layout, image):
-    """Add de-interleaved rows to the image."""
+    """Add rows to the image."""
     for phase in range(layout.step):
         part = image[:, :, phase :: layout.step]
         part += rows[:, :, phase * layout.size :][:, :, : part.shape[2]]

@@ -7,9 +7,9 @@ to a segment's planes once, is added to the few bins within reach, each with one
 is done for the bins out of reach: the work grows with the width of the kernel over that of a bin,
 not with the number of bins.  Segments of opposite tilts are one wider segment for the shares.
 
-Four steps at once are added to a bin, for 32 planes: eight vectors that stay in registers while
-the bins within reach of any of the four come and go.  Outside its reach a step's share is 0, so
-the rows of the table of shares have zeros at both ends.
+Four steps at once are added to a bin, for two vectors of planes: eight vectors that stay in
+registers while the bins within reach of any of the four come and go.  Outside its reach a step's
+share is 0, so the rows of the table of shares have zeros at both ends.
 
 A step is taken to be at the nearest of places so dense that the shares of the bins come from a
 small table (`Timing.phases`): they add to 1, so the sum over all bins is what
@@ -40,8 +40,9 @@ from emrecon.tomo.kernels.axial_rows import (
     take_columns,
     trim,
 )
-from emrecon.tomo.kernels.axial_tables import LANES, PASS
+from emrecon.tomo.kernels.axial_tables import PASS
 from emrecon.tomo.kernels.share import share
+from emrecon.tomo.kernels.simd import LANES
 
 # Without the leave to reorder: both ways must take a step to be at the very same place.
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -76,7 +77,7 @@ def forward(
     for each in np.unique(step):
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
         segments, groups = tables.grouped(segments)
-        layout = _layout(image.shape, int(each), segments, lines)
+        layout = tables.layout_of(image.shape, int(each), segments, lines)._replace(block=CHUNK)
         rows = tables.sealed(tables.split(image, layout))
         shares = _shares(flight, lines, segments)
         share(_forward, out.shape[1], rows, lines, segments, groups, layout, shares, out)
@@ -98,21 +99,14 @@ def adjoint(
     for each in np.unique(step):
         segments = tables.segments_of(step == each, vz, half_chord_mm, tilt, first, planes, offset)
         segments, groups = tables.grouped(segments)
-        layout = _layout(image.shape, int(each), segments, lines)
-        layout = layout._replace(block=min(BLOCK, layout.block))
-        rows = np.zeros((*image.shape[:2], layout.step * layout.size), np.float32)
+        layout = tables.layout_of(image.shape, int(each), segments, lines)._replace(block=BLOCK)
+        rows = tables.empty_rows(image.shape, layout)
         shares = _shares(flight, lines, segments)
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
             share(_adjoint, slabs, rows, lines, segments, groups, layout, shares, data, chosen)
         tables.join(rows, layout, image)
-
-
-def _layout(shape, step, segments, lines):
-    """Let every row begin and end with a whole vector."""
-    layout = tables.layout_of(shape, step, segments, lines)
-    return layout._replace(size=layout.pitch - layout.margin, block=CHUNK)
 
 
 def _shares(flight, lines, segments):

@@ -5,7 +5,9 @@ symmetric matrix whose rows and columns sum to 1: it keeps both totals and unifo
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from emrecon.tomo.kernels.share import share
 
 
 @njit(nogil=True, cache=True)
@@ -46,20 +48,28 @@ def _slab(plane, taps_y, taps_z, out):
             _add(taps_z[t], row[reach + t : reach + t + nz], target)
 
 
-@njit(parallel=True, nogil=True, cache=True)
 def blur(image, taps_x, taps_y, taps_z, out, work):
     """Fill `out` with `image` convolved along all axes; `work` is scratch of the same shape.
 
     The taps of each axis are half a symmetric kernel, middle first.
     """
-    nx = image.shape[0]
-    for i in prange(nx):
-        _slab(image[i], taps_y, taps_z, work[i])
-    rows = work.reshape(nx, -1)
-    flat = out.reshape(nx, -1)
-    for i in prange(nx):
-        flat[i, :] = 0
-        _add(taps_x[0], rows[i], flat[i])
-        for t in range(1, taps_x.size):
-            _add(taps_x[t], rows[_mirrored(i - t, nx)], flat[i])
-            _add(taps_x[t], rows[_mirrored(i + t, nx)], flat[i])
+    share(_slabs, len(image), image, taps_y, taps_z, work)
+    share(_across, len(image), work.reshape(len(work), -1), taps_x, out.reshape(len(out), -1))
+
+
+@njit(nogil=True, cache=True)
+def _slabs(begin, end, image, taps_y, taps_z, out):
+    """Convolve the slabs begin ... end - 1 along y and z."""
+    for i in range(begin, end):
+        _slab(image[i], taps_y, taps_z, out[i])
+
+
+@njit(nogil=True, cache=True)
+def _across(begin, end, slabs, taps, out):
+    """Convolve along x into the slabs begin ... end - 1."""
+    for i in range(begin, end):
+        out[i, :] = 0
+        _add(taps[0], slabs[i], out[i])
+        for t in range(1, taps.size):
+            _add(taps[t], slabs[_mirrored(i - t, len(slabs))], out[i])
+            _add(taps[t], slabs[_mirrored(i + t, len(slabs))], out[i])

@@ -1,16 +1,23 @@
 """Columns of voxels times a matrix of few elements in each row."""
 
-from numba import njit, prange
+from numba import njit
+
+from emrecon.tomo.kernels.share import share
 
 
-@njit(parallel=True, nogil=True, cache=True)
 def times(columns, taps, first, out):
     """Fill `out` (columns, new) with weighted sums of neighbours in `columns` (columns, old).
 
     Element k of a new column is the sum over t of ``taps[t, k]`` times element ``first[k] + t``
     of the old one.
     """
-    for c in prange(columns.shape[0]):
+    share(_times, len(columns), columns, taps, first, out)
+
+
+@njit(nogil=True, cache=True)
+def _times(begin, end, columns, taps, first, out):
+    """Do the columns begin ... end - 1."""
+    for c in range(begin, end):
         old, new = columns[c], out[c]
         for k in range(new.size):
             new[k] = taps[0, k] * old[first[k]]

@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from emrecon.tomo.kernels.share import share
 
 
-@njit(parallel=True, nogil=True, cache=True)
 def compare(counts, factors, background, views, projection):
     """Turn `projection` into what the adjoint wants, and return the log-likelihood of each row.
 
@@ -17,12 +18,19 @@ def compare(counts, factors, background, views, projection):
     ``factor * counts / mean`` with ``mean = factor * projection + background``. Bins of factor 0
     take no part, nor do bins of mean 0: no voxel lies on their line.
     """
-    tofs, rows, columns = projection.shape
-    likelihood = np.zeros(rows)
+    likelihood = np.zeros(projection.shape[1])
+    share(_compare, len(likelihood), counts, factors, background, views, projection, likelihood)
+    return likelihood
+
+
+@njit(nogil=True, cache=True)
+def _compare(begin, end, counts, factors, background, views, projection, likelihood):
+    """Do the rows begin ... end - 1."""
+    tofs, _, columns = projection.shape
     scaled, offset = factors.shape[0] > 0, background.shape[0] > 0
     flat = background.shape[0] < tofs
     part = np.float32(1 / tofs) if flat else np.float32(1)
-    for r in prange(rows):
+    for r in range(begin, end):
         at = views[r]
         total = 0.0
         for t in range(tofs):
@@ -41,4 +49,3 @@ def compare(counts, factors, background, views, projection):
                 else:
                     projection[t, r, c] = 0
         likelihood[r] = total
-    return likelihood

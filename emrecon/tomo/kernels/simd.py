@@ -1,21 +1,32 @@
-"""Sixteen numbers as one value of compiled code, for sums that are to stay in registers.
+"""Some numbers as one value of compiled code, for sums that are to stay in registers.
 
 A loop over the numbers of a short row, as numba compiles it, loads and stores its sums at every
 pass, and takes the last few numbers one by one.  Written with vectors, some rows' sums are local
 variables, and stay in registers for as long as something is added to them.  A processor with
 narrower registers takes a vector in parts, with the same result.  A wide vector has four times as
 many numbers, so that a step's own cost is shared by more of them.
+
+How many numbers a vector has follows from what numba keys its cache of kernels by: the processor
+that it compiles for, NUMBA_CPU_NAME and NUMBA_CPU_FEATURES included.
 """
 
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped] # has no type hints
 from numba import types
-from numba.core.cgutils import get_or_insert_function
+from numba.core import cgutils
 from numba.core.datamodel import models
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic, register_model
 
-from emrecon.tomo.kernels.axial_tables import LANES, WIDE
+AVX512 = "+avx512f" in cpu_target.target_context.codegen().magic_tuple()[2]
+"""Whether kernels are compiled for registers of 64 bytes, and 32 of them."""
+
+LANES = 16 if AVX512 else 8
+"""Numbers in a vector: two of NEON's registers, one of AVX2's or of AVX-512's."""
+
+WIDE = 4 * LANES
+"""Numbers in a wide vector."""
 
 _intrinsic: Any = intrinsic  # who calls it leaves out the first argument
 
@@ -38,6 +49,10 @@ class _Vector(types.Type):
         places = ir.Constant(self.indices, list(range(self.floats.count)))
         return builder.icmp_signed("<", places, self.all(builder, count))
 
+    def is_full(self, builder, count):
+        """Tell whether `count` fills a vector: masked stores are slow, but for AVX-512's."""
+        return builder.icmp_signed(">=", count, ir.IntType(32)(self.floats.count))
+
     def at(self, context, builder, signature, args):
         """Point at the vector that begins at a place of a flat array."""
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
@@ -48,7 +63,7 @@ class _Vector(types.Type):
         kind = f"v{self.floats.count}f32"
         called = ir.FunctionType(result, [arg.type for arg in args])
         name = f"llvm.masked.{what}.{kind}.p0{kind}"
-        return builder.call(get_or_insert_function(builder.module, called, name), args)
+        return builder.call(cgutils.get_or_insert_function(builder.module, called, name), args)
 
 
 _vector, _wide = _Vector(LANES), _Vector(WIDE)
@@ -67,7 +82,7 @@ def _like(like):
 
 @_intrinsic
 def load(typing, array, at, like=None):
-    """Take the numbers of a flat array from `at` on: sixteen, or as many as `like` has."""
+    """Take the numbers of a flat array from `at` on: LANES, or as many as `like` has."""
     kind, like = _like(like)
 
     def code(context, builder, signature, args):
@@ -92,9 +107,17 @@ def load_some(typing, array, at, count, like):
     """Take the first `count` numbers of a vector from `at` on, and zeros behind them."""
 
     def code(context, builder, signature, args):
-        at, mask = like.at(context, builder, signature, args), like.first(builder, args[2])
-        rest = (ir.IntType(32)(4), mask, like.zeros)
-        return like.masked(builder, "load", like.floats, at, *rest)
+        at, taken = (
+            like.at(context, builder, signature, args),
+            cgutils.alloca_once(builder, like.floats),
+        )
+        with builder.if_else(like.is_full(builder, args[2])) as (full, partial):
+            with full:
+                builder.store(builder.load(at, align=4), taken)
+            with partial:
+                rest = (ir.IntType(32)(4), like.first(builder, args[2]), like.zeros)
+                builder.store(like.masked(builder, "load", like.floats, at, *rest), taken)
+        return builder.load(taken)
 
     return like(array, types.intp, types.int32, like), code
 
@@ -104,8 +127,13 @@ def store_some(typing, array, at, count, vector):
     """Put the first `count` numbers of a vector into a flat array, from `at` on."""
 
     def code(context, builder, signature, args):
-        at, mask = vector.at(context, builder, signature, args), vector.first(builder, args[2])
-        vector.masked(builder, "store", ir.VoidType(), args[3], at, ir.IntType(32)(4), mask)
+        at = vector.at(context, builder, signature, args)
+        with builder.if_else(vector.is_full(builder, args[2])) as (full, partial):
+            with full:
+                builder.store(args[3], at, align=4)
+            with partial:
+                rest = (ir.IntType(32)(4), vector.first(builder, args[2]))
+                vector.masked(builder, "store", ir.VoidType(), args[3], at, *rest)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.int32, vector), code
@@ -125,13 +153,13 @@ def spread(typing, array, at, like=None):
 
 @_intrinsic
 def nothing(typing):
-    """Return sixteen zeros."""
+    """Return a vector of zeros."""
     return _vector(), lambda context, builder, signature, args: _vector.zeros
 
 
 @_intrinsic
 def wide(typing):
-    """Return as many zeros as a wide vector has."""
+    """Return a wide vector of zeros."""
     return _wide(), lambda context, builder, signature, args: _wide.zeros
 
 

@@ -36,7 +36,8 @@ class JosephProjector:
     Gaussian, integrated over each bin; the sum over the bins is the line integral without.
 
     With `ring_wide` a line is the mean over the width of a ring, as in STIR: on voxels of half a
-    ring spacing a direct plane takes a quarter, a half and a quarter of three image planes.
+    ring spacing a direct plane takes a quarter, a half and a quarter of three image planes. At
+    span 1 nothing lies beyond the end planes of the image, as in STIR.
 
     References
     ----------
@@ -65,21 +66,11 @@ class JosephProjector:
     def __post_init__(self) -> None:
         if not self.fov_mm:
             object.__setattr__(self, "fov_mm", self.bins.fov_mm)
-        z0, vz, nz = self.grid.origin_mm[2], self.grid.spacing_mm[2], self.grid.shape[2]
-        matrix = None
+        z0, vz, matrix = self.grid.origin_mm[2], self.grid.spacing_mm[2], None
         if self.ring_wide and self.bins.scanner is None:
             raise GeometryError("lines as wide as a ring need a ring scanner")
         if self.ring_wide or not all(_whole(segment, vz) for segment in self.bins.segments):
-            vz = axial_step_mm(self.bins)
-            first = min(self.bins.segments, key=lambda s: s.first_mm).first_mm
-            centres = self.grid.centres_mm(2)
-            # Planes lie on the new voxel centres, which reach over the whole old grid.
-            z0 = first - vz * np.ceil(max(0.0, first - centres[0]) / vz)
-            if self.ring_wide:  # between two voxels, each the mean over half a ring
-                z0 -= vz / 2
-            nz = int(np.ceil((centres[-1] - z0) / vz)) + 1
-            old_mm = self.grid.spacing_mm[2]
-            matrix = resampling(centres, old_mm, z0 + vz * np.arange(nz), vz)
+            z0, vz, matrix = self._resampling()
         object.__setattr__(self, "_axial", None if matrix is None else Columns(matrix))
         object.__setattr__(self, "_geometry", self._tables(z0, vz))
 
@@ -122,6 +113,26 @@ class JosephProjector:
         else:
             axial.adjoint(data, **self._geometry, image=image)
         return image if self._axial is None else self._axial.adjoint(image)
+
+    def _resampling(self) -> tuple[float, float, Array]:
+        """Return where voxels lie on which planes step whole voxels, their size, and the matrix.
+
+        The new voxels reach over all planes and the whole old grid.
+        """
+        vz, planes_mm, old_mm = (
+            axial_step_mm(self.bins),
+            self.bins.plane_z_mm,
+            self.grid.centres_mm(2),
+        )
+        first, last = planes_mm.min(), max(planes_mm.max(), old_mm[-1])
+        z0 = first - vz * np.ceil(max(0.0, first - old_mm[0]) / vz)
+        if self.ring_wide:  # a plane lies between two voxels, each the mean over half a ring
+            z0 -= vz / 2
+        new_mm = z0 + vz * np.arange(np.ceil((last - z0) / vz - WHOLE) + 1)
+        # STIR, too, takes nothing for what a direct plane of span 1 sees beyond the image.
+        stops = self.ring_wide and self.bins.segments[0].step_mm > 1.5 * vz
+        matrix = resampling(old_mm, self.grid.spacing_mm[2], new_mm, vz, goes_on=not stops)
+        return float(z0), vz, matrix
 
     def _tables(self, z0: float, vz: float) -> dict[str, Any]:
         """Return the geometry as the kernels want it."""

@@ -13,24 +13,40 @@ SAME = 1e-3
 
 
 def resampling(
-    old_mm: NDArray[np.float64], old: float, new_mm: NDArray[np.float64], new: float
+    old_mm: NDArray[np.float64],
+    old: float,
+    new_mm: NDArray[np.float64],
+    new: float,
+    *,
+    goes_on: bool = True,
 ) -> Array:
     """Return the matrix that resamples a column from voxels of one length to another.
 
-    A new voxel is the mean, over its length, of the straight lines between the old voxel centres
-    (zero one old voxel beyond the ends), so that neither finer nor coarser spacings lose any part
-    of the column. Shape ``(new, old)``.
+    A new voxel is the mean, over its length, of the straight lines between the old voxel centres,
+    so that neither finer nor coarser spacings lose any part of the column. For an old and a new
+    voxel beyond the end centres the column goes on as it ends: a grid whose end is near that of
+    the field of view, but not at it, thus explains all that the end planes see. Otherwise
+    (`goes_on` false) it falls to zero within an old voxel. Shape ``(new, old)``.
     """
-    distance = new_mm[:, None] - old_mm[None, :]
-    upper = _hat_integral((distance + new / 2) / old)
-    lower = _hat_integral((distance - new / 2) / old)
-    return ((upper - lower) * old / new).astype(np.float32)
+    distance = (new_mm[:, None] - old_mm[None, :]) / old
+    lower, upper = distance - new / old / 2, distance + new / old / 2
+    shares = _hat_integral(upper) - _hat_integral(lower)
+    if goes_on:
+        reach = 1 + new / old
+        shares[:, 0] += _fall_integral(-lower[:, 0], reach) - _fall_integral(-upper[:, 0], reach)
+        shares[:, -1] += _fall_integral(upper[:, -1], reach) - _fall_integral(lower[:, -1], reach)
+    return (shares * old / new).astype(np.float32)
 
 
 def _hat_integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the integral from -1 to `t` of the hat function of half-width 1."""
     t = np.clip(t, -1.0, 1.0)
     return 0.5 + t - 0.5 * t * np.abs(t)
+
+
+def _fall_integral(t: NDArray[np.float64], reach: float) -> NDArray[np.float64]:
+    """Return the integral from 0 to `t`, up to `reach`, of what the hat function has fallen by."""
+    return 0.5 * np.clip(t, 0.0, 1.0) ** 2 + np.clip(t, 1.0, reach) - 1.0
 
 
 def resampled(volume: Volume, grid: Grid) -> Volume:
@@ -66,7 +82,7 @@ def _by_axis(volume: Volume, grid: Grid) -> Array:
         if stray < SAME * size:
             matrix = np.eye(there.size, here.size, shift, dtype=np.float32)
         else:
-            matrix = resampling(here, size, there, wanted)
+            matrix = resampling(here, size, there, wanted, goes_on=False)
         voxels = np.moveaxis(np.tensordot(matrix, voxels, (1, axis)), 0, axis)
     return np.ascontiguousarray(voxels, np.float32)
 
