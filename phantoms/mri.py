@@ -31,8 +31,12 @@ FREESURFER = {
 """Label codes of each tissue in FreeSurfer's numbering; brain stem and ventral diencephalon are
 counted as white matter. Parcels (1000 and more) are grey matter in the cortex, white below it."""
 
-DEEP_GREY = (10, 11, 12, 13, 26, 49, 50, 51, 52, 58)
-"""Label codes of the deep nuclei, whose signal lies nearer to white matter's."""
+DEEP_GREY = {
+    10: 0.6, 49: 0.6, 11: 0.3, 50: 0.3, 12: 0.5, 51: 0.5, 13: 1.0, 52: 1.0, 26: 0.3, 58: 0.3
+}  # fmt: skip
+"""Label codes of the deep nuclei, and how far myelin and iron move the T1-weighted signal of each
+from grey towards white matter's, beside that of the pallidum: thalamus, caudate, putamen,
+pallidum, accumbens."""
 
 RELAXATION_MS = {
     "CSF": (2569.0, 329.0, 58.0),
@@ -66,6 +70,13 @@ def signal(contrast: str, tissue: str) -> float:
     return density * recovery * math.exp(-echo / t2)
 
 
+MYELIN_MM = 1.5
+"""Standard deviation of the Gaussian by which myelin grows towards white matter."""
+
+VESSEL = 1.2
+"""Signal of fresh blood beside that of the brightest tissue."""
+
+
 @dataclass(frozen=True, eq=False)
 class Brain:
     """Tissue fractions of a brain, and where its nuclei lie."""
@@ -80,12 +91,17 @@ class Brain:
     """Voxel indices to mm."""
 
     deep: Floats
-    """Fraction of deep grey nuclei, shape ``(i, j, k)``."""
+    """Fraction of deep grey nuclei, each times its number in `DEEP_GREY`, shape ``(i, j, k)``."""
 
     @property
     def labels(self) -> NDArray[np.uint8]:
         """Tissue with the largest fraction, from 1; 0 outside the mask."""
         return np.where(self.mask, self.fractions.argmax(axis=-1) + 1, 0).astype(np.uint8)
+
+    @property
+    def spacing_mm(self) -> NDArray[np.float64]:
+        """Distance between voxel centres along i, j, k."""
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
     @property
     def voxel_ml(self) -> float:
@@ -132,7 +148,9 @@ def from_labels(labels: Volume, blur_voxels: float = 0.6) -> Brain:
     if not tissue.any():
         raise DataError("the map has no label of CSF, grey or white matter (FreeSurfer codes)")
     shares = [gaussian_filter((tissue == n).astype(np.float32), blur_voxels) for n in (1, 2, 3)]
-    deep = np.isin(labels.voxels.astype(np.int32), DEEP_GREY).astype(np.float32)
+    deep = np.zeros(tissue.shape, np.float32)
+    for code, number in DEEP_GREY.items():
+        deep[labels.voxels == code] = number
     return of_shares(np.stack(shares, -1), labels.affine, gaussian_filter(deep, blur_voxels))
 
 
@@ -187,11 +205,17 @@ class Scan:
     bias_percent: float = 20.0
     """Range of the smooth field: 20 is 0.9 to 1.1."""
 
-    texture_percent: float = 0.0
-    """Standard deviation of smooth differences within a tissue, in percent of its signal."""
+    texture_percent: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Standard deviation of smooth differences within each tissue, in percent of its signal."""
 
     deep_shift: float = 0.0
-    """How far deep grey nuclei are from grey towards white matter: 0 to 1."""
+    """How far the pallidum is from grey towards white matter, 0 to 1; other deep nuclei less."""
+
+    myelin: float = 0.0
+    """How far cortex beside white matter is towards its signal, 0 to 1, less farther away."""
+
+    vessels: float = 0.0
+    """Share of the mask's voxels that bright vessels pass through, in fluid and grey matter."""
 
     brightest: float = 1000.0
     """Signal of the brightest pure tissue."""
@@ -202,22 +226,40 @@ def acquire(brain: Brain, scan: Scan, rng: np.random.Generator) -> tuple[Volume,
 
     Noise is Rician: Gaussian in both parts of the complex signal. Outside the mask is air.
     """
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy, seldom needed
-
-    levels = np.array([signal(scan.contrast, tissue) for tissue in TISSUES])
-    levels *= scan.brightest / levels.max()
-    image = brain.fractions.astype(np.float64) @ levels
-    image += scan.deep_shift * (levels[2] - levels[1]) * brain.deep
-    if scan.texture_percent:
-        for n in range(3):
-            wave = gaussian_filter(rng.standard_normal(brain.mask.shape), 4.0)
-            wave *= scan.texture_percent / 100 / wave.std()
-            image += brain.fractions[..., n] * levels[n] * wave
+    image = tissue_signal(brain, scan, rng)
     field = smooth_field(brain.mask, scan.bias_percent / 100, rng)
     sigma = scan.noise_percent / 100 * scan.brightest
     real = image * field + sigma * rng.standard_normal(image.shape)
     other = sigma * rng.standard_normal(image.shape)
     return Volume(np.hypot(real, other).astype(np.float32), brain.affine), field
+
+
+def tissue_signal(brain: Brain, scan: Scan, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return the signal of every voxel, without field and noise: uneven tissue, and vessels."""
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy, seldom needed
+
+    def waves(size: float) -> NDArray[np.float64]:
+        drawn = gaussian_filter(rng.standard_normal(brain.mask.shape), size)
+        return np.asarray(drawn / drawn.std())
+
+    levels = np.array([signal(scan.contrast, tissue) for tissue in TISSUES])
+    levels *= scan.brightest / levels.max()
+    image = brain.fractions.astype(np.float64) @ levels
+    image += scan.deep_shift * (levels[2] - levels[1]) * brain.deep
+    if scan.myelin:
+        near = 2 * gaussian_filter(brain.fractions[..., 2], MYELIN_MM / brain.spacing_mm)
+        image += (
+            scan.myelin * (levels[2] - levels[1]) * brain.fractions[..., 1] * np.minimum(near, 1)
+        )
+    for n, percent in enumerate(scan.texture_percent):
+        if percent:
+            image += brain.fractions[..., n] * levels[n] * percent / 100 * waves(4.0)
+    if scan.vessels:  # where two waves pass 0 at once there are lines
+        off = np.hypot(waves(3.0), waves(3.0))
+        off[~brain.mask | (brain.fractions[..., 2] > 0.5)] = np.inf
+        line = off <= np.quantile(off[brain.mask], scan.vessels)
+        image[line] = VESSEL * scan.brightest
+    return np.asarray(image, np.float64)
 
 
 def smooth_field(mask: NDArray[np.bool_], size: float, rng: np.random.Generator) -> Floats:

@@ -103,7 +103,8 @@ class Alignment:
         stretch = _STIFF * len(self.places)
         pull = self.free.T @ (expected.pull - stretch * _strain(params.matrix))
         curve = self.free.T @ (expected.curve + stretch * _SYMMETRIC) @ self.free
-        step = np.linalg.solve(curve + 1e-3 * np.diag(np.diag(curve)), pull)
+        damping = 1e-3 * np.diag(np.maximum(np.diag(curve), 1.0))  # no slope, no step
+        step = np.linalg.solve(curve + damping, pull)
         least = self._compare(settled)
         for halving in range(6):
             tried = replace(settled, matrix=self._moved(params.matrix, step / 2**halving))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations, product, repeat
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from emrecon.em import Iterate, em, until
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.stop import after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
+from emrecon.tissue.atlas_starts import angle, quarter_turns, shift_mm, starting_maps
 from emrecon.tissue.data import blocks
 from emrecon.tissue.kernels import atlas as kernel
 from emrecon.tissue.prior_overlap import check_overlap
@@ -35,6 +36,7 @@ _TOLERANCE = 5e-6
 _CLEARLY = 0.01  # nats a point
 _FINALISTS = 3
 _STEEP = 45.0  # degrees
+_FAR_MM = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +190,7 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
     """
     coarse = points(image, region, maps, affine, 8.0)
     coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
-    begun = [_run(coarsest, coarsest.begin(m), 20) for m in _starts(coarsest, maps, affine)]
+    begun = [_run(coarsest, coarsest.begin(m), 20) for m in starting_maps(coarsest, maps, affine)]
     best = max(begun, key=lambda one: one.log_likelihood)
     best = _upright(coarsest, best)
     coarse = points(image, region, maps, affine, 8.0)
@@ -203,7 +205,18 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
             f"{1 / scales.max():.2f} to {1 / scales.min():.2f}. Check both files' voxel sizes, "
             "give a mask, or align them beforehand and take --align none"
         )
-    turned = _angle(matrix, np.eye(4))
+    turned, moved = angle(matrix, np.eye(4)), shift_mm(matrix, fine.middle)
+    log.info(
+        "the priors were aligned: moved by %.0f mm at the middle of the image, turned by %.0f "
+        "degrees, scaled by %.2f to %.2f",
+        moved, turned, 1 / scales.max(), 1 / scales.min(),
+    )  # fmt: skip
+    if moved > _FAR_MM:
+        log.warning(
+            "the priors were moved by %.0f mm to lie on the image: its header and theirs count "
+            "from different origins. Look at the picture",
+            moved,
+        )
     if turned > _STEEP:
         log.warning(
             "the priors lie on the image turned by %.0f degrees: is the image's header right "
@@ -260,21 +273,6 @@ def _binned(values: Floats32) -> NDArray[np.int32]:
     return np.where(above, bins, 0).astype(np.int32)
 
 
-def _starts(aligned: Alignment, maps: Floats32, affine: Floats) -> list[Floats]:
-    """Return image mm to atlas mm: as the headers have it, and with the middles together."""
-    corner = maps[:: maps.shape[0] - 1, :: maps.shape[1] - 1, :: maps.shape[2] - 1]
-    inner = maps[..., corner.mean(axis=(0, 1, 2)) < 0.5]  # some maps count what is outside as CSF
-    total = (inner if inner.shape[3] else maps).sum(axis=3)
-    index = np.stack(np.nonzero(total > 0.5), axis=1)
-    brain = (index @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0)
-    seen = aligned.places[aligned.bins > np.median(aligned.bins)] * REACH_MM + aligned.middle
-    found = [np.eye(4)]
-    for middle in (aligned.middle, seen.mean(axis=0), aligned.middle + np.array([0, 0, 30.0])):
-        found.append(np.eye(4))
-        found[-1][:3, 3] = brain - middle
-    return found
-
-
 def _run(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
     """Climb until the likelihood is flat."""
     iterates = until(em(repeat(model), pose), after(most))
@@ -290,7 +288,7 @@ def _run(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
 def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
     """Return the best pose, or refuse an image that fits better when turned by quarter turns."""
     tried = []
-    for turn in _quarter_turns():
+    for turn in quarter_turns():
         about = np.eye(4)
         about[:3, :3] = turn
         about[:3, 3] = model.middle - turn @ model.middle
@@ -299,37 +297,15 @@ def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
     for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
         found = _run(model, pose, 25)
         gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
-        if gain > _CLEARLY and _angle(found.params.matrix, best.params.matrix) > _STEEP:
+        if gain > _CLEARLY and angle(found.params.matrix, best.params.matrix) > _STEEP:
             raise DataError(
                 f"the priors fit better by {gain:.2f} nats a point when the image is turned by "
                 "quarter turns: its header seems to be wrong about its orientation. Correct "
                 "the header, or take --align none and priors aligned beforehand"
             )
-        if gain > 0 and _angle(found.params.matrix, best.params.matrix) <= _STEEP:
+        if gain > 0 and angle(found.params.matrix, best.params.matrix) <= _STEEP:
             best = found
     return best
-
-
-def _angle(one: Floats, two: Floats) -> float:
-    """Return by how many degrees two maps turn differently."""
-    parts = []
-    for matrix in (one, two):
-        left, _, right = np.linalg.svd(matrix[:3, :3])
-        parts.append(left @ right)
-    cosine = (np.trace(parts[0].T @ parts[1]) - 1) / 2
-    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
-
-
-def _quarter_turns() -> list[Floats]:
-    """Return the 23 turns that bring axes onto axes, no mirror images, without the one at rest."""
-    found = []
-    for order in permutations(range(3)):
-        for signs in product((1.0, -1.0), repeat=3):
-            turn = np.zeros((3, 3))
-            turn[range(3), order] = signs
-            if np.linalg.det(turn) > 0 and not np.array_equal(turn, np.eye(3)):
-                found.append(turn)
-    return found
 
 
 def _explained(model: Alignment, end: Iterate[Pose]) -> float:

@@ -99,6 +99,13 @@ class Layout:
         """Whether the last component is the uniform one."""
         return not self.mixing[-1].any()
 
+    def inner(self) -> Layout:
+        """Return the layout without the uniform component, if it has one."""
+        end = len(self.mixing) - int(self.outliers)
+        return Layout(
+            self.mixing[:end], self.fractions[:end], self.groups[:end], self.shares[:end]
+        )
+
     @property
     def owners(self) -> NDArray[np.intp]:
         """Class of each Gaussian, shape ``(g,)``."""

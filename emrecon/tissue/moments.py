@@ -36,6 +36,11 @@ class Prior:
     scale: Floats = field(default_factory=lambda: np.zeros((0, 0)))
     """Covariance expected beforehand, shape ``(c, c)``."""
 
+    common: float = 0.0
+    """Voxels of the classes' common covariance that each Gaussian starts with, where each has its
+    own. The common one is estimated, too: the harmonic mean of all, their scale under an inverse
+    Wishart distribution."""
+
     def log(self, classes: Classes, layout: Layout, covariance: Covariance) -> float:
         """Return the log-density of the parameters, without constants."""
         total = 0.0
@@ -47,6 +52,9 @@ class Prior:
                 _, size = np.linalg.slogdet(one)
                 trace = np.trace(np.linalg.solve(one, self.scale))
                 total -= 0.5 * self.spread * float(size + trace)
+        if self.common and covariance != "tied":
+            own = np.linalg.slogdet(classes.covariances)[1]
+            total -= 0.5 * self.common * float((own - _log_size(classes.covariances)).sum())
         return total
 
 
@@ -71,6 +79,18 @@ class Rules:
 
     log_uniform: float = 0.0
     """Log-density of the uniform component, a channel."""
+
+    known_means: bool = False
+    """Whether the means are known, and stay as they are."""
+
+
+def common(covariances: Floats) -> Floats:
+    """Return the harmonic mean of covariances, ``(c, c)``."""
+    return np.asarray(np.linalg.inv(np.linalg.inv(covariances).mean(axis=0)))
+
+
+def _log_size(covariances: Floats) -> float:
+    return float(np.linalg.slogdet(common(covariances))[1])
 
 
 def width(channels: int) -> int:
@@ -113,7 +133,7 @@ def maximise(sums: Floats, old: Classes, rules: Rules) -> Classes:
     weights = layout.spread(mass / mass.sum())
     inner = len(count) - int(layout.outliers)
     count, first, second = count[:inner], first[:inner], second[:inner]
-    means = _means(count, first, old, layout)
+    means = old.means if rules.known_means else _means(count, first, old, layout)
     covariances = _covariances(count, _scatter(count, first, second, layout, means), old, rules)
     alive = layout.mixing[:inner].T @ count > 0  # a class without voxels stays where it was
     means = np.where(alive[:, None], means, old.means)
@@ -200,7 +220,10 @@ def _covariances(count: Floats, scatter: Floats, old: Classes, rules: Rules) -> 
     mass, total = count[:gaussians].copy(), scatter[:gaussians].copy()
     for j in range(gaussians, len(count)):
         _share(layout.mixing[j], count[j], scatter[j], old.covariances, mass, total)
-    found = (total + own) / np.maximum(mass + prior.spread, 1e-300)[:, None, None]
+    if prior.common:
+        own = own + prior.common * common(old.covariances)
+    voxels = mass + prior.spread + prior.common
+    found = (total + own) / np.maximum(voxels, 1e-300)[:, None, None]
     if rules.covariance == "diag":
         found *= np.eye(channels)
     elif rules.covariance == "spherical":

@@ -297,6 +297,12 @@ def _apart(classes: Classes, settings: Settings) -> None:
         )
     if least < 2 and settings.gaussians == 1:
         log.warning("two classes are only %.1f standard deviations apart", least)
+    if settings.unlike(classes.means[:, 0]):
+        log.warning(
+            "fluid is nearer to grey matter than a %s weighted image has it: CSF may be a part of "
+            "the grey matter. Check the contrast and whether the mask holds fluid",
+            settings.contrast,
+        )
 
 
 def _errors(image: Image, state: State, data: Data) -> Errors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,14 @@ from emrecon.tissue.result import Segmentation
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.splitmerge import split_and_merge
 from emrecon.tissue.stages import Fit, Observer, prior_of
-from emrecon.tissue.starts import Optimum, from_means, kmeans_means, quantile_means, search
+from emrecon.tissue.starts import (
+    Optimum,
+    from_means,
+    kmeans_means,
+    quantile_means,
+    search,
+    with_outliers,
+)
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
 from emrecon.volume import Volume
 
@@ -168,7 +176,7 @@ def starting_points(
     whole, many = values[complete], counts[complete]
     spread = np.full(values.shape[1], 0.1)
     if given:
-        return search(model, given)
+        return search(model, given, settings.unlike)
     if len(whole) < layout.gaussians:
         raise DataError("too few voxels have all channels to start from: give means")
     count = layout.gaussians
@@ -183,4 +191,20 @@ def starting_points(
         else:
             found = kmeans_means(whole, many, count, rng)
             starts[f"k-means {number // 2 + 1}"] = from_means(found, layout, spread)
-    return split_and_merge(model, search(model, starts), rng)
+    if layout.outliers:
+        starts |= _fitted_without_outliers(model, starts)
+    return split_and_merge(model, search(model, starts, settings.unlike), rng)
+
+
+def _fitted_without_outliers(model: Mixture, starts: dict[str, Classes]) -> dict[str, Classes]:
+    """Return where the starts lead without outliers, as further starts of a model with them.
+
+    All are so ranked by one model, and the best does not hang on how outliers grew on the way.
+    """
+    layout = Layout.of(1) if model.layout is None else model.layout.inner()
+    inner = {
+        name: replace(start, weights=start.weights[:-1] / start.weights[:-1].sum())
+        for name, start in starts.items()
+    }
+    optima = search(replace(model, layout=layout), inner)
+    return {f"{one.start}, no outliers": with_outliers(one.classes) for one in optima}

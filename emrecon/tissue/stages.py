@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
@@ -22,10 +23,13 @@ from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mixture import Prior
 from emrecon.tissue.moments import Rules
+from emrecon.tissue.pure_means import pure_means
 from emrecon.tissue.result import Segmentation, Stage, finish
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum
 from emrecon.tissue.strength import strength
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -41,10 +45,6 @@ STRIDES_MM = (4.0, 2.0)
 
 FEW = 100_000
 """An image of fewer voxels has no coarse stage."""
-
-COARSELY = 10.0
-"""Tolerance of the stages before the last, in that of the settings: they find but the field, which
-moves no longer where the classes still do."""
 
 LARGE = 400_000
 """A stage of more voxels makes few passes: the coarser ones before it have done the work."""
@@ -82,8 +82,9 @@ class Fit:
         """Return the fits of ever smaller blocks' means, the whole image last.
 
         Means of blocks show the field best: their noise is small. Once it was found in blocks of
-        2 mm, the whole image is divided by it and has no field of its own. Once a rule says that
-        it is enough, each stage that is left makes one pass.
+        2 mm, the whole image is divided by it and has no field of its own, and its tissues' means
+        are those of flat voxels. Once a rule says that it is enough, each stage that is left makes
+        one pass.
         """
         classes, stages, settings = self.optima[0].classes, list[Stage](), self.settings
         every = list(_strides(self.data))
@@ -97,10 +98,12 @@ class Fit:
             state, log_field = State(classes, empty, bias), None
             if stages:
                 image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
+            if whole and settings.pure_means and self.layout.mixed:
+                image, state = _with_pure_means(image, state, settings)
             most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
             observers = look(image, steps, most)
-            flat = settings.tolerance * (1 if steps == every[-1] else COARSELY)
-            stage = _run(image, state, flat, observers, (after(most), *rules))
+            enough = (after(most), *rules)
+            stage = _run(image, state, settings.tolerance, observers, enough)
             stages.append(replace(stage, log_field=log_field))
             last = number == max(len(every) - 2, 0)  # the whole image has no field of its own
             if last and image.basis is not None and settings.bias == "auto":
@@ -135,6 +138,22 @@ class Fit:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
         return replace(made, atlas=self.atlas)
+
+
+def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
+    """Return the model with the means of flat voxels, which stay, and without outliers.
+
+    As it was where flat voxels do not show every class.
+    """
+    pure = pure_means(image, state.classes)
+    if pure is None or settings.unlike(pure.means[:, 0]):
+        log.warning("voxels where the image is flat do not show every class: all tell the means")
+        return image, state
+    layout = image.rules.layout.inner()
+    weights = state.classes.weights[: len(layout.mixing)]
+    classes = replace(state.classes, means=pure.means, weights=weights / weights.sum())
+    rules = replace(image.rules, layout=layout, known_means=True)
+    return replace(image, rules=rules), replace(state, classes=classes)
 
 
 def prior_of(settings: Settings, voxels: float, data: Data) -> Prior:

@@ -2,11 +2,13 @@
 
 The likelihood of intensities has several optima, and on real scans the highest is not always the
 anatomy. Fits from several starts are therefore ranked by a penalised likelihood, with priors on
-weights and variances, and those with two classes in one place come last.
+weights and variances, and those with two classes in one place, or with fluid where the contrast
+cannot have it, come last.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -22,6 +24,9 @@ from emrecon.tissue.layout import Layout
 from emrecon.tissue.mixture import Mixture
 
 Floats = NDArray[np.float64]
+
+OUTLIERS = 1e-3
+"""Weight of the outliers that a fit starts with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,14 @@ class Optimum:
     converged: bool
     """Whether the likelihood had come to rest."""
 
+    unlike: bool = False
+    """Whether fluid is too near grey matter for the contrast."""
+
+    @property
+    def rank(self) -> tuple[bool, bool, float]:
+        """What the optima are ordered by: the better one is less."""
+        return self.gap < 1, self.unlike, -self.posterior
+
 
 def from_means(means: Floats, layout: Layout, spread: Floats) -> Classes:
     """Return classes with equal weights about given means, ``(g, c)``, in order of brightness.
@@ -53,7 +66,7 @@ def from_means(means: Floats, layout: Layout, spread: Floats) -> Classes:
     covariances = np.repeat(np.diag(spread)[None], len(ordered), axis=0)
     weights = np.where(np.arange(len(layout.mixing)) < layout.gaussians, 1.0, 0.3)
     if layout.outliers:
-        weights[-1] = 1e-3
+        weights[-1] = OUTLIERS
     groups = layout.gather(weights)
     return Classes(layout.spread(groups / groups.sum()), ordered, covariances)
 
@@ -75,6 +88,11 @@ def from_labels(values: Floats, labels: NDArray[np.integer], layout: Layout) -> 
         means[k] = np.nanmean(own, axis=0)
         spread += np.nanvar(own, axis=0) / layout.gaussians
     return from_means(means, layout, np.maximum(spread, 1e-6))
+
+
+def with_outliers(classes: Classes) -> Classes:
+    """Return the classes of a mixture without outliers as the start of one that has them."""
+    return Classes(np.append(classes.weights, OUTLIERS), classes.means, classes.covariances)
 
 
 def quantile_means(values: Floats, counts: Floats, count: int, tail: float) -> Floats:
@@ -154,10 +172,22 @@ def fit(
     return last, False
 
 
-def search(model: Mixture, starts: dict[str, Classes]) -> list[Optimum]:
+def search(
+    model: Mixture, starts: dict[str, Classes], unlike: Callable[[Floats], bool] | None = None
+) -> list[Optimum]:
     """Return where the starts lead, best first.
 
-    Optima whose classes keep apart by less than one standard deviation come after all others.
+    Optima whose classes keep apart by less than one standard deviation come after all others,
+    and among the others those whose classes are unlike the contrast.
+
+    Parameters
+    ----------
+    model : Mixture
+        What is fitted.
+    starts : dict of Classes
+        Where to start, by name.
+    unlike : callable, optional
+        Tells from the means of the first channel whether they cannot be those of the contrast.
 
     Raises
     ------
@@ -174,11 +204,12 @@ def search(model: Mixture, starts: dict[str, Classes]) -> list[Optimum]:
             continue
         if not np.isfinite(last.log_likelihood):
             continue
-        classes = last.params
-        found.append(Optimum(name, classes, last.log_likelihood / total, gap(classes), rest))
+        classes, posterior = last.params, last.log_likelihood / total
+        odd = bool(unlike and unlike(classes.means[:, 0]))
+        found.append(Optimum(name, classes, posterior, gap(classes), rest, odd))
     if not found:
         raise DataError(f"no start of the mixture led to classes: {reason}")
-    return sorted(found, key=lambda o: (o.gap < 1, -o.posterior))
+    return sorted(found, key=lambda one: one.rank)
 
 
 def gap(classes: Classes) -> float:

@@ -55,6 +55,28 @@ def test_a_displaced_turned_and_scaled_atlas_is_found(truth: np.ndarray) -> None
     assert found.explained > 0.3
 
 
+@pytest.mark.parametrize("shift", [(250.0, 0, 0), (-150.0, 400.0, 90.0)])
+def test_headers_far_apart_are_brought_together(
+    shift: tuple[float, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    brain, affine = maps()
+    truth = moved("x", 8, shift, 1.05)
+    with caplog.at_level("INFO"):
+        found = align(shot(), head().mask, brain, truth @ affine)
+    assert apart_mm(found.matrix, truth) < 4.0  # ellipsoids hardly show a turn
+    assert np.linalg.det(found.matrix[:3, :3]) > 0  # no mirror image
+    assert "moved by" in caplog.text
+    assert "different origins" in caplog.text
+
+
+def test_without_overlap_a_step_goes_nowhere() -> None:
+    brain, affine = maps()
+    far = points(shot(), head().mask, brain, moved("x", 0, (900.0, 0, 0), 1.0) @ affine, 12.0)
+    begun = far.begin(np.eye(4))
+    after_one = far.maximise(begun, far.expect(begun)[0])
+    np.testing.assert_allclose(after_one.matrix, np.eye(4), atol=1e-6)
+
+
 @pytest.mark.slow
 def test_how_voxels_are_stored_does_not_matter() -> None:
     """A flip or a quarter turn in the handling of axes would put the atlas elsewhere."""

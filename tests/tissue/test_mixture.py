@@ -119,10 +119,11 @@ def test_missing_channels_agree_with_brute_force() -> None:
     layout=st.sampled_from(
         [Layout.of(3), Layout.of(3, mixed=3), Layout.of(3, outliers=True), Layout.of(3, 2)]
     ),
+    common=st.sampled_from([0.0, 40.0, 1e4]),
     missing=st.booleans(),
 )
 def test_likelihood_never_falls(
-    seed: int, covariance: str, layout: Layout, *, missing: bool
+    seed: int, covariance: str, layout: Layout, common: float, *, missing: bool
 ) -> None:
     rng = np.random.default_rng(seed)
     x = cloud(seed, 60)
@@ -131,12 +132,26 @@ def test_likelihood_never_falls(
         x = x[~np.isnan(x).all(axis=1)]
     means = np.repeat(MEANS, layout.gaussians // 3, axis=0)
     start = from_means(means + rng.normal(0, 0.5, means.shape), layout, np.ones(2))
-    prior = Prior(2.0, 5.0, np.eye(2))
+    prior = Prior(2.0, 5.0, np.eye(2), common)
     run = list(until(em(repeat(Mixture(x, layout, covariance, prior=prior)), start), after(40)))
     # the floor added to variances may cost about least_variance a voxel
     slack = 1e-5 * len(x)
     assert all(b.log_likelihood >= a.log_likelihood - slack for a, b in pairwise(run))
     assert run[-1].log_likelihood > run[0].log_likelihood
+
+
+def test_a_common_covariance_holds_the_classes_own_together() -> None:
+    """With no voxels it is each class's own, with very many one for all; between, in between."""
+    rng = np.random.default_rng(8)
+    x = np.concatenate([rng.normal(0, 1, 3000), rng.normal(9, 3, 3000)])
+    start = Classes(np.full(2, 0.5), np.array([0.0, 9.0]), np.array([2.0, 2.0]))
+    spreads = [
+        np.sqrt(fit(Mixture(x, prior=Prior(common=n)), start)[0].params.variances[:, 0])
+        for n in (0.0, 1500.0, 1e8)
+    ]
+    np.testing.assert_allclose(spreads[0], [1, 3], rtol=0.05)
+    assert spreads[0][0] < spreads[1][0] < spreads[1][1] < spreads[0][1]
+    assert spreads[2][0] == pytest.approx(spreads[2][1], rel=1e-3)
 
 
 def test_histogram_agrees_with_its_voxels_to_the_bin_width() -> None:
