@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
@@ -62,4 +63,4 @@ def _job(result: ReconResult) -> ReconstructionJob:
         raise SettingsError(
             "the run was stopped: of frames or gates only a run to its end can be copied"
         )
-    return replace(result.run.job, out=OUT)
+    return cast("ReconstructionJob", replace(result.job, out=OUT))

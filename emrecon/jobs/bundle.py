@@ -50,7 +50,9 @@ def check_outputs(
 
 
 @contextmanager
-def written_together(out: Path, folder: Path, last: str) -> Iterator[Path]:
+def written_together(
+    out: Path, folder: Path, last: str, inputs: Mapping[str, Path] | None = None
+) -> Iterator[Path]:
     """Give an empty folder to write to; its files then move to `folder`, all of them or none.
 
     Whatever goes wrong before the last of them has its place, Ctrl-C included, earlier files of
@@ -64,6 +66,8 @@ def written_together(out: Path, folder: Path, last: str) -> Iterator[Path]:
         Where the files are to be; made where it does not exist.
     last : str
         Name of the file that moves last: who finds it finds all of them.
+    inputs : mapping of Path, optional
+        What was read, which is not written over.
 
     Raises
     ------
@@ -77,6 +81,7 @@ def written_together(out: Path, folder: Path, last: str) -> Iterator[Path]:
         raise WriteError(f"cannot write {out}: {reason(error)}") from error
     try:
         yield beside
+        keep_inputs([folder / path.name for path in beside.iterdir()], inputs or {})
         make_folder(folder)
         _move(beside, folder, last)
     except WriteError:

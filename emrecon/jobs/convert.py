@@ -27,8 +27,7 @@ from emrecon.jobs.base import (
     no_meters,
 )
 from emrecon.jobs.bundle import check_outputs, written_together
-from emrecon.jobs.data_kinds import refuse_unused
-from emrecon.jobs.recon import data_of
+from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.scan_files import scan_outputs, write_scan
 from emrecon.jobs.simulate import FolderResult
 from emrecon.tomo.inputs import Binning, CameraFacts

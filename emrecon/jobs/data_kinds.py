@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
-from emrecon import forms
+from emrecon import forms, io
 from emrecon.errors import SettingsError
+from emrecon.io.scan import holds_only_events
+from emrecon.tomo.listmode_settings import ListmodeSettings
 
 SINOGRAMS, LISTMODE, EVENTS, CAMERA = (
     "PET sinograms",
@@ -101,3 +104,13 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
                 f"{field} says nothing without {other}{f' {value}' if value else ''}: give both, "
                 "or leave it out"
             )
+
+
+def data_of(path: Path, listmode: ListmodeSettings) -> str:
+    """Return what is reconstructed of a file: the one place where the kinds are told apart."""
+    kind = io.kind(path)
+    if kind == "events":
+        return EVENTS if listmode.list_mode or holds_only_events(path) else LISTMODE
+    if listmode != ListmodeSettings():
+        raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
+    return CAMERA if kind == "other" or io.read_bins(path) is None else SINOGRAMS

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import keep_inputs
-from emrecon.io import sidecar
-from emrecon.io.manifest import resolved, scan_files
-from emrecon.io.scan import holds_only_events
+from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
-from emrecon.jobs.data_kinds import CAMERA, EVENTS, LISTMODE, SINOGRAMS, refuse_unused
+from emrecon.jobs.data_kinds import EVENTS, data_of, refuse_unused
+from emrecon.jobs.recon_choice import ReconChoice
+from emrecon.jobs.recon_estimate import estimate
+from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
+from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
+from emrecon.volume import Array
 from emrecon.watchers import Checkpoint, ConvergenceLog, State
-
-if TYPE_CHECKING:
-    from emrecon.jobs.recon_images import Images, ReconImage
-    from emrecon.jobs.recon_result import ImageResult, ReconResult
-    from emrecon.volume import Array
 
 log = logging.getLogger(__name__)
 
@@ -39,61 +37,11 @@ ONLY_STOPS = base.PINNED | {
 
 
 @dataclass(frozen=True)
-class ReconstructionJob:
+class ReconstructionJob(ReconChoice):
     """Reconstruct a scan by MLEM or OSEM: whole, event by event, in frames or in gates."""
-
-    scan: Path
-    """The scan: a folder or manifest, projections, list-mode; see `emrecon.io.scan`."""
-
-    out: Path | None = None
-    """Image to write: ``.nii``, ``.nii.gz`` or, without frames and gates, ``.hv``."""
-
-    settings: Settings = field(default_factory=Settings)
-    """How to reconstruct."""
-
-    corrections: Corrections = field(default_factory=Corrections)
-    """Files with corrections."""
-
-    camera: CameraFacts = field(default_factory=CameraFacts)
-    """What to take from SPECT files, and what stands in for what they do not say."""
-
-    listmode: ListmodeSettings = field(default_factory=ListmodeSettings)
-    """Event by event, in frames or in gates."""
-
-    KIND: ClassVar[str] = "recon"
-
-    def inputs(self) -> dict[str, Path]:
-        """Return every file that is read, by what it is.
-
-        Raises
-        ------
-        EmreconError
-            If one is missing, or a header that names others cannot be read.
-        """
-        from emrecon import forms  # noqa: PLC0415 - beside its one use
-
-        base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
-        files = scan_files(self.scan, self.corrections) | self.listmode.tables()
-        base.must_exist(files)
-        return files
-
-    def outputs(self) -> tuple[Path, ...]:
-        """Return the files that are written, the image first."""
-        if self.out is None:
-            return ()
-        data = (self.out.with_suffix(".v"),) if self.out.suffix == ".hv" else ()
-        ends = (".json", ".csv", ".png")
-        return (self.out, *data, *(sidecar.beside(self.out, end) for end in ends))
-
-    @property
-    def checkpoint(self) -> Path | None:
-        """Where the state of a run is saved."""
-        return self.out and sidecar.beside(self.out, ".checkpoint.npz")
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        from emrecon.jobs.recon_estimate import estimate  # noqa: PLC0415 - not every run
-
         return estimate(self)
 
     def begin(self, meters: Meters = no_meters, execution: Execution | None = None) -> ReconRun:
@@ -104,8 +52,6 @@ class ReconstructionJob:
         EmreconError
             If anything is wrong with input, settings or output.
         """
-        from emrecon.jobs.recon_images import Images  # noqa: PLC0415 - brings numba
-
         execution, several = execution or Execution(), self.listmode.several
         if self.out is not None:
             if io.image_format(self.out).name != "NIfTI" and several:
@@ -140,16 +86,6 @@ class ReconstructionJob:
         return state
 
 
-def data_of(path: Path, listmode: ListmodeSettings) -> str:
-    """Return what is reconstructed of a file: the one place where the kinds are told apart."""
-    kind = io.kind(path)
-    if kind == "events":
-        return EVENTS if listmode.list_mode or holds_only_events(path) else LISTMODE
-    if listmode != ListmodeSettings():
-        raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
-    return CAMERA if kind == "other" or io.read_bins(path) is None else SINOGRAMS
-
-
 @dataclass(frozen=True, eq=False)
 class ReconRun:
     """A reconstruction up to its first iterate."""
@@ -174,8 +110,6 @@ class ReconRun:
         SettingsError
             If the checkpoint is beyond the last update, or a rule stopped the first of several.
         """
-        from emrecon.jobs.recon_result import ReconResult  # noqa: PLC0415 - with the run
-
         done: list[ImageResult] = []
         several, whole = self.job.listmode.several, True
         with closing(self.images.ready()) as images, suppress(Stopped):
@@ -189,7 +123,7 @@ class ReconRun:
         if not done:
             raise SettingsError("the run was stopped before its first image was whole")
         complete = whole and len(done) == len(self.images.names)
-        return ReconResult(self, tuple(done), stopped=not complete)
+        return ReconResult(self.job, self.images, tuple(done), stopped=not complete)
 
     def _one(self, image: ReconImage, look: Look, rules: tuple[Rule, ...]) -> ImageResult:
         """Iterate one image to its end."""

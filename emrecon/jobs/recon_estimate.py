@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +11,11 @@ from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import holds_only_events
 from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate
+from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
 from emrecon.tomo.settings import Settings
-
-if TYPE_CHECKING:
-    from emrecon.jobs.recon import ReconstructionJob
 
 STEP_S = 5.5e-10
 """Processor time for a line to pass a voxel, there and back, on a core of 2024."""
@@ -41,7 +38,7 @@ ARRAYS = {
 """Corrections that take an array of the size of the prompts."""
 
 
-def estimate(job: ReconstructionJob) -> Estimate:
+def estimate(job: ReconChoice) -> Estimate:
     """Return what a reconstruction is likely to need.
 
     Raises
@@ -90,7 +87,7 @@ def _events(path: Path, settings: Settings, images: int) -> Estimate:
     return Estimate(BASE_MB + held / MB, images * START_S + lines * EVENT_S)
 
 
-def _images(job: ReconstructionJob, inputs: dict[str, Path]) -> int:
+def _images(job: ReconChoice, inputs: dict[str, Path]) -> int:
     """Return the number of frames or gates."""
     if job.listmode.frames:
         return len(read_frames(job.listmode.frames))

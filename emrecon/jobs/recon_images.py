@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
 from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
+from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.chunks import Only
 from emrecon.tomo.gates import Gate, When
@@ -33,15 +34,37 @@ from emrecon.tomo.subset_likelihoods import GROUPS, sensitivity_of, silent
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, State
 
-if TYPE_CHECKING:
-    from emrecon.jobs.recon import ReconstructionJob
-    from emrecon.jobs.recon_result import ImageResult
-
 UNIT_OF_FRAMES = "counts/mm/s"
 """Unit of frames and gates, which are rates so that they compare."""
 
 Stretch = Frame | Gate | None
 """What of a scan one image is made of; None for all of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """A frame, a gate or all of a scan, reconstructed."""
+
+    volume: Volume
+    """The image."""
+
+    facts: dict[str, Any]
+    """What the files said and was counted, for the sidecar."""
+
+    history: ConvergenceLog
+    """How every iterate fared."""
+
+    settings: Settings
+    """The settings as used."""
+
+    inputs: dict[str, Path]
+    """The files that were read."""
+
+    reached: Iterate[Array]
+    """The iterate that the image is of."""
+
+    whole: bool
+    """Whether its settings ended it, and no other rule."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +122,6 @@ class ReconImage:
 
     def done(self, reached: Iterate[Array], *, whole: bool, state: State | None) -> ImageResult:
         """Return the image that an iterate is."""
-        from emrecon.jobs.recon_result import ImageResult  # noqa: PLC0415 - with the run
-
         facts = self.facts | {
             "updates": reached.number,
             "resumed_at_update": state.number if state else None,
@@ -115,7 +136,7 @@ class ReconImage:
 class Images:
     """What a reconstruction makes images of."""
 
-    job: ReconstructionJob
+    job: ReconChoice
     """What is reconstructed."""
 
     path: Path

@@ -6,59 +6,33 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from emrecon import io
-from emrecon.em import Iterate
 from emrecon.errors import SettingsError
-from emrecon.files import keep_inputs, write_text
+from emrecon.files import write_text
 from emrecon.io import sidecar
 from emrecon.io.frames import Frame
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
-from emrecon.tomo.settings import Settings
-from emrecon.volume import Array, Volume
+from emrecon.jobs.recon_choice import ReconChoice
+from emrecon.jobs.recon_images import ImageResult, Images
+from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
-
-if TYPE_CHECKING:
-    from emrecon.jobs.recon import ReconRun
-
-
-@dataclass(frozen=True, eq=False)
-class ImageResult:
-    """A frame, a gate or all of a scan, reconstructed."""
-
-    volume: Volume
-    """The image."""
-
-    facts: dict[str, Any]
-    """What the files said and was counted, for the sidecar."""
-
-    history: ConvergenceLog
-    """How every iterate fared."""
-
-    settings: Settings
-    """The settings as used."""
-
-    inputs: dict[str, Path]
-    """The files that were read."""
-
-    reached: Iterate[Array]
-    """The iterate that the image is of."""
-
-    whole: bool
-    """Whether its settings ended it, and no other rule."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReconResult:
     """What a reconstruction made: one image, or one a frame or gate."""
 
-    run: ReconRun
-    """The run that made it."""
+    job: ReconChoice
+    """What was reconstructed."""
+
+    of: Images
+    """What each image was made of."""
 
     images: tuple[ImageResult, ...]
     """Each image."""
@@ -78,7 +52,7 @@ class ReconResult:
     @property
     def several(self) -> bool:
         """Whether there are frames or gates."""
-        return self.run.job.listmode.several
+        return self.job.listmode.several
 
     @property
     def history(self) -> ConvergenceLog:
@@ -113,7 +87,7 @@ class ReconResult:
     def _line(self, number: int) -> str:
         """Return in a line what one image is."""
         image, facts = self.images[number], self.images[number].facts
-        what = "frame" if self.run.job.listmode.frames else "gate"
+        what = "frame" if self.job.listmode.frames else "gate"
         shape = " x ".join(str(n) for n in image.volume.voxels.shape)
         voxel = " x ".join(f"{v:.4g}" for v in image.volume.spacing_mm)
         seconds = image.history.rows[-1].seconds
@@ -136,15 +110,15 @@ class ReconResult:
         WriteError
             If a file cannot be written, or is one of the inputs.
         """
-        job = self.run.job if out is None else replace(self.run.job, out=out)
+        job = self.job if out is None else replace(self.job, out=out)
         if job.out is None:
             raise SettingsError("there is no name to write the image to")
         if io.image_format(job.out).name != "NIfTI" and self.several:
             raise SettingsError("several frames or gates are written as NIfTI: name it .nii.gz")
         outputs = job.outputs()
-        keep_inputs(outputs, self.images[-1].inputs)
         about = self._about()
-        with written_together(job.out, job.out.parent, job.out.name) as beside:
+        inputs = self.images[-1].inputs
+        with written_together(job.out, job.out.parent, job.out.name, inputs) as beside:
             image, *_, json, csv, png = (beside / path.name for path in outputs)
             sidecar.write(json, about)
             write_text(csv, self._log())
@@ -152,19 +126,19 @@ class ReconResult:
             title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
             preview(self.volume, png, title=title)
             io.write_image(self.volume, image)
-        if job.checkpoint and self.run.key:
+        if job.checkpoint and self.of.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
 
     def _about(self) -> dict[str, Any]:
         """Return what is to be known about the image, for its sidecar."""
-        listmode, newest = self.run.job.listmode, self.images[-1]
+        listmode, newest = self.job.listmode, self.images[-1]
         facts = newest.facts | {"seconds_iterating": newest.history.rows[-1].seconds}
         if self.several:
             named = {"frames": [image.facts for image in self.images]}
-            gates = {"gates": named["frames"], "gating": self.run.images.gates}
+            gates = {"gates": named["frames"], "gating": self.of.gates}
             facts = gates if listmode.gates else named
-        used = replace(newest.settings, centre_mm=self.run.job.settings.centre_mm)
+        used = replace(newest.settings, centre_mm=self.job.settings.centre_mm)
         about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
         if self.several:
             about["Convergence"] = [
@@ -182,10 +156,10 @@ class ReconResult:
             "FrameTimesStart": [frame.start_s for frame in frames],
             "FrameDuration": [frame.duration_s for frame in frames],
         }
-        if self.run.job.listmode.gates:
+        if self.job.listmode.gates:
             times = {"GateDuration": [image.facts["duration_s"] for image in self.images]}
         return times | {
-            "ImageDecayCorrected": self.run.job.listmode.decay_corrected,
+            "ImageDecayCorrected": self.job.listmode.decay_corrected,
             "ImageDecayCorrectionTime": 0,
             "DecayCorrectionFactor": [image.facts["decay_factor"] for image in self.images],
         }
@@ -193,7 +167,7 @@ class ReconResult:
     @property
     def frames(self) -> Sequence[Frame]:
         """The frames that there are images of; none of gates."""
-        stretches = self.run.images.stretches[: len(self.images)]
+        stretches = self.of.stretches[: len(self.images)]
         return [stretch for stretch in stretches if isinstance(stretch, Frame)]
 
     def _log(self) -> str:

@@ -202,14 +202,16 @@ class SegmentRun:
         fitted : callable, optional
             Called between the last iterate and the volumes.
         """
-        from emrecon.jobs.segment_result import SegmentResult  # noqa: PLC0415 - with the run
+        from emrecon.jobs.segment_result import SegmentResult  # noqa: PLC0415 - brings nibabel
 
         def watchers(image: Image, strides: Strides, most: int) -> Sequence[base.Observer]:
             return look(FitStage(image, strides, most))
 
         stages = self.fit.stages(watchers, *rules)
         fitted()
-        return SegmentResult(self, self.fit.finish(stages))
+        return SegmentResult(
+            self.fit.finish(stages), self.channels[0], self.read, self.job.out, self.job.stem
+        )
 
 
 def segment_files(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.files import keep_inputs, write_text
+from emrecon.errors import SettingsError
+from emrecon.files import write_text
 from emrecon.io import nifti, sidecar
 from emrecon.io.pictures.histogram import Curve, histogram
 from emrecon.io.pictures.preview import preview
@@ -22,9 +23,6 @@ from emrecon.tissue.classes import Classes
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.volume import Volume
-
-if TYPE_CHECKING:
-    from emrecon.jobs.segment import SegmentRun
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
 """Of the labels, in their order; after the last the first comes again."""
@@ -37,11 +35,20 @@ _STEP, _ENTROPY_STEP = 1 / 4096, 1 / 256
 class SegmentResult:
     """What a segmentation job made."""
 
-    run: SegmentRun
-    """The run that made it."""
-
     segmentation: Segmentation
     """Labels, fractions, volumes."""
+
+    first: Volume
+    """The first channel, for the pictures."""
+
+    read: dict[str, Path]
+    """Files that were read, by what they are."""
+
+    out: Path | None
+    """Folder to write."""
+
+    stem: str
+    """What the files are named after."""
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""
@@ -61,13 +68,12 @@ class SegmentResult:
         out : Path, optional
             Folder, where it is another than the job's.
         """
-        job = self.run.job if out is None else replace(self.run.job, out=out)
-        folder, stem, found = job.out, job.stem, self.segmentation
-        assert folder is not None, "a job that writes has a folder"  # noqa: S101
-        keep_inputs(job.outputs(), self.run.read)
+        folder, stem, found = out or self.out, self.stem, self.segmentation
+        if folder is None:
+            raise SettingsError("there is no folder to write to")
         main = f"{stem}_dseg.nii.gz"
-        with written_together(folder, folder, main) as beside:
-            labels, like = found.volume(found.labels), self.run.read.get("channel1")
+        with written_together(folder, folder, main, self.read) as beside:
+            labels, like = found.volume(found.labels), self.read.get("channel1")
             written = [beside / main]
             nifti.write(labels, written[0], labels=True, like=like, intent="label")
             written.append(beside / f"{stem}_dseg.tsv")
@@ -77,7 +83,7 @@ class SegmentResult:
                 intent = "estimate" if name.startswith("label-") or name == "entropy" else "none"
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
             written.append(beside / f"{stem}_dseg.json")
-            sidecar.write(written[-1], describe(found, self.run.read))
+            sidecar.write(written[-1], describe(found, self.read))
             written += self._pictures(beside / stem, labels)
         return tuple(folder / path.name for path in written)
 
@@ -87,7 +93,7 @@ class SegmentResult:
         volumes = zip(found.names, found.volumes_ml, strict=True)
         title = ", ".join(f"{name} {ml:.0f} mL" for name, ml in volumes)
         planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
-        preview(self.run.channels[0], planes, title=title, labels=labels, inverted=False)
+        preview(self.first, planes, title=title, labels=labels, inverted=False)
         _histogram(found, curves)
         return [planes, curves]
 

@@ -21,15 +21,15 @@ import sys
 import tempfile
 import time
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 
-from emrecon import Settings, spread
+from emrecon import Settings, jobs
 from emrecon.jobs import Order, no_meters, prepared
-from emrecon.spread.share import added, back_projected
+from emrecon.tomo.chunks import back_projections, expectations
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.workers import opened
 
 REPEATS = 5
 
@@ -82,9 +82,9 @@ def alone(args):
 
 def shared(args):
     """Reconstruct over workers, and time the steps."""
-    with spread.opened(str(args.workers), args.threads) as workers:
+    with opened(str(args.workers), args.threads) as workers:
         wall = time.perf_counter()
-        problem = spread.ready(order(args), no_meters, workers=workers, chunks=args.chunks).problem
+        problem = jobs.shared(order(args), no_meters, workers=workers, chunks=args.chunks).problem
         print(f"{args.workers} workers, {problem.facts['chunks']} chunks: ready after "
               f"{time.perf_counter() - wall:.1f} s")  # fmt: skip
         iterate(problem, args)
@@ -96,30 +96,28 @@ def shared(args):
 
 def steps(problem, workers):
     """Time the steps of a sub-iteration one by one."""
-    model, state = problem.models[0], problem.start.state
-    shares, call = model.spread.shares, lambda n, *a: workers.result(workers.submit(n, *a))
-    for n in range(len(workers)):
-        call(n, attrgetter("change"), state)
-    parts = [
-        [call(n, clocked, back_projected, share, state, 0) for _ in range(REPEATS)]
-        for n, share in enumerate(shares)
-    ]
-    for n, times in enumerate(parts):
-        say(f"worker {n} projects there and back", times)
-    total = model.spread.total(0, back_projected, state, 0)
+    likelihood, image = problem.likelihoods[0], problem.start
+    pool, subset = likelihood.pool, likelihood.subset
+    call = lambda n, *a: workers.result(workers.submit(n, *a))  # noqa: E731
+    there = workers.place(image)
+    for n, share in enumerate(pool.shares):
+        expected = workers.submit(n, expectations, share, subset, there)
+        compared = [call(n, clocked, expectations, share, subset, there) for _ in range(REPEATS)]
+        back = (clocked, back_projections, share, expected, subset)
+        say(f"worker {n} projects and compares", compared)
+        say(f"worker {n} projects back", [call(n, *back) for _ in range(REPEATS)])
     size = 4 * np.prod(problem.grid.shape) / 1e6
-    say("sum of two images", [call(0, clocked, added, total, total) for _ in range(REPEATS)])
-    update = (clocked, model.spread.home.updated, state, total, model.sensitivity)
-    say("update of the image", [call(0, *update) for _ in range(REPEATS)])
+    say("sum of two images", [call(0, clocked, np.add, there, there) for _ in range(REPEATS)])
+    update = problem.models[0].maximise
+    expected, _ = likelihood.expect(image)
+    say("all of the M-step", [clocked(update, image, expected) for _ in range(REPEATS)])
     none = [timed(call, 0, os.getpid) for _ in range(20)]
     print(f"  a task of nothing, told to the client: {statistics.median(none) * 1e3:.1f} ms")
-    moves = []
-    for _ in range(REPEATS):
-        fresh = workers.submit(0, np.array, workers.submit(0, attrgetter("image"), state))
-        call(0, np.shape, fresh)
-        moves.append(timed(call, 1, np.shape, fresh))
-    print(f"  {size:.0f} MB from worker to worker: median {statistics.median(moves):.3f} s, "
-          f"least {min(moves):.3f} s")  # fmt: skip
+    out = [timed(workers.result, workers.submit(0, np.shape, workers.place(image + n)))
+           for n in range(REPEATS)]  # fmt: skip
+    home = [timed(workers.result, workers.submit(0, np.add, there, n)) for n in range(REPEATS)]
+    print(f"  {size:.0f} MB to a worker: median {statistics.median(out):.3f} s; home: "
+          f"{statistics.median(home):.3f} s")  # fmt: skip
 
 
 def say(what, times):

@@ -18,8 +18,9 @@ import numba
 import numpy as np
 import scipy.sparse
 
+from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.geometry.presets import PRESETS
-from emrecon.tomo.geometry.tof import SIGMA_PER_FWHM, Timing
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.kernels import axial, axial_tables, siddon
 from tests.benchmarks import roofline, scalar
 
@@ -203,7 +204,7 @@ def main():
         roofline.report("tof", shape, few_views, PRESETS["Vision 600"].timing)
     if "line" in asked.cases:
         shape, geometry = few()
-        timing = Timing(19.1 / SIGMA_PER_FWHM, 15.0, 21)
+        timing = Timing(19.1 * FWHM_PER_SIGMA, 15.0, 21)
         roofline.per_line(shape, thinned(geometry, 5 * quick), timing)
 
 

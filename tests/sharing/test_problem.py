@@ -50,7 +50,7 @@ def check(alone, by_workers) -> None:
 
 
 def facts(made) -> dict:
-    found = json.loads(made.run.job.outputs()[1].read_text())["Facts"]
+    found = json.loads(made.job.outputs()[1].read_text())["Facts"]
     return {key: value for key, value in found.items() if not key.startswith("seconds")}
 
 
@@ -144,7 +144,7 @@ def test_resumed_from_a_checkpoint_to_the_same_bits(scan, tmp_path):
     again = shared(scan, out, kept, workers=Here(3), chunks=3, resume=True)
     assert facts(again)["resumed_at_update"] == 3
     assert again.volume.voxels.tobytes() == full.volume.voxels.tobytes()
-    assert read_image(out).voxels.tobytes() == read_image(full.run.job.out).voxels.tobytes()
+    assert read_image(out).voxels.tobytes() == read_image(full.job.out).voxels.tobytes()
 
 
 def test_both_workers_work_on_every_update(scan, tmp_path):

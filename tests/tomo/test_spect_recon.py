@@ -242,7 +242,7 @@ def test_activity_of_a_patient_like_phantom_within_three_percent():
     assert abs(uncorrected.voxels.sum(dtype=float) / truth.sum(dtype=float) - 1) > 0.3
 
 
-def test_subsets_and_response_by_name_reconstruct_alike():
+def test_subsets_and_response_by_name_reconstruct_alike(monkeypatch):
     scan = noisy_scan()
     by_name = scan.with_(response=None, exam=ExamInfo(nuclide="Tc-99m"))
     name = Settings(iterations=1, subsets=4, collimator="siemens symbia lehr")
@@ -255,6 +255,10 @@ def test_subsets_and_response_by_name_reconstruct_alike():
     first, second = recon(by_name, name), recon(scan, given)
     np.testing.assert_array_equal(first.voxels, second.voxels)
     assert fingerprint(by_name, name) == fingerprint(by_name, name)
+    with monkeypatch.context() as patch:
+        patch.setattr("emrecon.tomo.fingerprint.version", lambda package: "0.0.1")
+        other = fingerprint(by_name, name)
+    assert other != fingerprint(by_name, name)
     assert fingerprint(scan, Settings()) != fingerprint(scan.with_(response=None), Settings())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,10 @@ if TYPE_CHECKING:
     from emrecon.tomo.scan import Scan
 
 
-@dataclass(frozen=True)
-class DicomNm:
+class _DicomNm:
     """Tomographic acquisitions of gamma cameras; of other DICOM files it is said what they are."""
 
-    name: str = "DICOM NM"
-    """Name of the format."""
+    name = "DICOM NM"
 
     def kind(self, head: bytes, path: Path) -> Kind | None:
         """Return ``projections`` for an NM TOMO acquisition, ``other`` for any other DICOM."""
@@ -29,14 +26,12 @@ class DicomNm:
         return "projections" if nm.is_acquisition(path) else "other"
 
     def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
-        """Return where the counts lie, and how they were acquired."""
         from emrecon.io.dicom import nm  # noqa: PLC0415 - brings pydicom
         from emrecon.io.summary import spect_summary  # noqa: PLC0415 - not for every command
 
         return spect_summary(nm.read_projections(path, camera))
 
     def read_scan(self, path: Path, reading: Reading) -> Scan:
-        """Read the projections of an energy window."""
         from emrecon.io.dicom import nm  # noqa: PLC0415 - brings pydicom
         from emrecon.io.spect import camera_scan  # noqa: PLC0415 - not for every command
 
@@ -48,5 +43,5 @@ def is_dicom(head: bytes) -> bool:
     return head[128:132] == b"DICM"
 
 
-FORMATS = (DicomNm(),)
+FORMATS = (_DicomNm(),)
 """Formats of this folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,6 +111,30 @@ class Attributes:
         if stored is None:
             return []
         return list(stored) if isinstance(stored, (list, tuple)) or _many(stored) else [stored]
+
+
+def open_dicom(path: Path, *, pixels: bool = True) -> Attributes:
+    """Read a DICOM file.
+
+    Raises
+    ------
+    FormatError
+        If it is none, or damaged.
+    """
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom warns of what is refused by name
+            dataset = dcmread(path, stop_before_pixels=not pixels)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise FormatError(f"{path} is no DICOM file that can be read: {error}") from error
+    if getattr(dataset.file_meta, "TransferSyntaxUID", None) is None:
+        raise FormatError(f"{path} is damaged: it names no transfer syntax")
+    return Attributes(dataset, path)
 
 
 def _many(stored: Any) -> bool:  # noqa: ANN401 - whatever stands there

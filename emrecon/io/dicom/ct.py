@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from emrecon import io
 from emrecon.errors import FormatError
 from emrecon.io.dicom import is_dicom
-from emrecon.io.dicom.attributes import Attributes
+from emrecon.io.dicom.attributes import Attributes, open_dicom
 from emrecon.io.formats import open_head
 from emrecon.volume import Volume
 
@@ -52,10 +51,10 @@ def read_ct(path: Path) -> tuple[Volume, float | None]:
 
 def _series(path: Path, files: Sequence[Path]) -> tuple[Volume, float | None]:
     """Return the series of a file, or the only one of a folder."""
-    slices = [_opened(file) for file in files if is_dicom(open_head(file))]
+    slices = [open_dicom(file) for file in files if is_dicom(open_head(file))]
     slices = [one for one in slices if one.text("SOPClassUID") == STORAGE]
     if path.is_file():
-        uid = _opened(path).text("SeriesInstanceUID")
+        uid = open_dicom(path).text("SeriesInstanceUID")
         slices = [one for one in slices if one.text("SeriesInstanceUID") == uid]
     if len(slices) < 2:
         raise FormatError(f"{path}: no series of CT slices there ({len(slices)} found)")
@@ -65,20 +64,6 @@ def _series(path: Path, files: Sequence[Path]) -> tuple[Volume, float | None]:
             f"{path} holds {len(uids)} series of CT slices: give one file of the one wanted"
         )
     return _stacked(slices), slices[0].number("KVP")
-
-
-def _opened(file: Path) -> Attributes:
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is refused below by name
-            return Attributes(dcmread(file), file)
-    except OSError as error:
-        raise FormatError(f"cannot read {file}: {error.strerror or error}") from error
-    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise FormatError(f"{file} is no DICOM file that can be read: {error}") from error
 
 
 def _stacked(slices: list[Attributes]) -> Volume:

@@ -7,7 +7,6 @@ standard, about the patient, and are turned to R, A, S in `emrecon.io.dicom.orbi
 from __future__ import annotations
 
 import logging
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
-from emrecon.io.dicom.attributes import Attributes
+from emrecon.io.dicom.attributes import Attributes, open_dicom
 from emrecon.io.dicom.frames import Frames, frames_of, pixel_values
 from emrecon.io.dicom.orbit import Orbit, orbit_of
 from emrecon.io.dicom.windows import chosen_window, nuclide_of, windows_of
@@ -43,7 +42,7 @@ FEET_FIRST = {"F-10480", "102541007"}
 
 def is_acquisition(path: Path) -> bool:
     """Return whether a DICOM file holds an NM TOMO or GATED TOMO acquisition."""
-    return not _other(_opened(path, pixels=False))
+    return not _other(open_dicom(path, pixels=False))
 
 
 def read_projections(
@@ -67,7 +66,7 @@ def read_projections(
         decides where counts lie; it names the attribute, and the flag that supplies it.
     """
     supplied = supplied or CameraFacts()
-    dataset = _opened(path)
+    dataset = open_dicom(path)
     if other := _other(dataset):
         raise FormatError(f"{path} is {other}; wanted is an NM TOMO acquisition")
     frames = frames_of(dataset, supplied)
@@ -112,23 +111,6 @@ def read_projections(
         counts=counts,
         heads=tuple(frames.places[order, 0].tolist()),
     )
-
-
-def _opened(path: Path, *, pixels: bool = True) -> Attributes:
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of what is refused below by name
-            dataset = dcmread(path, stop_before_pixels=not pixels)
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
-    except (InvalidDicomError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise FormatError(f"{path} is no DICOM file that can be read: {error}") from error
-    if getattr(dataset.file_meta, "TransferSyntaxUID", None) is None:
-        raise FormatError(f"{path} is damaged: it names no transfer syntax")
-    return Attributes(dataset, path)
 
 
 def _other(dataset: Attributes) -> str:

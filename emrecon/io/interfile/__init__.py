@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,26 +33,19 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
 class _Headers:
     """Headers of keys and values, each with a data file beside it."""
 
-    name: str
-
     def data_files(self, path: Path) -> tuple[Path, ...]:
-        """Return the data file that a header names."""
         return parse(path).data_files()
 
 
-@dataclass(frozen=True)
-class InterfileImages(_Headers):
+class _InterfileImages(_Headers):
     """Images."""
 
-    name: str = "Interfile"
-    """Name of the format."""
+    name = "Interfile"
 
-    suffixes: tuple[str, ...] = (".hv",)
-    """Endings of the headers that are written."""
+    suffixes = (".hv",)
 
     def kind(self, head: bytes, path: Path) -> Kind | None:
         """Return ``image`` for a header whose first axis is x, or that says so."""
@@ -64,30 +56,24 @@ class InterfileImages(_Headers):
         return "image" if voxels and _axis(header) != BINS else None
 
     def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
-        """Return where the voxels lie and what they hold."""
         from emrecon.io.summary import image_summary  # noqa: PLC0415 - not for every command
 
         return image_summary(self.read_image(path))
 
     def read_image(self, path: Path) -> Volume:
-        """Read the image of a header."""
         return read_image(path).volume
 
     def write_image(self, volume: Volume, path: Path) -> None:
-        """Write an image that is not oblique."""
         write_image(volume, path)
 
     def image_size(self, path: Path) -> tuple[float, float]:
-        """Return the number of voxels, and mm3 of each."""
         return images.size(path)
 
 
-@dataclass(frozen=True)
-class InterfilePet(_Headers):
+class _InterfilePet(_Headers):
     """Projections of ring scanners."""
 
-    name: str = "Interfile PET"
-    """Name of the format."""
+    name = "Interfile PET"
 
     def kind(self, head: bytes, path: Path) -> Kind | None:
         """Return ``projections`` for a header whose first axis is tangential."""
@@ -134,12 +120,10 @@ class InterfilePet(_Headers):
         return read_geometry(path, Flight(corrections.sum_tof, corrections.tof_fwhm_ps))
 
 
-@dataclass(frozen=True)
-class InterfileSpect(_Headers):
+class _InterfileSpect(_Headers):
     """Projections of gamma cameras."""
 
-    name: str = "Interfile SPECT"
-    """Name of the format."""
+    name = "Interfile SPECT"
 
     def kind(self, head: bytes, path: Path) -> Kind | None:
         """Return ``projections`` for a header that tells their number."""
@@ -149,13 +133,11 @@ class InterfileSpect(_Headers):
         return "projections" if header.entry("number of projections") is not None else None
 
     def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
-        """Return where the counts lie and what they add up to."""
         from emrecon.io.summary import spect_summary  # noqa: PLC0415 - as above
 
         return spect_summary(spect.read_projections(path, camera))
 
     def read_scan(self, path: Path, reading: Reading) -> Scan:
-        """Read the projections."""
         return camera_scan(spect.read_projections(path, reading.camera, reading.isotope), reading)
 
 
@@ -168,5 +150,5 @@ def _axis(header: Header) -> str:
     return header.text("matrix axis label", default="").lower()
 
 
-FORMATS = (InterfileImages(), InterfilePet(), InterfileSpect())
+FORMATS = (_InterfileImages(), _InterfilePet(), _InterfileSpect())
 """Formats of this folder."""

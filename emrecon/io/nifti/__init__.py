@@ -31,14 +31,11 @@ _MGH_TYPES = {0, 1, 3, 4}
 
 
 @dataclass(frozen=True)
-class Nibabel:
+class _Family:
     """A format that is read by nibabel."""
 
     name: str
-    """Name of the format."""
-
     claims: Callable[[bytes], bool]
-    """Whether a file that begins so is of this format."""
 
     def kind(self, head: bytes, path: Path) -> Kind | None:
         """Return ``image`` for such a header, and for the data file of a pair."""
@@ -47,38 +44,32 @@ class Nibabel:
         return "image" if self.claims(head) or (pair and self.claims(open_head(beside))) else None
 
     def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
-        """Return where the voxels lie and what they hold."""
         from emrecon.io.summary import image_summary  # noqa: PLC0415 - not for every command
 
         return image_summary(self.read_image(path))
 
     def read_image(self, path: Path) -> Volume:
-        """Read the image as float32, in RAS mm."""
         from emrecon.io.nifti.reading import read  # noqa: PLC0415 - brings nibabel
 
         return read(path)
 
     def image_size(self, path: Path) -> tuple[float, float]:
-        """Return the number of voxels, and mm3 of each."""
         from emrecon.io.nifti.reading import size  # noqa: PLC0415 - brings nibabel
 
         return size(path)
 
     def data_files(self, path: Path) -> tuple[Path, ...]:
-        """Return the other file of a pair."""
         other = path.with_suffix(_PAIR.get(path.suffix, path.suffix))
         return (other,) if other != path and other.is_file() else ()
 
 
 @dataclass(frozen=True)
-class Nifti(Nibabel):
+class _Nifti(_Family):
     """NIfTI, which is written too."""
 
     suffixes: tuple[str, ...] = SUFFIXES
-    """Endings of the files that are written."""
 
     def write_image(self, volume: Volume, path: Path) -> None:
-        """Write a volume as NIfTI-1 in one file."""
         from emrecon.io.nifti.writing import write  # noqa: PLC0415 - brings nibabel
 
         write(volume, path)
@@ -111,9 +102,9 @@ def _sizes(head: bytes) -> tuple[int, int]:
 
 
 FORMATS = (
-    Nifti("NIfTI", is_nifti),
-    Nibabel("Analyze", is_analyze),
-    Nibabel("MGH", is_mgh),
+    _Nifti("NIfTI", is_nifti),
+    _Family("Analyze", is_analyze),
+    _Family("MGH", is_mgh),
 )
 """Formats of this folder."""
 

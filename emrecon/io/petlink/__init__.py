@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +18,10 @@ if TYPE_CHECKING:
     from emrecon.tomo.scan import Scan
 
 
-@dataclass(frozen=True)
-class Petlink:
+class _Petlink:
     """Words of 32 bits, with a header beside them."""
 
-    name: str = "PETLINK"
-    """Name of the format."""
+    name = "PETLINK"
 
     def kind(self, head: bytes, path: Path) -> Kind | None:
         """Return ``events`` for a header of list-mode."""
@@ -36,7 +33,6 @@ class Petlink:
         return "events" if "petlink" in space or data == "coincidencelist" else None
 
     def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
-        """Return what was counted, and in which bins it can be put."""
         from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba
         from emrecon.io.summary import bins_summary, facts_summary  # noqa: PLC0415 - as above
 
@@ -59,7 +55,6 @@ class Petlink:
         return sinograms.read_scan(path, span=span, window_s=reading.window_s)
 
     def read_bins(self, path: Path, corrections: Corrections) -> Bins:
-        """Return the bins that events would be counted in."""
         from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - brings tables
 
         return read_header(path).bins(corrections.span)
@@ -78,15 +73,13 @@ class Petlink:
             yield scan, medium.files | files
 
     def triggers(self, path: Path, source: str) -> tuple[Times, str]:
-        """Return the triggers of a source."""
         from emrecon.io.petlink.triggers import triggers  # noqa: PLC0415 - brings numba
 
         return triggers(path, source)
 
     def data_files(self, path: Path) -> tuple[Path, ...]:
-        """Return the file of words that a header names."""
         return parse(path).data_files()
 
 
-FORMATS = (Petlink(),)
+FORMATS = (_Petlink(),)
 """Formats of this folder."""

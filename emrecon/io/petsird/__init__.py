@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +18,16 @@ SIGNALS = {"respiratory": "respTrigger", "cardiac": "ecgTrigger"}
 """What the exam's list calls the triggers of a source."""
 
 
-@dataclass(frozen=True)
-class Petsird:
+class _Petsird:
     """Events of any scanner, in yardl's binary encoding."""
 
-    name: str = "PETSIRD"
-    """Name of the format."""
+    name = "PETSIRD"
 
     def kind(self, head: bytes, path: Path) -> Kind | None:
         """Return ``events`` for a file of yardl's encoding, of which PETSIRD is one."""
         return "events" if head.startswith(b"yardl") else None
 
     def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
-        """Return what was counted, and the crystals of the scanner."""
         from emrecon.io.petsird.file import summary  # noqa: PLC0415 - brings numba
 
         return summary(path)
@@ -50,12 +46,11 @@ class Petsird:
             yield scan, medium.files | files
 
     def triggers(self, path: Path, source: str) -> tuple[Times, str]:
-        """Return the triggers of a source."""
         from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - brings numba
 
         times, others = PetsirdFile(path).signals(SIGNALS[source])
         return times, f"its signals are {', '.join(others) or 'none'}"
 
 
-FORMATS = (Petsird(),)
+FORMATS = (_Petsird(),)
 """Formats of this folder."""

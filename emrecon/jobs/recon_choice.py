@@ -1,0 +1,66 @@
+"""What is reconstructed, and how: the value of a reconstruction job, its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from emrecon import forms
+from emrecon.io import sidecar
+from emrecon.io.manifest import scan_files
+from emrecon.jobs import base
+from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.settings import Settings
+
+
+@dataclass(frozen=True)
+class ReconChoice:
+    """A scan, how it is reconstructed, and what that reads and writes."""
+
+    scan: Path
+    """The scan: a folder or manifest, projections, list-mode; see `emrecon.io.scan`."""
+
+    out: Path | None = None
+    """Image to write: ``.nii``, ``.nii.gz`` or, without frames and gates, ``.hv``."""
+
+    settings: Settings = field(default_factory=Settings)
+    """How to reconstruct."""
+
+    corrections: Corrections = field(default_factory=Corrections)
+    """Files with corrections."""
+
+    camera: CameraFacts = field(default_factory=CameraFacts)
+    """What to take from SPECT files, and what stands in for what they do not say."""
+
+    listmode: ListmodeSettings = field(default_factory=ListmodeSettings)
+    """Event by event, in frames or in gates."""
+
+    KIND: ClassVar[str] = "recon"
+
+    def inputs(self) -> dict[str, Path]:
+        """Return every file that is read, by what it is.
+
+        Raises
+        ------
+        EmreconError
+            If one is missing, or a header that names others cannot be read.
+        """
+        base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
+        files = scan_files(self.scan, self.corrections) | self.listmode.tables()
+        base.must_exist(files)
+        return files
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that are written, the image first."""
+        if self.out is None:
+            return ()
+        data = (self.out.with_suffix(".v"),) if self.out.suffix == ".hv" else ()
+        ends = (".json", ".csv", ".png")
+        return (self.out, *data, *(sidecar.beside(self.out, end) for end in ends))
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where the state of a run is saved."""
+        return self.out and sidecar.beside(self.out, ".checkpoint.npz")
