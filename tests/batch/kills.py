@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-VOLATILE = {"Created", "resumed_at_update", "seconds_iterating", "seconds"}
+VOLATILE = {"Created", "resumed_at_update", "seconds_iterating", "seconds", "checkpoint_every"}
 """What may differ between two runs of the same job."""
 
 
