@@ -94,11 +94,12 @@ def written_together(
 
 def remove_parts(out: Path) -> None:
     """Remove what a killed run of the same job had begun to write."""
-    pattern = re.compile(rf"{re.escape(PART)}[a-z0-9_]{{8}}-{re.escape(out.name)}")
+    stem = re.escape(out.name.split(".")[0])  # a checkpoint is a single file of this stem
+    pattern = re.compile(rf"({re.escape(PART)}[a-z0-9_]{{8}}-)+({re.escape(out.name)}|{stem}\..+)")
     for path in out.parent.glob(f"{PART}*"):
         if pattern.fullmatch(path.name):
             log.info("removing %s, left by a run that was killed", path)
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _move(beside: Path, folder: Path, last: str) -> None:

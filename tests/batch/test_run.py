@@ -115,6 +115,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     for name in (*mine, *others):
         (tmp_path / name).mkdir()
         (tmp_path / name / "half.json").touch()
+    (tmp_path / ".part-abcd_123-p1.checkpoint.npz").touch()
     remove_parts(tmp_path / "p1.nii.gz")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
