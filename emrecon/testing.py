@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.em import em
+from emrecon.io.checking import check_format
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.likelihood import Likelihood
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.volume import Array
+
+__all__ = ["check_format", "check_likelihood", "check_operator"]
 
 STEP = np.float32(0.01)
 """Share of an image by which it is moved to take differences: errors of differences go with its

@@ -1,0 +1,31 @@
+"""What `emrecon` shows is the whole product, and all of it is there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import emrecon
+
+
+def test_the_names_shown_are_those_listed() -> None:
+    assert dir(emrecon) == sorted(emrecon.__all__)
+    assert len(set(emrecon.__all__)) == len(emrecon.__all__) < 42
+
+
+def test_every_name_is_there_and_documented() -> None:
+    for name in emrecon.__all__:
+        value = getattr(emrecon, name)
+        assert name == "__version__" or value.__doc__, name
+    assert emrecon.__version__ == version("emrecon")
+
+
+def test_no_other_name_is() -> None:
+    assert not hasattr(emrecon, "fingerprint")
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import sys, emrecon; print({'numpy', 'numba', 'nibabel', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
