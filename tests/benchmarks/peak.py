@@ -35,8 +35,8 @@ def _registers(begin, end, out):
     m = np.full(1, 0.999, np.float32)
     for task in range(begin, end):
         x, k = out[task], spread(m, 0)
-        a, b, c, d = load(x, 0), load(x, 16), load(x, 32), load(x, 48)
-        e, f, g, h = load(x, 64), load(x, 80), load(x, 96), load(x, 112)
+        a, b, c, d = load(x, 0), load(x, LANES), load(x, 2 * LANES), load(x, 3 * LANES)
+        e, f, g, h = load(x, 4 * LANES), load(x, 5 * LANES), load(x, 6 * LANES), load(x, 7 * LANES)
         for _ in range(ROUNDS):
             a, b, c, d = plus(k, a, k), plus(k, b, k), plus(k, c, k), plus(k, d, k)
             e, f, g, h = plus(k, e, k), plus(k, f, k), plus(k, g, k), plus(k, h, k)
@@ -80,7 +80,7 @@ def multiply_adds_per_second():
     """Return the rate of multiply-adds, in registers and from the first-level cache."""
     tasks = 16 * numba.get_num_threads()
     out = np.ones((tasks, 128), np.float32)
-    registers = tasks * 128 * ROUNDS / best(lambda: share(_registers, tasks, out))
+    registers = tasks * 8 * LANES * ROUNDS / best(lambda: share(_registers, tasks, out))
     out, rows = np.ones((tasks, 128), np.float32), np.ones((tasks, 4, 128), np.float32)
     cache = tasks * 4 * 128 * (ROUNDS // 10) / best(lambda: share(_cache, tasks, out, rows))
     return registers, cache
