@@ -1,7 +1,8 @@
 """Dice, CPU seconds, memory and coverage of the segmentation, beside scikit-learn and Atropos.
 
 Run as ``python -m tests.benchmarks.segmentation`` in the repository, with EMRECON_TEST_DATA set to
-a folder that holds ``brain_labels`` and ``brain_real_t1`` (FreeSurfer-coded). Atropos is measured
+a folder that holds ``brain_labels``, ``brain_real_t1`` (FreeSurfer-coded) and ``brain_real_vxm``
+(labels 1 to 3). Atropos is measured
 where ``antspyx`` is installed, on ``--atropos-seeds`` draws of each level, as it is slow. Each
 method runs in a process of its own, from the files on; ours is the whole command, everything
 written. ``--coverage`` draws 100 noises of a small analytic brain.
@@ -32,6 +33,17 @@ from phantoms.mri import Brain, Scan, acquire, from_labels, from_phantom, groupe
 
 LEVELS = ((3.0, 20.0), (5.0, 40.0), (7.0, 20.0), (9.0, 40.0))
 SEEDS = (0, 1, 2)
+UNEVEN = Scan(
+    noise_percent=2.0,
+    bias_percent=30.0,
+    texture_percent=(20.0, 5.0, 2.0),
+    deep_shift=0.8,
+    myelin=0.3,
+    vessels=0.004,
+)
+"""Tissue that is not what the model has, as in real brains."""
+BLURS = (0.6, 0.9)
+"""Standard deviations of partial volume, voxels, with which it is drawn."""
 Labels = np.ndarray
 Method = Callable[[Path, Path], Labels]
 
@@ -108,12 +120,23 @@ def rows(what: str, image: Volume, mask: np.ndarray, truth: Labels, *, slow: boo
             row(what, method, folder, truth)
 
 
-def simulated(folder: Path, atropos_seeds: int) -> None:
+def folded(folder: Path, blur_voxels: float) -> Brain:
     image = nib.load(folder / "brain_labels" / "synthseg_training_seg_01.nii.gz")
     codes = np.asarray(image.dataobj, np.float32)
     where = np.nonzero(grouped(codes))
     box = tuple(slice(max(a.min() - 6, 0), a.max() + 7) for a in where)
-    truth = from_labels(Volume(codes[box].copy(), image.affine))
+    return from_labels(Volume(codes[box].copy(), image.affine), blur_voxels)
+
+
+def uneven(folder: Path, *, slow: bool) -> None:
+    for blur in BLURS:
+        truth = folded(folder, blur)
+        image, _ = acquire(truth, UNEVEN, np.random.default_rng(6))
+        rows(f"uneven, mixed over {blur:g}", image, truth.mask, truth.labels, slow=slow)
+
+
+def simulated(folder: Path, atropos_seeds: int) -> None:
+    truth = folded(folder, 0.6)
     print(f"{truth.mask.sum()} voxels; noise %, bias %, seed; Dice CSF / GM / WM; CPU s; MB")
     for seed in SEEDS:
         for noise, bias in LEVELS:
@@ -128,6 +151,11 @@ def real(folder: Path, *, slow: bool) -> None:
     codes = np.asarray(nib.load(folder / "brain_real_t1" / "aparc.a2009s+aseg.mgz").dataobj)
     volume = Volume(np.asarray(image.dataobj, np.float32), image.affine)
     rows("real T1", volume, volume.voxels > 0, grouped(codes), slow=slow)
+    files = (folder / "brain_real_vxm" / f"{name}.nii.gz" for name in ("T1", "mask", "labels"))
+    image, mask, labels = (nib.load(file) for file in files)
+    volume = Volume(np.asarray(image.dataobj, np.float32), image.affine)
+    inside = np.asarray(mask.dataobj) > 0
+    rows("second real T1", volume, inside, np.asarray(labels.dataobj), slow=slow)
 
 
 def small_head() -> Brain:
@@ -173,6 +201,7 @@ def main() -> None:
         return
     folder = Path(os.environ["EMRECON_TEST_DATA"])
     real(folder, slow=chosen.atropos_seeds > 0)
+    uneven(folder, slow=chosen.atropos_seeds > 0)
     simulated(folder, chosen.atropos_seeds)
 
 
