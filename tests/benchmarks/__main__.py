@@ -16,9 +16,9 @@ import numba
 import numpy as np
 from numba.core.registry import cpu_target
 
+from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.kernels import axial, simd
-from emrecon.tomo.presets import PRESETS
-from emrecon.tomo.ray import JosephProjector
+from emrecon.tomo.operators.joseph import JosephProjector
 from tests.benchmarks import peers, projector, scalar
 
 
