@@ -25,10 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon import Settings, jobs
-from emrecon.jobs import Order, no_meters, prepared
+from emrecon import Settings
+from emrecon.jobs.recon_images import Load
 from emrecon.tomo.chunks import back_projections, expectations
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.listmode import EVERYTHING
+from emrecon.tomo.prepare import prepare
+from emrecon.tomo.sharing import share
 from emrecon.workers import opened
 
 REPEATS = 5
@@ -46,10 +49,11 @@ def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def order(args):
-    """Return what is to be reconstructed."""
+def chosen(args):
+    """Return what opens the scan, and how it is reconstructed."""
     settings = Settings(iterations=1, subsets=args.subsets, threads=args.threads)
-    return Order(args.scan, settings, Corrections(), CameraFacts(), (), keyed=False)
+    load = Load(args.scan, Corrections(), CameraFacts(), "", EVERYTHING, events=False)
+    return load, settings
 
 
 def iterate(problem, args):
@@ -71,7 +75,9 @@ def iterate(problem, args):
 def alone(args):
     """Reconstruct in this process."""
     wall, cpu = time.perf_counter(), time.process_time()
-    problem = prepared(order(args), no_meters).problem
+    load, settings = chosen(args)
+    with load(None) as scan:
+        problem = prepare(scan.folded(), settings)
     done = time.perf_counter() - wall, time.process_time() - cpu
     print(f"one process: ready after {done[0]:.1f} s, {done[1]:.1f} processor s")
     cpu = time.process_time()
@@ -84,7 +90,7 @@ def shared(args):
     """Reconstruct over workers, and time the steps."""
     with opened(str(args.workers), args.threads) as workers:
         wall = time.perf_counter()
-        problem = jobs.shared(order(args), no_meters, workers=workers, chunks=args.chunks).problem
+        problem = share(workers, *chosen(args), args.chunks)
         print(f"{args.workers} workers, {problem.facts['chunks']} chunks: ready after "
               f"{time.perf_counter() - wall:.1f} s")  # fmt: skip
         iterate(problem, args)
