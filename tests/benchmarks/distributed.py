@@ -106,10 +106,10 @@ def steps(problem, workers):
     pool, subset = likelihood.pool, likelihood.subset
     call = lambda n, *a: workers.result(workers.submit(n, *a))  # noqa: E731
     there = workers.place(image)
-    for n, share in enumerate(pool.shares):
-        expected = workers.submit(n, expectations, share, subset, there)
-        compared = [call(n, clocked, expectations, share, subset, there) for _ in range(REPEATS)]
-        back = (clocked, back_projections, share, expected, subset)
+    for n, own in enumerate(pool.shares):
+        expected = workers.submit(n, expectations, own, subset, there)
+        compared = [call(n, clocked, expectations, own, subset, there) for _ in range(REPEATS)]
+        back = (clocked, back_projections, own, expected, subset)
         say(f"worker {n} projects and compares", compared)
         say(f"worker {n} projects back", [call(n, *back) for _ in range(REPEATS)])
     size = 4 * np.prod(problem.grid.shape) / 1e6
