@@ -27,8 +27,8 @@ COMMON = 0.7
 """Voxels of the classes' common covariance that each class starts with, in those of a class if
 all were equal: without them one class widens and takes what lies between it and the next."""
 
-LEAST = 0.01
-"""Share of the flat voxels below which a class is not shown."""
+LEAST = 0.003
+"""Share of the flat voxels below which a class is not shown: narrow ventricles hold 1 %."""
 
 BINS = 512
 """Bins of the histogram of one channel."""

@@ -67,7 +67,8 @@ class Settings:
     """Bias field: auto keeps it only where the image shows one, always does not ask."""
 
     starts: int = 6
-    """Start: points tried, of which the one with the best penalised likelihood goes on."""
+    """Start: points tried, each with outliers and without; the one with the best penalised
+    likelihood goes on."""
 
     start: Literal["auto", "quantiles", "k-means", "atlas"] = "auto"
     """Where to start: from quantiles and k-means++ in turns, from one of them alone, or from the

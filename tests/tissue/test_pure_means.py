@@ -9,6 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from emrecon.neighbours import neighbourhood
+from emrecon.tissue.field import Image
+from emrecon.tissue.lattice import lattice
+from emrecon.tissue.layout import Layout
+from emrecon.tissue.moments import Rules
+from emrecon.tissue.pure_means import flat_voxels
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -39,8 +45,30 @@ def white_matter(scan: Scan, truth: Brain, **settings: object) -> tuple[float, f
     image, _ = acquire(truth, scan, np.random.default_rng(4))
     mask = Volume(truth.mask.astype(np.float32), truth.affine)
     result = segment([image], Settings(**settings), mask=mask)
+    for stage in result.stages:
+        assert (np.diff(stage.trace) >= -1e-7 * stage.image.lattice.size).all()
+    assert result.converged
     found, real = result.labels == 3, truth.labels[result.index] == 3
     return 2 * np.sum(found & real) / (found.sum() + real.sum()), found.sum() / real.sum() - 1
+
+
+def test_flat_voxels_are_judged_without_themselves() -> None:
+    """In noise alone the flat voxels have the mean and spread of all; beside an edge none is."""
+    step = np.where(np.arange(30)[:, None, None] < 15, 0, 100) * np.ones((30, 30, 30))
+    noisy = step + np.random.default_rng(5).normal(0, 10, step.shape)
+    mask = np.ones(step.shape, bool)
+    near = lattice(
+        mask, noisy.reshape(1, -1).astype(np.float32), neighbourhood(6, (1.0, 1.0, 1.0))
+    )
+    values = noisy.reshape(1, -1)[:, near.order].astype(np.float32)
+    image = Image(values, near, Rules(Layout.of(2)), np.zeros(1), np.ones(1))
+    flat = flat_voxels(image, values)
+    assert 0.45 < flat.mean() / (28 / 30) ** 3 < 0.55
+    where = near.index[0][flat]
+    assert not np.isin(where, (0, 14, 15, 29)).any()
+    dark = values[0, flat][where < 14]
+    assert dark.mean() == pytest.approx(0, abs=0.5)
+    assert dark.std() == pytest.approx(10, rel=0.03)
 
 
 @pytest.mark.slow
