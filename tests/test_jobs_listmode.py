@@ -141,7 +141,7 @@ def test_what_list_mode_refuses(scan: Path, tmp_path: Path, capsys) -> None:
         (("--frames", "0:2", "--checkpoint-every", 3), "no checkpoints"),
         (("--list-mode", "--cache", tmp_path), "leave out --cache"),
         (("--list-mode", "--axis-column", 3), "axis_column is for projections of a gamma camera"),
-        (("--list-mode", "--normalisation", scan), "'number of dimensions' is missing"),
+        (("--list-mode", "--normalisation", scan), "is no projection data"),
         (("--list-mode", "--scatter", scan, "--frames", "0:2"), "counts of one scan"),
     ]
     for flags, reason in cases:

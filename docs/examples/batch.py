@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+from emrecon import ReconstructionJob, Settings, SimulationJob
 from emrecon.batch import Job, Processes, Record, Store, plan, run
 from emrecon.batch.engine import cores
+from phantoms.acquisition import Acquisition
 
 HERE = Path.cwd()
 
@@ -18,24 +20,20 @@ def do(jobs: list[Job], store: Store) -> list[Record]:
 
 
 seeds = (1, 2, 3)
-scanner = {"scanner": "tiny", "counts": 3e5}
 simulations = [
     Job(
         f"scan-{seed}",
-        "simulate",
-        ("brain",),
-        str(HERE / f"scan-{seed}"),
-        scanner | {"seed": seed},
+        SimulationJob(
+            "brain", HERE / f"scan-{seed}", Acquisition(scanner="tiny", counts=3e5, seed=seed)
+        ),
     )
     for seed in seeds
 ]
+quick = Settings(iterations=4, subsets=4)
 images = [
     Job(
         f"image-{seed}",
-        "recon",
-        (str(HERE / f"scan-{seed}"),),
-        str(HERE / f"image-{seed}.nii.gz"),
-        {"iterations": 4, "subsets": 4},
+        ReconstructionJob(HERE / f"scan-{seed}", HERE / f"image-{seed}.nii.gz", quick),
     )
     for seed in seeds
 ]

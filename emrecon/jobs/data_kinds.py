@@ -112,4 +112,6 @@ def data_of(path: Path, listmode: ListmodeSettings) -> str:
         return EVENTS if listmode.list_mode or not io.has_bins(path) else LISTMODE
     if listmode != ListmodeSettings():
         raise SettingsError(f"{path} is no list-mode ({kind}): frames and events need it")
+    if kind in {"image", "unknown"}:  # reading it says what a scan is
+        return SINOGRAMS
     return CAMERA if kind == "other" or io.read_bins(path) is None else SINOGRAMS

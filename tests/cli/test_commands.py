@@ -48,7 +48,8 @@ def test_recon_writes_image_sidecar_log_and_picture(scan_folder: Path, tmp_path:
     assert told["Settings"]["subsets"] == 4
     assert told["Units"] == "counts/mm"
     parts = {"prompts", "normalisation", "attenuation", "randoms", "scatter"}
-    assert set(told["Inputs"]) == parts | {f"{name} data" for name in parts}
+    data = {f"{name} data" for name in parts}
+    assert set(told["Inputs"]) == parts | data | {"manifest"}
     found = hashlib.sha256((scan_folder / "prompts.s").read_bytes()).hexdigest()
     assert told["Inputs"]["prompts data"]["SHA256"] == found
     assert all(len(file["SHA256"]) == 64 for file in told["Inputs"].values())

@@ -102,7 +102,7 @@ def test_simulate_info_recon_metrics(scan: Path, tmp_path: Path, capsys) -> None
     assert told["Facts"]["attenuation_modelled"] is True
     assert told["Facts"]["scatter_from"] == "tew"
     assert told["Facts"]["scatter"] == pytest.approx(0.2 * 4e6, rel=0.01)
-    assert set(told["Inputs"]) == {"prompts", "mu"}
+    assert set(told["Inputs"]) == {"manifest", "prompts", "mu"}
     truth = read_image(scan / "truth.nii.gz")
     image = read_image(out)
     factor = told["Facts"]["bq_per_ml_per_count_per_mm"]

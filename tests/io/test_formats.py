@@ -14,9 +14,8 @@ from emrecon.errors import FormatError, SettingsError
 from emrecon.io.checking import check_format
 from emrecon.io.formats import ReadsImages, ReadsScans, format_of
 from emrecon.io.gates import triggers
-from emrecon.io.scan import open_events, read_scan, wants_listmode
+from emrecon.io.scan import open_events, read_scan
 from emrecon.tomo.inputs import Corrections
-from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.volume import Volume
 from tests.io.samples import AFFINE, SAMPLES
 
@@ -112,7 +111,7 @@ def test_events_of_either_format_and_what_was_read(tmp_path):
             assert files["mu"] == tmp_path / "mu.nii"
             assert ("prompts data" in files) == (name == "PETLINK")
             assert scan.mu.unit == "1/mm"
-        assert wants_listmode(path, ListmodeSettings()) == (name == "PETSIRD")
+        assert io.has_bins(path) != (name == "PETSIRD")
         with pytest.raises(SettingsError, match=r"has no cardiac triggers \(it"):
             triggers(path, "cardiac")
     image = tmp_path / "mu.nii"

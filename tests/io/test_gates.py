@@ -299,12 +299,15 @@ def test_a_gate_is_as_bright_as_a_frame_of_the_same_rate(moving, tmp_path):
         (("--gates", 4), "say --gate-by"),
         (("--gate-by", "respiratory"), "how many phases"),
         (("--gates", 4, "--gate-by", "respiratory", "--frames", "0:2"), "not both"),
-        (("--gates", 4, "--gate-by", "{}/none.tsv"), "none.tsv is no table with onset"),
+        (("--gates", 4, "--gate-by", "{}/none.tsv"), "gate_by: there is no "),
         (("--gates", 4, "--gate-by", "{}/late.tsv"), "holds 5.25 s of a gate of 25 s"),
         (("--gates", 4, "--gate-by", "{}/back.tsv"), "triggers follow one another"),
         (("--gates", "{}/late.tsv"), "no table with onset, duration, gate"),
         (("--gates", "{}/half.tsv"), "numbered 1, 2"),
-        (("--gates", 4, "--gate-by", "respiratory", "--resume"), "neither --resume"),
+        (
+            ("--gates", 4, "--gate-by", "respiratory", "--resume"),
+            "frames and gates have no checkpoints",
+        ),
         (("--gates", 4, "--gate-by", "respiratory", "-o", "{}/x.hv"), "written as NIfTI"),
     ],
 )

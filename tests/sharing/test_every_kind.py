@@ -17,6 +17,7 @@ from emrecon.io.petsird.write import Coincidences, write
 from emrecon.io.scan import read_scan
 from emrecon.jobs.recon import reconstruct
 from emrecon.testing import check_likelihood
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.inputs import Corrections
@@ -61,7 +62,7 @@ def timed(tmp_path_factory):
     """Counts in 3 time-of-flight bins, each other than the next, with corrections."""
     bins = PRESETS["tiny"].bins(span=3, views=24).timed(Timing(33.3, 60.0, 3))
     rng = np.random.default_rng(1)
-    folder, facts = tmp_path_factory.mktemp("timed"), {"patient_position": "FFS"}
+    folder, exam = tmp_path_factory.mktemp("timed"), ExamInfo(patient_position="FFS")
     data = {
         "prompts": rng.poisson(1.0, bins.data_shape),
         "normalisation": rng.uniform(0.5, 1.0, bins.shape),
@@ -70,7 +71,7 @@ def timed(tmp_path_factory):
     }
     for name, values in data.items():
         layout = bins if values.ndim == 4 else bins.untimed
-        write_projections(folder / f"{name}.hs", layout, values.astype(np.float32), facts=facts)
+        write_projections(folder / f"{name}.hs", layout, values.astype(np.float32), exam)
     named = "".join(f'{name} = "{name}.hs"\n' for name in data)
     (folder / "scan.toml").write_text(named)
     return folder
