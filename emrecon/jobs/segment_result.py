@@ -18,9 +18,9 @@ from emrecon.io.pictures.histogram import Curve, histogram
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
-from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.evidence import Evidence
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.volume import Volume
 
@@ -149,6 +149,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "FractionVolumeML": result.volumes_ml,
         "StandardErrorML": result.volume_errors_ml,
         "Interval95ML": result.intervals_ml,
+        "RepeatInterval95ML": result.repeat_intervals_ml,
         "LabelVolumeML": result.label_volumes_ml,
     }
     volumes = {
@@ -163,7 +164,8 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
         "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "
         f"{SHARED:.0%} (with CSF {SHARED_WITH_FLUID:.0%}) of the volume that two classes share in "
-        "mixed or doubtful voxels",
+        "mixed or doubtful voxels. Interval95ML: of the true volume. RepeatInterval95ML: of the "
+        "volume that a second scan of the same brain would give",
         "Parameters": _parameters(result.classes),
         "Errors": _parameters(result.errors.honest),
         "ErrorsIndependent": _parameters(result.errors.plain),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import repeat
 
 import numpy as np
@@ -16,7 +16,7 @@ from emrecon.stop import after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
 from emrecon.tissue.atlas_starts import angle, quarter_turns, shift_mm, starting_maps
 from emrecon.tissue.data import blocks
-from emrecon.tissue.kernels import atlas as kernel
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.prior_overlap import check_overlap
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -27,9 +27,6 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-LEAST = 0.01
-"""Least probability of a class, so that no map can rule one out."""
-
 _MARGIN_MM = 12.0
 _MOST_SCALE = 1.7
 _TOLERANCE = 5e-6
@@ -37,43 +34,6 @@ _CLEARLY = 0.01  # nats a point
 _FINALISTS = 3
 _STEEP = 45.0  # degrees
 _FAR_MM = 100.0
-
-
-@dataclass(frozen=True, eq=False)
-class Atlas:
-    """Probability maps of the classes, and where they lie on an image."""
-
-    maps: Floats32
-    """Probability of each class in the order of the names, shape ``(i, j, k, c)``."""
-
-    affine: Floats
-    """Voxels of the maps to atlas mm."""
-
-    matrix: Floats
-    """Image mm to atlas mm, shape ``(4, 4)``; the identity where they were aligned before."""
-
-    explained: float = 0.0
-    """What the maps tell of the intensities, nats a point; 0 where they were aligned before."""
-
-    def at(self, index: Sequence[NDArray[np.integer]], affine: Floats) -> Floats32:
-        """Return the classes' probabilities at an image's voxels, shape ``(n, c)``.
-
-        Sums over the classes are 1, or 0 beyond the atlas.
-        """
-        to_maps = np.linalg.inv(self.affine) @ self.matrix @ affine
-        points = np.stack(index, axis=1) @ to_maps[:3, :3].T + to_maps[:3, 3]
-        out = np.empty((len(points), self.maps.shape[3]), np.float32)
-        kernel.sample(self.maps, np.ascontiguousarray(points), out)
-        return out
-
-    def log_prior(
-        self, index: Sequence[NDArray[np.integer]], affine: Floats, weight: float
-    ) -> Floats32:
-        """Return the weighted log of the classes' share of what is known, shape ``(n, c)``."""
-        chance = self.at(index, affine)
-        chance += np.float32(1e-6)  # beyond the atlas all classes are alike
-        chance /= chance.sum(axis=1, keepdims=True)
-        return np.asarray(weight * np.log(np.maximum(chance, LEAST)), np.float32)
 
 
 def lay(

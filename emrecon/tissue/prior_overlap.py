@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError
+from emrecon.tissue.maps import Atlas
 from emrecon.volume import Volume
-
-if TYPE_CHECKING:
-    from emrecon.tissue.atlas import Atlas
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result_checks import check_alive, check_order
 from emrecon.tissue.settings import Settings

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
-from emrecon.tissue.atlas import Atlas, lay
+from emrecon.tissue.atlas import lay
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, gather, on_grid, prepare
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mask import MOST_ML, brain_mask
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result import Segmentation

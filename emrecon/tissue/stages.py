@@ -14,13 +14,13 @@ from emrecon.em import Iterate, em, until, watch
 from emrecon.errors import DataError
 from emrecon.neighbours import neighbourhood
 from emrecon.stop import Rule, after
-from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.bias import basis
 from emrecon.tissue.data import Data
 from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Prior
 from emrecon.tissue.moments import Rules
 from emrecon.tissue.pure_means import pure_means

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emrecon.errors import DataError, SettingsError
-from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import from_labels, from_means
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError, SettingsError
-from emrecon.tissue.atlas import Atlas
 from emrecon.tissue.data import Data, prepare
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.user_starts import SURE, atlas_start, labels_start, means_start

@@ -1,0 +1,54 @@
+"""Tissue probability maps, and where they lie on an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.tissue.kernels import atlas as kernel
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+
+LEAST = 0.01
+"""Least probability of a class, so that no map can rule one out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Probability maps of the classes, and where they lie on an image."""
+
+    maps: Floats32
+    """Probability of each class in the order of the names, shape ``(i, j, k, c)``."""
+
+    affine: Floats
+    """Voxels of the maps to atlas mm."""
+
+    matrix: Floats
+    """Image mm to atlas mm, shape ``(4, 4)``; the identity where they were aligned before."""
+
+    explained: float = 0.0
+    """What the maps tell of the intensities, nats a point; 0 where they were aligned before."""
+
+    def at(self, index: Sequence[NDArray[np.integer]], affine: Floats) -> Floats32:
+        """Return the classes' probabilities at an image's voxels, shape ``(n, c)``.
+
+        Sums over the classes are 1, or 0 beyond the atlas.
+        """
+        to_maps = np.linalg.inv(self.affine) @ self.matrix @ affine
+        points = np.stack(index, axis=1) @ to_maps[:3, :3].T + to_maps[:3, 3]
+        out = np.empty((len(points), self.maps.shape[3]), np.float32)
+        kernel.sample(self.maps, np.ascontiguousarray(points), out)
+        return out
+
+    def log_prior(
+        self, index: Sequence[NDArray[np.integer]], affine: Floats, weight: float
+    ) -> Floats32:
+        """Return the weighted log of the classes' share of what is known, shape ``(n, c)``."""
+        chance = self.at(index, affine)
+        chance += np.float32(1e-6)  # beyond the atlas all classes are alike
+        chance /= chance.sum(axis=1, keepdims=True)
+        return np.asarray(weight * np.log(np.maximum(chance, LEAST)), np.float32)
