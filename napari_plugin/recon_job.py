@@ -103,7 +103,7 @@ class ReconJob:
 
     @property
     def subsets(self) -> int:
-        """Updates in a pass over the data; 1 before that is known."""
+        """Number of updates in a pass over the data; 1 before that is known."""
         return self.image.subsets if self.image else 1
 
     def words(self, number: int) -> str:

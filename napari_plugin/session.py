@@ -166,7 +166,13 @@ class Session:
 
     @contextmanager
     def meters(self, what: str, total: int) -> Iterator[_Meter]:
-        """Give a meter of what comes before an iterate, as jobs take them."""
+        """Give a meter of what comes before an iterate, as jobs take them.
+
+        Yields
+        ------
+        _Meter
+            Passes on what is done.
+        """
         self.preparing(0, total)
         yield _Meter(self.preparing)
 

@@ -294,7 +294,13 @@ class Load:
 
     @contextmanager
     def __call__(self, only: Only | None) -> Iterator[Scan | ListmodeScan]:
-        """Give the scan; where a part can be read alone, of the views that `only` chooses."""
+        """Give the scan; where a part can be read alone, of the views that `only` chooses.
+
+        Yields
+        ------
+        Scan or ListmodeScan
+            Counts, or events while the context lasts.
+        """
         if self.events:
             with open_events(self.path, self.corrections, self.when) as (events, _):
                 yield events

@@ -172,7 +172,7 @@ class Segmentation:
 
     @property
     def repeat_intervals_ml(self) -> Floats:
-        """Intervals that hold the volumes of a second scan of the same brain, ``(k, 2)``, 95 %.
+        """The 95 % intervals that hold the volumes of a second scan of the same brain, ``(k, 2)``.
 
         Of other noise, field and position. Errors of a class's pairs add in quadrature, and both
         scans have them. `intervals_ml` are of the true volumes, whose errors two scans share.
