@@ -128,7 +128,7 @@ class WritesImages(Protocol):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """Endings of the files that are written."""
+        """File name endings that are written."""
         ...
 
     def write_image(self, volume: Volume, path: Path) -> None:

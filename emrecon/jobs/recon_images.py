@@ -100,7 +100,7 @@ class ReconImage:
 
     @property
     def subsets(self) -> int:
-        """Updates in a pass over the data."""
+        """Number of updates in a pass over the data."""
         return len(self.problem.models)
 
     @property

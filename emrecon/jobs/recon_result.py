@@ -61,7 +61,7 @@ class ReconResult:
 
     @property
     def subsets(self) -> int:
-        """Updates in a pass over the data."""
+        """Number of updates in a pass over the data."""
         return self.images[-1].settings.subsets
 
     def summary(self) -> Summary:
