@@ -31,7 +31,7 @@ class ReconResult:
     job: ReconChoice
     """What was reconstructed."""
 
-    of: Images
+    source: Images
     """What each image was made of."""
 
     images: tuple[ImageResult, ...]
@@ -126,7 +126,7 @@ class ReconResult:
             title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
             preview(self.volume, png, title=title)
             io.write_image(self.volume, image)
-        if job.checkpoint and self.of.key:
+        if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
 
@@ -136,7 +136,7 @@ class ReconResult:
         facts = newest.facts | {"seconds_iterating": newest.history.rows[-1].seconds}
         if self.several:
             named = {"frames": [image.facts for image in self.images]}
-            gates = {"gates": named["frames"], "gating": self.of.gates}
+            gates = {"gates": named["frames"], "gating": self.source.gates}
             facts = gates if listmode.gates else named
         used = replace(newest.settings, centre_mm=self.job.settings.centre_mm)
         about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
@@ -167,7 +167,7 @@ class ReconResult:
     @property
     def frames(self) -> Sequence[Frame]:
         """The frames that there are images of; none of gates."""
-        stretches = self.of.stretches[: len(self.images)]
+        stretches = self.source.stretches[: len(self.images)]
         return [stretch for stretch in stretches if isinstance(stretch, Frame)]
 
     def _log(self) -> str:
