@@ -84,7 +84,9 @@ def read_scan(
         changes["facts"] = scan.facts | medium.facts
     from_stir(changes, scan)
     prompts = {"prompts": path}
-    return scan.with_(**changes), prompts | data_files(prompts) | files | medium.files
+    return scan.with_(**changes).without_dust(), prompts | data_files(
+        prompts
+    ) | files | medium.files
 
 
 @contextmanager
