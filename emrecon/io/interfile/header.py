@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from emrecon.errors import FormatError
+from emrecon.io.interfile.keys import SPELLINGS
 
 MOST_BYTES = 1 << 20
 """How long a header may be: what follows is taken for data."""
@@ -39,7 +40,7 @@ class Entry:
     """One line of a header."""
 
     key: str
-    """The key as compared: lower case, single blanks."""
+    """The key as compared: lower case, single blanks, in the spelling asked for."""
 
     index: int
     """Which element of a vector; 1 where the line does not say."""
@@ -257,7 +258,10 @@ def _entries(lines: Iterable[tuple[int, str]]) -> tuple[list[Entry], dict[int, s
 def _said(line: str) -> tuple[str, int, str] | None:
     """Return key, index and value of a line; scans of one scanner share most of their lines."""
     stated = _LINE.fullmatch(line)
-    return stated and (normal(stated[1]), int(stated[2] or 1), stated[3].strip())
+    if stated is None:
+        return None
+    key = normal(stated[1])
+    return SPELLINGS.get(key, key), int(stated[2] or 1), stated[3].strip()
 
 
 def _items(value: str) -> list[str]:

@@ -25,6 +25,7 @@ _MEANT = {
     "%sms-mi header name space": ("petlink bin address",),
     "data format": ("coincidencelist",),
     "pet data type": ("emission",),
+    "imagedata byte order": ("littleendian",),
     "%axial compression": ("1",),
     "%lm event and tag words format (bits)": ("32",),
     "%number of tof time bins": ("1", "0"),
