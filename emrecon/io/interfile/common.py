@@ -231,12 +231,7 @@ def data_file(header: Header, end: int) -> Path:
     FormatError
         If there is no such file, or it is shorter or longer.
     """
-    path = header.path.parent / header.text("name of data file")
-    if not path.is_file():
-        raise FormatError(
-            f"{header.path}: no data file {path.name!r} in {path.parent} "
-            "('name of data file' is relative to the header)"
-        )
+    path = header.data_path()
     size = path.stat().st_size
     if size != end:
         what = "truncated" if size < end else "too long"

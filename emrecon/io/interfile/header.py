@@ -161,11 +161,29 @@ class Header:
             if meant.startswith(key) or key.startswith(meant):
                 raise FormatError(f"{self.path}, line {number}: not 'key := value': {line[:60]!r}")
 
+    def data_path(self) -> Path:
+        """Return the data file: the one that is named or, on another machine, its namesake.
+
+        Raises
+        ------
+        FormatError
+            If none is named, or there is neither.
+        """
+        name = self.text("name of data file").strip("'\"")
+        bare = re.split(r"[/\\]", name)[-1]
+        for path in (self.path.parent / name, self.path.parent / bare):
+            if path.is_file():
+                return path
+        raise FormatError(
+            f"{self.path}: no data file {name!r} from {self.path.parent}, and no {bare!r} there"
+        )
+
     def data_files(self) -> tuple[Path, ...]:
         """Return the data file, if one is named and exists."""
-        name = self.text("name of data file", default="")
-        file = self.path.parent / name
-        return (file,) if name and file.is_file() else ()
+        try:
+            return (self.data_path(),)
+        except FormatError:
+            return ()
 
     def unread(self, harmless: Iterable[str] = ()) -> list[Entry]:
         """Return the lines whose keys nobody has asked for and that are not `harmless`."""
