@@ -14,6 +14,7 @@ from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
 from emrecon.io.manifest import files_of, no_rivals
 from emrecon.tomo.corrections.attenuation import in_per_mm
 from emrecon.tomo.corrections.bin_shares import Given
+from emrecon.tomo.dust import without_dust
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import Corrections
@@ -47,7 +48,7 @@ class Medium:
     """The files read, by what they are."""
 
     facts: dict[str, Any] = field(default_factory=dict)
-    """Of a CT, tube voltage and the energy that it was turned to."""
+    """Of a CT, tube voltage and the energy that it was turned to; of a mu-map, its dust."""
 
 
 def read_medium(corrections: Corrections, energy_kev: float | None = PET_KEV) -> Medium:
@@ -60,8 +61,9 @@ def read_medium(corrections: Corrections, energy_kev: float | None = PET_KEV) ->
     """
     no_rivals(corrections)
     if corrections.mu is not None:
-        mu = _mu(corrections.mu, corrections.mu_unit)
-        return Medium(mu, {"mu": corrections.mu} | data_files({"mu": corrections.mu}))
+        mu, dust = _mu(corrections.mu, corrections.mu_unit)
+        files = {"mu": corrections.mu}
+        return Medium(mu, files | data_files(files), {"mu_dust_set_to_0": dust} if dust else {})
     if corrections.ct is None:
         return Medium()
     if energy_kev is None:
@@ -105,7 +107,9 @@ def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, di
     every = np.broadcast_to(np.float32(1), bins.shape)
     from_stir(read, Scan(bins, every, every))
     kept = {name: data for name, data in read.items() if data is not None}
-    Scan(bins, every, **kept).check()
+    clean = Scan(bins, every, **kept).without_dust()
+    clean.check()
+    kept = {name: getattr(clean, name) for name in kept}
     return Given(**kept, all_background=corrections.additive is not None), files
 
 
@@ -181,11 +185,15 @@ def _medium_of_ct(path: Path, kvp: float, energy_kev: float) -> Medium:
     return Medium(mu_map(ct, energy_kev, used), files_of("ct", path), facts)
 
 
-def _mu(path: Path, unit: str) -> Volume:
-    """Read an attenuation map in 1/mm, by the unit that was named or the one the file states."""
+def _mu(path: Path, unit: str) -> tuple[Volume, int]:
+    """Read an attenuation map in 1/mm, by the unit that was named or the one the file states.
+
+    Dust is set to 0; the second is in how many voxels.
+    """
     mu = io.read_image(path)
     if not (unit or mu.unit):
         raise SettingsError(
             f"the unit of {path.name} is not known: say --mu-unit 1/mm or --mu-unit 1/cm"
         )
-    return in_per_mm(mu, unit or mu.unit)
+    voxels, dust = without_dust(mu.voxels, "mu")
+    return in_per_mm(Volume(voxels, mu.affine, mu.unit), unit or mu.unit), dust

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, WriteError
+from emrecon.io.foreign import foreign
 from emrecon.plugins import installed
 from emrecon.tomo.inputs import CameraFacts, Corrections
 
@@ -202,6 +203,15 @@ class HasDataFiles(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesOthers(Protocol):
+    """Knows dialects of its format that are not read."""
+
+    def other(self, head: bytes, path: Path) -> str:
+        """Return what a file of no known kind is, and what to do; empty where not known."""
+        ...
+
+
 @cache
 def formats() -> tuple[Format, ...]:
     """Return all formats, those of other packages last."""
@@ -242,6 +252,10 @@ def format_of(path: Path) -> tuple[Format, Kind]:
     """
     if identified := identify(path):
         return identified
+    head = open_head(path)
+    naming = [form.other(head, path) for form in formats() if isinstance(form, NamesOthers)]
+    for words in filter(None, (*naming, foreign(head))):
+        raise FormatError(f"{path} cannot be read: it is {words}")
     known = ", ".join(form.name for form in formats())
     raise FormatError(f"cannot tell what {path} is; known are {known}")
 

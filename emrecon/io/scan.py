@@ -84,7 +84,9 @@ def read_scan(
         changes["facts"] = scan.facts | medium.facts
     from_stir(changes, scan)
     prompts = {"prompts": path}
-    return scan.with_(**changes), prompts | data_files(prompts) | files | medium.files
+    return scan.with_(**changes).without_dust(), prompts | data_files(
+        prompts
+    ) | files | medium.files
 
 
 @contextmanager
@@ -143,10 +145,10 @@ def _reader(path: Path) -> ReadsScans:
     identified = identify(path)
     if identified is None or identified[1] not in {"projections", "events", "other"}:
         known = ", ".join(form.name for form in formats() if isinstance(form, ReadsScans))
-        held = "unknown" if identified is None else identified[1]
+        form, held = identified or format_of(path)  # which refuses an unknown one by its name
         raise FormatError(
-            f"{path} is no scan that can be read here ({held}): known are {known}, or a folder "
-            "with scan.toml"
+            f"{path} is no scan ({held} of {form.name}): known are {known}, or a folder with "
+            "scan.toml"
         )
     if not isinstance(identified[0], ReadsScans):
         raise SettingsError(

@@ -9,11 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
+from emrecon.tomo.dust import without_dust
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
 from emrecon.volume import Array, Volume
+
+_BELOW = {
+    "prompts": "counts that were corrected before are not Poisson: give the raw prompts, and the "
+    "corrections as factors and backgrounds",
+    "randoms": "they are mean counts, at least 0",
+    "scatter": "it is mean counts, at least 0",
+    "normalisation": "it is detection efficiency, at least 0",
+    "attenuation": "it is survival probability, from 0 to 1",
+}
+"""What is wrong with negative values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +151,18 @@ class Scan:
             parts["scatter"] = None
         return replace(self, **parts)
 
+    def without_dust(self) -> Scan:
+        """Return the scan with dust set to 0, see `emrecon.tomo.dust`, counted in the facts."""
+        changes, dust = {}, {}
+        for name in _BELOW:
+            data = getattr(self, name)
+            clean, places = (data, 0) if data is None else without_dust(data, name)
+            if places:
+                changes[name], dust[name] = clean, places
+        if not dust:
+            return self
+        return self.with_(**changes, facts=self.facts | {"dust_set_to_0": dust})
+
     def check(self) -> None:
         """Refuse values that no Poisson model can have produced.
 
@@ -148,7 +171,7 @@ class Scan:
         DataError
             If any part has negative, infinite or NaN values.
         """
-        for name in ("prompts", "normalisation", "attenuation", "randoms", "scatter"):
+        for name, below in _BELOW.items():
             data = getattr(self, name)
             if data is None:
                 continue
@@ -158,11 +181,7 @@ class Scan:
                 raise DataError(f"{name} holds NaN or infinite values in {bad} bins")
             if low < 0:
                 bad = int(np.count_nonzero(data < 0))
-                raise DataError(
-                    f"{name} is negative in {bad} bins (least {low:g}); counts that were "
-                    "corrected before are not Poisson: give the raw prompts, and the corrections "
-                    "as factors and backgrounds"
-                )
+                raise DataError(f"{name} is negative in {bad} bins (least {low:g}); {below}")
         if self.attenuation is not None and float(np.max(self.attenuation)) > 1.0 + 1e-4:
             raise DataError(
                 f"attenuation factors reach {float(np.max(self.attenuation)):g}; they are "

@@ -97,7 +97,8 @@ def test_refused_by_key_value_and_line(make_pet, key, value):
         ),
         ({"originating system": "PRT-1", "Scanner type": "HR+"}, "is PRT-1, but .* is HR\\+"),
         ({"matrix_size [1]": "9"}, "is '8' in line .* but '9' in line"),
-        ({"just words": None, "!number of words\nno": "key"}, "line .*not 'key := value'"),
+        ({"gantry tilt angle (degrees)\nno": "key"}, "line .*not 'key := value'"),
+        ({"image data compr\nno": "key"}, "line .*not 'key := value'"),
     ],
 )
 def test_contradictions(make_pet, changes, match):

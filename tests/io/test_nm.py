@@ -210,3 +210,20 @@ def test_the_energy_of_the_photons_is_that_of_the_window(tmp_path):
     assert emission_kev("In-111", None) == pytest.approx(171.3, abs=0.1)
     assert emission_kev("Xx-1", low) is None
     assert read(nm_dataset(windows=3), tmp_path).facts["emission_kev"] == pytest.approx(140.511)
+
+
+@pytest.mark.parametrize("padding", [1, 2, 126])
+def test_padding_of_pixels_is_dropped(tmp_path, padding):
+    dataset = nm_dataset()
+    plain = read(dataset, tmp_path).data
+    dataset.PixelData += bytes(padding)
+    np.testing.assert_array_equal(read(dataset, tmp_path).data, plain)
+
+
+def test_stored_values_are_counts_by_their_slope(tmp_path):
+    dataset = nm_dataset()
+    plain = read(dataset, tmp_path).data
+    dataset.RescaleSlope, dataset.RescaleIntercept = 0.25, 0
+    scaled = read(dataset, tmp_path)
+    np.testing.assert_array_equal(scaled.data, plain / 4)
+    assert scaled.facts["counts_of_stored_1"] == 0.25

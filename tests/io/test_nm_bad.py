@@ -105,7 +105,12 @@ BAD = {
     "truncated": (truncated, r"PixelData \(7FE0,0010\) is truncated: 37340 bytes"),
     "colours": (top(PhotometricInterpretation="RGB"), "PhotometricInterpretation .*MONOCHROME2"),
     "white is low": (top(PhotometricInterpretation="MONOCHROME1"), "PhotometricInterpretation"),
-    "scaled": (top(RescaleSlope=2), r"RescaleSlope \(0028,1053\)"),
+    "scaled": (top(RescaleSlope=0), r"RescaleSlope \(0028,1053\).*above 0"),
+    "shifted": (top(RescaleIntercept=-3), r"RescaleIntercept \(0028,1052\)"),
+    "too long": (
+        lambda ds: setattr(ds, "PixelData", ds.PixelData + bytes(6) + b"\1\0"),
+        r"PixelData \(7FE0,0010\) is too long",
+    ),
     "frames": (top(NumberOfFrames=25), "24 entries for 25 frames"),
     "no radius": (head(RadialPosition=None), r"RadialPosition \(0018,1142\).*--radius-mm"),
     "radius of 0": (head(1, RadialPosition=0), "RadialPosition .*above 0 mm.*--radius-mm"),

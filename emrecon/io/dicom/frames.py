@@ -77,10 +77,8 @@ def pixel_values(dataset: Attributes) -> NDArray[np.float32]:
         raise dataset.refusal("PhotometricInterpretation", "counts are MONOCHROME2")
     if (dataset.count("SamplesPerPixel") or 1) != 1:
         raise dataset.refusal("SamplesPerPixel", "counts have 1")
-    for keyword, neutral in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
-        stored = dataset.number(keyword)
-        if stored not in {None, neutral}:
-            raise dataset.refusal(keyword, f"raw counts have {neutral:g}")
+    if dataset.number("RescaleIntercept"):
+        raise dataset.refusal("RescaleIntercept", "raw counts have 0")
     rows, columns = dataset.count("Rows"), dataset.count("Columns")
     frames, bits = dataset.count("NumberOfFrames"), dataset.count("BitsAllocated")
     if not (rows and columns and frames):
@@ -88,7 +86,15 @@ def pixel_values(dataset: Attributes) -> NDArray[np.float32]:
         raise dataset.refusal(missing, "the size of a frame is wanted")
     if bits not in _PIXELS:
         raise dataset.refusal("BitsAllocated", "8, 16 or 32 bits are read")
-    return _decoded(dataset, (frames, rows, columns), _PIXELS[bits])
+    return _decoded(dataset, (frames, rows, columns), _PIXELS[bits]) * slope(dataset)
+
+
+def slope(dataset: Attributes) -> np.float32:
+    """Return the counts that a stored value of 1 stands for."""
+    stated = dataset.number("RescaleSlope")
+    if stated is not None and not stated > 0:
+        raise dataset.refusal("RescaleSlope", "it is above 0")
+    return np.float32(1.0 if stated is None else stated)
 
 
 def _decoded(dataset: Attributes, shape: tuple[int, int, int], size: str) -> NDArray[np.float32]:
@@ -104,7 +110,8 @@ def _decoded(dataset: Attributes, shape: tuple[int, int, int], size: str) -> NDA
     kind = "i" if dataset.number("PixelRepresentation") else "u"
     wanted = int(np.prod(shape)) * int(size)
     stored = 0 if raw is None else len(raw)
-    if stored not in {wanted, wanted + wanted % 2}:
+    padding = b"" if raw is None else raw[wanted:]  # PS3.5 section 8.1.1 lets readers expect it
+    if stored < wanted or padding.count(0) != len(padding):
         what = "truncated" if stored < wanted else "too long"
         raise FormatError(
             f"{dataset.path}: PixelData (7FE0,0010) is {what}: {stored} bytes, and {shape[0]} "

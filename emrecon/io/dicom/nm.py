@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
 from emrecon.io.dicom.attributes import Attributes, open_dicom
-from emrecon.io.dicom.frames import Frames, frames_of, pixel_values
+from emrecon.io.dicom.frames import Frames, frames_of, pixel_values, slope
 from emrecon.io.dicom.orbit import Orbit, orbit_of
 from emrecon.io.dicom.windows import chosen_window, nuclide_of, windows_of
 from emrecon.io.spect import Projections, emission_kev
@@ -216,6 +216,7 @@ def _facts(
         "heads": len(np.unique(frames.places[:, 0])),
         "start_angle_deg": _starts(frames, orbit),
         "rotation_direction": supplied.direction.upper() or turn.text("RotationDirection"),
+        "counts_of_stored_1": float(slope(dataset)),
         "detector_motion": dataset.text("TypeOfDetectorMotion"),
         "gates": slots,
         "gate": supplied.gate or ("all added" if slots > 1 else None),

@@ -10,6 +10,7 @@ import numpy as np
 from emrecon.errors import FormatError
 from emrecon.io.formats import Kind, Reading
 from emrecon.io.interfile import images, pet
+from emrecon.io.interfile.dialects import dialect_of
 from emrecon.io.interfile.header import Header, is_interfile, parse
 from emrecon.io.interfile.images import Image, read_image
 from emrecon.io.interfile.images import write as write_image
@@ -67,6 +68,10 @@ class _InterfileImages(_Headers):
 
     def write_image(self, volume: Volume, path: Path) -> None:
         write_image(volume, path)
+
+    def other(self, head: bytes, path: Path) -> str:
+        header = _header(head, path)
+        return "" if header is None else dialect_of(header)
 
     def image_size(self, path: Path) -> tuple[float, float]:
         return images.size(path)

@@ -13,77 +13,10 @@ from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, GeometryError
 from emrecon.io.interfile.header import Header
+from emrecon.io.interfile.keys import HARMLESS, ONE, WORDS, ZERO
 from emrecon.tomo.exam import ExamInfo
 
 logger = logging.getLogger(__name__)
-
-_ONE = (
-    "number of detector layers",
-    "number of energy windows",
-    "number of gates",
-    "number of time gates",
-    "number of bed positions",
-    "number of data sets",
-    "number of data types",
-    "number of image data types",
-)
-"""Keys that may say 1 (or 0) and no more."""
-
-_ZERO = ("gantry tilt angle (degrees)", "gantry tilt (degrees)", "gantry slant angle (degrees)")
-"""Angles that must be 0."""
-
-_WORDS: dict[str, tuple[str, ...]] = {
-    "scanner geometry (blocksoncylindrical/cylindrical/generic)": ("cylindrical",),
-    "scanner geometry": ("cylindrical",),
-    "pet scanner type": ("cylindrical",),
-    "image data compression": ("none", "off"),
-    "data compression": ("none", "off"),
-    "data encode": ("none", "off"),
-    "%compression": ("none", "off"),
-    "septa state": ("none", "retracted", "extended"),
-    "slice orientation": ("transverse",),
-    "%patient orientation": ("hfs",),
-}
-"""Keys that decide where counts lie, and the words that change nothing about it."""
-
-HARMLESS = frozenset(
-    {
-        "version of keys",
-        "conversion program",
-        "program author",
-        "program version",
-        "program date",
-        "original institution",
-        "contact person",
-        "data description",
-        "patient name",
-        "patient id",
-        "patient dob",
-        "patient sex",
-        "study id",
-        "exam type",
-        "data format",
-        "process status",
-        "energy resolution",
-        "reference energy (in kev)",
-        "transaxial fov diameter (cm)",
-        "default number of arc-corrected bins",
-        "number of blocks per bucket in transaxial direction",
-        "number of blocks per bucket in axial direction",
-        "number of crystals per singles unit in axial direction",
-        "number of crystals per singles unit in transaxial direction",
-        "distance between crystals in axial direction (cm)",
-        "distance between crystals in transaxial direction (cm)",
-        "distance between blocks in axial direction (cm)",
-        "distance between blocks in transaxial direction (cm)",
-        "number of radionuclides",
-        "radionuclide halflife (sec)",
-        "radionuclide branching factor",
-        "maximum pixel count",
-        "minimum pixel count",
-    }
-)
-"""Keys that decide nothing here and are passed over without a word."""
 
 _SIZES = {
     "float": {4: "f4", 8: "f8"},
@@ -92,6 +25,18 @@ _SIZES = {
     "signed integer": {1: "i1", 2: "i2", 4: "i4"},
     "unsigned integer": {1: "u1", 2: "u2", 4: "u4"},
 }
+BLOCK_BYTES = 2048
+"""Length of a block of data, by Interfile 3.3."""
+
+SAMPLE = 1 << 20
+"""How many numbers are looked at to judge the byte order."""
+
+UNLIKELY = 16
+"""Ratio of totals that speaks for the other byte order."""
+
+MEASURE = (1e-30, 1e20)
+"""Sizes that numbers other than 0 have in any sensible unit."""
+
 _ORDERS = {"littleendian": "<", "bigendian": ">"}
 
 
@@ -154,13 +99,13 @@ def refuse_unsupported(header: Header) -> None:
     FormatError
         Naming key, value, line, and what is supported.
     """
-    for key in _ONE:
+    for key in ONE:
         if not 0 <= header.integer(key, default=1) <= 1:
             raise header.refusal(key, "only 1 is")
-    for key in _ZERO:
+    for key in ZERO:
         if header.number(key, default=0.0) != 0.0:
             raise header.refusal(key, "only 0 is")
-    for key, words in _WORDS.items():
+    for key, words in WORDS.items():
         header.choice(key, words, words[0])
 
 
@@ -286,12 +231,7 @@ def data_file(header: Header, end: int) -> Path:
     FormatError
         If there is no such file, or it is shorter or longer.
     """
-    path = header.path.parent / header.text("name of data file")
-    if not path.is_file():
-        raise FormatError(
-            f"{header.path}: no data file {path.name!r} in {path.parent} "
-            "('name of data file' is relative to the header)"
-        )
+    path = header.data_path()
     size = path.stat().st_size
     if size != end:
         what = "truncated" if size < end else "too long"
@@ -299,6 +239,52 @@ def data_file(header: Header, end: int) -> Path:
             f"{path} is {what}: it has {size} bytes, and {header.path.name} tells of {end}"
         )
     return path
+
+
+def projections_file(header: Header, count: int) -> tuple[Path, np.dtype[Any], int]:
+    """Return the file of `count` numbers, their type, and the byte at which they start.
+
+    Raises
+    ------
+    FormatError
+        If there is no such file, or it is shorter or longer.
+    """
+    dtype, start = number_type(header), data_start(header)
+    path = data_file(header, start + count * dtype.itemsize)
+    warn_of_order(path, dtype, start)
+    return path, dtype, start
+
+
+def data_start(header: Header) -> int:
+    """Return the byte at which data start: an offset, or a number of blocks."""
+    key, blocks = "data offset in bytes", "data starting block"
+    block = header.integer(blocks, default=0)
+    start = header.integer(key, default=block * BLOCK_BYTES)
+    if block < 0 or (block and start != block * BLOCK_BYTES):
+        raise header.refusal(blocks, f"'{key}' says {start}, and blocks have {BLOCK_BYTES} bytes")
+    if start < 0:
+        raise header.refusal(key, "it is at least 0")
+    return start
+
+
+def warn_of_order(path: Path, dtype: np.dtype[Any], start: int) -> None:
+    """Warn where the first numbers are odd, and would not be in the other byte order."""
+    count = min(SAMPLE, (path.stat().st_size - start) // dtype.itemsize)
+    first = read_values(path, dtype, count, start)
+    if UNLIKELY * _oddness(first.byteswap()) < _oddness(first):
+        logger.warning(
+            "%s: values make sense in the other byte order: is 'imagedata byte order' right?",
+            path,
+        )
+
+
+def _oddness(values: NDArray[Any]) -> float:
+    """Return the total of whole numbers; of others 1 if any is beyond all measure, else 0."""
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        sizes = np.abs(values[values != 0].astype(np.float64))
+    if values.dtype.kind != "f":
+        return float(sizes.sum())
+    return float(not np.all((sizes > MEASURE[0]) & (sizes < MEASURE[1])))
 
 
 def read_values(path: Path, dtype: np.dtype[Any], count: int, start: int) -> NDArray[Any]:

@@ -2,11 +2,14 @@
 
 Keys are compared without case, ``!``, and repeated blanks or underscores; ``key [n]`` is element
 n of a vector, and a key without index is element 1; ``{a, b, c}`` is a list; ``;`` starts a
-comment; a backslash at the end of a line continues it.
+comment; a backslash at the end of a line continues it. Lines are UTF-8, or else Latin-1, and end
+at CR, LF or both; byte order marks and padding are passed over. A line that is not
+``key := value`` is refused when the key that it seems to hold is asked for.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,11 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from emrecon.errors import FormatError
+from emrecon.io.interfile.keys import SPELLINGS
 
 MOST_BYTES = 1 << 20
 """How long a header may be: what follows is taken for data."""
 
-_LINE = re.compile(r"([^\[\]]*?)\s*(?:\[\s*(\d+)\s*\])?\s*:=\s*(.*)")
+_LINE = re.compile(r"([^\[\]]*?)\s*(?:\[\s*(\d+)\s*\])?\s*:\s*=\s*(.*)")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_PADDING = " \t\v\f\0\x1a"
+"""What editors and old systems leave around lines: blanks, form feeds, NUL, the DOS end (^Z)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +40,7 @@ class Entry:
     """One line of a header."""
 
     key: str
-    """The key as compared: lower case, single blanks."""
+    """The key as compared: lower case, single blanks, in the spelling asked for."""
 
     index: int
     """Which element of a vector; 1 where the line does not say."""
@@ -45,11 +57,23 @@ class Header:
 
     Every getter takes a key and an index, 1 by default. A key that stands there without a value
     counts as missing.
+
+    Parameters
+    ----------
+    path : Path
+        The header.
+    entries : iterable of Entry
+        Its lines.
+    malformed : dict of str, optional
+        Lines that are not ``key := value``, by number.
     """
 
-    def __init__(self, path: Path, entries: Iterable[Entry]) -> None:
+    def __init__(
+        self, path: Path, entries: Iterable[Entry], malformed: dict[int, str] | None = None
+    ) -> None:
         self.path = path
         self._entries: dict[tuple[str, int], Entry] = {}
+        self._malformed = malformed or {}
         self._asked: set[str] = set()
         for entry in entries:
             earlier = self._entries.setdefault((entry.key, entry.index), entry)
@@ -62,6 +86,7 @@ class Header:
     def entry(self, key: str, index: int = 1) -> Entry | None:
         """Return the line of a key, None where it is missing or has no value."""
         self._asked.add(key)
+        self._refuse_malformed(key)
         stated = self._entries.get((key, index))
         return stated if stated is not None and stated.value else None
 
@@ -129,24 +154,49 @@ class Header:
         value = "" if stated is None else stated.value
         return FormatError(f"{where}: '{_name(key, index)} := {value}' is not supported; {wanted}")
 
+    def _refuse_malformed(self, key: str) -> None:
+        """Refuse a line that is not ``key := value`` where it may have been meant to set `key`."""
+        for number, line in self._malformed.items():
+            meant = normal(re.split(r"[\[:=]", line)[0])
+            if meant.startswith(key) or key.startswith(meant):
+                raise FormatError(f"{self.path}, line {number}: not 'key := value': {line[:60]!r}")
+
+    def data_path(self) -> Path:
+        """Return the data file: the one that is named or, on another machine, its namesake.
+
+        Raises
+        ------
+        FormatError
+            If none is named, or there is neither.
+        """
+        name = self.text("name of data file").strip("'\"")
+        bare = re.split(r"[/\\]", name)[-1]
+        for path in (self.path.parent / name, self.path.parent / bare):
+            if path.is_file():
+                return path
+        raise FormatError(
+            f"{self.path}: no data file {name!r} from {self.path.parent}, and no {bare!r} there"
+        )
+
     def data_files(self) -> tuple[Path, ...]:
         """Return the data file, if one is named and exists."""
-        name = self.text("name of data file", default="")
-        file = self.path.parent / name
-        return (file,) if name and file.is_file() else ()
+        try:
+            return (self.data_path(),)
+        except FormatError:
+            return ()
 
     def unread(self, harmless: Iterable[str] = ()) -> list[Entry]:
         """Return the lines whose keys nobody has asked for and that are not `harmless`."""
         known = self._asked.union(harmless)
-        return [
-            entry for entry in self._entries.values() if entry.value and entry.key not in known
-        ]
+        malformed = [Entry(line[:60], 1, line, at) for at, line in self._malformed.items()]
+        stated = [entry for entry in self._entries.values() if entry.value]
+        return [entry for entry in stated if entry.key not in known] + malformed
 
 
 def is_interfile(head: bytes) -> bool:
     """Return whether a file that begins so is Interfile."""
-    for line in head.decode("latin-1").splitlines():
-        content = line.partition(";")[0].strip()
+    for line in _texts(head):
+        content = _content(line)
         if content:
             return normal(content.partition(":")[0]) == "interfile"
     return False
@@ -158,18 +208,18 @@ def parse(path: Path) -> Header:
     Raises
     ------
     FormatError
-        If the file cannot be read, is not Interfile, or has a line that is not ``key := value``.
+        If the file cannot be read, is not Interfile, or says two things of one key.
     """
     try:
         with path.open("rb") as file:
-            text = file.read(MOST_BYTES).decode("latin-1")
+            stored = file.read(MOST_BYTES)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
-    lines = _lines(text)
+    lines = _lines(_texts(stored))
     first = next(lines, (1, ""))[1]
     if normal(first.partition(":")[0]) != "interfile":
         raise FormatError(f"{path} is not Interfile: it does not start with '!INTERFILE :='")
-    return Header(path, _entries(path, lines))
+    return Header(path, *_entries(lines))
 
 
 def normal(text: str) -> str:
@@ -177,12 +227,29 @@ def normal(text: str) -> str:
     return " ".join(text.lower().replace("!", " ").replace("_", " ").split())
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
+def _texts(stored: bytes) -> Iterator[str]:
+    """Yield lines as text, each by itself, as headers hold names from several sources."""
+    for mark, encoding in _MARKS.items():
+        if stored.startswith(mark):
+            stored = stored[len(mark) :].decode(encoding, "replace").encode()
+    for line in _LINE_END.split(stored):
+        try:
+            yield line.decode()
+        except UnicodeDecodeError:
+            yield line.decode("latin-1")
+
+
+def _content(line: str) -> str:
+    """Return what a line says, without comment and padding."""
+    return line.partition(";")[0].strip(_PADDING)
+
+
+def _lines(texts: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Yield number and text of every line that says something, continued ones as one."""
     begun, start = "", 1
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(texts, 1):
         start = start if begun else number
-        content = line.partition(";")[0].strip()
+        content = _content(line)
         if content.endswith("\\"):
             begun += content[:-1] + " "
             continue
@@ -191,21 +258,28 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield start, whole
 
 
-def _entries(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Entry]:
+def _entries(lines: Iterable[tuple[int, str]]) -> tuple[list[Entry], dict[int, str]]:
+    """Return what lines say up to the end of the header, and by number those that say nothing."""
+    entries, malformed = [], {}
     for number, line in lines:
         said = _said(line)
-        if said is None:
-            raise FormatError(f"{path}, line {number}: not 'key := value': {line[:60]!r}")
-        if said[0] == "end of interfile":
-            return
-        yield Entry(*said, number)
+        if said is None and normal(line) != "end of interfile":
+            malformed[number] = line
+        elif said is None or said[0] == "end of interfile":
+            break
+        else:
+            entries.append(Entry(*said, number))
+    return entries, malformed
 
 
 @lru_cache(maxsize=4096)
 def _said(line: str) -> tuple[str, int, str] | None:
     """Return key, index and value of a line; scans of one scanner share most of their lines."""
     stated = _LINE.fullmatch(line)
-    return stated and (normal(stated[1]), int(stated[2] or 1), stated[3].strip())
+    if stated is None:
+        return None
+    key = normal(stated[1])
+    return SPELLINGS.get(key, key), int(stated[2] or 1), stated[3].strip()
 
 
 def _items(value: str) -> list[str]:

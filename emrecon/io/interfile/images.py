@@ -22,6 +22,7 @@ from emrecon.io.interfile.common import (
     Position,
     axis_sizes,
     data_file,
+    data_start,
     exam_of,
     facts_of,
     note_unread,
@@ -31,6 +32,7 @@ from emrecon.io.interfile.common import (
     refuse_unsupported,
     scale_factors,
     scaled,
+    warn_of_order,
 )
 from emrecon.io.interfile.header import Header, parse
 from emrecon.volume import Volume
@@ -132,13 +134,14 @@ def _voxels(
     """Return values ``[frame, z, y, x]`` and their unit."""
     dtype, count = number_type(header), int(np.prod(shape))
     size = count * dtype.itemsize
-    starts = [header.integer("data offset in bytes", default=0)]
+    starts = [data_start(header)]
     for frame in range(2, frames + 1):
         after = starts[-1] + size
         starts.append(header.integer("data offset in bytes", frame, default=after))
     if min(starts) < 0 or min(np.diff(sorted(starts)), default=size) < size:
         raise header.refusal("data offset in bytes", "frames must not overlap")
     path = data_file(header, max(starts) + size)
+    warn_of_order(path, dtype, starts[0])
     voxels = np.empty((frames, *shape), np.float32)
     unit = ""
     for frame, start in enumerate(starts):

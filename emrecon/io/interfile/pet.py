@@ -33,12 +33,11 @@ from emrecon.errors import FormatError, GeometryError
 from emrecon.io.formats import Choice
 from emrecon.io.interfile.common import (
     Position,
-    data_file,
     exam_of,
     facts_of,
     note_unread,
-    number_type,
     position_of,
+    projections_file,
     read_values,
     refuse_unsupported,
     scale_factors,
@@ -135,15 +134,11 @@ def read_projections(
     """
     header = parse(path)
     geometry = _geometry(header, flight or Flight())
-    dtype = number_type(header)
-    start = header.integer("data offset in bytes", default=0)
-    if start < 0:
-        raise header.refusal("data offset in bytes", "it is at least 0")
     segments = len(geometry.layout.planes)
     # With time of flight, nobody has said what a list of factors would go through.
     parts = 1 if geometry.layout.timings > 1 else segments
     factors = scale_factors(header, parts)[0] * (segments // parts)
-    file = data_file(header, start + geometry.layout.count * dtype.itemsize)
+    file, dtype, start = projections_file(header, geometry.layout.count)
     facts = geometry.facts | facts_of(header, geometry.exam)
     note_unread(header, facts)
     if geometry.layout.timings and geometry.bins.timing is None:
@@ -159,7 +154,8 @@ def read_projections(
     values: Callable[[int, int], NDArray[Any]] = lambda first, count: read_values(  # noqa: E731
         file, dtype, count, start + first * dtype.itemsize
     )
-    _gather((data, views), geometry, factors, values)
+    with np.errstate(invalid="ignore"):  # what is not finite is for the scan's check to refuse
+        _gather((data, views), geometry, factors, values)
     return Projections(bins, data, geometry.data_type, geometry.exam, facts)
 
 
@@ -231,6 +227,8 @@ def _geometry(header: Header, flight: Flight) -> _Geometry:
         "emission",
     )
     refuse_unsupported(header)
+    if header.number("x offset", default=0.0):
+        raise header.refusal("x offset", "only 0 is")
     if header.integer("number of time frames", default=1) != 1:
         raise header.refusal("number of time frames", "projections of 1 frame are read")
     layout = layout_of(header)

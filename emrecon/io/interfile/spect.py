@@ -22,14 +22,13 @@ from emrecon.files import replacing
 from emrecon.io.interfile.common import (
     POSITIONS,
     Position,
-    data_file,
     exam_lines,
     exam_of,
     facts_of,
     note_unread,
-    number_type,
     position_named,
     position_of,
+    projections_file,
     read_values,
     refuse_unsupported,
     scale_factors,
@@ -52,7 +51,11 @@ MODALITIES = ("nucmed", "nm", "spect")
 SAME_DEG = 1e-4
 """How far views may lie from the even steps that a header can say."""
 
+FOCUSED = ("fan", "cone", "pinhole", "slant", "verging")
+"""Words for collimators whose holes are not parallel to the radius."""
+
 _NUCLIDE = "isotope name"
+_FIRST_ANGLE = "first projection angle in data set"
 
 
 def read_projections(
@@ -78,18 +81,15 @@ def read_projections(
     supplied = supplied or CameraFacts()
     header = parse(path)
     camera, position, facts = _geometry(header, supplied)
-    dtype = number_type(header)
-    start = header.integer("data offset in bytes", default=0)
-    if start < 0:
-        raise header.refusal("data offset in bytes", "it is at least 0")
     factor = scale_factors(header, 1)[0][0]
     views, bins, planes = camera.shape
     count = views * bins * planes
-    file = data_file(header, start + count * dtype.itemsize)
+    file, dtype, start = projections_file(header, count)
     exam = exam_of(header, position)
     facts |= facts_of(header, exam)
     note_unread(header, facts)
-    stored = scaled(read_values(file, dtype, count, start), factor)
+    with np.errstate(invalid="ignore"):  # what is not finite is for the scan's check to refuse
+        stored = scaled(read_values(file, dtype, count, start), factor)
     data = np.ascontiguousarray(_turned(stored.reshape(views, planes, bins), position))
     windows = (Window("", (exam.window_kev,)),) if exam.window_kev else ()
     name = isotope_named(isotope).name if isotope else nuclide_in(exam.nuclide) or exam.nuclide
@@ -166,7 +166,12 @@ def _geometry(header: Header, supplied: CameraFacts) -> tuple[Camera, Position, 
     refuse_unsupported(header)
     for key in ("number of time frames", "number of detector heads"):
         if header.integer(key, default=1) != 1:
-            raise header.refusal(key, "projections of one frame and one head are read")
+            raise header.refusal(
+                key, "projections of one frame and one head are read: write a header for each"
+            )
+    for key in ("collimator type", "collimator"):
+        if any(name in header.text(key, default="").lower() for name in FOCUSED):
+            raise header.refusal(key, "parallel holes are")
     bins, planes = _sizes(header)
     bin_mm, plane_mm = _spacing(header, supplied)
     phi_deg = _azimuths(header, supplied)
@@ -178,10 +183,20 @@ def _geometry(header: Header, supplied: CameraFacts) -> tuple[Camera, Position, 
     camera = Camera(
         _theta(np.deg2rad(phi_deg), position),
         radius_mm,
-        (np.arange(bins, dtype=np.float64) - (bins - 1) / 2) * bin_mm,
+        (np.arange(bins, dtype=np.float64) - _axis_bin(header, bins, supplied, position)) * bin_mm,
         (np.arange(planes, dtype=np.float64) - (planes - 1) / 2) * plane_mm,
     )
     return camera, position, facts
+
+
+def _axis_bin(header: Header, bins: int, supplied: CameraFacts, position: Position) -> float:
+    """Return the bin, along u, in which the axis of rotation is seen."""
+    if supplied.axis_column < 0:
+        if header.number("x offset", default=0.0):
+            raise header.refusal("x offset", "its sign is not defined: give --axis-column")
+        return (bins - 1) / 2
+    x, y, _ = position.signs
+    return supplied.axis_column if x * y > 0 else bins - 1 - supplied.axis_column
 
 
 def _sizes(header: Header) -> tuple[int, int]:
@@ -228,6 +243,11 @@ def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
         raise FormatError(f"{header.path}: 'start angle' is missing: give --start-angles-deg")
     else:
         start = header.number("start angle")
+        first = header.number(_FIRST_ANGLE, default=0.0)
+        if first % 360.0 not in {0.0, start % 360.0}:
+            raise header.refusal(
+                _FIRST_ANGLE, f"'start angle' is {start:g}: give --start-angles-deg"
+            )
     return start + sign * step * np.arange(views, dtype=np.float64)
 
 

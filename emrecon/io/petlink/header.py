@@ -25,6 +25,7 @@ _MEANT = {
     "%sms-mi header name space": ("petlink bin address",),
     "data format": ("coincidencelist",),
     "pet data type": ("emission",),
+    "imagedata byte order": ("littleendian",),
     "%axial compression": ("1",),
     "%lm event and tag words format (bits)": ("32",),
     "%number of tof time bins": ("1", "0"),
@@ -111,9 +112,7 @@ def read_header(path: Path) -> ListmodeHeader:
     start, end = "start horizontal bed position (mm)", "end horizontal bed position (mm)"
     if header.number(end, default=0.0) != header.number(start, default=0.0):
         raise header.refusal(end, "the bed must stand still")
-    data = header.path.parent / header.text("name of data file")
-    if not data.is_file():
-        raise FormatError(f"{header.path}: no data file {data.name!r} in {data.parent}")
+    data = header.data_path()
     scanner = _scanner(header)
     count = header.integer("%number of projections")
     most = header.integer("%maximum ring difference")
