@@ -13,6 +13,7 @@ from emrecon import jobs
 from emrecon.batch.job import Job, batch_job, check_names, known_options, path_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, SettingsError
+from emrecon.files import read_text
 from emrecon.tomo.listmode_settings import is_table
 
 TABLES = {"out", "defaults", "matrix", "scan"}
@@ -89,7 +90,7 @@ def read_tables(path: Path, kinds: tuple[str, ...]) -> dict[str, Table]:
 
 def _toml(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} is not TOML that can be read: {error}") from error
 

@@ -186,3 +186,9 @@ def test_jobs_travel(scans: Path) -> None:
     assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301 - its own
     assert Job.of(json.loads(json.dumps(job.plain()))) == job
     assert job.work.settings.psf_fwhm_mm == (4.5,)
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_job_file(scans: Path) -> None:
+    text = '[[scan]]\r\ninput = "a/one.hs"\r\n'
+    (scans / "jobs.toml").write_bytes(text.encode("utf-8-sig"))
+    assert [job.name for job in read_jobs(scans / "jobs.toml")[0]] == ["one"]
