@@ -144,6 +144,17 @@ def test_a_kind_has_defaults_of_its_own(scans: Path) -> None:
         ("[matrix]\nsubsets = 3\n[[scan]]\ninput='a/one.hs'", "list of values"),
         ("[matrix]\nsubset = [3]\n[[scan]]\ninput='a/one.hs'", "has no 'subset'"),
         ("[[scan]]\ninput='a/one.hs'\n[[scan]]\ninput='b/one.hs'", "two jobs have the name one"),
+        ("[[scan]]\ninput='a/one.hs'\nname='../../x'", "x.nii.gz lies outside of the folder"),
+        ("[[scan]]\ninput='a/one.hs'\nname='/tmp/x'", "lies outside of the folder"),
+        ("[[scan]]\ninput='a/one.hs'\noutput='x/../../y.hv'", "lies outside of the folder"),
+        (
+            "scan = [{input='a/one.hs', output='x.hv'}, {input='a/two.hs', output='x.nii.gz'}]",
+            "two jobs write .*x.csv",
+        ),
+        (
+            "defaults={kind='segment', output='x'}\nmatrix={starts=[1, 2]}\nscan=[{input='T1'}]",
+            "two jobs write .*x",
+        ),
         ("[[scan]\n", "is not TOML"),
         (
             "[defaults]\nsubsets = 3\n[[scan]]\ninput='t1.nii'\nkind = 'segment'",
