@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import tempfile
@@ -48,6 +49,16 @@ def flushed(path: Path) -> None:
     """Have the system put a file on its disk; Windows does so only for one opened to write."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that a person wrote: UTF-8, or UTF-16 where its mark says so.
+
+    A mark of byte order, as editors on Windows write it, is no part of the text.
+    """
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -204,7 +204,7 @@ class Bar:
         from rich import progress  # noqa: PLC0415 - only where a bar is wanted
 
         self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),

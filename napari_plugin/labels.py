@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import csv
+import logging
+import re
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emrecon.errors import FormatError
+from emrecon.files import read_text
 from emrecon.io import sidecar
 from napari_plugin.layers import Info
+
+log = logging.getLogger(__name__)
+
+ABSENT = "n/a"
+"""What BIDS tables hold where there is no value."""
+
+_HEX = re.compile("#[0-9A-Fa-f]{6}")
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 """Colours that all eyes tell apart (Okabe and Ito, Color Universal Design, 2008)."""
@@ -48,15 +58,23 @@ def named(names: dict[int, str], labels: list[int], colours: dict[int, str] | No
 
 
 def _table(path: Path) -> tuple[dict[int, str], dict[int, str]]:
-    """Return names and colours from the BIDS table beside a label map, if there is one."""
+    """Return names and colours from the BIDS table beside a label map; it is optional."""
     file = sidecar.beside(path, ".tsv")
     if not file.exists():
         return {}, {}
     try:
-        with file.open(encoding="utf-8", newline="") as text:
-            rows = list(csv.DictReader(text, delimiter="\t"))
-        names = {int(row["index"]): str(row["name"]) for row in rows}
-        colours = {int(row["index"]): row["color"] for row in rows if row.get("color")}
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise FormatError(f"{file} is no table of index, name and color: {error!r}") from error
-    return names, colours
+        rows = list(csv.DictReader(StringIO(read_text(file), newline=""), delimiter="\t"))
+        indexed = {int(row["index"]): row for row in rows}
+    except (ValueError, KeyError, TypeError, OSError, csv.Error) as error:
+        log.warning("%s is no table of index, name and color, and is ignored: %r", file, error)
+        return {}, {}
+    names = {index: row.get("name") or ABSENT for index, row in indexed.items()}
+    colours = {index: row.get("color") or ABSENT for index, row in indexed.items()}
+    if unread := sorted(
+        {text for text in colours.values() if not _HEX.fullmatch(text)} - {ABSENT}
+    ):
+        log.warning("%s: %s is no colour such as #ff0000, and is ignored", file, unread[0])
+    return (
+        {index: name for index, name in names.items() if name != ABSENT},
+        {index: text for index, text in colours.items() if _HEX.fullmatch(text)},
+    )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
 from emrecon.io import nifti, sidecar
+from emrecon.io.nifti.reading import single_header
 from napari_plugin.labels import label_info
 from napari_plugin.layers import KEY, Info, Matrix, look, placed, usual
 
@@ -58,7 +59,7 @@ def read(path: Path) -> list[LayerData]:
         raise FormatError(f"{path} holds {stored.dtype}, which cannot be shown")
     voxels, colour = _voxels(stored), stored.dtype.names == COLOURS
     kept = {
-        "header": _single(stored.image.header),
+        "header": single_header(stored.image.header),
         "affine": stored.affine,
         "ornt": io_orientation(stored.affine),
         "shape": stored.shape,
@@ -150,13 +151,6 @@ def _voxels(stored: StoredImage) -> Any:  # noqa: ANN401 - array, in memory or n
 
     chunks = (*stored.shape[:3], *(1,) * (len(stored.shape) - 3))
     return from_array(stored.image.dataobj, chunks=chunks, asarray=True)
-
-
-def _single(header: nib.Nifti1Header) -> nib.Nifti1Header:
-    """Return a copy of a header for NIfTI in one file, even if it is that of a pair."""
-    kind: Any = nib.Nifti2Header if isinstance(header, nib.Nifti2Header) else nib.Nifti1Header
-    single: nib.Nifti1Header = kind(header.binaryblock, header.endianness, check=False)
-    return header.copy() if type(header) is kind else single
 
 
 def _channels(path: Path, voxels: Any, *, colour: bool) -> list[Any]:  # noqa: ANN401 - array

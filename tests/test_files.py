@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emrecon.errors import WriteError
-from emrecon.files import replacing, write_text
+from emrecon.files import read_text, replacing, write_text
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
@@ -20,6 +20,13 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_of_any_editor_is_read(tmp_path: Path, coding: str) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes("voxel = 'Å'\r\n".encode(coding))
+    assert read_text(path) == "voxel = 'Å'\r\n"
 
 
 def test_the_name_beside_keeps_its_ending(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,18 +17,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from emrecon.batch.bids_names import PET, derivative, entities, named
 from emrecon.batch.job import Job, batch_job
 from emrecon.errors import DataError
 from emrecon.files import make_folder, write_text
 
+log = logging.getLogger(__name__)
+
 BIDS_VERSION = "1.10.0"
 
-ORDER = (
-    "sub", "ses", "sample", "task", "tracksys", "acq", "nuc", "voi", "ce", "trc", "stain", "rec",
-    "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi", "space", "split",
-    "recording", "chunk", "seg", "res", "den", "label", "desc",
-)  # fmt: skip
-"""Entities in the order that names have them (BIDS 1.10, appendix on entities)."""
+NATIVE = {"orig", "scanner", "individual", "T1w"}
+"""Spaces of the scan itself; images in others are copies, moved to a template."""
 
 IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*")
 """Files for which BIDS has no name."""
@@ -64,7 +64,8 @@ def bids_jobs(
     Raises
     ------
     DataError
-        If the dataset is none, a participant is not there, or there is nothing to do.
+        If the dataset is none, a participant is not there, a name is none of BIDS, two images
+        have one name, or there is nothing to do.
     """
     if not (dataset / "dataset_description.json").is_file():
         raise DataError(f"{dataset} is no BIDS dataset: it has no dataset_description.json")
@@ -74,12 +75,15 @@ def bids_jobs(
     there = {path.name[4:] for root in roots for path in root.glob("sub-*") if path.is_dir()}
     if missing := sorted(wanted - there):
         raise DataError(f"{dataset} has no participant {missing[0]}; it has {_few(there)}")
-    jobs = [
-        _job(dataset.resolve(), out.resolve(), path, tables or {})
+    root = dataset.resolve()
+    every = [
+        _job(root, out.resolve(), path, parts, tables or {})
         for subject in sorted(wanted or there)
-        for path in _inputs(dataset.resolve(), subject)
-        if not chosen or entities(path).get("ses", "") in chosen
+        for path in _inputs(root, subject)
+        for parts in [entities(path.relative_to(root))]
+        if (not chosen or parts.get("ses", "") in chosen) and _native(path, parts)
     ]
+    jobs = _distinct(every)
     if not jobs:
         raise DataError(
             f"{dataset} has nothing to do: no T1-weighted image in sub-*/[ses-*/]anat, and no "
@@ -102,24 +106,6 @@ def describe_derivative(dataset: Path, out: Path) -> None:
     write_text(out / "dataset_description.json", json.dumps(description, indent=2) + "\n")
     write_text(out / ".bidsignore", "\n".join(IGNORED) + "\n")
     write_text(out / "README", README.format(version=version("emrecon")))
-
-
-def entities(path: Path) -> dict[str, str]:
-    """Return the entities of a BIDS file: those of its name, else those of its folders."""
-    pairs = re.findall(r"(?:^|_)([a-z]+)-([A-Za-z0-9+]+)", path.name)
-    found = dict(pairs) if path.name.startswith("sub-") else {}
-    for folder in path.parts[:-1]:
-        key, _, label = folder.partition("-")
-        if key in {"sub", "ses"} and label:
-            found.setdefault(key, label)
-    if not path.name.startswith("sub-"):
-        found["acq"] = re.sub(r"[^A-Za-z0-9]", "", path.name.split(".")[0]) or "1"
-    return found
-
-
-def named(parts: Mapping[str, str]) -> str:
-    """Return the beginning of a file name: entities in BIDS' order."""
-    return "_".join(f"{key}-{parts[key]}" for key in ORDER if key in parts)
 
 
 def publish(written: Sequence[Path], job: Job) -> tuple[Path, ...]:
@@ -163,13 +149,43 @@ def _inputs(dataset: Path, subject: str) -> Iterator[Path]:
                 yield path
 
 
-def _job(dataset: Path, out: Path, path: Path, tables: Mapping[str, Mapping[str, Any]]) -> Job:
+def _native(path: Path, parts: Mapping[str, str]) -> bool:
+    """Return whether an image is no copy of another in the space of a template."""
+    native = parts.get("space", "orig") in NATIVE
+    if not native:
+        log.warning("%s is left out: a copy in the space of a template", path.name)
+    return native
+
+
+def _distinct(jobs: list[Job]) -> list[Job]:
+    """Return the jobs; refuse those whose results would have the same names."""
+    seen: dict[str, str] = {}
+    for job in jobs:
+        (source,) = job.publish["about"]["Sources"]
+        name = job.name.lower()  # as file systems may take it
+        if name in seen:
+            raise DataError(
+                f"the results of {seen[name]} and {source} would have the same names: name them "
+                "apart, such as by run-1 and run-2"
+            )
+        seen[name] = source
+    return jobs
+
+
+def _job(
+    dataset: Path,
+    out: Path,
+    path: Path,
+    parts: dict[str, str],
+    tables: Mapping[str, Mapping[str, Any]],
+) -> Job:
     inside = path.relative_to(dataset)
-    parts = entities(inside)
     anat = path.parent.name == "anat"
     kind = "segment" if anat else "recon"
     options = dict(tables.get(kind, {}))
     if not anat:
+        if unknown := sorted(set(parts) - PET):
+            raise DataError(f"{inside}: a PET image of BIDS has no {unknown[0]}-; rename it")
         parts["rec"] = "mlem" if options.get("subsets") == 1 else "osem"
     stem = f"{named(parts)}_{'T1w' if anat else 'pet'}"
     work = out / "batch" / "work" / stem
@@ -183,7 +199,7 @@ def _job(dataset: Path, out: Path, path: Path, tables: Mapping[str, Mapping[str,
         (str(path),),
         work if anat else work / f"{stem}.nii.gz",
         options,
-        publish={"folder": str(folder), "stem": own, "prefix": named(parts), "about": about},
+        publish={"folder": str(folder), "stem": own, "parts": parts, "about": about},
     )
 
 
@@ -191,20 +207,17 @@ def _target(name: str, stem: str, job: Job) -> str:
     """Return the BIDS name of a file that a job wrote."""
     if job.kind == "recon":
         return name
-    rest = name.removeprefix(stem).lstrip("_")
-    rest = re.sub(r"^(label-\w+?)_fraction\.", r"\1_desc-fraction_probseg.", rest)
-    rest = re.sub(r"^corrected\.", "desc-biascorrected_T1w.", rest)
-    return f"{job.publish['prefix']}_{rest}"
+    return derivative(job.publish["parts"], name.removeprefix(stem).lstrip("_"))
 
 
 def _facts_of(name: str) -> dict[str, Any]:
     """Return what the standard wants to know of a derivative of this name."""
-    if "desc-biascorrected" in name:
+    if re.search(r"_desc-\w*biascorrected_", name):
         return {
             "SkullStripped": True,
             "Description": "divided by the bias field; 0 outside the mask",
         }
-    if "desc-fraction" in name:
+    if re.search(r"_desc-\w*fraction_", name):
         return {"Description": "expected fraction of the tissue in each voxel"}
     if name.endswith("_pet.nii.gz"):
         return {"SkullStripped": False}

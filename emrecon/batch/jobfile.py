@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,8 @@ from typing import Any
 from emrecon import jobs
 from emrecon.batch.job import Job, batch_job, check_names, known_options, path_options
 from emrecon.batch.store import safe
-from emrecon.errors import DataError, SettingsError
+from emrecon.errors import DataError, EmreconError, SettingsError
+from emrecon.files import read_text
 from emrecon.tomo.listmode_settings import is_table
 
 TABLES = {"out", "defaults", "matrix", "scan"}
@@ -49,7 +51,7 @@ def read_jobs(path: Path, out: Path | None = None) -> tuple[list[Job], Path]:
     """
     table = _read(path)
     base = path.resolve().parent
-    folder = out.resolve() if out else base / str(table.get("out", path.stem))
+    folder = out.resolve() if out else (base / str(table.get("out", path.stem))).resolve()
     entries = table.get("scan", [])
     if not entries:
         raise SettingsError(f"{path} has no [[scan]] with an input")
@@ -89,7 +91,7 @@ def read_tables(path: Path, kinds: tuple[str, ...]) -> dict[str, Table]:
 
 def _toml(path: Path) -> Table:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} is not TOML that can be read: {error}") from error
 
@@ -158,10 +160,13 @@ def _job(kind: str, name: str, source: str, table: Table, where: tuple[Path, Pat
     options = _anchored(kind, {k: v for k, v in table.items() if k not in WORDS}, said, base)
     more = tuple(_path(item, said, base) for item in table.get("channels", ()))
     output = _said(str(table.get("output", _usual(kind, source))), said)
+    out = Path(os.path.normpath(folder / output))
+    if not out.is_relative_to(folder):
+        raise SettingsError(f"{output} lies outside of the folder for results, {folder}")
     memory = float(table.get("memory_mb", 0.0))
     if not 0 <= memory < float("inf"):
         raise SettingsError(f"memory_mb is above 0, not {memory:g}")
-    return batch_job(name, kind, (source, *more), folder / output, options, memory_mb=memory)
+    return batch_job(name, kind, (source, *more), out, options, memory_mb=memory)
 
 
 def _usual(kind: str, source: str) -> str:
@@ -265,12 +270,24 @@ def _stem(source: str) -> str:
 
 def _distinct(path: Path, every: list[Job]) -> None:
     """Refuse jobs that would write over each other."""
-    for what in ("name", "out"):
-        seen: set[str] = set()
-        for job in every:
-            value = safe(job.name) if what == "name" else job.out
-            if value in seen:
-                raise SettingsError(
-                    f"{path}: two jobs have the {what} {value}: give each its own 'name'"
-                )
-            seen.add(value)
+    names: set[str] = set()
+    files: set[str] = set()
+    for job in every:
+        name, writes = safe(job.name), _files(job)
+        if name in names:
+            raise SettingsError(f"{path}: two jobs have the name {name}: give each its own 'name'")
+        if twice := sorted(files & writes):
+            raise SettingsError(
+                f"{path}: two jobs write {twice[0]}: give each its own 'name' or 'output'"
+            )
+        names.add(name)
+        files |= writes
+
+
+def _files(job: Job) -> set[str]:
+    """Return all that a job writes."""
+    try:
+        outputs = job.work.outputs()
+    except EmreconError:  # an input that cannot be read, which the plan refuses
+        outputs = ()
+    return {job.out, *map(str, outputs)}

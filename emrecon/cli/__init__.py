@@ -61,10 +61,8 @@ def main(tokens: Sequence[str] | None = None) -> None:
     logging.captureWarnings(capture=True)
     try:
         app(tokens)
-    except SettingsError as error:
-        _end(str(error), USAGE)
     except EmreconError as error:
-        _end(str(error), FAILED)
+        _end(error, exit_code(error))
     except MemoryError:
         _end("out of memory: choose larger voxels or fewer of them, or a smaller span", FAILED)
     except KeyboardInterrupt:
@@ -73,7 +71,17 @@ def main(tokens: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _end(reason: str, code: int) -> None:
-    """Say why in one line, and leave."""
-    print(f"emrecon: {' '.join(reason.split())}", file=sys.stderr)
+def complain(reason: object) -> None:
+    """Say what went wrong, in one line."""
+    print(f"emrecon: {' '.join(str(reason).split())}", file=sys.stderr)
+
+
+def exit_code(error: EmreconError) -> int:
+    """Return the exit code of what went wrong."""
+    return USAGE if isinstance(error, SettingsError) else FAILED
+
+
+def _end(reason: object, code: int) -> None:
+    """Say why, and leave."""
+    complain(reason)
     sys.exit(code)

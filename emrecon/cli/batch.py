@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 from cyclopts import Parameter
 
+from emrecon.cli import complain
 from emrecon.errors import DataError, FormatError, SettingsError
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _invalid() -> Iterator[None]:
     try:
         yield
     except (DataError, FormatError) as error:
-        print(f"emrecon: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(error)
         sys.exit(INVALID)
 
 

@@ -33,7 +33,7 @@ class Board:
         self._json, self._count = json, len(planned)
         self._ended = sum(one.todo == "skip" for one in planned)
         self._bars = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +33,22 @@ def bars(what: str, total: int) -> Iterator[Bar]:
 
     with Bar(Console(stderr=True), total, what) as bar:
         yield bar
+
+
+def print_table(title: str, rows: Iterable[Sequence[object]], header: Sequence[str] = ()) -> None:
+    """Print a table of plain text: brackets in names of files are no markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), show_header=bool(header), title_justify="left")
+    for name in header:
+        table.add_column(Text(name))
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console = Console()
+    console = console if console.is_terminal else Console(width=140)
+    console.print(table)
 
 
 def do(job: Job, execution: Execution | None = None) -> Result:

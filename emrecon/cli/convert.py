@@ -29,7 +29,8 @@ def convert(
     out
         For list-mode a folder: prompts, randoms and normalisation as Interfile, with scan.toml;
         for SPECT likewise prompts, of one energy window.
-        For an image a file: .nii.gz, .nii or .hv.
+        For an image a file: .nii.gz, .nii or .hv; from NIfTI to NIfTI, numbers keep their type
+        and the header is kept.
     binning
         How list-mode is summed.
     camera

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-from emrecon.cli.common import CameraFlags
-from emrecon.errors import SettingsError
+from emrecon.cli import complain, exit_code
+from emrecon.cli.common import CameraFlags, print_table
+from emrecon.errors import EmreconError, SettingsError
 
 
 def info(*paths: Path, camera: CameraFlags | None = None) -> None:
     """Say what each file is, and how its geometry is understood.
+
+    A file that cannot be read does not keep the others from being described; the exit code is
+    that of the first such file.
 
     Parameters
     ----------
@@ -19,17 +24,16 @@ def info(*paths: Path, camera: CameraFlags | None = None) -> None:
     camera
         What to take from SPECT files, and what stands in for what they do not say.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from emrecon.io import describe
 
     if not paths:
         raise SettingsError("name one file or more")
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
+    errors = []
     for path in paths:
-        table = Table(title=str(path), show_header=False, title_justify="left")
-        for name, value in describe(path, camera).items():
-            table.add_row(name, value)
-        console.print(table)
+        try:
+            print_table(str(path), describe(path, camera).items())
+        except EmreconError as error:
+            errors.append(error)
+            complain(error)
+    if errors:
+        sys.exit(exit_code(errors[0]))

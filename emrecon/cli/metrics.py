@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import done
+from emrecon.cli.common import done, print_table
 
 
 def metrics(
@@ -34,25 +34,12 @@ def metrics(
     out
         Also write the figures as JSON.
     """
-    from rich.console import Console
-
     from emrecon.jobs.measure import MeasurementJob
 
     figures = MeasurementJob(image, truth, labels, nema, out).begin().iterate()
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
     for name, rows in figures.tables.items():
-        console.print(_table(name, rows))
+        print_table(name, ([_words(cell) for cell in row.values()] for row in rows), list(rows[0]))
     done(*figures.write())
-
-
-def _table(name: str, rows: list[dict[str, object]]) -> object:
-    from rich.table import Table
-
-    table = Table(*rows[0], title=name, title_justify="left")
-    for row in rows:
-        table.add_row(*(_words(value) for value in row.values()))
-    return table
 
 
 def _words(value: object) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emrecon.errors import FormatError, SettingsError
+from emrecon.files import read_text
 
 STARTS, DURATIONS = "FrameTimesStart", "FrameDuration"
 """The names that BIDS has for the times of frames, in s."""
@@ -83,7 +84,7 @@ def _of_list(text: str) -> tuple[list[float], list[float]]:
 
 def _of_file(path: Path) -> tuple[list[float], list[float]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         if path.suffix.lower() == ".json":
             table = json.loads(text)
             columns: list[Sequence[object]] = [table[STARTS], table[DURATIONS]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, SettingsError
+from emrecon.files import read_text
 from emrecon.io.formats import ReadsTriggers, format_of
 from emrecon.tomo.gates import Gate, Times, gates_of_intervals, phase_gates
 
@@ -151,8 +153,7 @@ def _cycles(lengths: NDArray[np.float64]) -> dict[str, float]:
 def _table(path: Path, *names: str) -> tuple[NDArray[np.float64], ...]:
     """Return columns of numbers of a table with a line of names."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
+        rows = list(csv.DictReader(StringIO(read_text(path), newline=""), delimiter="\t"))
         columns = [np.array([float(row[name]) for row in rows]) for name in names]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise FormatError(f"{path} is no table with {', '.join(names)}: {error!r}") from error

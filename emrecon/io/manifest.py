@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emrecon.errors import FormatError, SettingsError
-from emrecon.files import write_text
+from emrecon.files import read_text, write_text
 from emrecon.io.formats import data_files
 from emrecon.tomo.inputs import Corrections
 
@@ -49,7 +49,7 @@ def resolved(path: Path, corrections: Corrections) -> tuple[Path, Corrections]:
 def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     """Return the prompts and the corrections that a manifest names; `over` goes before it."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path))
     except FileNotFoundError as error:
         raise FormatError(f"{path} does not exist: a folder needs it to be a scan") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

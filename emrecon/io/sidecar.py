@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import platform
 from collections.abc import Mapping
@@ -14,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from emrecon.errors import FormatError
-from emrecon.files import sha256, write_text
+from emrecon.files import read_text, sha256, write_text
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from emrecon.watchers import Row
+
+log = logging.getLogger(__name__)
 
 LIBRARIES = ("numpy", "scipy", "numba", "nibabel")
 
@@ -97,15 +99,20 @@ def write_label_names(labels: Path, names: Mapping[int, str]) -> Path:
 
 
 def label_names(labels: Path) -> dict[int, str]:
-    """Return what each label of a volume stands for; empty where no file beside it says so."""
+    """Return what each label of a volume stands for; empty where no file beside it says so.
+
+    It is optional and often of another program: one that cannot be read is left, with a warning.
+    """
     path = beside(labels, ".json")
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["LabelMap"]
-        return {int(label): str(name) for label, name in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FormatError(f"{path} holds no names of labels: {error}") from error
+        content = json.loads(read_text(path))
+        names = content.get("LabelMap", {}) if isinstance(content, dict) else {}
+        return {int(label): str(name) for label, name in names.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        log.warning("%s holds no names of labels and is ignored: %s", path, error)
+        return {}
 
 
 def file_facts(path: Path) -> dict[str, Any]:

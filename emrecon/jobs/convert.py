@@ -12,7 +12,8 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import SettingsError
-from emrecon.io.formats import data_files
+from emrecon.io import nifti
+from emrecon.io.formats import data_files, format_of
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -167,5 +168,12 @@ class ImageCopy:
         if out is None:
             raise SettingsError("there is no name to write the image to")
         with written_together(out, out.parent, out.name) as beside:
-            io.write_image(io.read_image(self.job.source), beside / out.name)
+            self._write(beside / out.name)
         return (out,)
+
+    def _write(self, path: Path) -> None:
+        """Write the image; from NIfTI to NIfTI with its header, and numbers in their type."""
+        if {format_of(self.job.source)[0], io.image_format(path)} <= {*nifti.FORMATS}:
+            nifti.copy(self.job.source, path)
+        else:
+            io.write_image(io.read_image(self.job.source), path)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emrecon.batch import bids_jobs
-from emrecon.batch.bids import entities, named
+from emrecon.batch.bids_names import derivative, entities, named
 from emrecon.cli import main
 from emrecon.errors import DataError
 
@@ -64,7 +64,76 @@ def test_what_is_found(dataset: Path, tmp_path: Path) -> None:
 
 def test_names() -> None:
     found = entities(Path("sourcedata/sub-7/ses-x/pet/scan one.l.hdr"))
-    assert named(found) == "sub-7_ses-x_acq-scanone"
+    assert named(found) == "sub-7_ses-x"
+    assert named(entities(Path("sub-7/anat/sub-7_run-2_acq-a_T1w.nii"))) == "sub-7_acq-a_run-2"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("sub-S_02/anat/sub-S_02_T1w.nii", "'sub-S_02' is not one of its entities"),
+        ("sub-a.b/anat/sub-a.b_T1w.nii", "'sub-a.b' is not"),
+        ("sub-1/anat/sub-2_T1w.nii", "another participant"),
+        ("sub-1/ses-a/anat/sub-1_ses-b_T1w.nii", "participant or session"),
+        ("sub-1/ses-a/anat/sub-1_T1w.nii", "participant or session"),
+        ("sub-1/anat/sub-1_ses-b_T1w.nii", "participant or session"),
+        ("sub-1/anat/sub-1_foo-2_T1w.nii", "'foo-2' is not"),
+        ("sub-1/anat/sub-1_run-1_run-2_T1w.nii", "each once"),
+        ("sub-1/anat/sub-1_desc-two-words_T1w.nii", "'desc-two-words' is not"),
+        ("sub-1/anat/sub-1_run-é_T1w.nii", "is not"),
+        ("sub-1/anat/sub-1.nii", "no name of BIDS"),
+    ],
+)
+def test_names_that_are_none(path: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        entities(Path(path))
+
+
+def raw(folder: Path, *names: str) -> Path:
+    """Return a dataset of empty files: nothing is read before it runs."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (folder / "dataset_description.json").write_text('{"Name": "raw", "BIDSVersion": "1.10.0"}')
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_T1w.nii.gz"),
+        ("sub-1/anat/sub-1_acq-a_run-1_T1w.nii", "sub-1/anat/sub-1_run-1_acq-a_T1w.nii"),
+        ("sub-1/anat/sub-1_acq-a_T1w.nii", "sub-1/anat/sub-1_acq-A_T1w.nii"),
+        ("sourcedata/sub-1/pet/one.hs", "sourcedata/sub-1/pet/two.hs"),
+        ("sourcedata/sub-1/pet/sub-1_rec-x_pet.hs", "sourcedata/sub-1/pet/sub-1_pet.l.hdr"),
+    ],
+)
+def test_results_of_one_name_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match=f"{Path(names[0]).name}.*the same names"):
+        bids_jobs(raw(tmp_path / "raw", *names), tmp_path / "out")
+
+
+def test_pet_has_no_acq(tmp_path: Path) -> None:
+    (job,) = bids_jobs(raw(tmp_path / "a", "sourcedata/sub-1/pet/scan one.hs"), tmp_path / "out")
+    assert job.name == "sub-1_rec-osem_pet"
+    acquired = raw(tmp_path / "b", "sourcedata/sub-1/pet/sub-1_acq-x_pet.hs")
+    with pytest.raises(DataError, match="has no acq-"):
+        bids_jobs(acquired, tmp_path / "out")
+
+
+def test_derivatives_of_derivatives(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A name has one description, and copies in a template's space are no further scans."""
+    names = ("sub-1_desc-preproc_T1w.nii", "sub-1_space-MNI152_desc-preproc_T1w.nii")
+    (job,) = bids_jobs(raw(tmp_path / "raw", *(f"sub-1/anat/{n}" for n in names)), tmp_path / "o")
+    assert f"{names[1]} is left out" in caplog.text
+    ends = ("dseg.json", "label-GM_probseg.nii.gz", "label-GM_fraction.nii.gz", "corrected.nii.gz")
+    assert [derivative(job.publish["parts"], end) for end in ends] == [
+        "sub-1_desc-preproc_dseg.json",
+        "sub-1_label-GM_desc-preproc_probseg.nii.gz",
+        "sub-1_label-GM_desc-preprocfraction_probseg.nii.gz",
+        "sub-1_desc-preprocbiascorrected_T1w.nii.gz",
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,17 @@ def test_a_kind_has_defaults_of_its_own(scans: Path) -> None:
         ("[matrix]\nsubsets = 3\n[[scan]]\ninput='a/one.hs'", "list of values"),
         ("[matrix]\nsubset = [3]\n[[scan]]\ninput='a/one.hs'", "has no 'subset'"),
         ("[[scan]]\ninput='a/one.hs'\n[[scan]]\ninput='b/one.hs'", "two jobs have the name one"),
+        ("[[scan]]\ninput='a/one.hs'\nname='../../x'", "x.nii.gz lies outside of the folder"),
+        ("[[scan]]\ninput='a/one.hs'\nname='/tmp/x'", "lies outside of the folder"),
+        ("[[scan]]\ninput='a/one.hs'\noutput='x/../../y.hv'", "lies outside of the folder"),
+        (
+            "scan = [{input='a/one.hs', output='x.hv'}, {input='a/two.hs', output='x.nii.gz'}]",
+            "two jobs write .*x.csv",
+        ),
+        (
+            "defaults={kind='segment', output='x'}\nmatrix={starts=[1, 2]}\nscan=[{input='T1'}]",
+            "two jobs write .*x",
+        ),
         ("[[scan]\n", "is not TOML"),
         (
             "[defaults]\nsubsets = 3\n[[scan]]\ninput='t1.nii'\nkind = 'segment'",
@@ -186,3 +197,9 @@ def test_jobs_travel(scans: Path) -> None:
     assert pickle.loads(pickle.dumps(job)) == job  # noqa: S301 - its own
     assert Job.of(json.loads(json.dumps(job.plain()))) == job
     assert job.work.settings.psf_fwhm_mm == (4.5,)
+
+
+def test_a_mark_of_byte_order_is_no_part_of_a_job_file(scans: Path) -> None:
+    text = '[[scan]]\r\ninput = "a/one.hs"\r\n'
+    (scans / "jobs.toml").write_bytes(text.encode("utf-8-sig"))
+    assert [job.name for job in read_jobs(scans / "jobs.toml")[0]] == ["one"]

@@ -16,8 +16,9 @@ from PIL import Image
 
 from emrecon import Settings, recon
 from emrecon.cli import main
-from emrecon.io import read_image
+from emrecon.io import read_image, write_image
 from emrecon.io.scan import read_scan
+from emrecon.volume import Volume
 
 QUICK = ["--iterations", "2", "--subsets", "4"]
 
@@ -261,6 +262,26 @@ def test_info_says_what_files_are(scan_folder: Path, capsys) -> None:
         "HFS",
     ):
         assert words in said, words
+
+
+def test_brackets_in_names_are_no_markup(tmp_path: Path, capsys) -> None:
+    """Files and labels are named as they are, and a damaged file keeps no other from view."""
+    folder = tmp_path / "a["
+    folder.mkdir()
+    image, copy, broken = folder / "b].nii", tmp_path / "T2[red]x.nii", tmp_path / "[/i].nii.gz"
+    voxels = (np.indices((12, 12, 12)).sum(axis=0) % 3).astype(np.float32)
+    for path in (image, copy):
+        write_image(Volume(voxels, np.eye(4)), path)
+    broken.parent.mkdir(exist_ok=True)
+    broken.write_bytes(b"\x1f\x8b" + bytes(30))
+    assert run("info", copy, broken, image) == 1
+    shown = capsys.readouterr()
+    assert copy.name in shown.out
+    assert "a[/b].nii" in shown.out
+    assert len(shown.err.splitlines()) == 1
+    copy.with_suffix(".json").write_text('{"LabelMap": {"1": "c[/d]"}}')
+    assert run("metrics", image, "--truth", image, "--labels", copy) == 0
+    assert "c[/d]" in capsys.readouterr().out
 
 
 def test_time_of_flight(tmp_path: Path, capsys) -> None:

@@ -19,6 +19,8 @@ def test_lists_and_files_say_the_same(tmp_path):
     table = tmp_path / "frames.tsv"
     table.write_text("FrameTimesStart\tFrameDuration\n0\t60\n60\t120\n200\t30.5\n")
     assert read_frames(str(table)) == wanted
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n").join([b"\xef\xbb\xbf", b""]))
+    assert read_frames(str(table)) == wanted
     assert wanted[1].window_s == (60.0, 180.0)
 
 

@@ -121,6 +121,14 @@ def test_refused(tmp_path):
         io.read_image(path)
 
 
+@pytest.mark.parametrize(("label", "said"), [((1 << 24) + 1, True), (1 << 24, False)])
+def test_whole_numbers_that_are_rounded_are_a_warning(tmp_path, caplog, label, said):
+    image = nib.Nifti1Image(np.full((2, 2, 2), label, np.int32), OBLIQUE)
+    image.to_filename(tmp_path / "allen.nii")
+    nifti.read(tmp_path / "allen.nii")
+    assert ("which are rounded" in caplog.text) == said
+
+
 def test_no_place_in_space_is_a_warning(tmp_path, caplog):
     nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), None).to_filename(tmp_path / "a.nii")
     with caplog.at_level(logging.WARNING):

@@ -200,6 +200,46 @@ def test_names_and_colours_of_labels_are_read_and_kept(tmp_path):
     assert list(back.features["name"]) == ["", "GM", "WM"]
 
 
+@pytest.mark.parametrize(
+    ("ending", "content", "warned"),
+    [
+        (".json", '{"Modality": "MR", "FlipAngle": 9}', False),
+        (".json", "[1, 2]", False),
+        (".json", '{"LabelMap": ["GM"]}', True),
+        (".json", '{"broken', True),
+        (".json", b"\xff\xfe{", True),
+        (".tsv", "value\tname\n1\tGM\n", True),
+        (".tsv", "index\tname\none\tGM\n", True),
+        (".tsv", b"index\tname\n1\t\xe4\n", True),
+    ],
+)
+@pytest.mark.parametrize("name", ["bold", "sub-1_dseg"])
+def test_a_companion_of_another_program_stops_no_image(
+    tmp_path, caplog, name, ending, content, warned
+):
+    path = saved(tmp_path / f"{name}.nii.gz", AFFINES["RAS"], bright(np.int16))
+    beside = tmp_path / f"{name}{ending}"
+    beside.write_bytes(content if isinstance(content, bytes) else content.encode())
+    layer = layer_of(path)
+    assert isinstance(layer, Labels) == (name == "sub-1_dseg")
+    assert int(np.asarray(layer.data).max()) == 100
+    looked = name == "sub-1_dseg" or ending == ".json"
+    assert (str(beside) in caplog.text) == (warned and looked)
+
+
+def test_tables_of_labels_may_leave_colours_out_and_have_more_columns(tmp_path, caplog):
+    data = np.zeros(SHAPE, np.int16)
+    data[2:5], data[6:9], data[10:12], data[13] = 1, 2, 3, 4
+    path = saved(tmp_path / "sub-1_dseg.nii.gz", AFFINES["RAS"], data)
+    table = "\ufeffindex\tabbr\tcolor\tname\r\n1\tg\t#ff0000\tGM\r\n2\tw\tn/a\tWM\r\n"
+    table += "3\tc\treddish\tCSF\r\n4\tx\r\n"
+    (tmp_path / "sub-1_dseg.tsv").write_bytes(table.encode())
+    layer = layer_of(path)
+    assert list(layer.features["name"]) == ["", "GM", "WM", "CSF", "label 4"]
+    np.testing.assert_allclose(layer.get_color(1), (1, 0, 0, 1))
+    assert "reddish is no colour" in caplog.text
+
+
 def test_channels_are_layers_and_colours_are_colours(tmp_path, rng):
     five = rng.normal(size=(*SHAPE, 1, 2)).astype(np.float32)
     path = saved(tmp_path / "vector.nii.gz", AFFINES["RAS"], five)

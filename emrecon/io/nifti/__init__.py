@@ -12,10 +12,11 @@ from emrecon.tomo.inputs import CameraFacts
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
+    from emrecon.io.nifti.copying import copy
     from emrecon.io.nifti.reading import open_image, read, size
     from emrecon.io.nifti.writing import write
 
-__all__ = ["FORMATS", "open_image", "read", "size", "write"]
+__all__ = ["FORMATS", "copy", "open_image", "read", "size", "write"]
 
 SUFFIXES = (".nii", ".nii.gz")
 """Endings of the files written here."""
@@ -108,7 +109,13 @@ FORMATS = (
 )
 """Formats of this folder."""
 
-_LATER = {"open_image": "reading", "read": "reading", "size": "reading", "write": "writing"}
+_LATER = {
+    "copy": "copying",
+    "open_image": "reading",
+    "read": "reading",
+    "size": "reading",
+    "write": "writing",
+}
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -29,6 +29,7 @@ WRITER = "emrecon"
 """What the description of a file written here begins with."""
 
 _TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micron
+_EXACT = 1 << 24  # float32 holds every whole number up to it
 _CIFTI = range(3000, 3100)
 """Intents of CIFTI, which is stored as NIfTI-2."""
 
@@ -82,12 +83,28 @@ class StoredImage:
         FormatError
             If the file is truncated or damaged.
         """
+        slope, inter = self.scaling
+        if slope != 1 or inter != 0:
+            with _readable(self.path):
+                return np.asarray(self.image.dataobj, np.float32)
+        raw = self.unscaled()
+        return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+
+    @property
+    def scaling(self) -> tuple[float, float]:
+        """Slope and intercept that turn the numbers in the file into values."""
+        return float(self.image.dataobj.slope), float(self.image.dataobj.inter)
+
+    def unscaled(self) -> NDArray[Any]:
+        """Return the numbers as they are in the file.
+
+        Raises
+        ------
+        FormatError
+            If the file is truncated or damaged.
+        """
         with _readable(self.path):
-            stored = self.image.dataobj
-            if (stored.slope, stored.inter) != (1, 0):
-                return np.asarray(stored, np.float32)
-            raw = np.asarray(stored.get_unscaled())
-            return raw.astype(raw.dtype.newbyteorder("="), copy=False)
+            return np.asarray(self.image.dataobj.get_unscaled())
 
 
 def open_image(path: Path) -> StoredImage:
@@ -117,6 +134,14 @@ def open_image(path: Path) -> StoredImage:
     return StoredImage(path, image, affine, _unit(header) if nifti else "")
 
 
+def open_numbers(path: Path) -> StoredImage:
+    """Read the header of an image as `open_image`, and refuse what does not hold real numbers."""
+    stored = open_image(path)
+    if stored.dtype.kind not in "biuf":
+        raise FormatError(f"cannot read {path}: it holds {stored.dtype}, not real numbers")
+    return stored
+
+
 def read(path: Path) -> Volume:
     """Read an image as float32, scaling applied, lengths in mm.
 
@@ -128,10 +153,11 @@ def read(path: Path) -> Volume:
     FormatError
         As `open_image`, or if the file does not hold numbers.
     """
-    stored = open_image(path)
-    if stored.dtype.kind not in "biuf":
-        raise FormatError(f"cannot read {path}: it holds {stored.dtype}, not real numbers")
-    voxels = _three_or_four_axes(path, _turned(stored.voxels()))
+    stored = open_numbers(path)
+    numbers = stored.voxels()
+    if numbers.dtype.kind in "iu" and numbers.itemsize > 2 and _rounded(numbers):
+        log.warning("%s holds whole numbers above %d, which are rounded", path, _EXACT)
+    voxels = _three_or_four_axes(path, _turned(numbers))
     return Volume(_turned(voxels), stored.affine, stored.unit)
 
 
@@ -153,6 +179,18 @@ def header_of(path: Path) -> nib.Nifti1Header:
     with gzip.open(path) if _packed(path) else path.open("rb") as file:
         header: nib.Nifti1Header = kind.from_fileobj(file)
         return header
+
+
+def single_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """Return a copy of a header for NIfTI in one file, even if it is that of a pair."""
+    kind: Any = nib.Nifti2Header if isinstance(header, nib.Nifti2Header) else nib.Nifti1Header
+    single: nib.Nifti1Header = kind(header.binaryblock, header.endianness, check=False)
+    return header.copy() if type(header) is kind else single
+
+
+def _rounded(numbers: NDArray[Any]) -> bool:
+    """Return whether float32 cannot tell the largest of these whole numbers apart."""
+    return bool(numbers.size) and max(-int(numbers.min()), int(numbers.max())) > _EXACT
 
 
 @contextmanager

@@ -81,9 +81,20 @@ def write(
     image.header.set_intent(intent)
     image.header.set_slope_inter(step or 1, 0)
     image.update_header()
+    write_stored(image.header, voxels, path)
+
+
+def write_stored(header: nib.Nifti1Header, voxels: NDArray[Any], path: Path) -> None:
+    """Write a header, and voxels in the type and byte order that it tells.
+
+    Raises
+    ------
+    WriteError
+        If the file cannot be written.
+    """
+    stored = header.get_data_dtype()
     with replacing(path) as beside, _opened(beside) as file:
-        image.header.write_to(file)
-        stored = image.get_data_dtype()  # of the byte order of a header that was kept
+        header.write_to(file)
         for first in range(0, voxels.shape[-1], _PLANES):
             file.write(np.ascontiguousarray(voxels[..., first : first + _PLANES].T, stored))
 
