@@ -113,6 +113,7 @@ def test_what_a_job_warns_of_is_in_its_record(
         return perform(*args, **settings)
 
     monkeypatch.setattr(worker, "perform", warned)
+    logging.captureWarnings(capture=False)  # a command that ran here before leaves it on
     logging.captureWarnings(capture=True)
     try:
         records = [worker.obey(order(made, tmp_path), silent) for _ in range(2)]
