@@ -19,6 +19,9 @@ Times = NDArray[np.int64]
 TIME_TAG = 4
 """The top three bits of a word that tells the time."""
 
+STEP_BACK_MS = 10
+"""By how much a time tag may be late, as scanners now and then write it; then time is held."""
+
 
 @dataclass(frozen=True, eq=False)
 class Gate:
@@ -139,7 +142,7 @@ class GatedWords:
 
 
 class Clock:
-    """Tells the time of each word of a stream of list-mode words."""
+    """Tells the time of each word of a stream of list-mode words; held where it steps back."""
 
     def __init__(self) -> None:
         self._now = 0
@@ -155,14 +158,16 @@ class Clock:
         at = np.flatnonzero(words >> np.uint32(29) == TIME_TAG)
         stamps = (words[at] & np.uint32(0x1FFFFFFF)).astype(np.int64)
         times = np.concatenate([[self._now], stamps])
-        backwards = np.count_nonzero(np.diff(times) < 0)
+        held = np.maximum.accumulate(times)
+        late = held - times > STEP_BACK_MS
+        backwards = np.count_nonzero(late[1:] & ~late[:-1])
         if backwards:
             raise FormatError(
                 f"time runs backwards {backwards} times: the file is damaged, or several were "
                 "joined; give them one by one"
             )
-        self._now = int(times[-1])
-        return times, np.diff(np.concatenate([[0], at, [len(words)]]))
+        self._now = int(held[-1])
+        return held, np.diff(np.concatenate([[0], at, [len(words)]]))
 
 
 def _lasting(edges: Times) -> Times:

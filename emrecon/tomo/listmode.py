@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, GeometryError
-from emrecon.tomo.gates import Gate, GatedWords, When
+from emrecon.tomo.gates import STEP_BACK_MS, Gate, GatedWords, When
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.detectors import planes_of_rings, scanner_of
 from emrecon.volume import Array
 
 if TYPE_CHECKING:
     from emrecon.tomo.geometry.detectors import Indices
+
+log = logging.getLogger(__name__)
 
 Counts = NDArray[np.int64]
 
@@ -193,6 +196,8 @@ class PartOfStream:
 def refuse_nonsense(state: Counts, window_ms: NDArray[np.int64]) -> None:
     """Refuse words that the file's own header rules out, by the state of the kernels.
 
+    Time that steps back by a few ms is warned of.
+
     Raises
     ------
     FormatError
@@ -212,6 +217,8 @@ def refuse_nonsense(state: Counts, window_ms: NDArray[np.int64]) -> None:
             f"time runs backwards {backwards} times: the file is damaged, or several were "
             "joined; give them one by one"
         )
+    if steps := int(state[histogram.STEPS_BACK]):
+        log.warning("%d time tags step back by %d ms or less: time is held", steps, STEP_BACK_MS)
     if window_ms[0] > state[histogram.NOW]:
         raise FormatError(
             f"the file ends at {state[histogram.NOW] / 1000:g} s, before the time "

@@ -276,7 +276,7 @@ def test_manifests(copy: Path, out: Path, capsys, content: str, says: str) -> No
 def test_things_that_are_no_scan(copy: Path, tmp_path: Path, out: Path, capsys) -> None:
     (tmp_path / "words.txt").write_text("hello")
     refused(capsys, 1, "cannot read", "recon", tmp_path / "none.hs", "-o", out)
-    refused(capsys, 1, "no scan", "recon", tmp_path / "words.txt", "-o", out)
+    refused(capsys, 1, "cannot tell", "recon", tmp_path / "words.txt", "-o", out)
     refused(capsys, 1, "no scan", "recon", copy / "truth.nii.gz", "-o", out)
     refused(capsys, 1, "scan.toml does not exist", "recon", tmp_path, "-o", out)
     refused(capsys, 1, "cannot tell", "info", tmp_path / "words.txt")

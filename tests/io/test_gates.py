@@ -15,7 +15,7 @@ from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.gates import Gating, gates_of, triggers
 from emrecon.io.petlink import sinograms as petlink
 from emrecon.io.petlink.events import reading
-from emrecon.tomo.gates import Gate, gates_of_intervals, phase_gates
+from emrecon.tomo.gates import Clock, Gate, gates_of_intervals, phase_gates
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.tomo.operators.joseph import JosephProjector
 from tests.cli.test_commands import run
@@ -143,11 +143,19 @@ def test_every_event_is_in_one_gate_or_in_none(tmp_path):
 
 
 def test_time_that_runs_backwards_is_noticed_within_gates(tmp_path):
-    path = written(tmp_path, [TIME + 5, TIME + 9, TIME + 4, TIME + 20])
+    path = written(tmp_path, [TIME + 5, TIME + 19, TIME + 4, TIME + 6, TIME + 20])
     with pytest.raises(FormatError, match="backwards 1 time"):
         petlink.histogram(path, 1, window_s=Gate(np.array([[0, 30]], np.int64)))
     with pytest.raises(FormatError, match="backwards 1 time"):
         triggers(path, "cardiac")
+
+
+def test_a_tag_that_is_late_by_a_few_ms_holds_the_time():
+    clock = Clock()
+    words = np.array([TIME + 7, 1, TIME + 3, 2, 3, TIME + 9], np.uint32)
+    times, counts = clock.stretches(words)
+    np.testing.assert_array_equal(times, [0, 7, 7, 9])
+    np.testing.assert_array_equal(counts, [0, 2, 3, 1])
 
 
 BINS = by_name("tiny").bins(span=1, count=23)

@@ -285,7 +285,17 @@ def test_damaged_words_are_refused(tmp_path):
     with pytest.raises(FormatError, match="2 events have a bin address beyond"):
         petlink.histogram(written(tmp_path, [*words, beyond, beyond + 9]), 1)
     with pytest.raises(FormatError, match="backwards 1 time"):
-        petlink.histogram(written(tmp_path, [TIME + 5, TIME + 4]), 1)
+        petlink.histogram(written(tmp_path, [TIME + 25, TIME + 14]), 1)
+
+
+def test_a_time_tag_that_is_late_by_a_few_ms_is_read(tmp_path, caplog):
+    words = [(1 << 30) | number for number in range(30)]
+    tags = [TIME + 5, *words[:10], TIME + 9, *words[10:20], TIME + 7, *words[20:], TIME + 10]
+    counts = petlink.histogram(written(tmp_path, tags), 1)
+    plain = petlink.histogram(written(tmp_path, [*tags[:22], *tags[23:]]), 1)
+    np.testing.assert_array_equal(counts.prompts, plain.prompts)
+    assert counts.duration_s == plain.duration_s == pytest.approx(0.006)
+    assert "1 time tags step back" in caplog.text
 
 
 def test_a_data_file_alone_is_refused(tmp_path):

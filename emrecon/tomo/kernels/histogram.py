@@ -9,10 +9,12 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from emrecon.tomo.gates import STEP_BACK_MS
+
 # Places in the state that `count_words` carries from block to block.
 NOW, FIRST, LAST, BACKWARDS, TIME_TAGS, OTHER_TAGS, OUT_OF_RANGE, DROPPED, FINISHED = range(9)
-DELAYEDS = 9
-STATE = 10
+DELAYEDS, STEPS_BACK = 9, 10
+STATE = 11
 """Length of the state."""
 
 
@@ -108,6 +110,9 @@ def _count_tag(word, window, state):
         state[OTHER_TAGS] += state[NOW] >= window[0]
         return
     now = np.int64(word & np.uint32(0x1FFFFFFF))
+    if 0 < state[NOW] - now <= STEP_BACK_MS:
+        state[STEPS_BACK] += 1
+        now = state[NOW]
     state[BACKWARDS] += now < state[NOW]
     state[NOW] = now
     if now >= window[1]:
