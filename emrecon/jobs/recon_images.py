@@ -124,6 +124,7 @@ class ReconImage:
         """Return the image that an iterate is."""
         facts = self.facts | {
             "updates": reached.number,
+            "expected_over_prompts": self.problem.balance(reached.params),
             "resumed_at_update": state.number if state else None,
         }
         return ImageResult(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from emrecon import io
-from emrecon.errors import SettingsError
+from emrecon.errors import DataError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import sidecar
 from emrecon.io.frames import Frame
@@ -107,9 +107,13 @@ class ReconResult:
 
         Raises
         ------
+        DataError
+            If an image is not finite, or 0 everywhere.
         WriteError
             If a file cannot be written, or is one of the inputs.
         """
+        for one in self.images:
+            _check(one)
         job = self.job if out is None else replace(self.job, out=out)
         if job.out is None:
             raise SettingsError("there is no name to write the image to")
@@ -177,3 +181,19 @@ class ReconResult:
             return texts[0]
         rows = [f"{n},{row}" for n, text in enumerate(texts, 1) for row in text.splitlines()[1:]]
         return "\n".join([f"frame,{texts[0].splitlines()[0]}", *rows, ""])
+
+
+def _check(image: ImageResult) -> None:
+    """Refuse an image that tells nothing."""
+    voxels, prompts = image.volume.voxels, image.facts["prompts"]
+    wrong = voxels.size - np.count_nonzero(np.isfinite(voxels))
+    fewer = (
+        f"reconstruct the {prompts:.6g} prompts with fewer than {image.settings.subsets} subsets"
+    )
+    if wrong:
+        raise DataError(
+            f"{wrong} of {voxels.size} voxels are not finite, and the image is not written: "
+            f"{fewer}, and check the scale of normalisation and calibration"
+        )
+    if not voxels.any():
+        raise DataError(f"the image is 0 everywhere, and is not written: {fewer}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.events import CHUNK, Events
+from emrecon.tomo.kernels.poisson import MOST
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.lines import Course, LineProjector, Views
 from emrecon.volume import Array
@@ -127,7 +128,7 @@ class ListmodeEmission:
 
 
 def _compare(projection: Array, events: Events) -> tuple[Array, float]:
-    """Return factor over mean of each event, and the sum of the logarithms of the means."""
+    """Return factor over mean of each event, at most `MOST`, and the sum of log means."""
     mean = projection if events.factors is None else projection * events.factors
     if events.background is not None:
         mean = mean + events.background * np.float32(events.share)
@@ -136,6 +137,8 @@ def _compare(projection: Array, events: Events) -> tuple[Array, float]:
         live &= events.factors > 0
     ratio = np.zeros_like(projection)
     above = np.float32(1) if events.factors is None else events.factors
-    np.divide(above, mean, out=ratio, where=live)
+    with np.errstate(over="ignore"):  # of a mean that underflows
+        np.divide(above, mean, out=ratio, where=live)
+    np.minimum(ratio, MOST, out=ratio)
     logs = np.log(mean, where=live, out=np.zeros_like(mean))
     return ratio, float(logs.sum(dtype=np.float64))

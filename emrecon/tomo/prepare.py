@@ -54,6 +54,7 @@ def recon(
     """
     problem = prepare(scan, settings or Settings())
     reached = last(until(watch(problem.iterates(), *observers), *problem.enough()))
+    problem.balance(reached.params)
     return problem.volume(reached.params)
 
 

@@ -23,6 +23,9 @@ from emrecon.volume import Array, Grid, Volume
 
 log = logging.getLogger(__name__)
 
+IMBALANCE = 0.05
+"""Share of the prompts by which an image and its background may miss them without a warning."""
+
 UNIT = "counts/mm"
 """Unit of a reconstructed image until a calibration gives Bq/mL."""
 
@@ -71,6 +74,28 @@ class Problem:
         if self.settings.tolerance:
             rules.append(Flat(self.settings.tolerance, len(self.likelihoods), earlier))
         return rules
+
+    def balance(self, image: Array) -> float:
+        """Return the counts that an image and the background make expect over the prompts.
+
+        It warns where this is far from 1. With few counts, a subset that has none along the lines
+        of a voxel sets it to 0 for good; and no voxel below 0 makes up for a background above the
+        counts.
+        """
+        emitted = sum(
+            float(np.sum(image * likelihood.sensitivity, dtype=np.float64))
+            for likelihood in self.likelihoods
+        )
+        prompts, subsets = self.facts["prompts"], len(self.likelihoods)
+        balance = float((emitted + self.facts["background"]) / prompts)
+        if not abs(balance - 1) <= IMBALANCE:
+            fewer = f"try fewer than {subsets} subsets, or " if subsets > 1 else ""
+            log.warning(
+                "image and background make up %.3g %% of the %.6g prompts, which may be too few: "
+                "%scheck that the background fits and that the image covers what counts",
+                100 * balance, prompts, fewer,
+            )  # fmt: skip
+        return balance
 
     def volume(self, image: Array) -> Volume:
         """Return an iterate as a volume, after the post-filter."""

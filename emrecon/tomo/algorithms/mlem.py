@@ -17,13 +17,16 @@ E = TypeVar("E")
 LEAST = np.float32(1e-3)
 """Share of itself to which an extrapolation lowers a voxel at most: one of 0 would stay at 0."""
 
+LARGEST = np.float32(1e30)
+"""Value that no voxel is updated to: what is seen less than its counts over this is not seen."""
+
 
 @dataclass(frozen=True)
 class Mlem(Generic[E]):
     r"""A model for the one loop: :math:`x \leftarrow x\,A^T[f y/\bar y]\,/\,A^T f`.
 
     The update of Shepp and Vardi [1]_; cycled over the likelihoods of subsets it is OSEM [2]_. A
-    voxel that the likelihood does not see keeps its value.
+    voxel that the likelihood does not see, or next to nothing of, keeps its value.
 
     References
     ----------
@@ -45,7 +48,7 @@ class Mlem(Generic[E]):
         emitted = params * self.likelihood.back(expected)
         seen = self.likelihood.sensitivity
         image = params.copy()
-        np.divide(emitted, seen, out=image, where=seen > 0)
+        np.divide(emitted, seen, out=image, where=seen > emitted / LARGEST)
         return image
 
 

@@ -7,6 +7,10 @@ from numba import njit
 
 from emrecon.tomo.kernels.share import share
 
+MOST = np.float32(1e30)
+"""Largest ratio of counts to their mean: a mean that underflows would give infinity, and infinity
+times a voxel of 0 is no number. Sums of this over all bins stay below the largest float32."""
+
 
 def compare(counts, factors, background, views, projection):
     """Turn `projection` into what the adjoint wants, and return the log-likelihood of each row.
@@ -15,8 +19,8 @@ def compare(counts, factors, background, views, projection):
     time-of-flight bins. A `background` of one time-of-flight bin is spread evenly over all.
     Row (view) r of `projection` is row ``views[r]`` of the other arrays.
     A `factors` or `background` without rows stands for 1 and 0. On return `projection` holds
-    ``factor * counts / mean`` with ``mean = factor * projection + background``. Bins of factor 0
-    take no part, nor do bins of mean 0: no voxel lies on their line.
+    ``factor * counts / mean``, at most `MOST`, with ``mean = factor * projection + background``.
+    Bins of factor 0 take no part, nor do bins of mean 0: no voxel lies on their line.
     """
     likelihood = np.zeros(projection.shape[1])
     share(_compare, len(likelihood), counts, factors, background, views, projection, likelihood)
@@ -45,7 +49,7 @@ def _compare(begin, end, counts, factors, background, views, projection, likelih
                     total -= mean
                     if y > 0:
                         total += y * math.log(np.float64(mean))
-                    projection[t, r, c] = factor * y / mean
+                    projection[t, r, c] = min(factor * y / mean, MOST)
                 else:
                     projection[t, r, c] = 0
         likelihood[r] = total
