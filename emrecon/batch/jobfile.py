@@ -159,9 +159,10 @@ def _job(kind: str, name: str, source: str, table: Table, where: tuple[Path, Pat
     said = {"name": name, "folder": _folder(source), "stem": _stem(source)}
     options = _anchored(kind, {k: v for k, v in table.items() if k not in WORDS}, said, base)
     more = tuple(_path(item, said, base) for item in table.get("channels", ()))
-    output = _said(str(table.get("output", _usual(kind, source))), said)
+    stated = str(table.get("output", _usual(kind, source)))
+    output = _said(stated, said)
     out = Path(os.path.normpath(folder / output))
-    if not out.is_relative_to(folder):
+    if not (Path(stated).is_absolute() or out.is_relative_to(folder)):
         raise SettingsError(f"{output} lies outside of the folder for results, {folder}")
     memory = float(table.get("memory_mb", 0.0))
     if not 0 <= memory < float("inf"):

@@ -20,6 +20,7 @@ def segment(
     /,
     *,
     out: Out = Path("segmentation"),
+    overwrite: bool = False,
     settings: TissueFlags | None = None,
     files: InputFlags | None = None,
 ) -> None:
@@ -34,6 +35,8 @@ def segment(
         One image, or several channels of one grid, such as T1 and T2.
     out
         Folder to write.
+    overwrite
+        Write over the results of another image of the same name.
     settings
         How to segment.
     files
@@ -42,5 +45,8 @@ def segment(
     from emrecon.cli import quick_imports
     from emrecon.jobs.segment import SegmentationJob
 
+    job = SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs())
+    if not overwrite:
+        job.keep_others()
     quick_imports.load_kernels()
-    do(SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs()))
+    do(job)

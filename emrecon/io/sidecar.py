@@ -115,6 +115,24 @@ def label_names(labels: Path) -> dict[int, str]:
         return {}
 
 
+def made_of(path: Path, what: str, source: Path) -> bool:
+    """Return whether a sidecar says that an input was `source`, byte by byte.
+
+    Parameters
+    ----------
+    path : Path
+        The sidecar; one that is missing or of another program says nothing.
+    what : str
+        Which input, such as ``channel1``.
+    source : Path
+        The file that it may have been.
+    """
+    try:
+        return bool(json.loads(read_text(path))["Inputs"][what]["SHA256"] == sha256(source))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def file_facts(path: Path) -> dict[str, Any]:
     """Return name, size and checksum of a file."""
     return {"File": path.name, "Bytes": path.stat().st_size, "SHA256": sha256(path)}

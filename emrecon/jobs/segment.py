@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 
 from emrecon import forms, io
-from emrecon.errors import SettingsError
+from emrecon.errors import SettingsError, WriteError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
 from emrecon.jobs import base
@@ -97,6 +97,24 @@ class SegmentationJob:
         if self.settings.bias_mm:
             ends += [f"{w}{mark}.nii.gz" for mark in marks for w in ("biasfield", "corrected")]
         return tuple(self.out / f"{self.stem}_{end}" for end in [*ends, "entropy.nii.gz"])
+
+    def keep_others(self) -> None:
+        """Refuse to write over labels that were not made of the same first image.
+
+        Raises
+        ------
+        WriteError
+            If there are such labels: those of another image of the same name, say.
+        """
+        image = self.images[0]
+        for labels in self.outputs()[:1]:
+            if not (labels.exists() and image.exists()):
+                continue
+            if not sidecar.made_of(sidecar.beside(labels, ".json"), "channel1", image):
+                raise WriteError(
+                    f"{labels} was made of another image than {image}: name another folder "
+                    "(--out), or say --overwrite"
+                )
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

@@ -79,7 +79,7 @@ def compare_classes(
     Mach. Intell. 22, 719 (2000).
     """
     settings = settings or Settings()
-    channels, region, affine = gather(images, mask, None, resample=settings.resample)
+    channels, region, affine = gather(images, mask, resample=settings.resample)
     if region is None:
         region = brain_mask(channels[0], Volume(channels[0], affine).spacing_mm)
     data = prepare(channels, region, affine, max(candidates))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
 from emrecon.metrics.compare import onto
+from emrecon.tissue.soft_mask import as_flags
 from emrecon.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ def blocks(image: Floats32, steps: tuple[int, int, int]) -> Floats32:
 
 
 def gather(
-    images: Sequence[Volume], mask: Volume | None, exclude: Volume | None, *, resample: bool
+    images: Sequence[Volume], mask: Volume | None, *, resample: bool
 ) -> tuple[list[Floats32], Flags | None, Floats]:
     """Return channels ``(i, j, k)``, mask (none when not given) and affine of one grid.
 
@@ -145,16 +146,19 @@ def gather(
         on_grid(image, first, f"channel {n}", 1, resample=resample)
         for n, image in enumerate(images, 1)
     ]
-    region = None
-    if mask is not None:
-        region = on_grid(mask, first, "the mask", 0, resample=resample) > 0
-    if exclude is not None:
-        left_out = on_grid(exclude, first, "the exclusion mask", 0, resample=resample) > 0
-        region = ~left_out if region is None else region & ~left_out
-        if mask is None:
-            shown = np.isfinite(parts[0]) & (parts[0] > 0)
-            region &= shown
+    region = None if mask is None else flags_of(mask, first, "the mask", resample=resample)
     return parts, region, first.affine
+
+
+def flags_of(mask: Volume, first: Volume, what: str, *, resample: bool) -> Flags:
+    """Return where a mask is set, on the first image's grid.
+
+    Raises
+    ------
+    GeometryError
+        As `on_grid`.
+    """
+    return as_flags(on_grid(mask, first, what, 0, resample=resample), first.voxels, what)
 
 
 def prepare(channels: Sequence[Floats32], mask: Flags, affine: Floats, classes: int) -> Data:

@@ -11,11 +11,11 @@ class TissueInputs:
     """Files that go with the channels; all on the grid of the first channel."""
 
     mask: Path | None = None
-    """Image above 0 where there is brain; without it an image that is 0 outside is taken as
-    stripped, and a whole T1 head is stripped."""
+    """Image above 0 where there is brain, cut at one half if it was interpolated; without it an
+    image that is 0 outside is taken as stripped, and a whole T1 head is stripped."""
 
     exclude: Path | None = None
-    """Image above 0 where voxels are left out, such as lesions."""
+    """Image above 0 where voxels are left out, such as lesions; cut like a mask."""
 
     priors: tuple[Path, ...] = ()
     """Tissue probability maps, one a class in the order of the labels (CSF GM WM), all on one

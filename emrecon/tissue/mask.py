@@ -1,9 +1,9 @@
 """Which voxels are brain, where no mask is given.
 
-An image that is 0 over much of its grid, and shows no more than a brain, was stripped before. A
-whole head is stripped here: intensity classes by EM, then morphology. This wants a T1-weighted
-head with a dark skull around the brain; in other images, or with a bright scalp grown to the
-brain, give a mask.
+An image that has one value, such as 0, over much of its grid, and shows no more than a brain, was
+stripped before. A whole head is stripped here: intensity classes by EM, then morphology. This
+wants a T1-weighted head with a dark skull around the brain; in other images, or with a bright
+scalp grown to the brain, give a mask.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
     Parameters
     ----------
     image
-        Intensities; 0 and what is not finite are not shown.
+        Intensities, which may be below 0; the value of the background, and what is not finite,
+        are not shown.
     spacing_mm
         Of the voxels.
     most_ml
@@ -58,9 +59,9 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
         If the image is constant, no brain can be made out, or it cannot be told whether it was
         stripped.
     """
-    shown = np.isfinite(image) & (image != 0)
-    if not shown.any():
+    if not (np.isfinite(image) & (image != 0)).any():
         raise DataError("the image is 0 or missing everywhere")
+    shown = np.isfinite(image) & (image != _background(image))
     volume_ml = float(shown.sum() * np.prod(spacing_mm)) / 1000
     if shown.mean() < 1 - STRIPPED and volume_ml <= most_ml:
         if _cut(shown):
@@ -68,7 +69,7 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
                 "no mask was given, and an image cut at several faces may be a stripped brain or "
                 "part of a head: give a mask (a stripped image can be its own)"
             )
-        return np.asarray(shown & (image > 0))
+        return np.asarray(shown)
     brain = strip(image, spacing_mm)
     log.warning("no mask was given: the brain was stripped by intensity and shape; look at it")
     return brain
@@ -141,6 +142,14 @@ def _tissue_range(values: Floats32) -> tuple[float, float]:
     fluid, grey, white = np.sort(last.params.means[:, 0]) * scale
     sigma = float(np.sqrt(last.params.variances[0, 0])) * scale
     return float(0.6 * fluid + 0.4 * grey), float(white + max(3 * sigma, 0.35 * (white - fluid)))
+
+
+def _background(image: Floats32) -> float:
+    """Return the value that most corners of a stripped image share; 0 where they do not."""
+    corners = np.nan_to_num(image[np.ix_([0, -1], [0, -1], [0, -1])])
+    values, counts = np.unique(corners, return_counts=True)
+    shared = counts.max() > 4 and np.nanmin(image) < np.nanmax(image)
+    return float(values[counts.argmax()]) if shared else 0.0
 
 
 def _cut(shown: Flags) -> bool:

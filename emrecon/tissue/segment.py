@@ -12,7 +12,7 @@ from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.atlas import lay
 from emrecon.tissue.classes import Classes
-from emrecon.tissue.data import Data, gather, on_grid, prepare
+from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mask import MOST_ML, brain_mask
@@ -62,10 +62,11 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     settings : Settings, optional
         How to segment.
     mask : Volume, optional
-        Above 0 where there is brain. Without one, an image that is 0 over much of its grid is
-        taken as it is, and a whole head is stripped; see `emrecon.tissue.mask.brain_mask`.
+        Where there is brain; see `emrecon.tissue.soft_mask.as_flags`. Without one, an image that
+        is 0 over much of its grid is taken as it is, and a whole head is stripped; see
+        `emrecon.tissue.mask.brain_mask`.
     exclude : Volume, optional
-        Above 0 where voxels are left out, such as lesions.
+        Where voxels are left out, such as lesions.
     means : array, optional
         Means to start from in place of several starts, shape ``(k,)`` or ``(k, c)``.
     labels : Volume, optional
@@ -107,11 +108,14 @@ def begin(  # noqa: PLR0913 - as for `segment`
     """
     settings = settings or Settings()
     set_threads(settings.threads)
-    channels, region, affine = gather(images, mask, exclude, resample=settings.resample)
+    channels, region, affine = gather(images, mask, resample=settings.resample)
     spacing = Volume(channels[0], affine).spacing_mm
     if region is None:
         most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
         region = brain_mask(channels[0], spacing, most_ml)
+    if exclude is not None:  # only now: the brain of a head is found whole
+        left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
+        region = region & ~left_out
     data = prepare(channels, region, affine, settings.classes)
     layout = Layout.of(
         settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers

@@ -119,6 +119,34 @@ def test_the_header_of_the_input_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(nifti.read(tmp_path / "l.nii.gz").voxels, 1)
 
 
+def test_labels_of_another_image_are_not_written_over(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two images of one name, in folders of their own, have one default folder for results."""
+    image, mask = files
+    other = tmp_path / "b" / image.name
+    other.parent.mkdir()
+    nib.save(nib.Nifti1Image(shot().voxels * 2, AFFINE), other)
+
+    def code(path: Path, *more: str) -> object:
+        tokens = ["segment", path, "--mask", mask, "--iterations", 1, "--starts", 1, *more]
+        with pytest.raises(SystemExit) as left:
+            main([*map(str, tokens), "-o", str(tmp_path / "out")])
+            raise SystemExit(0)
+        return left.value.code
+
+    labels = tmp_path / "out" / "t1_dseg.nii.gz"
+    assert not code(image)
+    assert not code(image)
+    before = labels.read_bytes()
+    assert code(other) == 1
+    assert "was made of another image" in capsys.readouterr().err
+    assert labels.read_bytes() == before
+    assert not code(other, "--overwrite")
+    labels.with_name("t1_dseg.json").unlink()
+    assert code(other) == 1
+
+
 @pytest.mark.slow
 def test_the_command_takes_priors_and_estimates_the_field(
     files: tuple[Path, Path], tmp_path: Path

@@ -18,6 +18,15 @@ def test_what_is_shown_of_a_stripped_brain_is_brain(outside: float) -> None:
     assert np.array_equal(found, inside & (image.voxels > 0))
 
 
+@pytest.mark.parametrize("background", [0.0, -1.25, np.nan])
+def test_intensities_below_0_are_brain_too(background: float) -> None:
+    """Images that were standardised within the brain have a mean of 0 there."""
+    image, inside = shot(), head().mask
+    scored = (image.voxels - image.voxels[inside].mean()) / image.voxels[inside].std()
+    scored = np.where(inside, scored, background).astype(np.float32)
+    assert np.array_equal(brain_mask(scored, image.spacing_mm), inside)
+
+
 def test_a_slab_may_be_of_a_brain_or_of_a_head() -> None:
     image = shot()
     bare = np.where(head().mask, image.voxels, 0)
