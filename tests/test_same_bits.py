@@ -112,6 +112,7 @@ def by_panel(job: jobs.Job, folder: Path) -> None:
 FACES = {"panel": by_panel, "python": by_python, "command": by_command, "job file": by_job_file}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [pet, tof, events, frames, spect, tissue])
 def test_every_face_makes_the_same_bits(make: Make, tmp_path: Path) -> None:
     if make in {events, frames}:
