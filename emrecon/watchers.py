@@ -21,6 +21,7 @@ from emrecon.files import replacing, write_text
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
 Image = NDArray[np.float32]
 
@@ -187,6 +188,20 @@ class Checkpoint:
         return State(number, image, [Row(int(r[0]), int(r[1]), *map(float, r[2:])) for r in rows])
 
 
+def bars(console: Console) -> Progress:
+    """Return progress bars with counts and the time left; on anything but a terminal, none."""
+    from rich import progress  # noqa: PLC0415 - only where a bar is wanted
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
 class Bar:
     """A progress bar with the time left, on the terminal.
 
@@ -201,16 +216,7 @@ class Bar:
     """
 
     def __init__(self, console: Console, total: int, what: str) -> None:
-        from rich import progress  # noqa: PLC0415 - only where a bar is wanted
-
-        self._bar = progress.Progress(
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bar = bars(console)
         self._task = self._bar.add_task(what, total=total)
 
     def __enter__(self) -> Self:

@@ -26,20 +26,14 @@ class Board:
     """
 
     def __init__(self, planned: Sequence[Planned], *, json: bool) -> None:
-        from rich import progress
         from rich.console import Console
+
+        from emrecon.watchers import bars
 
         console = Console(stderr=True)
         self._json, self._count = json, len(planned)
         self._ended = sum(one.todo == "skip" for one in planned)
-        self._bars = progress.Progress(
-            progress.TextColumn("{task.description}", markup=False),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bars = bars(console)
         self._all = self._bars.add_task("all jobs", total=self._count, completed=self._ended)
         self._jobs: dict[str, TaskID] = {}
         self._lock = threading.Lock()
