@@ -29,8 +29,7 @@ from emrecon.jobs.base import (
 )
 from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.jobs.data_kinds import data_of, refuse_unused
-from emrecon.jobs.scan_files import scan_outputs, write_scan
-from emrecon.jobs.simulate import FolderResult
+from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.inputs import Binning, CameraFacts
 from emrecon.tomo.listmode_settings import ListmodeSettings
 

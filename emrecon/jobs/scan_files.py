@@ -1,15 +1,45 @@
-"""A scan as a folder of Interfile, one file a part, with the manifest that names them."""
+"""A scan as a folder of files, with the manifest that names them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from emrecon.errors import SettingsError
 from emrecon.io.manifest import MANIFEST, write_manifest
+from emrecon.jobs.base import Summary
+from emrecon.jobs.bundle import written_together
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.scan import Scan
 
 PARTS = ("prompts", "normalisation", "attenuation", "randoms", "scatter")
+
+
+@dataclass(frozen=True, eq=False)
+class FolderResult:
+    """What fills a folder."""
+
+    out: Path | None
+    """The folder."""
+
+    put: Callable[[Path], tuple[Path, ...]]
+    """Writes to a folder; returns the files, the main one first."""
+
+    about: Summary = field(default_factory=Summary)
+    """What is to be said of it."""
+
+    def summary(self) -> Summary:
+        """Return what is to be said of it."""
+        return self.about
+
+    def write(self) -> tuple[Path, ...]:
+        """Write all files or none; return them, the main one first."""
+        if self.out is None:
+            raise SettingsError("there is no folder to write to")
+        with written_together(self.out, self.out, MANIFEST) as beside:
+            written = self.put(beside)
+        return tuple(self.out / path.name for path in written)
 
 
 def scan_outputs(folder: Path) -> tuple[Path, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,8 +24,8 @@ from emrecon.jobs.base import (
     Summary,
     no_meters,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
-from emrecon.jobs.scan_files import scan_outputs, write_scan
+from emrecon.jobs.bundle import check_outputs
+from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.settings import per_axis
 from emrecon.volume import Array, Grid, Volume
 from phantoms.acquisition import Acquisition, phantom_named, scan_mb
@@ -187,32 +187,6 @@ class PhantomJob:
         reach, voxel = np.maximum(-low, high), per_axis(self.voxel_mm)
         i, j, k = (int(np.ceil(2 * r / v)) + 2 for r, v in zip(reach, voxel, strict=True))
         return Grid.centred((i, j, k), voxel)
-
-
-@dataclass(frozen=True, eq=False)
-class FolderResult:
-    """What fills a folder."""
-
-    out: Path | None
-    """The folder."""
-
-    put: Callable[[Path], tuple[Path, ...]]
-    """Writes to a folder; returns the files, the main one first."""
-
-    about: Summary = field(default_factory=Summary)
-    """What is to be said of it."""
-
-    def summary(self) -> Summary:
-        """Return what is to be said of it."""
-        return self.about
-
-    def write(self) -> tuple[Path, ...]:
-        """Write all files or none; return them, the main one first."""
-        if self.out is None:
-            raise SettingsError("there is no folder to write to")
-        with written_together(self.out, self.out, MANIFEST) as beside:
-            written = self.put(beside)
-        return tuple(self.out / path.name for path in written)
 
 
 def write_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
