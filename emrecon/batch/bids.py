@@ -13,6 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -193,14 +194,9 @@ def _job(
     folder = out.joinpath(f"sub-{parts['sub']}", *session, "anat" if anat else "pet")
     own = path.name.removesuffix(".gz").removesuffix(".nii") if anat else stem
     about = {"Sources": [f"bids:raw:{inside.as_posix()}"]}
-    return batch_job(
-        stem,
-        kind,
-        (str(path),),
-        work if anat else work / f"{stem}.nii.gz",
-        options,
-        publish={"folder": str(folder), "stem": own, "parts": parts, "about": about},
-    )
+    made = work if anat else work / f"{stem}.nii.gz"
+    publish = {"folder": str(folder), "stem": own, "parts": parts, "about": about}
+    return replace(batch_job(stem, kind, (str(path),), made, options), publish=publish)
 
 
 def _target(name: str, stem: str, job: Job) -> str:

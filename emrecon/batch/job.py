@@ -60,7 +60,6 @@ def batch_job(
     source: Sequence[str],
     out: Path,
     options: Mapping[str, Any],
-    **about: Any,  # noqa: ANN401 - memory_mb and publish of `Job`
 ) -> Job:
     """Return a job whose settings are given by name.
 
@@ -70,7 +69,7 @@ def batch_job(
         If a name is no option of this kind, or a value makes no sense.
     """
     check_names(kind, options)
-    return Job(name, jobs.from_options(kind, source, out, options), **about)
+    return Job(name, jobs.from_options(kind, source, out, options))
 
 
 def known_options(kind: str) -> set[str]:

@@ -7,6 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def _job(kind: str, name: str, source: str, table: Table, where: tuple[Path, Pat
     memory = float(table.get("memory_mb", 0.0))
     if not 0 <= memory < float("inf"):
         raise SettingsError(f"memory_mb is above 0, not {memory:g}")
-    return batch_job(name, kind, (source, *more), out, options, memory_mb=memory)
+    return replace(batch_job(name, kind, (source, *more), out, options), memory_mb=memory)
 
 
 def _usual(kind: str, source: str) -> str:
