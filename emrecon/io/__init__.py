@@ -22,6 +22,8 @@ from emrecon.io.formats import (
     formats,
     identify,
     image_format,
+    is_series,
+    write_series,
 )
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
@@ -38,10 +40,12 @@ __all__ = [
     "has_bins",
     "image_format",
     "image_size",
+    "is_series",
     "kind",
     "read_bins",
     "read_image",
     "write_image",
+    "write_series",
 ]
 
 

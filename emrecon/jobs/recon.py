@@ -52,13 +52,10 @@ class ReconstructionJob(ReconChoice):
         EmreconError
             If anything is wrong with input, settings or output.
         """
-        execution, several = execution or Execution(), self.listmode.several
+        execution = execution or Execution()
         if self.out is not None:
-            if io.image_format(self.out).name != "NIfTI" and several:
-                raise SettingsError(
-                    "several frames or gates are written as NIfTI: name it .nii.gz"
-                )
-            check_outputs(self.outputs(), {})
+            self.check_format()
+            check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         chosen = (self.settings, corrections, self.camera, self.listmode)
