@@ -36,6 +36,7 @@ USED_BY: dict[str, set[str]] = {
     "attenuation": _PET,
     "correction": _PET,
     "randoms": _SUMMED | {EVENTS},
+    "mu_centred": {CAMERA},
     "span": _STREAM,
     "sum_tof": {SINOGRAMS, EVENTS},
     "tof_fwhm_ps": {SINOGRAMS, EVENTS},
@@ -65,6 +66,7 @@ USED_BY: dict[str, set[str]] = {
 NEEDS = {
     "rays": ("projector", "siddon"),
     "mu_unit": ("mu", ""),
+    "mu_centred": ("mu", ""),
     "ct_kvp": ("ct", ""),
     "scatter_fwhm_mm": ("scatter_from", ""),
     "gate_by": ("gates", ""),
