@@ -37,6 +37,7 @@ _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
     "ct_kvp": ((int, float), "a number"),
     "tof_fwhm_ps": ((int, float), "a number"),
     "sum_tof": ((bool,), "true or false"),
+    "suv": ((bool,), "true or false"),
 }
 """Types, and what they are called, of what is no name of a file."""
 

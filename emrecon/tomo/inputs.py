@@ -57,6 +57,17 @@ class Corrections:
     tof_fwhm_ps: float = 0.0
     """Time-of-flight resolution in ps, where neither file nor scanner says it."""
 
+    calibration: Path | None = None
+    """The scanner's calibration, as `emrecon calibrate` writes it: the image is then in Bq/mL,
+    each frame brought to the start of the scan."""
+
+    facts: Path | None = None
+    """What is known about the examination, in JSON by the keys of BIDS PET: isotope, dose, times,
+    and PatientWeight in kg. The sidecar holds all of it."""
+
+    suv: bool = False
+    """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
+
 
 @dataclass(frozen=True)
 class CameraFacts:
