@@ -39,6 +39,7 @@ __all__ = [
     "has_bins",
     "image_format",
     "image_size",
+    "image_suffixes",
     "kind",
     "patient_position",
     "read_bins",
@@ -135,6 +136,11 @@ def write_image(volume: Volume, path: Path) -> None:
         If the format cannot say where the volume lies.
     """
     image_format(path).write_image(volume, path)
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """Return the file name endings of all formats that images are written in."""
+    return tuple(s for form in formats() if isinstance(form, WritesImages) for s in form.suffixes)
 
 
 def image_size(path: Path) -> tuple[float, float] | None:

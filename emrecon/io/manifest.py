@@ -16,6 +16,9 @@ from emrecon.tomo.inputs import Corrections
 MANIFEST = "scan.toml"
 """Name of the manifest in a folder that holds a scan."""
 
+SIMULATED = "# simulated by emrecon"
+"""First line of the manifest of a scan that can be made again."""
+
 RIVALS = {
     "correction": ("normalisation", "attenuation", "mu", "mu_unit", "mu_centred", "ct"),
     "normalisation": ("correction",),
@@ -85,11 +88,21 @@ def _check_types(path: Path, table: dict[str, Any]) -> None:
             raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
 
 
-def write_manifest(path: Path, prompts: str, **corrections: str | int) -> None:
+def write_manifest(
+    path: Path, prompts: str, *, simulated: bool = False, **corrections: str | int
+) -> None:
     """Write a manifest: file names relative to it, by what they are."""
     named = {"prompts": prompts, **corrections}
     lines = [f"{key} = {json.dumps(value)}" for key, value in named.items()]  # also TOML
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join([*([SIMULATED] if simulated else []), *lines, ""]))
+
+
+def is_simulated(path: Path) -> bool:
+    """Return whether a manifest says that its scan was simulated here."""
+    try:
+        return read_text(path).startswith(SIMULATED)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def scan_files(path: Path, corrections: Corrections | None = None) -> dict[str, Path]:
