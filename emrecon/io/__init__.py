@@ -17,6 +17,7 @@ from emrecon.io.formats import (
     MeasuresImages,
     ReadsImages,
     ReadsScans,
+    TellsPosition,
     WritesImages,
     format_of,
     formats,
@@ -39,6 +40,7 @@ __all__ = [
     "image_format",
     "image_size",
     "kind",
+    "patient_position",
     "read_bins",
     "read_image",
     "write_image",
@@ -106,6 +108,20 @@ def read_image(path: Path) -> Volume:
     if held != "image" or not isinstance(form, ReadsImages):
         raise FormatError(f"{path} holds no image ({held} of {form.name})")
     return form.read_image(path)
+
+
+def patient_position(path: Path) -> str | None:
+    """Return how the patient of an image lies: HFS, HFP, FFS, FFP, or empty if it is not said.
+
+    None where the format places voxels in the patient, whatever the position.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is of no known format.
+    """
+    form, _ = format_of(path)
+    return form.patient_position(path) if isinstance(form, TellsPosition) else None
 
 
 def write_image(volume: Volume, path: Path) -> None:

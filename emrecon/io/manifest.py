@@ -17,11 +17,11 @@ MANIFEST = "scan.toml"
 """Name of the manifest in a folder that holds a scan."""
 
 RIVALS = {
-    "correction": ("normalisation", "attenuation", "mu", "mu_unit", "ct"),
+    "correction": ("normalisation", "attenuation", "mu", "mu_unit", "mu_centred", "ct"),
     "normalisation": ("correction",),
-    "attenuation": ("correction", "mu", "mu_unit", "ct"),
+    "attenuation": ("correction", "mu", "mu_unit", "mu_centred", "ct"),
     "mu": ("attenuation", "correction", "ct"),
-    "ct": ("attenuation", "correction", "mu", "mu_unit"),
+    "ct": ("attenuation", "correction", "mu", "mu_unit", "mu_centred"),
     "additive": ("randoms", "scatter"),
     "randoms": ("additive",),
     "scatter": ("additive",),
@@ -32,10 +32,12 @@ RIVALS = {
 _TEXT: tuple[tuple[type, ...], str] = ((str,), "text in quotes")
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
     "mu_unit": _TEXT,
+    "mu_centred": ((bool,), "true or false"),
     "span": ((int,), "a whole number"),
     "ct_kvp": ((int, float), "a number"),
     "tof_fwhm_ps": ((int, float), "a number"),
     "sum_tof": ((bool,), "true or false"),
+    "suv": ((bool,), "true or false"),
 }
 """Types, and what they are called, of what is no name of a file."""
 
@@ -119,5 +121,5 @@ def no_rivals(corrections: Corrections) -> None:
     """Refuse corrections that say the same in two ways."""
     for name, rivals in RIVALS.items():
         for rival in rivals:
-            if rival != "mu_unit" and getattr(corrections, name) and getattr(corrections, rival):
+            if rival not in _PLAIN and getattr(corrections, name) and getattr(corrections, rival):
                 raise SettingsError(f"give --{name} or --{rival}, not both")
