@@ -37,6 +37,7 @@ USED_BY: dict[str, set[str]] = {
     "correction": _PET,
     "norm": _BINS | {EVENTS},
     "randoms": _SUMMED | {EVENTS},
+    "mu_centred": {CAMERA},
     "calibration": _PET,
     "facts": _PET,
     "suv": _PET,
@@ -69,6 +70,7 @@ USED_BY: dict[str, set[str]] = {
 NEEDS = {
     "rays": ("projector", "siddon"),
     "mu_unit": ("mu", ""),
+    "mu_centred": ("mu", ""),
     "ct_kvp": ("ct", ""),
     "scatter_fwhm_mm": ("scatter_from", ""),
     "gate_by": ("gates", ""),

@@ -16,7 +16,7 @@ from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
-from emrecon.jobs.data_kinds import EVENTS, data_of, refuse_unused
+from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, refuse_unused
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
 from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
@@ -70,6 +70,11 @@ class ReconstructionJob(ReconChoice):
             key += f"-{execution.chunks}"
         state = self._state(key) if execution.resume else None
         images = Images(self, path, corrections, data, execution, inputs, key, meters)
+        if self.out is not None and io.is_series(self.out):
+            if data == CAMERA:
+                raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
+            needs = ("TimeZero", "ScanStart")
+            images.quantifier.facts.require(*needs, purpose="a DICOM series")
         return ReconRun(self, images, key, state)
 
     def _state(self, key: str) -> State | None:

@@ -253,6 +253,7 @@ class Images:
         """Return how files were read, for the sidecar."""
         return {
             "mu_unit": self.corrections.mu_unit or None,
+            "mu_centred": self.corrections.mu_centred or None,
             "listmode_span": self.corrections.span,
         }
 

@@ -33,6 +33,10 @@ class Corrections:
     mu_unit: str = ""
     """Unit of the attenuation maps that do not state their own: 1/mm or 1/cm."""
 
+    mu_centred: bool = False
+    """Put the middle of the attenuation map on the camera's axis of rotation, in the middle of
+    the planes, whatever its header says: as STIR's SPECT projector does."""
+
     ct: Path | None = None
     """CT in Hounsfield units (NIfTI, or a DICOM series: its folder or one of its files), turned
     to an attenuation map at the energy of the photons that are imaged."""

@@ -121,6 +121,9 @@ def test_a_dicom_series_gives_the_same_suv(calibrated: Path, tmp_path: Path) -> 
     facts = tmp_path / "pet.json"
     facts.write_text(json.dumps(DOSE | {"TimeZero": "09:30:00"}))
     chosen = Corrections(calibration=calibrated, facts=facts)
+    with pytest.raises(SettingsError, match="a DICOM series needs TimeZero, ScanStart"):
+        reconstruct(scan, tmp_path / "series", SETTINGS, replace(chosen, facts=None))
+    assert not (tmp_path / "series").exists()
     reconstruct(scan, tmp_path / "series", SETTINGS, chosen)
     slices = read_image(tmp_path / "series" / "00001.dcm").ras()
     suv = reconstruct(scan, None, SETTINGS, replace(chosen, suv=True)).volume

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from emrecon import io
@@ -14,7 +15,21 @@ STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 """SOP class of CT Image Storage."""
 
 
-def read_ct(path: Path) -> tuple[Volume, float | None]:
+@dataclass(frozen=True, eq=False)
+class Ct:
+    """A CT, and what its files say of it."""
+
+    volume: Volume
+    """Hounsfield units, where the patient is."""
+
+    kvp: float | None = None
+    """Tube voltage in kV, where it is said."""
+
+    position: str | None = None
+    """How the patient lies in DICOM's words, such as HFS, where it is said."""
+
+
+def read_ct(path: Path) -> Ct:
     """Read a CT.
 
     Parameters
@@ -24,17 +39,17 @@ def read_ct(path: Path) -> tuple[Volume, float | None]:
 
     Returns
     -------
-    Volume
-        Hounsfield units, where the patient is.
-    float or None
-        Tube voltage in kV, where the files say so.
+    Ct
+        Hounsfield units where the patient is, tube voltage and position.
 
     Raises
     ------
     FormatError
-        If the files are no CT, are of several series, or slices are missing.
+        If the files are no CT, are of several series, slices are missing or unevenly stacked.
     """
     if path.is_dir() or is_dicom(open_head(path)):
         slices = slices_of(path, STORAGE, "CT")
-        return stacked(slices, "HU"), slices[0].number("KVP")
-    return io.read_image(path), None
+        first = slices[0]
+        position = first.text("PatientPosition") or None
+        return Ct(stacked(slices, "HU"), first.number("KVP"), position)
+    return Ct(io.read_image(path), None, io.patient_position(path))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +15,13 @@ from emrecon.io.dicom.attributes import Attributes, is_dicom, open_dicom
 from emrecon.io.formats import open_head
 from emrecon.volume import Volume
 
-EVEN = 0.02
-"""How far slices may lie from even steps, as a share of a step."""
+log = logging.getLogger(__name__)
+
+EVEN = 0.1
+"""How far a slice may lie from its place in an even stack, as a share of a step."""
+
+UPRIGHT_DEG = 0.05
+"""Greatest angle between the step and the planes' normal that is taken for rounding."""
 
 
 def slices_of(path: Path, storage: str, name: str) -> list[Attributes]:
@@ -64,28 +72,57 @@ def stacked(slices: list[Attributes], unit: str) -> Volume:
     normal = np.cross(*cosines)
     slices = sorted(slices, key=lambda s: float(normal @ s.numbers("ImagePositionPatient")))
     places = np.array([one.numbers("ImagePositionPatient") for one in slices])
-    step = _step(slices, places @ normal)
+    step = _step(slices, places, normal)
     row_mm, column_mm = first.numbers("PixelSpacing")
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = cosines[0] * column_mm, cosines[1] * row_mm
-    lps[:3, 2], lps[:3, 3] = normal * step, places[0]
+    lps[:3, 2], lps[:3, 3] = step, places[0]
     voxels = np.stack([_values(one) for one in slices], axis=2)
     return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, unit)
 
 
-def _step(slices: list[Attributes], along: NDArray[np.float64]) -> float:
-    """Return the distance of slices, which must be the same between all."""
-    steps = np.diff(along)
-    step = float(np.median(steps))
-    odd = np.flatnonzero(np.abs(steps - step) > EVEN * step)
-    if not step > 0 or odd.size:
-        at = int(odd[0]) if odd.size else 0
+def _step(
+    slices: list[Attributes], places: NDArray[np.float64], normal: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the way from each slice to the next, which must be the same between all.
+
+    It need not run along the planes' normal: slices of a tilted gantry are a sheared stack.
+    """
+    step: NDArray[np.float64] = (places[-1] - places[0]) / (len(places) - 1)
+    along = float(step @ normal)
+    even = places[0] + np.arange(len(places))[:, None] * step
+    stray = np.linalg.norm(places - even, axis=1)
+    if not along > 0 or stray.max() > EVEN * along:
+        _refuse_uneven(slices, np.diff(places, axis=0), normal)
+    tilt = math.degrees(math.acos(min(1.0, along / float(np.linalg.norm(step)))))
+    if tilt > UPRIGHT_DEG:
+        log.info(
+            "%s: the stack of slices is sheared by %.1f degrees, as of a tilted gantry, and is "
+            "placed so",
+            slices[0].path.parent, tilt,
+        )  # fmt: skip
+    return step
+
+
+def _refuse_uneven(
+    slices: list[Attributes], steps: NDArray[np.float64], normal: NDArray[np.float64]
+) -> NoReturn:
+    """Refuse a stack of slices at the step that differs most from the others."""
+    usual = np.median(steps, axis=0)
+    at = int(np.argmax(np.linalg.norm(steps - usual, axis=1)))
+    away, others = float(steps[at] @ normal), float(usual @ normal)
+    aside = float(np.linalg.norm(steps[at] - usual - (away - others) * normal))
+    if aside > abs(away - others):
         raise slices[at].refusal(
             "ImagePositionPatient",
-            f"the next slice is {steps[at]:.4g} mm away, others {step:.4g} mm: one is missing or "
-            "there twice",
+            f"the next slice lies {aside:.4g} mm aside of where the others lead: the series was "
+            "recentred; resample it to one grid, or give the slices of one part alone",
         )
-    return step
+    raise slices[at].refusal(
+        "ImagePositionPatient",
+        f"the next slice is {away:.4g} mm away, others {others:.4g} mm: one is missing or there "
+        "twice, or the slices are not evenly spaced",
+    )
 
 
 def _values(one: Attributes) -> NDArray[np.float32]:
