@@ -95,7 +95,7 @@ class TissueJob:
         return picture
 
     def _turned(self, run: SegmentRun, what: Seen) -> NDArray[Any]:
-        return self._show(Volume(what.labels, run.fit.data.affine))  # type: ignore[arg-type] # labels
+        return self._show(Volume(what.labels, run.fit.data.own_affine))  # type: ignore[arg-type] # labels
 
 
 def _turned_like(first: Path, in_memory: Mapping[Path, Volume]) -> dict[Path, Volume]:
