@@ -42,7 +42,7 @@ COLOURS = ("R", "G", "B")
 LABELS = 1002
 """NIFTI_INTENT_LABEL."""
 
-_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation)", re.IGNORECASE)
+_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation|_mask$|_roi$|lesion)", re.IGNORECASE)
 _TO_S = {"msec": 1e-3, "usec": 1e-6}
 
 
