@@ -65,7 +65,10 @@ JOBS = [
                    Cylinder(activity_mbq=74.5, volume_ml=6283.0, assayed_h=-1, isotope="I-124")),
     ReconstructionJob(
         Path("/prompts.hs"), IMAGE,
-        corrections=Corrections(calibration=Path("/c.json"), facts=Path("/a b.json"), suv=True),
+        corrections=Corrections(
+            mu=(Path("/body x.nii"), Path("/bed.v.hdr")), norm=Path("/n.n.hdr"),
+            calibration=Path("/c.json"), facts=Path("/a b.json"), suv=True,
+        ),
     ),
     MeasurementJob(Path("/a.nii"), Path("/b.nii"), nema=True, out=Path("/x.json")),
 ]  # fmt: skip
