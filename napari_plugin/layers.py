@@ -28,6 +28,9 @@ KEY = "emrecon"
 """Under which a layer's metadata hold what this plugin knows of it: ``path``, ``unit`` and, for
 counts of a scan, ``scan``."""
 
+LABELS = 1002
+"""NIFTI_INTENT_LABEL."""
+
 _MANY = 200_000
 """Voxels that are looked at to choose a window."""
 
@@ -137,6 +140,7 @@ PRESETS = (
     "PET, grey inverted",
     "PET, SUV 0 to 6",
     "PET, hot",
+    "PET, over another image",
     "CT, soft tissue",
     "CT, lung",
     "CT, bone",
@@ -168,6 +172,8 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
     if preset == "PET, SUV 0 to 6":
         return {"colormap": "gray_r", "contrast_limits": (0.0, 6.0)}
     some = sample(data)
+    if preset == "PET, over another image":
+        return {"colormap": fusion(), "contrast_limits": (0.0, upper(some))}
     if preset.startswith("PET"):
         colours = "hot" if preset == "PET, hot" else "gray_r"
         return {"colormap": colours, "contrast_limits": (0.0, upper(some))}
@@ -177,6 +183,19 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
     else:
         low, high = some.min(), some.max()
     return {"colormap": "gray", "contrast_limits": (float(low), above(float(low), float(high)))}
+
+
+def fusion(colours: Any = None) -> Any:  # noqa: ANN401 - napari's colours
+    """Return colours, hot ones by default, that are the clearer the lower the value is.
+
+    Of an image that is laid over another, the dark end would cover it.
+    """
+    from napari.utils.colormaps import Colormap, ensure_colormap  # noqa: PLC0415 - heavy
+
+    steps = np.linspace(0, 1, 256)
+    table = np.array((colours or ensure_colormap("hot")).map(steps))
+    table[:, 3] = np.minimum(2 * steps, 1)
+    return Colormap(table, name="emrecon fusion")
 
 
 def usual(data: Any, unit: str = "") -> str:  # noqa: ANN401 - any array

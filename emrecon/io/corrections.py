@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Array, Volume
+
+log = logging.getLogger(__name__)
+
+_LYING = {"S": "supine", "P": "prone", "DR": "on the right side", "DL": "on the left side"}
+"""How a patient lies, by the end of DICOM's word for it."""
 
 PET_KEV = 510.999
 """Energy of annihilation photons."""
@@ -51,16 +57,21 @@ class Medium:
     """Of a CT, tube voltage and the energy that it was turned to; of a mu-map, its dust."""
 
 
-def read_medium(corrections: Corrections, energy_kev: float | None = PET_KEV) -> Medium:
+def read_medium(
+    corrections: Corrections, energy_kev: float | None = PET_KEV, position: str = "HFS"
+) -> Medium:
     """Read what attenuates photons of an energy, None where that is not known.
 
     Raises
     ------
     SettingsError
         If unit, tube voltage or energy are needed and not known, or two files say the same.
+    GeometryError
+        If the patient lies in another way than in the scan, whose position is given.
     """
     no_rivals(corrections)
     if corrections.mu is not None:
+        _check_position(corrections.mu, io.patient_position(corrections.mu), position)
         mu, dust = _mu(corrections.mu, corrections.mu_unit)
         files = {"mu": corrections.mu}
         return Medium(mu, files | data_files(files), {"mu_dust_set_to_0": dust} if dust else {})
@@ -68,7 +79,7 @@ def read_medium(corrections: Corrections, energy_kev: float | None = PET_KEV) ->
         return Medium()
     if energy_kev is None:
         raise SettingsError("attenuation from CT needs the isotope's energy: say --isotope")
-    return _medium_of_ct(corrections.ct, corrections.ct_kvp, energy_kev)
+    return _medium_of_ct(corrections.ct, corrections.ct_kvp, energy_kev, position)
 
 
 def read_scatter(
@@ -172,17 +183,51 @@ def _difference(bins: Bins | Camera, other: Bins | Camera) -> str:
     return "one is of a ring scanner, the other of a gamma camera"
 
 
-def _medium_of_ct(path: Path, kvp: float, energy_kev: float) -> Medium:
+def _medium_of_ct(path: Path, kvp: float, energy_kev: float, position: str) -> Medium:
     """Return a CT as an attenuation map."""
     from emrecon.io.dicom.ct import read_ct  # noqa: PLC0415 - not every scan has one
     from emrecon.tomo.materials import mu_map  # noqa: PLC0415
 
-    ct, stated = read_ct(path)
-    used = kvp or stated
+    ct = read_ct(path)
+    _check_position(path, ct.position, position)
+    used = kvp or ct.kvp
     if not used:
         raise SettingsError(f"the tube voltage of {path.name} is not known: say --ct-kvp")
     facts = {"ct_kvp": used, "mu_kev": energy_kev}
-    return Medium(mu_map(ct, energy_kev, used), files_of("ct", path), facts)
+    return Medium(mu_map(ct.volume, energy_kev, used), files_of("ct", path), facts)
+
+
+def _check_position(path: Path, stated: str | None, position: str) -> None:
+    """Refuse what attenuates a patient who lies in another way than in the scan.
+
+    Parameters
+    ----------
+    path : Path
+        Map or CT.
+    stated : str or None
+        How its patient lies, as `emrecon.io.patient_position` has it.
+    position : str
+        How the patient of the scan lies.
+    """
+    if stated is None or stated == position or (not stated and position == "HFS"):
+        return
+    if not stated:
+        raise GeometryError(
+            f"{path.name} does not say how the patient lies, who is {position} in the scan: state "
+            "'patient orientation' and 'patient rotation' in its header, or give it as NIfTI"
+        )
+    if stated[2:] != position[2:]:
+        raise GeometryError(
+            f"{path.name} is of a patient who lies {_LYING.get(stated[2:], 'otherwise')} "
+            f"({stated}), the scan of one who lies {_LYING.get(position[2:], 'otherwise')} "
+            f"({position}): give what attenuates in the scan's position, correct the header that "
+            "is wrong, or give a map that was brought to the scan as NIfTI"
+        )
+    log.warning(
+        "%s is of a patient who lies %s, the scan of one who lies %s: both are turned as their "
+        "headers say",
+        path.name, stated, position,
+    )  # fmt: skip
 
 
 def _mu(path: Path, unit: str) -> tuple[Volume, int]:

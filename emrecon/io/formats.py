@@ -147,6 +147,15 @@ class MeasuresImages(Protocol):
 
 
 @runtime_checkable
+class TellsPosition(Protocol):
+    """Turns images by how the patient lies, which their headers say or leave out."""
+
+    def patient_position(self, path: Path) -> str:
+        """Return HFS, HFP, FFS or FFP; empty where an image was read as HFS for want of it."""
+        ...
+
+
+@runtime_checkable
 class ReadsScans(Protocol):
     """Reads counts in bins, of kind ``projections`` or ``events``."""
 

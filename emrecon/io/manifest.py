@@ -16,12 +16,15 @@ from emrecon.tomo.inputs import Corrections
 MANIFEST = "scan.toml"
 """Name of the manifest in a folder that holds a scan."""
 
+SIMULATED = "# simulated by emrecon"
+"""First line of the manifest of a scan that can be made again."""
+
 RIVALS = {
-    "correction": ("normalisation", "attenuation", "mu", "mu_unit", "ct"),
+    "correction": ("normalisation", "attenuation", "mu", "mu_unit", "mu_centred", "ct"),
     "normalisation": ("correction",),
-    "attenuation": ("correction", "mu", "mu_unit", "ct"),
+    "attenuation": ("correction", "mu", "mu_unit", "mu_centred", "ct"),
     "mu": ("attenuation", "correction", "ct"),
-    "ct": ("attenuation", "correction", "mu", "mu_unit"),
+    "ct": ("attenuation", "correction", "mu", "mu_unit", "mu_centred"),
     "additive": ("randoms", "scatter"),
     "randoms": ("additive",),
     "scatter": ("additive",),
@@ -32,10 +35,12 @@ RIVALS = {
 _TEXT: tuple[tuple[type, ...], str] = ((str,), "text in quotes")
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
     "mu_unit": _TEXT,
+    "mu_centred": ((bool,), "true or false"),
     "span": ((int,), "a whole number"),
     "ct_kvp": ((int, float), "a number"),
     "tof_fwhm_ps": ((int, float), "a number"),
     "sum_tof": ((bool,), "true or false"),
+    "suv": ((bool,), "true or false"),
 }
 """Types, and what they are called, of what is no name of a file."""
 
@@ -83,11 +88,21 @@ def _check_types(path: Path, table: dict[str, Any]) -> None:
             raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
 
 
-def write_manifest(path: Path, prompts: str, **corrections: str | int) -> None:
+def write_manifest(
+    path: Path, prompts: str, *, simulated: bool = False, **corrections: str | int
+) -> None:
     """Write a manifest: file names relative to it, by what they are."""
     named = {"prompts": prompts, **corrections}
     lines = [f"{key} = {json.dumps(value)}" for key, value in named.items()]  # also TOML
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join([*([SIMULATED] if simulated else []), *lines, ""]))
+
+
+def is_simulated(path: Path) -> bool:
+    """Return whether a manifest says that its scan was simulated here."""
+    try:
+        return read_text(path).startswith(SIMULATED)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def scan_files(path: Path, corrections: Corrections | None = None) -> dict[str, Path]:
@@ -119,5 +134,5 @@ def no_rivals(corrections: Corrections) -> None:
     """Refuse corrections that say the same in two ways."""
     for name, rivals in RIVALS.items():
         for rival in rivals:
-            if rival != "mu_unit" and getattr(corrections, name) and getattr(corrections, rival):
+            if rival not in _PLAIN and getattr(corrections, name) and getattr(corrections, rival):
                 raise SettingsError(f"give --{name} or --{rival}, not both")

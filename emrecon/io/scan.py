@@ -23,6 +23,7 @@ from emrecon.io.formats import (
     identify,
 )
 from emrecon.io.manifest import no_rivals, resolved
+from emrecon.tomo.corrections.map_place import on_axis, say_half_voxel
 from emrecon.tomo.gates import When
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -78,9 +79,9 @@ def read_scan(
     if views and not views.asked:
         reading = replace(reading, views=None)
     changes, files = matching(scan.bins, reading)
-    medium = read_medium(corrections, _energy_kev(scan))
+    medium = read_medium(corrections, _energy_kev(scan), scan.exam.patient_position)
     if medium.mu is not None:
-        changes["mu"] = _about_axis(medium.mu, scan, path)
+        changes["mu"] = _placed(medium.mu, scan, path, centred=corrections.mu_centred)
         changes["facts"] = scan.facts | medium.facts
     from_stir(changes, scan)
     prompts = {"prompts": path}
@@ -163,8 +164,10 @@ def _energy_kev(scan: Scan) -> float | None:
     return scan.exam.emission_kev if isinstance(scan.bins, Camera) else PET_KEV
 
 
-def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
+def _placed(mu: Volume, scan: Scan, path: Path, *, centred: bool) -> Volume:
     """Return an attenuation map, which lies in the patient, about a camera's axis of rotation."""
+    if isinstance(scan.bins, Camera) and centred:
+        return on_axis(mu, scan.bins)
     if scan.origin_unknown:
         raise FormatError(
             f"{path}: where the axis of rotation lies in the patient is not known "
@@ -172,6 +175,8 @@ def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
             "(supply it with --axis-mm)"
         )
     if scan.origin_mm is None:
+        if isinstance(scan.bins, Camera):
+            say_half_voxel(mu, scan.bins)
         return mu
     affine = mu.affine.copy()
     affine[:3, 3] -= scan.origin_mm

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from emrecon import forms
+from emrecon import forms, io
+from emrecon.errors import WriteError
 from emrecon.io import sidecar
-from emrecon.io.manifest import scan_files
+from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
+from emrecon.jobs.bundle import keep_others
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
@@ -59,6 +61,31 @@ class ReconChoice:
         data = (self.out.with_suffix(".v"),) if self.out.suffix == ".hv" else ()
         ends = (".json", ".csv", ".png")
         return (self.out, *data, *(sidecar.beside(self.out, end) for end in ends))
+
+    def keep_others(self) -> None:
+        """Refuse to write over an image of another scan, or over what belongs to another image.
+
+        Raises
+        ------
+        WriteError
+            If files exist that were not made of these prompts, or an image of the same name in
+            another format, whose sidecar and picture would be lost.
+        """
+        if self.out is None:
+            return
+        about = sidecar.beside(self.out, ".json")
+        rivals = [about.with_suffix(end) for end in io.image_suffixes()]
+        for rival in rivals:
+            if rival != self.out and rival.exists():
+                raise WriteError(
+                    f"{self.out} would take over sidecar and picture of {rival.name}: name "
+                    "another (--out), or say --overwrite"
+                )
+        prompts, _ = resolved(self.scan, self.corrections)
+        keep_others(
+            self.outputs(), f"{prompts}",
+            ours=lambda: sidecar.made_of(about, "prompts", prompts),
+        )  # fmt: skip
 
     @property
     def checkpoint(self) -> Path | None:

@@ -28,6 +28,10 @@ class Corrections:
     mu_unit: str = ""
     """Unit of the attenuation map: 1/mm or 1/cm."""
 
+    mu_centred: bool = False
+    """Put the middle of the attenuation map on the camera's axis of rotation, in the middle of
+    the planes, whatever its header says: as STIR's SPECT projector does."""
+
     ct: Path | None = None
     """CT in Hounsfield units (NIfTI, or a DICOM series: its folder or one of its files), turned
     to an attenuation map at the energy of the photons that are imaged."""
@@ -52,6 +56,17 @@ class Corrections:
 
     tof_fwhm_ps: float = 0.0
     """Time-of-flight resolution in ps, where neither file nor scanner says it."""
+
+    calibration: Path | None = None
+    """The scanner's calibration, as `emrecon calibrate` writes it: the image is then in Bq/mL,
+    each frame brought to the start of the scan."""
+
+    facts: Path | None = None
+    """What is known about the examination, in JSON by the keys of BIDS PET: isotope, dose, times,
+    and PatientWeight in kg. The sidecar holds all of it."""
+
+    suv: bool = False
+    """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +19,33 @@ from emrecon.io.dicom.attributes import Attributes, open_dicom
 from emrecon.io.formats import open_head
 from emrecon.volume import Volume
 
+log = logging.getLogger(__name__)
+
 STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 """SOP class of CT Image Storage."""
 
-EVEN = 0.02
-"""How far slices may lie from even steps, as a share of a step."""
+EVEN = 0.1
+"""How far a slice may lie from its place in an even stack, as a share of a step."""
+
+UPRIGHT_DEG = 0.05
+"""Greatest angle between the step and the planes' normal that is taken for rounding."""
 
 
-def read_ct(path: Path) -> tuple[Volume, float | None]:
+@dataclass(frozen=True, eq=False)
+class Ct:
+    """A CT, and what its files say of it."""
+
+    volume: Volume
+    """Hounsfield units, where the patient is."""
+
+    kvp: float | None = None
+    """Tube voltage in kV, where it is said."""
+
+    position: str | None = None
+    """How the patient lies in DICOM's words, such as HFS, where it is said."""
+
+
+def read_ct(path: Path) -> Ct:
     """Read a CT.
 
     Parameters
@@ -32,24 +55,22 @@ def read_ct(path: Path) -> tuple[Volume, float | None]:
 
     Returns
     -------
-    Volume
-        Hounsfield units, where the patient is.
-    float or None
-        Tube voltage in kV, where the files say so.
+    Ct
+        Hounsfield units where the patient is, tube voltage and position.
 
     Raises
     ------
     FormatError
-        If the files are no CT, are of several series, or slices are missing.
+        If the files are no CT, are of several series, slices are missing or unevenly stacked.
     """
     if path.is_dir():
         return _series(path, sorted(file for file in path.iterdir() if file.is_file()))
     if is_dicom(open_head(path)):
         return _series(path, sorted(file for file in path.parent.iterdir() if file.is_file()))
-    return io.read_image(path), None
+    return Ct(io.read_image(path), None, io.patient_position(path))
 
 
-def _series(path: Path, files: Sequence[Path]) -> tuple[Volume, float | None]:
+def _series(path: Path, files: Sequence[Path]) -> Ct:
     """Return the series of a file, or the only one of a folder."""
     slices = [open_dicom(file) for file in files if is_dicom(open_head(file))]
     slices = [one for one in slices if one.text("SOPClassUID") == STORAGE]
@@ -63,7 +84,8 @@ def _series(path: Path, files: Sequence[Path]) -> tuple[Volume, float | None]:
         raise FormatError(
             f"{path} holds {len(uids)} series of CT slices: give one file of the one wanted"
         )
-    return _stacked(slices), slices[0].number("KVP")
+    first = slices[0]
+    return Ct(_stacked(slices), first.number("KVP"), first.text("PatientPosition") or None)
 
 
 def _stacked(slices: list[Attributes]) -> Volume:
@@ -80,28 +102,57 @@ def _stacked(slices: list[Attributes]) -> Volume:
     normal = np.cross(*cosines)
     slices = sorted(slices, key=lambda s: float(normal @ s.numbers("ImagePositionPatient")))
     places = np.array([one.numbers("ImagePositionPatient") for one in slices])
-    step = _step(slices, places @ normal)
+    step = _step(slices, places, normal)
     row_mm, column_mm = first.numbers("PixelSpacing")
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = cosines[0] * column_mm, cosines[1] * row_mm
-    lps[:3, 2], lps[:3, 3] = normal * step, places[0]
+    lps[:3, 2], lps[:3, 3] = step, places[0]
     voxels = np.stack([_hounsfield(one) for one in slices], axis=2)
     return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, "HU")
 
 
-def _step(slices: list[Attributes], along: NDArray[np.float64]) -> float:
-    """Return the distance of slices, which must be the same between all."""
-    steps = np.diff(along)
-    step = float(np.median(steps))
-    odd = np.flatnonzero(np.abs(steps - step) > EVEN * step)
-    if not step > 0 or odd.size:
-        at = int(odd[0]) if odd.size else 0
+def _step(
+    slices: list[Attributes], places: NDArray[np.float64], normal: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the way from each slice to the next, which must be the same between all.
+
+    It need not run along the planes' normal: slices of a tilted gantry are a sheared stack.
+    """
+    step: NDArray[np.float64] = (places[-1] - places[0]) / (len(places) - 1)
+    along = float(step @ normal)
+    even = places[0] + np.arange(len(places))[:, None] * step
+    stray = np.linalg.norm(places - even, axis=1)
+    if not along > 0 or stray.max() > EVEN * along:
+        _refuse_uneven(slices, np.diff(places, axis=0), normal)
+    tilt = math.degrees(math.acos(min(1.0, along / float(np.linalg.norm(step)))))
+    if tilt > UPRIGHT_DEG:
+        log.info(
+            "%s: the stack of slices is sheared by %.1f degrees, as of a tilted gantry, and is "
+            "placed so",
+            slices[0].path.parent, tilt,
+        )  # fmt: skip
+    return step
+
+
+def _refuse_uneven(
+    slices: list[Attributes], steps: NDArray[np.float64], normal: NDArray[np.float64]
+) -> NoReturn:
+    """Refuse a stack of slices at the step that differs most from the others."""
+    usual = np.median(steps, axis=0)
+    at = int(np.argmax(np.linalg.norm(steps - usual, axis=1)))
+    away, others = float(steps[at] @ normal), float(usual @ normal)
+    aside = float(np.linalg.norm(steps[at] - usual - (away - others) * normal))
+    if aside > abs(away - others):
         raise slices[at].refusal(
             "ImagePositionPatient",
-            f"the next slice is {steps[at]:.4g} mm away, others {step:.4g} mm: one is missing or "
-            "there twice",
+            f"the next slice lies {aside:.4g} mm aside of where the others lead: the series was "
+            "recentred; resample it to one grid, or give the slices of one part alone",
         )
-    return step
+    raise slices[at].refusal(
+        "ImagePositionPatient",
+        f"the next slice is {away:.4g} mm away, others {others:.4g} mm: one is missing or there "
+        "twice, or the slices are not evenly spaced",
+    )
 
 
 def _hounsfield(one: Attributes) -> NDArray[np.float32]:

@@ -66,6 +66,9 @@ class _InterfileImages(_Headers):
     def read_image(self, path: Path) -> Volume:
         return read_image(path).volume
 
+    def patient_position(self, path: Path) -> str:
+        return images.stated_position(path)
+
     def write_image(self, volume: Volume, path: Path) -> None:
         write_image(volume, path)
 

@@ -67,6 +67,12 @@ def size(path: Path) -> tuple[float, float]:
     return float(np.prod(sizes)) * frames, float(np.prod(spacing))
 
 
+def stated_position(path: Path) -> str:
+    """Return how the patient lies by the header at `path`; empty where it does not say."""
+    position, facts = position_of(parse(path))
+    return position.name if facts["patient_position_stated"] else ""
+
+
 def read_image(path: Path) -> Image:
     """Read the image whose header is at `path`.
 

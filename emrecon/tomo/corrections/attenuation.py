@@ -174,7 +174,7 @@ def _around(mu: Volume, bins: Field) -> Grid:
 
 
 def _overlap(grid: Grid, bins: Field) -> None:
-    """Refuse a map beside the field of view, and say where one covers it in part."""
+    """Refuse a map beside the field of view."""
     z = bins.plane_z_mm
     wanted = [(-bins.fov_mm, bins.fov_mm)] * 2 + [(float(z.min()), float(z.max()))]
     for axis, (low, high) in enumerate(wanted):
@@ -185,9 +185,3 @@ def _overlap(grid: Grid, bins: Field) -> None:
                 f"the mu-map lies from {first:.1f} to {last:.1f} mm along {'xyz'[axis]}, the "
                 f"scanner's field of view from {low:.1f} to {high:.1f} mm: {CHECK}"
             )
-        if axis == 2 and (first > low + half or last < high - half):
-            log.warning(
-                "the mu-map covers %.1f to %.1f mm of the axial field of view %.1f to %.1f mm; "
-                "there is taken to be air beyond it",
-                first, last, low, high,
-            )  # fmt: skip
