@@ -50,7 +50,8 @@ JOBS = [
     ),
     SegmentationJob(
         (Path("/t1.nii"), Path("/t2 w.nii")), FOLDER,
-        TissueSettings(classes=4, covariance="full", neighbours=26, outliers=True, beta="auto"),
+        TissueSettings(classes=4, covariance="full", neighbours=26, outliers=False, beta="auto",
+                       scale=0.4),
         TissueInputs(priors=(Path("/a b.nii"), Path("/c,d.nii")), prior_classes=(1, 2, 2)),
     ),
     SegmentationJob((Path("/t1.nii"),), FOLDER, TissueSettings(beta=0.25, bias_mm=0.0),
