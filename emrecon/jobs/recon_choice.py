@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from emrecon import forms, io
 from emrecon.errors import WriteError
+from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
@@ -71,8 +72,9 @@ class ReconChoice:
             If files exist that were not made of these prompts, or an image of the same name in
             another format, whose sidecar and picture would be lost.
         """
-        if self.out is None:
+        if self.out is None or not any(path.is_file() for path in self.outputs()):
             return
+        keep_inputs(self.outputs(), self.inputs())
         about = sidecar.beside(self.out, ".json")
         rivals = [about.with_suffix(end) for end in io.image_suffixes()]
         for rival in rivals:
