@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from cyclopts import App, Parameter, Token
+from cyclopts import App, CycloptsError, Parameter, Token
 
 from emrecon.errors import EmreconError, SettingsError
 
@@ -25,10 +25,7 @@ def _read(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type
     """Convert what was typed, as all settings are read."""
     from emrecon.forms import from_text
 
-    try:
-        return from_text([token.value for token in tokens], kind, "it")
-    except SettingsError as error:
-        raise ValueError(str(error).removeprefix("it: ")) from None
+    return from_text([token.value for token in tokens], kind, tokens[0].keyword or "it")
 
 
 app = App(
@@ -65,7 +62,10 @@ def main(tokens: Sequence[str] | None = None) -> None:
     logging.captureWarnings(capture=True)
     try:
         with _terminated():
-            app(tokens)
+            app(tokens, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        refused = isinstance(error.__cause__, SettingsError)
+        _end(error.__cause__ if refused else error, USAGE)
     except EmreconError as error:
         _end(error, exit_code(error))
     except MemoryError:
