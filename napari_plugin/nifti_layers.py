@@ -21,7 +21,7 @@ from emrecon.errors import FormatError
 from emrecon.io import nifti, sidecar
 from emrecon.io.nifti.reading import single_header
 from napari_plugin.labels import label_info
-from napari_plugin.layers import KEY, Info, Matrix, look, placed, usual
+from napari_plugin.layers import KEY, LABELS, Info, Matrix, look, placed, usual
 
 if TYPE_CHECKING:
     from emrecon.io.nifti.reading import StoredImage
@@ -39,10 +39,7 @@ LAZY_BYTES = 1 << 30
 COLOURS = ("R", "G", "B")
 """Fields of voxels in colour."""
 
-LABELS = 1002
-"""NIFTI_INTENT_LABEL."""
-
-_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation)", re.IGNORECASE)
+_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation|_mask$|_roi$|lesion)", re.IGNORECASE)
 _TO_S = {"msec": 1e-3, "usec": 1e-6}
 
 

@@ -74,7 +74,7 @@ def press(qtbot, dock, name):
 
 
 def ended(dock):
-    return lambda: dock.session.phase == "done" and dock.layers.number() is not None
+    return lambda: dock.session.phase == "done" and dock.number is not None
 
 
 def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
@@ -99,10 +99,10 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     qtbot.waitUntil(lambda: dock.session.number > number + 4, timeout=20_000)
     press(qtbot, dock, "stop")
     qtbot.waitUntil(lambda: dock.session.phase == "stopped", timeout=20_000)
-    qtbot.waitUntil(lambda: dock.layers.number() == dock.session.number, timeout=20_000)
-    dock.curves.pick(0.0)
-    assert dock.layers.number() == 0
+    qtbot.waitUntil(lambda: dock.number == dock.session.number, timeout=20_000)
     dock.save_to(tmp_path / "sample.nii.gz")
+    dock.curves.pick(0.0)
+    assert dock.number == 0
     viewer.layers.clear()
     viewer.open(str(tmp_path / "sample.nii.gz"), plugin="emrecon")
     (layer,) = viewer.layers
