@@ -1,10 +1,9 @@
-"""CT in Hounsfield units: a DICOM series (a folder, or one of its files) or NIfTI."""
+"""CT and PET slices: a DICOM series (a folder, or one of its files); a CT is NIfTI, too."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -21,8 +20,11 @@ from emrecon.volume import Volume
 
 log = logging.getLogger(__name__)
 
-STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-"""SOP class of CT Image Storage."""
+STORAGES = {"CT": "1.2.840.10008.5.1.4.1.1.2", "PET": "1.2.840.10008.5.1.4.1.1.128"}
+"""SOP classes of the slices that are read."""
+
+PET_UNITS = {"BQML": "Bq/mL", "GML": "SUV", "CNTS": "counts"}
+"""Units by their names in DICOM PS3.3 C.8.9.1.1.3; GML of the body weight."""
 
 EVEN = 0.1
 """How far a slice may lie from its place in an even stack, as a share of a step."""
@@ -63,32 +65,78 @@ def read_ct(path: Path) -> Ct:
     FormatError
         If the files are no CT, are of several series, slices are missing or unevenly stacked.
     """
-    if path.is_dir():
-        return _series(path, sorted(file for file in path.iterdir() if file.is_file()))
-    if is_dicom(open_head(path)):
-        return _series(path, sorted(file for file in path.parent.iterdir() if file.is_file()))
+    if path.is_dir() or is_dicom(open_head(path)):
+        slices = _series(path, "CT")
+        first = slices[0]
+        volume = _stacked(slices, "HU")
+        return Ct(volume, first.number("KVP"), first.text("PatientPosition") or None)
     return Ct(io.read_image(path), None, io.patient_position(path))
 
 
-def _series(path: Path, files: Sequence[Path]) -> Ct:
-    """Return the series of a file, or the only one of a folder."""
+def read_series(path: Path) -> Volume:
+    """Read the slices of a DICOM series of CT or PET, where the patient is.
+
+    Parameters
+    ----------
+    path : Path
+        A folder with the files of one series, or one of these files.
+
+    Returns
+    -------
+    Volume
+        Hounsfield units of CT; of PET what its files say: Bq/mL, SUV by weight or counts.
+
+    Raises
+    ------
+    FormatError
+        If the files are neither, are of several series, slices are missing or unevenly stacked.
+    """
+    if path.is_file():
+        of = open_dicom(path, pixels=False).text("SOPClassUID")
+        kinds = [kind for kind, storage in STORAGES.items() if storage == of]
+    else:
+        kinds = [kind for kind in STORAGES if _slices(path, kind)]
+    if len(kinds) != 1:
+        there = " and ".join(kinds) or "neither CT nor PET"
+        raise FormatError(f"{path}: {there}; slices of one CT or PET series are wanted")
+    slices = _series(path, kinds[0])
+    if kinds[0] == "CT":
+        return _stacked(slices, "HU")
+    units = {one.text("Units") for one in slices}
+    if units == {""}:
+        log.warning("%s does not say in what unit the image is", path)
+        return _stacked(slices, "")
+    if len(units) > 1 or not units <= set(PET_UNITS):
+        said = ", ".join(sorted(units))
+        raise FormatError(f"{path}: PET in units of {said}; known are {', '.join(PET_UNITS)}")
+    return _stacked(slices, PET_UNITS[units.pop()])
+
+
+def _slices(path: Path, kind: str) -> list[Attributes]:
+    """Return the slices of a kind in a folder, or beside a file."""
+    folder = path if path.is_dir() else path.parent
+    files = sorted(file for file in folder.iterdir() if file.is_file())
     slices = [open_dicom(file) for file in files if is_dicom(open_head(file))]
-    slices = [one for one in slices if one.text("SOPClassUID") == STORAGE]
+    return [one for one in slices if one.text("SOPClassUID") == STORAGES[kind]]
+
+
+def _series(path: Path, kind: str) -> list[Attributes]:
+    """Return the slices of the series of a file, or of the only one of a folder."""
+    slices = _slices(path, kind)
     if path.is_file():
         uid = open_dicom(path).text("SeriesInstanceUID")
         slices = [one for one in slices if one.text("SeriesInstanceUID") == uid]
     if len(slices) < 2:
-        raise FormatError(f"{path}: no series of CT slices there ({len(slices)} found)")
+        raise FormatError(f"{path}: no series of {kind} slices there ({len(slices)} found)")
     uids = {one.text("SeriesInstanceUID") for one in slices}
     if len(uids) > 1:
         raise FormatError(
-            f"{path} holds {len(uids)} series of CT slices: give one file of the one wanted"
+            f"{path} holds {len(uids)} series of {kind} slices: give one file of the one wanted"
         )
-    first = slices[0]
-    return Ct(_stacked(slices), first.number("KVP"), first.text("PatientPosition") or None)
+    return slices
 
 
-def _stacked(slices: list[Attributes]) -> Volume:
+def _stacked(slices: list[Attributes], unit: str) -> Volume:
     """Return slices as a volume, in the order of their places."""
     first = slices[0]
     for one in slices:
@@ -107,8 +155,8 @@ def _stacked(slices: list[Attributes]) -> Volume:
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = cosines[0] * column_mm, cosines[1] * row_mm
     lps[:3, 2], lps[:3, 3] = step, places[0]
-    voxels = np.stack([_hounsfield(one) for one in slices], axis=2)
-    return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, "HU")
+    voxels = np.stack([_rescaled(one, unit) for one in slices], axis=2)
+    return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, unit)
 
 
 def _step(
@@ -155,12 +203,13 @@ def _refuse_uneven(
     )
 
 
-def _hounsfield(one: Attributes) -> NDArray[np.float32]:
-    """Return a slice ``[column, row]`` in Hounsfield units."""
+def _rescaled(one: Attributes, unit: str) -> NDArray[np.float32]:
+    """Return a slice ``[column, row]`` in its unit."""
     slope, intercept = one.number("RescaleSlope"), one.number("RescaleIntercept")
     if slope is None or intercept is None:
         missing = "RescaleSlope" if slope is None else "RescaleIntercept"
-        raise one.refusal(missing, "without it these are no Hounsfield units")
+        what = "Hounsfield units" if unit == "HU" else unit or "values of PET"
+        raise one.refusal(missing, f"without it these are no {what}")
     try:
         stored = one.dataset.pixel_array
     except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
