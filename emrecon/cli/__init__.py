@@ -45,6 +45,7 @@ COMMANDS = {
     "info": "Say what a file is, and how its geometry is understood.",
     "batch": "Do many jobs: a job file, or a BIDS dataset.",
     "convert": "Turn list-mode into sinograms, or an image into another format.",
+    "normalise": "Estimate detection efficiencies from the scan of a known source.",
     "calibrate": "Find what makes Bq/mL of a PET scanner's images, from a cylinder.",
     "metrics": "Hold an image against the truth.",
 }
