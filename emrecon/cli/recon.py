@@ -55,7 +55,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A simulated scan's folder, Interfile projection data (.hs, PET or SPECT), a PETLINK
         list-mode header, a PETSIRD file, or a DICOM NM TOMO file.
     out
-        Image to write: .nii.gz, .nii or .hv.
+        Image to write: .nii.gz, .nii or .hv; without an ending, a folder of DICOM PT files.
     settings
         How to reconstruct.
     corrections

@@ -18,7 +18,7 @@ from emrecon.cli.common import Out, VoiceFlags, do, plan
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
-TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation")]
+TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation", negative=None)]
 InputFlags = Annotated[TissueInputs, Parameter(name="*", group="Inputs")]
 
 
