@@ -10,7 +10,7 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import EmreconError, FormatError
-from emrecon.io.dicom import is_dicom
+from emrecon.io.dicom.attributes import is_dicom
 from emrecon.io.formats import Format, HasDataFiles, format_of, identify, open_head
 from emrecon.io.manifest import MANIFEST
 from emrecon.tomo.geometry.bins import Bins

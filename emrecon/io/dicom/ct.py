@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emrecon import io
 from emrecon.errors import FormatError
-from emrecon.io.dicom import pet_images
+from emrecon.io.dicom import pet_images, pet_series
 from emrecon.io.dicom.attributes import is_dicom, open_dicom
 from emrecon.io.dicom.series import slices_of, stacked
 from emrecon.io.formats import open_head
@@ -80,7 +80,7 @@ def read_series(path: Path) -> Volume:
     stored = {head.text("SOPClassUID") for head in heads}
     kinds = [
         kind
-        for kind, storage in (("CT", STORAGE), ("PET", pet_images.STORAGE))
+        for kind, storage in (("CT", STORAGE), ("PET", pet_series.STORAGE))
         if storage in stored
     ]
     if len(kinds) != 1:
