@@ -70,6 +70,7 @@ def at(dock, phase, number=None):
     return lambda: dock.session.phase == phase and number in {None, dock.session.number}
 
 
+@pytest.mark.slow
 def test_a_scan_among_the_layers_is_chosen_and_run_to_its_end(qtbot, dock, viewer, told):
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
