@@ -206,7 +206,8 @@ def _in_bins(path: Path, reading: Reading) -> Scan:
     """Read projection data that need not be counts."""
     form, kind = format_of(path)
     if kind != "projections" or not isinstance(form, ReadsScans):
-        raise FormatError(f"{path} is no projection data ({kind} of {form.name})")
+        norm = "; a Siemens normalisation is given as --norm" if kind == "other" else ""
+        raise FormatError(f"{path} is no projection data ({kind} of {form.name}){norm}")
     return form.read_scan(path, reading.of_correction())
 
 
