@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from phantoms.simulate_events import EventSimulation
 
 
+_SHARE = 0.95
+"""Of the radius of the field of view that a phantom may fill."""
+
 _SCAN_BYTES, _EVENTS_BYTES = (22.0, 12.0), (45.0, 26.0)
 """Memory for a line while it is counted, and for each of its time-of-flight bins: measured."""
 
@@ -109,6 +112,10 @@ class Acquisition:
         )
         return bins.timed(self._timing(bins, scanner)) if self.tof_fwhm_ps else bins
 
+    def holds(self, phantom: Phantom) -> bool:
+        """Return whether a phantom fits into the field of view, as it is."""
+        return phantom.radius_mm <= _SHARE * self.layout().fov_mm
+
     def event_layout(self) -> Bins:
         """Return the bins of single crystal pairs: span 1, an odd number of positions."""
         count = self.bins or replace(self, span=1, bins=None).layout().s_mm.size
@@ -136,7 +143,7 @@ class Acquisition:
         _check_fits(layout, _SCAN_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
-            phantom = phantom.fitted(0.95 * layout.fov_mm)
+            phantom = phantom.fitted(_SHARE * layout.fov_mm)
         return simulate(
             phantom,
             layout,
@@ -165,7 +172,7 @@ class Acquisition:
         _check_fits(layout, _EVENTS_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
-            phantom = phantom.fitted(0.95 * layout.fov_mm)
+            phantom = phantom.fitted(_SHARE * layout.fov_mm)
         return simulate_events(
             phantom,
             layout,

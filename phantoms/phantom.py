@@ -76,6 +76,13 @@ class Phantom:
         boxes = np.stack([body.bounds_mm for body in self.bodies])
         return np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
 
+    @property
+    def radius_mm(self) -> float:
+        """Distance from the axis that no body, before it is cut, passes."""
+        azimuths = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+        across = np.column_stack([np.cos(azimuths), np.sin(azimuths), 0 * azimuths])
+        return float(max(np.max(across @ b.centre_mm + b.reach_mm(across)) for b in self.bodies))
+
     def activity(self, grid: Grid, samples: int = 8) -> Volume:
         """Return the mean activity of every voxel; see `phantoms.voxels.voxelise`."""
         from phantoms.voxels import voxelise  # noqa: PLC0415 - numba
@@ -139,10 +146,7 @@ class Phantom:
         half_length_mm : float, optional
             Axial distance from the origin that no body shall pass; any by default.
         """
-        azimuths = np.linspace(0, 2 * np.pi, 360, endpoint=False)
-        across = np.column_stack([np.cos(azimuths), np.sin(azimuths), 0 * azimuths])
-        widest = max(np.max(across @ b.centre_mm + b.reach_mm(across)) for b in self.bodies)
-        factor = radius_mm / float(widest)
+        factor = radius_mm / self.radius_mm
         if half_length_mm is not None:
             factor = min(factor, half_length_mm / float(np.abs(self.bounds_mm[:, 2]).max()))
         if factor >= 1:

@@ -30,7 +30,7 @@ BIDS_VERSION = "1.10.0"
 NATIVE = {"orig", "scanner", "individual", "T1w"}
 """Spaces of the scan itself; images in others are copies, moved to a template."""
 
-IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*")
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*")
 """Files for which BIDS has no name."""
 
 README = """Made by emrecon {version} from the dataset that dataset_description.json links to.
@@ -123,8 +123,6 @@ def publish(written: Sequence[Path], job: Job) -> tuple[Path, ...]:
             extra = _facts_of(target.name) | about
             own = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
             kept = json.loads(own.read_text(encoding="utf-8")) if own in targets else {}
-            if job.kind == "recon":
-                extra |= _recon_facts(kept)
             write_text(
                 target.with_name(target.name.removesuffix(".nii.gz") + ".json"),
                 json.dumps(kept | extra, indent=2) + "\n",
@@ -218,21 +216,6 @@ def _facts_of(name: str) -> dict[str, Any]:
     if name.endswith("_pet.nii.gz"):
         return {"SkullStripped": False}
     return {}
-
-
-def _recon_facts(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of BIDS-PET that say how an image was reconstructed."""
-    used = sidecar["Settings"]
-    psf = "PSF-" if any(used["psf_fwhm_mm"]) else ""
-    filtered = any(used["post_fwhm_mm"])
-    facts: dict[str, Any] = {
-        "ReconMethodName": psf + ("OSEM" if used["subsets"] > 1 else "MLEM"),
-        "ReconMethodParameterLabels": ["subsets", "iterations"],
-        "ReconMethodParameterUnits": ["none", "none"],
-        "ReconMethodParameterValues": [used["subsets"], used["iterations"]],
-        "ReconFilterType": "Gaussian" if filtered else "none",
-    }
-    return facts | ({"ReconFilterSize": max(used["post_fwhm_mm"])} if filtered else {})
 
 
 def _few(labels: set[str]) -> str:

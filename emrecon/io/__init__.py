@@ -23,6 +23,8 @@ from emrecon.io.formats import (
     formats,
     identify,
     image_format,
+    is_series,
+    write_series,
 )
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
@@ -40,11 +42,13 @@ __all__ = [
     "image_format",
     "image_size",
     "image_suffixes",
+    "is_series",
     "kind",
     "patient_position",
     "read_bins",
     "read_image",
     "write_image",
+    "write_series",
 ]
 
 

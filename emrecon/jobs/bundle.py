@@ -16,6 +16,9 @@ from emrecon.files import flushed, keep_inputs, make_folder, must_be_regular, re
 
 log = logging.getLogger(__name__)
 
+FIRST_SLICE = "00001.dcm"
+"""Name of the first file of a DICOM series."""
+
 PART = ".part-"
 """How the folders begin in which files are written before they take their place."""
 
@@ -46,6 +49,20 @@ def check_outputs(
         if path.parent != makes and not path.parent.exists():
             raise WriteError(f"cannot write {path}: there is no folder {path.parent}")
         _check_folder(path)
+
+
+def refuse_full(folder: Path) -> None:
+    """Refuse a folder for a series that holds files, which would be taken for some of it.
+
+    Raises
+    ------
+    WriteError
+        If it does, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise WriteError(f"cannot write {folder}: a folder for DICOM is wanted, and it is a file")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise WriteError(f"cannot write {folder}: it is a folder with files; name another")
 
 
 def keep_others(outputs: Sequence[Path], whose: str, *, ours: Callable[[], bool]) -> None:
