@@ -189,7 +189,7 @@ def path_names(*forms: type) -> frozenset[str]:
 
 
 def paths_in(form: Any) -> dict[str, Path]:  # noqa: ANN401 - any form
-    """Return every path that a form names, by field; those of a tuple are numbered from 1."""
+    """Return every path that a form names, by field; several of a tuple are numbered from 1."""
     named: dict[str, Path] = {}
     for item in fields(form):
         value = getattr(form, item.name)
@@ -198,8 +198,15 @@ def paths_in(form: Any) -> dict[str, Path]:  # noqa: ANN401 - any form
         elif isinstance(value, tuple):
             several = [one for one in value if isinstance(one, Path)]
             stem = item.name.removesuffix("s")
-            named |= {f"{stem}{number}": path for number, path in enumerate(several, 1)}
+            named |= numbered(stem, several)
     return named
+
+
+def numbered(stem: str, paths: Sequence[Path]) -> dict[str, Path]:
+    """Return paths by a name, numbered from 1 where there are several."""
+    if len(paths) == 1:
+        return {stem: paths[0]}
+    return {f"{stem}{number}": path for number, path in enumerate(paths, 1)}
 
 
 def with_paths(form: T, place: Callable[[Path], Path]) -> T:

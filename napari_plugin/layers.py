@@ -7,6 +7,8 @@ those of the scanner, RAS mm read backwards. With P that reverses the three, the
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from emrecon.volume import Volume
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
+
+log = logging.getLogger(__name__)
 
 Matrix = NDArray[np.float64]
 Info = dict[str, Any]
@@ -95,6 +99,30 @@ def world(layer: Layer) -> Matrix:
     return matrix
 
 
+def in_mm(matrix: Matrix, units: Sequence[object]) -> Matrix:
+    """Return the matrix of an image in mm whose world axes are in other units of length.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (4, 4)
+        Indices to (S, A, R).
+    units : sequence
+        Of the three axes, as napari has them; what is no length is taken to be in mm.
+    """
+    from pint import DimensionalityError, UndefinedUnitError, get_application_registry  # noqa: PLC0415 - napari's
+
+    ask = get_application_registry()
+    scaled, odd = matrix.copy(), set[str]()
+    for axis, unit in enumerate(map(str, units)):
+        try:
+            scaled[axis] *= ask.Quantity(1.0, unit).to("mm").magnitude
+        except (DimensionalityError, UndefinedUnitError):
+            odd.add(unit)
+    for unit in sorted(odd):
+        log.warning("a layer in units of %s, no length, is taken to be in mm", unit)
+    return scaled
+
+
 def volume_of(layer: Layer) -> Volume:
     """Return a layer as a volume: read from its file where what is shown is a resampled copy.
 
@@ -113,7 +141,7 @@ def volume_of(layer: Layer) -> Volume:
     if layer.ndim != 3:
         raise DataError(f"an image of one frame is wanted, not {layer.name} of {layer.ndim} axes")
     voxels = np.asarray(layer.data, np.float32).transpose(2, 1, 0)
-    affine = reversed_axes(world(layer))
+    affine = reversed_axes(in_mm(world(layer), layer.units))
     return Volume(np.ascontiguousarray(voxels), affine, str(about.get("unit", "")))
 
 
@@ -204,6 +232,8 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
         low, high = np.percentile(tissue if tissue.size else some, (1, 99))
     else:
         low, high = some.min(), some.max()
+    if low == high > 0:  # a mask: its one value is bright
+        low = 0.0
     return {"colormap": "gray", "contrast_limits": (float(low), above(float(low), float(high)))}
 
 
@@ -222,6 +252,8 @@ def fusion(colours: Any = None) -> Any:  # noqa: ANN401 - napari's colours
 
 def usual(data: Any, unit: str = "") -> str:  # noqa: ANN401 - any array
     """Return the preset that suits an image, by its unit and values."""
+    if unit == "g/mL":
+        return "PET, SUV 0 to 6"
     if unit in {"counts/mm", "Bq/mL", "kBq/mL"}:
         return "PET, grey inverted"
     some = sample(data)

@@ -39,7 +39,7 @@ LAZY_BYTES = 1 << 30
 COLOURS = ("R", "G", "B")
 """Fields of voxels in colour."""
 
-_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation)", re.IGNORECASE)
+_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation|_mask$|_roi$|lesion)", re.IGNORECASE)
 _TO_S = {"msec": 1e-3, "usec": 1e-6}
 
 

@@ -49,7 +49,8 @@ JOBS = [
     ),
     SegmentationJob(
         (Path("/t1.nii"), Path("/t2 w.nii")), FOLDER,
-        TissueSettings(classes=4, covariance="full", neighbours=26, outliers=True, beta="auto"),
+        TissueSettings(classes=4, covariance="full", neighbours=26, outliers=False, beta="auto",
+                       scale=0.4),
         TissueInputs(priors=(Path("/a b.nii"), Path("/c,d.nii")), prior_classes=(1, 2, 2)),
     ),
     SegmentationJob((Path("/t1.nii"),), FOLDER, TissueSettings(beta=0.25, bias_mm=0.0),
@@ -64,7 +65,10 @@ JOBS = [
                    Cylinder(activity_mbq=74.5, volume_ml=6283.0, assayed_h=-1, isotope="I-124")),
     ReconstructionJob(
         Path("/prompts.hs"), IMAGE,
-        corrections=Corrections(calibration=Path("/c.json"), facts=Path("/a b.json"), suv=True),
+        corrections=Corrections(
+            mu=(Path("/body x.nii"), Path("/bed.v.hdr")), norm=Path("/n.n.hdr"),
+            calibration=Path("/c.json"), facts=Path("/a b.json"), suv=True,
+        ),
     ),
     MeasurementJob(Path("/a.nii"), Path("/b.nii"), nema=True, out=Path("/x.json")),
 ]  # fmt: skip

@@ -30,7 +30,7 @@ BIDS_VERSION = "1.10.0"
 NATIVE = {"orig", "scanner", "individual", "T1w"}
 """Spaces of the scan itself; images in others are copies, moved to a template."""
 
-IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*")
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*")
 """Files for which BIDS has no name."""
 
 README = """Made by emrecon {version} from the dataset that dataset_description.json links to.

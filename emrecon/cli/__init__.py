@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NoReturn
 
 from cyclopts import App, Parameter, Token
 
@@ -61,7 +64,8 @@ def main(tokens: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
     try:
-        app(tokens)
+        with _terminated():
+            app(tokens)
     except EmreconError as error:
         _end(error, exit_code(error))
     except MemoryError:
@@ -70,6 +74,26 @@ def main(tokens: Sequence[str] | None = None) -> None:
         _end("interrupted", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Take the wish to end (SIGTERM, as of SLURM at its time limit) for Ctrl-C.
+
+    Files that a run keeps for itself are so removed.
+    """
+
+    def stop(*about: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # where none can be set
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def complain(reason: object) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -129,7 +128,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
         _show(planned, where, budget)
         sys.exit(0 if any(one.todo != "refuse" for one in planned) else 3)
     store.make()
-    with _terminated(), store.alone(), ExitStack() as stack:
+    with store.alone(), ExitStack() as stack:
         here = _here(where, len(jobs), stack)
         planned = plan(jobs, store, resume=resume, most_mb=budget)
         _say(planned)
@@ -189,20 +188,6 @@ def _invalid() -> Iterator[None]:
     except (DataError, FormatError) as error:
         complain(error)
         sys.exit(INVALID)
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """Take the wish to end (SIGTERM, as of SLURM at its time limit) for Ctrl-C."""
-
-    def stop(*about: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _budget(where: Where) -> float:

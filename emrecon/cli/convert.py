@@ -30,7 +30,8 @@ def convert(
         For list-mode a folder: prompts, randoms and normalisation as Interfile, with scan.toml;
         for SPECT likewise prompts, of one energy window.
         For an image a file: .nii.gz, .nii or .hv; from NIfTI to NIfTI, numbers keep their type
-        and the header is kept.
+        and the header is kept. Without an ending, a folder of DICOM PT files, with what the
+        sidecar beside the image says.
     binning
         How list-mode is summed.
     camera

@@ -29,6 +29,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     camera: CameraFlags | None = None,
     listmode: ListmodeFlags | None = None,
     execution: ExecutionFlags | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Reconstruct a scan by MLEM or OSEM.
 
@@ -41,7 +42,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A simulated scan's folder, Interfile projection data (.hs, PET or SPECT), a PETLINK
         list-mode header, a PETSIRD file, or a DICOM NM TOMO file.
     out
-        Image to write: .nii.gz, .nii or .hv.
+        Image to write: .nii.gz, .nii or .hv; without an ending, a folder of DICOM PT files.
     settings
         How to reconstruct.
     corrections
@@ -52,6 +53,8 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         Event by event, in frames or in gates.
     execution
         Checkpoint, cache, workers.
+    overwrite
+        Write over files that come of another scan.
     """
     from emrecon.jobs.recon import ReconstructionJob
     from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -62,4 +65,6 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
         listmode or ListmodeSettings(),
     )  # fmt: skip
+    if not overwrite:
+        job.keep_others()
     do(job, execution)

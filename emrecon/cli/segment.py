@@ -11,7 +11,7 @@ from emrecon.cli.common import Out, do
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
-TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation")]
+TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation", negative=None)]
 InputFlags = Annotated[TissueInputs, Parameter(name="*", group="Inputs")]
 
 

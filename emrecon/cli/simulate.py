@@ -27,6 +27,7 @@ def simulate(  # noqa: PLR0913 - each is a flag
     petsird: bool = False,
     seconds: float = 60.0,
     camera: CameraAcquisitionFlags | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Simulate a scan of a phantom, with its truth beside it.
 
@@ -51,8 +52,13 @@ def simulate(  # noqa: PLR0913 - each is a flag
         Duration of list-mode data.
     camera
         The gamma camera, and how it goes around the patient.
+    overwrite
+        Write over a scan that was not simulated.
     """
     from emrecon.jobs.simulate import SimulationJob
 
     scanner, gamma = acquisition or Acquisition(), camera or CameraAcquisition()
-    do(SimulationJob(phantom, out, scanner, gamma, dicom, petsird, seconds))
+    job = SimulationJob(phantom, out, scanner, gamma, dicom, petsird, seconds)
+    if not overwrite:
+        job.keep_others()
+    do(job)

@@ -23,6 +23,8 @@ from emrecon.io.formats import (
     formats,
     identify,
     image_format,
+    is_series,
+    write_series,
 )
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
@@ -39,11 +41,14 @@ __all__ = [
     "has_bins",
     "image_format",
     "image_size",
+    "image_suffixes",
+    "is_series",
     "kind",
     "patient_position",
     "read_bins",
     "read_image",
     "write_image",
+    "write_series",
 ]
 
 
@@ -135,6 +140,11 @@ def write_image(volume: Volume, path: Path) -> None:
         If the format cannot say where the volume lies.
     """
     image_format(path).write_image(volume, path)
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """Return the file name endings of all formats that images are written in."""
+    return tuple(s for form in formats() if isinstance(form, WritesImages) for s in form.suffixes)
 
 
 def image_size(path: Path) -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, SettingsError
-from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium
+from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium, read_norm
 from emrecon.io.formats import (
     Choice,
     Reading,
@@ -79,15 +79,16 @@ def read_scan(
     if views and not views.asked:
         reading = replace(reading, views=None)
     changes, files = matching(scan.bins, reading)
+    by_crystals, norm_files, norm_facts = read_norm(scan.bins, corrections, scan.normalisation)
+    changes |= by_crystals
     medium = read_medium(corrections, _energy_kev(scan), scan.exam.patient_position)
     if medium.mu is not None:
         changes["mu"] = _placed(medium.mu, scan, path, centred=corrections.mu_centred)
-        changes["facts"] = scan.facts | medium.facts
     from_stir(changes, scan)
+    changes["facts"] = scan.facts | medium.facts | norm_facts
     prompts = {"prompts": path}
-    return scan.with_(**changes).without_dust(), prompts | data_files(
-        prompts
-    ) | files | medium.files
+    files = prompts | data_files(prompts) | files | norm_files | medium.files
+    return scan.with_(**changes).without_dust(), files
 
 
 @contextmanager
@@ -151,6 +152,8 @@ def _reader(path: Path) -> ReadsScans:
             f"{path} is no scan ({held} of {form.name}): known are {known}, or a folder with "
             "scan.toml"
         )
+    if not isinstance(identified[0], ReadsScans) and identified[1] != "events":
+        raise FormatError(f"{path} is no scan, but a file of {identified[0].name}")
     if not isinstance(identified[0], ReadsScans):
         raise SettingsError(
             f"{path} holds single events, which have no sinograms here: emrecon recon takes them "

@@ -35,6 +35,7 @@ USED_BY: dict[str, set[str]] = {
     "decayed_h": {CAMERA},
     "attenuation": _PET,
     "correction": _PET,
+    "norm": _BINS | {EVENTS},
     "randoms": _SUMMED | {EVENTS},
     "mu_centred": {CAMERA},
     "calibration": _PET,

@@ -32,7 +32,9 @@ EVENT_S = 6e-7
 """Processor time for the line of an event, there and back."""
 
 ARRAYS = {
-    "normalisation", "attenuation", "randoms", "scatter", "correction", "additive", "mu", "ct"
+    "normalisation", "norm", "attenuation", "randoms", "scatter", "correction", "additive", "mu",
+    "mu1",
+    "ct",
 }  # fmt: skip
 """Corrections that take an array of the size of the prompts."""
 
@@ -53,7 +55,7 @@ def estimate(job: ReconChoice) -> Estimate:
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
-    arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "ct"} & set(inputs))
+    arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "mu1", "ct"} & set(inputs))
     if io.kind(path) == "events":
         arrays += 2.5
     lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)

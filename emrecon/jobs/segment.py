@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -18,7 +18,7 @@ from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_met
 from emrecon.jobs.bundle import check_outputs
 from emrecon.stop import Rule
 from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.settings import Settings
+from emrecon.tissue.settings import Settings, check_contrast, contrast_of
 
 if TYPE_CHECKING:
     from emrecon.jobs.segment_result import SegmentResult
@@ -60,6 +60,9 @@ class SegmentationJob:
     def __post_init__(self) -> None:
         if not self.images or not all(image.name for image in self.images):
             raise SettingsError("there is no image to segment: name one or more")
+        if self.settings.contrast == "auto":
+            contrast = contrast_of(self.images[0].name) or "auto"
+            object.__setattr__(self, "settings", replace(self.settings, contrast=contrast))
 
     @property
     def stem(self) -> str:
@@ -92,11 +95,12 @@ class SegmentationJob:
             return ()
         names, channels = self.settings.names, len(self.images)
         ends = ["dseg.nii.gz", "dseg.tsv", "dseg.json", "dseg.png", "histogram.png"]
+        ends += ["entropy.nii.gz", "outliers.nii.gz"]
         ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
         marks = [""] if channels == 1 else [f"_channel-{n}" for n in range(1, channels + 1)]
         if self.settings.bias_mm:
             ends += [f"{w}{mark}.nii.gz" for mark in marks for w in ("biasfield", "corrected")]
-        return tuple(self.out / f"{self.stem}_{end}" for end in [*ends, "entropy.nii.gz"])
+        return tuple(self.out / f"{self.stem}_{end}" for end in ends)
 
     def keep_others(self) -> None:
         """Refuse to write over labels that were not made of the same first image.
@@ -143,6 +147,7 @@ class SegmentationJob:
         files = self.named()
         base.must_exist(files)
         check_outputs(self.outputs(), files, makes=self.out)
+        check_contrast(self.images[0].name, self.settings.contrast)
         volumes = {what: io.read_image(path) for what, path in files.items()}
         channels = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
         fit = begin(

@@ -12,12 +12,13 @@ from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.atlas import lay
 from emrecon.tissue.classes import Classes
-from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare
+from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mask import MOST_ML, brain_mask
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result import Segmentation
+from emrecon.tissue.result_checks import check_size
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.splitmerge import split_and_merge
 from emrecon.tissue.stages import Fit, Observer, prior_of
@@ -108,15 +109,20 @@ def begin(  # noqa: PLR0913 - as for `segment`
     """
     settings = settings or Settings()
     set_threads(settings.threads)
+    grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
+    images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
+    mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
     channels, region, affine = gather(images, mask, resample=settings.resample)
-    spacing = Volume(channels[0], affine).spacing_mm
     if region is None:
+        if channels[0].min() < channels[0].max():  # else there is nothing in it
+            check_size(int(np.count_nonzero(channels[0])), affine, settings)
         most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
-        region = brain_mask(channels[0], spacing, most_ml)
+        region = brain_mask(channels[0], Volume(channels[0], affine).spacing_mm, most_ml)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
-    data = prepare(channels, region, affine, settings.classes)
+    data = replace(prepare(channels, region, affine, settings.classes), times=settings.times)
+    check_size(data.values.shape[1], affine, settings)
     layout = Layout.of(
         settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers
     )

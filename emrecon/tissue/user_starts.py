@@ -116,7 +116,7 @@ def _from_ranks(
     if (np.diff(levels) <= 0).any():
         raise DataError(
             f"{what} put the classes in another order of brightness than --contrast "
-            f"{settings.contrast} says: check the order of the classes, the contrast, and that "
+            f"{settings.weighting} says: check the order of the classes, the contrast, and that "
             "they lie on the image the right way round. A head stripped without --mask may lack "
             "the fluid: then give a mask that holds it"
         )

@@ -22,11 +22,16 @@ class Corrections:
     """Multiplicative correction in STIR's sense (Interfile): attenuation correction over
     efficiency; 0 marks dead bins. Instead of normalisation and attenuation."""
 
-    mu: Path | None = None
-    """Attenuation map (NIfTI or Interfile image), projected to attenuation factors."""
+    norm: Path | None = None
+    """Siemens' normalisation by components (.n.hdr, mMR and mCT): efficiencies of single crystals,
+    for any span, and gaps. Dead time is not corrected."""
+
+    mu: tuple[Path, ...] = ()
+    """Attenuation map (NIfTI or Interfile image, Siemens' .v.hdr too), projected to attenuation
+    factors. Several are added up: body, bed, coils."""
 
     mu_unit: str = ""
-    """Unit of the attenuation map: 1/mm or 1/cm."""
+    """Unit of the attenuation maps that do not state their own: 1/mm or 1/cm."""
 
     mu_centred: bool = False
     """Put the middle of the attenuation map on the camera's axis of rotation, in the middle of
@@ -67,6 +72,11 @@ class Corrections:
 
     suv: bool = False
     """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
+
+    def __post_init__(self) -> None:
+        one: object = self.mu
+        if isinstance(one, Path):  # one will do for several
+            object.__setattr__(self, "mu", (one,))
 
 
 @dataclass(frozen=True)

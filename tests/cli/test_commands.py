@@ -86,6 +86,19 @@ def test_parts_by_name_are_the_manifest(scan_folder: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(read_image(whole).voxels, read_image(byname).voxels)
 
 
+def test_files_of_others_are_written_over_when_that_is_said(
+    scan_folder: Path, tmp_path: Path, capsys
+) -> None:
+    picture = tmp_path / "image.png"
+    picture.write_bytes(b"a photograph")
+    command = ("recon", scan_folder, "-o", tmp_path / "image.nii", *QUICK)
+    assert run(*command) == 1
+    assert "image.png exists already" in capsys.readouterr().err
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a photograph"]
+    assert run(*command, "--overwrite") == 0
+    assert run(*command) == 0  # now they are of this scan
+
+
 def test_stir_terms_are_the_same_model(scan_folder: Path, tmp_path: Path) -> None:
     """correction = 1 / (n a), additive = (r + s) / (n a)."""
     from emrecon.io import interfile
