@@ -252,6 +252,8 @@ def fusion(colours: Any = None) -> Any:  # noqa: ANN401 - napari's colours
 
 def usual(data: Any, unit: str = "") -> str:  # noqa: ANN401 - any array
     """Return the preset that suits an image, by its unit and values."""
+    if unit == "g/mL":
+        return "PET, SUV 0 to 6"
     if unit in {"counts/mm", "Bq/mL", "kBq/mL"}:
         return "PET, grey inverted"
     some = sample(data)
