@@ -17,9 +17,10 @@ from emrecon.io.checking import check_format
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.likelihood import Likelihood
 from emrecon.tomo.operators.algebra import Operator
+from emrecon.tomo.priors.prior import Prior
 from emrecon.volume import Array
 
-__all__ = ["check_format", "check_likelihood", "check_operator"]
+__all__ = ["check_format", "check_likelihood", "check_operator", "check_prior"]
 
 STEP = np.float32(0.01)
 """Share of an image by which it is moved to take differences: errors of differences go with its
@@ -77,6 +78,76 @@ def check_likelihood(
         _hold(
             after >= before - 1e-6 * abs(before),
             f"MLEM makes the likelihood fall: {before, after}",
+        )
+
+
+def check_prior(prior: Prior, image: Array, rng: np.random.Generator, rtol: float = CLOSE) -> None:
+    """Check that value and derivatives are of one function, and that its majorant is one.
+
+    Parameters
+    ----------
+    prior : Prior
+        What is checked.
+    image : array
+        Where: an image of 0 or more, with differences large against what rounds off.
+    rng : numpy.random.Generator
+        Draws directions and images.
+    rtol : float, optional
+        Relative error of derivatives against differences.
+    """
+    kept = image.copy()
+    slope, diagonal, bound = prior.gradient(image), prior.diagonal(image), prior.majorant(image)
+    size = np.float32(np.sqrt(np.mean(image.astype(np.float64) ** 2)))
+    along, other = (size * rng.normal(size=image.shape).astype(np.float32) for _ in range(2))
+    for name, one in (("gradient", slope), ("diagonal", diagonal), ("majorant", bound)):
+        _hold(one.shape == image.shape, f"{name} of {one.shape} for an image of {image.shape}")
+    for name, one in (("diagonal", diagonal), ("majorant", bound)):
+        _hold((one >= 0).all(), f"{name} is below 0")
+    step = STEP * STEP * along
+    up, down = np.maximum(image + step, 0), np.maximum(image - step, 0)
+    risen = prior.value(up) - prior.value(down)
+    length = _inner(np.abs(slope), np.abs(up - down))
+    _close("gradient and differences", risen, _inner(slope, up - down), rtol, length)
+    curved, steeper = prior.curvature(image, up - down), prior.gradient(up) - prior.gradient(down)
+    error = float(np.linalg.norm((curved - steeper).astype(np.float64)))
+    _hold(
+        error <= 10 * rtol * float(np.linalg.norm(steeper.astype(np.float64))),
+        "curvature strays from differences of the gradient",
+    )
+    across, back = (
+        _inner(other, prior.curvature(image, along)),
+        _inner(along, prior.curvature(image, other)),
+    )
+    _close(
+        "curvature both ways",
+        across,
+        back,
+        1e-4,
+        _inner(np.abs(other), np.abs(prior.curvature(image, along))),
+    )
+    for at in rng.integers(0, image.size, 5):
+        one = np.zeros_like(image)
+        one.flat[at] = 1
+        itself = float(prior.curvature(image, one).flat[at])
+        _close("diagonal and curvature", float(diagonal.flat[at]), itself, 1e-4)
+    _majorises(prior, image, rng)
+    _hold(np.array_equal(image, kept), "the prior changes the image")
+
+
+def _majorises(prior: Prior, image: Array, rng: np.random.Generator) -> None:
+    """Check that the parabola at an image is never below the penalty."""
+    value, slope, bound = prior.value(image), prior.gradient(image), prior.majorant(image)
+    for spread in (0.01, 0.3, 1.0, 3.0):
+        ahead = image * np.exp(spread * rng.normal(size=image.shape))
+        ahead += spread * rng.random(image.shape) * float(image.mean()) * rng.integers(0, 2)
+        some = rng.random(image.shape) < rng.choice([0.1, 0.5, 1.0])
+        moved = np.where(some, np.maximum(ahead, image / 2), image).astype(np.float32)
+        step = moved - image
+        parabola = value + _inner(slope, step) + _inner(bound, step * step) / 2
+        found = prior.value(moved)
+        _hold(
+            found <= parabola + 1e-5 * (abs(value) + abs(parabola)),
+            f"the majorant is none: {found:.8g} above {parabola:.8g}",
         )
 
 

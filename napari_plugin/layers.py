@@ -32,6 +32,9 @@ KEY = "emrecon"
 """Under which a layer's metadata hold what this plugin knows of it: ``path``, ``unit`` and, for
 counts of a scan, ``scan``."""
 
+LABELS = 1002
+"""NIFTI_INTENT_LABEL."""
+
 _MANY = 200_000
 """Voxels that are looked at to choose a window."""
 
@@ -141,6 +144,28 @@ def volume_of(layer: Layer) -> Volume:
     return Volume(np.ascontiguousarray(voxels), affine, str(about.get("unit", "")))
 
 
+def in_space(layer: Layer) -> bool:
+    """Return whether a layer is an image that lies in the patient."""
+    kind = getattr(layer, "_type_string", "")
+    return kind == "image" and layer.ndim >= 3 and tuple(layer.axis_labels[-3:]) == AXES
+
+
+def blank_labels(layer: Layer, name: str) -> Info:
+    """Return labels on the voxels of an image of axes S, A, R, of one frame, all 0."""
+    kept = layer.metadata.get("nifti")
+    about: Info = {KEY: {}} if kept is None else {KEY: {}, "nifti": dict(kept)}
+    if kept is not None:  # a file of labels, with the axes of the image's
+        about["nifti"]["header"] = kept["header"].copy()
+        about["nifti"]["header"].set_intent(LABELS)
+        if kept["display_only"]:
+            about[KEY] = {"path": layer.metadata[KEY]["path"]}
+    return {
+        "data": np.zeros(layer.data.shape[-3:], np.uint8), "name": name, "metadata": about,
+        "scale": layer.scale[-3:], "translate": layer.translate[-3:], "units": layer.units[-3:],
+        "axis_labels": AXES,
+    }  # fmt: skip
+
+
 def drop(viewer: ViewerModel, *layers: Layer | None) -> None:
     """Remove those of the layers that are there, and let go of their voxels at once.
 
@@ -164,6 +189,7 @@ PRESETS = (
     "PET, grey inverted",
     "PET, SUV 0 to 6",
     "PET, hot",
+    "PET, over another image",
     "CT, soft tissue",
     "CT, lung",
     "CT, bone",
@@ -195,6 +221,8 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
     if preset == "PET, SUV 0 to 6":
         return {"colormap": "gray_r", "contrast_limits": (0.0, 6.0)}
     some = sample(data)
+    if preset == "PET, over another image":
+        return {"colormap": fusion(), "contrast_limits": (0.0, upper(some))}
     if preset.startswith("PET"):
         colours = "hot" if preset == "PET, hot" else "gray_r"
         return {"colormap": colours, "contrast_limits": (0.0, upper(some))}
@@ -206,6 +234,19 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
     if low == high > 0:  # a mask: its one value is bright
         low = 0.0
     return {"colormap": "gray", "contrast_limits": (float(low), above(float(low), float(high)))}
+
+
+def fusion(colours: Any = None) -> Any:  # noqa: ANN401 - napari's colours
+    """Return colours, hot ones by default, that are the clearer the lower the value is.
+
+    Of an image that is laid over another, the dark end would cover it.
+    """
+    from napari.utils.colormaps import Colormap, ensure_colormap  # noqa: PLC0415 - heavy
+
+    steps = np.linspace(0, 1, 256)
+    table = np.array((colours or ensure_colormap("hot")).map(steps))
+    table[:, 3] = np.minimum(2 * steps, 1)
+    return Colormap(table, name="emrecon fusion")
 
 
 def usual(data: Any, unit: str = "") -> str:  # noqa: ANN401 - any array

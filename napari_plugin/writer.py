@@ -16,7 +16,7 @@ from emrecon.errors import DataError, GeometryError, WriteError
 from emrecon.files import replacing
 from emrecon.io import nifti, sidecar
 from emrecon.volume import Volume
-from napari_plugin.layers import KEY, Info, Matrix, in_mm, reversed_axes
+from napari_plugin.layers import KEY, LABELS, Info, Matrix, in_mm, reversed_axes
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def _new(voxels: NDArray[Any], affine: Matrix, meta: Info, *, labels: bool) -> n
         f"emrecon [{unit}]".encode() if unit.isascii() and unit else b"emrecon"
     )
     if labels:
-        image.header.set_intent(1002)
+        image.header.set_intent(LABELS)
     return image
 
 

@@ -125,8 +125,6 @@ def publish(written: Sequence[Path], job: Job) -> tuple[Path, ...]:
             extra = _facts_of(target.name) | about
             own = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
             kept = json.loads(own.read_text(encoding="utf-8")) if own in targets else {}
-            if job.kind == "recon":
-                extra |= _recon_facts(kept)
             write_text(
                 target.with_name(target.name.removesuffix(".nii.gz") + ".json"),
                 json.dumps(kept | extra, indent=2) + "\n",
@@ -237,21 +235,6 @@ def _facts_of(name: str) -> dict[str, Any]:
     if name.endswith("_pet.nii.gz"):
         return {"SkullStripped": False}
     return {}
-
-
-def _recon_facts(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of BIDS-PET that say how an image was reconstructed."""
-    used = sidecar["Settings"]
-    psf = "PSF-" if any(used["psf_fwhm_mm"]) else ""
-    filtered = any(used["post_fwhm_mm"])
-    facts: dict[str, Any] = {
-        "ReconMethodName": psf + ("OSEM" if used["subsets"] > 1 else "MLEM"),
-        "ReconMethodParameterLabels": ["subsets", "iterations"],
-        "ReconMethodParameterUnits": ["none", "none"],
-        "ReconMethodParameterValues": [used["subsets"], used["iterations"]],
-        "ReconFilterType": "Gaussian" if filtered else "none",
-    }
-    return facts | ({"ReconFilterSize": max(used["post_fwhm_mm"])} if filtered else {})
 
 
 def _few(labels: set[str]) -> str:

@@ -17,11 +17,14 @@ from emrecon.io.formats import (
     MeasuresImages,
     ReadsImages,
     ReadsScans,
+    TellsPosition,
     WritesImages,
     format_of,
     formats,
     identify,
     image_format,
+    is_series,
+    write_series,
 )
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
@@ -38,10 +41,14 @@ __all__ = [
     "has_bins",
     "image_format",
     "image_size",
+    "image_suffixes",
+    "is_series",
     "kind",
+    "patient_position",
     "read_bins",
     "read_image",
     "write_image",
+    "write_series",
 ]
 
 
@@ -108,6 +115,20 @@ def read_image(path: Path) -> Volume:
     return form.read_image(path)
 
 
+def patient_position(path: Path) -> str | None:
+    """Return how the patient of an image lies: HFS, HFP, FFS, FFP, or empty if it is not said.
+
+    None where the format places voxels in the patient, whatever the position.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is of no known format.
+    """
+    form, _ = format_of(path)
+    return form.patient_position(path) if isinstance(form, TellsPosition) else None
+
+
 def write_image(volume: Volume, path: Path) -> None:
     """Write an image in the format that the ending of `path` names.
 
@@ -119,6 +140,11 @@ def write_image(volume: Volume, path: Path) -> None:
         If the format cannot say where the volume lies.
     """
     image_format(path).write_image(volume, path)
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """Return the file name endings of all formats that images are written in."""
+    return tuple(s for form in formats() if isinstance(form, WritesImages) for s in form.suffixes)
 
 
 def image_size(path: Path) -> tuple[float, float] | None:

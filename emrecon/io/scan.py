@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, SettingsError
-from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium
+from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium, read_norm
 from emrecon.io.formats import (
     Choice,
     Reading,
@@ -23,6 +23,7 @@ from emrecon.io.formats import (
     identify,
 )
 from emrecon.io.manifest import no_rivals, resolved
+from emrecon.tomo.corrections.map_place import on_axis, say_half_voxel
 from emrecon.tomo.gates import When
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -78,15 +79,16 @@ def read_scan(
     if views and not views.asked:
         reading = replace(reading, views=None)
     changes, files = matching(scan.bins, reading)
-    medium = read_medium(corrections, _energy_kev(scan))
+    by_crystals, norm_files, norm_facts = read_norm(scan.bins, corrections, scan.normalisation)
+    changes |= by_crystals
+    medium = read_medium(corrections, _energy_kev(scan), scan.exam.patient_position)
     if medium.mu is not None:
-        changes["mu"] = _about_axis(medium.mu, scan, path)
-        changes["facts"] = scan.facts | medium.facts
+        changes["mu"] = _placed(medium.mu, scan, path, centred=corrections.mu_centred)
     from_stir(changes, scan)
+    changes["facts"] = scan.facts | medium.facts | norm_facts
     prompts = {"prompts": path}
-    return scan.with_(**changes).without_dust(), prompts | data_files(
-        prompts
-    ) | files | medium.files
+    files = prompts | data_files(prompts) | files | norm_files | medium.files
+    return scan.with_(**changes).without_dust(), files
 
 
 @contextmanager
@@ -150,6 +152,8 @@ def _reader(path: Path) -> ReadsScans:
             f"{path} is no scan ({held} of {form.name}): known are {known}, or a folder with "
             "scan.toml"
         )
+    if not isinstance(identified[0], ReadsScans) and identified[1] != "events":
+        raise FormatError(f"{path} is no scan, but a file of {identified[0].name}")
     if not isinstance(identified[0], ReadsScans):
         raise SettingsError(
             f"{path} holds single events, which have no sinograms here: emrecon recon takes them "
@@ -163,8 +167,10 @@ def _energy_kev(scan: Scan) -> float | None:
     return scan.exam.emission_kev if isinstance(scan.bins, Camera) else PET_KEV
 
 
-def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
+def _placed(mu: Volume, scan: Scan, path: Path, *, centred: bool) -> Volume:
     """Return an attenuation map, which lies in the patient, about a camera's axis of rotation."""
+    if isinstance(scan.bins, Camera) and centred:
+        return on_axis(mu, scan.bins)
     if scan.origin_unknown:
         raise FormatError(
             f"{path}: where the axis of rotation lies in the patient is not known "
@@ -172,6 +178,8 @@ def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
             "(supply it with --axis-mm)"
         )
     if scan.origin_mm is None:
+        if isinstance(scan.bins, Camera):
+            say_half_voxel(mu, scan.bins)
         return mu
     affine = mu.affine.copy()
     affine[:3, 3] -= scan.origin_mm

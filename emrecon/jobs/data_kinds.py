@@ -35,7 +35,12 @@ USED_BY: dict[str, set[str]] = {
     "decayed_h": {CAMERA},
     "attenuation": _PET,
     "correction": _PET,
+    "norm": _BINS | {EVENTS},
     "randoms": _SUMMED | {EVENTS},
+    "mu_centred": {CAMERA},
+    "calibration": _PET,
+    "facts": _PET,
+    "suv": _PET,
     "span": _STREAM,
     "sum_tof": {SINOGRAMS, EVENTS},
     "tof_fwhm_ps": {SINOGRAMS, EVENTS},
@@ -65,9 +70,11 @@ USED_BY: dict[str, set[str]] = {
 NEEDS = {
     "rays": ("projector", "siddon"),
     "mu_unit": ("mu", ""),
+    "mu_centred": ("mu", ""),
     "ct_kvp": ("ct", ""),
     "scatter_fwhm_mm": ("scatter_from", ""),
     "gate_by": ("gates", ""),
+    "suv": ("calibration", ""),
 }
 """Fields that say nothing without another, and the value that this must have (any if empty)."""
 

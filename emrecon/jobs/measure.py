@@ -61,6 +61,8 @@ class MeasurementJob:
         files = {"image": self.image, "truth": folder / "truth.nii.gz" if folder else self.truth}
         files |= {"labels": labels} if labels else {}
         base.must_exist(files)
+        names = {"label names": sidecar.beside(labels, ".json")} if labels else {}
+        files |= {what: path for what, path in names.items() if path.exists()}
         return files | data_files(files)
 
     def outputs(self) -> tuple[Path, ...]:

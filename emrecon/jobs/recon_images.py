@@ -17,6 +17,7 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
 from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
+from emrecon.jobs.quantify import Quantifier, Quantity
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.chunks import Only
@@ -33,9 +34,6 @@ from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import GROUPS, sensitivity_of, silent
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, State
-
-UNIT_OF_FRAMES = "counts/mm/s"
-"""Unit of frames and gates, which are rates so that they compare."""
 
 Stretch = Frame | Gate | None
 """What of a scan one image is made of; None for all of it."""
@@ -86,11 +84,8 @@ class ReconImage:
     inputs: dict[str, Path]
     """The files that were read."""
 
-    scale: float = 1.0
-    """What counts are multiplied by: 1, or for a rate, brought to the start if so asked."""
-
-    unit: str = UNIT
-    """Unit of the image, where no calibration gives another."""
+    quantity: Quantity = field(default_factory=Quantity)
+    """What counts are multiplied by, and the unit of that."""
 
     origin_mm: tuple[float, float, float] | None = None
     """Where a camera's own origin lies in the patient."""
@@ -111,9 +106,9 @@ class ReconImage:
     def volume(self, image: Array) -> Volume:
         """Return an iterate in its unit where it lies in the patient, after the post-filter."""
         volume = self.problem.volume(np.asarray(image))
-        if self.unit != UNIT:
-            voxels = volume.voxels * np.float32(self.scale)
-            volume = Volume(voxels, volume.affine, self.unit)
+        if self.quantity.unit != UNIT:
+            voxels = volume.voxels * np.float32(self.quantity.scale)
+            volume = Volume(voxels, volume.affine, self.quantity.unit)
         if not self.origin_mm:
             return volume
         affine = volume.affine.copy()
@@ -167,8 +162,15 @@ class Images:
     gates: dict[str, Any] = field(init=False)
     """What is known about gates."""
 
+    quantifier: Quantifier = field(init=False)
+    """Turns counts/mm into what was asked for."""
+
     def __post_init__(self) -> None:
         stretches, gates = _stretches(self)
+        quantifier = Quantifier.of(
+            self.corrections, self.data, decay_corrected=self.job.listmode.decay_corrected
+        )
+        object.__setattr__(self, "quantifier", quantifier)
         object.__setattr__(self, "stretches", stretches)
         object.__setattr__(self, "gates", gates)
 
@@ -188,12 +190,7 @@ class Images:
                 _check_end(stretch, scan.duration_s)
                 facts = self._facts(scan)
                 problem = self._problem(scan, kept)
-                scale, unit = 1.0, UNIT
-                if stretch is not None:
-                    factor = self._decay(stretch, scan)
-                    facts["decay_factor"] = factor
-                    scale, unit = factor / _seconds(stretch, scan), UNIT_OF_FRAMES
-                yield self._image(number, problem, facts | problem.facts, scale, unit)
+                yield self._image(number, problem, facts | problem.facts)
 
     def _shared(self) -> Iterator[ReconImage]:
         """Yield the one image whose data lie on workers."""
@@ -205,16 +202,16 @@ class Images:
             with self.meters("sensitivity", settings.subsets) as meter:
                 progress = meter.update if meter else silent
                 problem = share(workers, self._load(None), settings, execution.chunks, progress)
-            yield self._image(0, problem, problem.facts | self._reading(), 1.0, UNIT)
+            yield self._image(0, problem, problem.facts | self._reading())
 
-    def _image(
-        self, number: int, problem: Problem, facts: dict[str, Any], scale: float, unit: str
-    ) -> ReconImage:
-        """Return an image with its name and place."""
+    def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
+        """Return an image with its name, place and unit."""
+        exam = problem.exam
+        quantity = self.quantifier.quantity(self.stretches[number], exam, facts, exam.duration_s)
+        facts = facts | quantity.facts | {"efficiencies_from": self.quantifier.efficiencies}
         return ReconImage(
-            self.names[number], number, problem, facts, self.inputs, scale, unit,
-            problem.origin_mm,
-        )  # fmt: skip
+            self.names[number], number, problem, facts, self.inputs, quantity, problem.origin_mm
+        )
 
     def _load(self, stretch: Stretch) -> Load:
         """Return what opens the scan, or the events, of one image."""
@@ -256,19 +253,9 @@ class Images:
         """Return how files were read, for the sidecar."""
         return {
             "mu_unit": self.corrections.mu_unit or None,
+            "mu_centred": self.corrections.mu_centred or None,
             "listmode_span": self.corrections.span,
         }
-
-    def _decay(self, stretch: Frame | Gate, scan: Scan | ListmodeScan) -> float:
-        """Return what a frame or gate is multiplied by for decay."""
-        if not self.job.listmode.decay_corrected:
-            return 1.0
-        half_life = scan.exam.half_life_s
-        if not half_life:
-            raise SettingsError(
-                "the file does not tell the isotope's half-life: no decay correction"
-            )
-        return stretch.decay_factor(float(half_life))
 
 
 @dataclass(frozen=True)
@@ -340,11 +327,6 @@ def _when(stretch: Stretch) -> When:
     if stretch is None:
         return EVERYTHING
     return stretch if isinstance(stretch, Gate) else stretch.window_s
-
-
-def _seconds(stretch: Frame | Gate, scan: Scan | ListmodeScan) -> float:
-    """Return the time that an image's counts are divided by: that counted, in a gate."""
-    return float(scan.duration_s or 0) if isinstance(stretch, Gate) else stretch.duration_s
 
 
 def _check_end(stretch: Stretch, duration_s: float | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
@@ -129,21 +129,13 @@ class SegmentationJob:
         seconds = START_S + (START_S + brain * BRAIN_S) * more
         return Estimate(TISSUE_MB + held / base.MB, seconds)
 
-    def begin(
-        self,
-        meters: Meters = no_meters,
-        execution: Execution | None = None,
-        *,
-        in_memory: Mapping[Path, Volume] | None = None,
-    ) -> SegmentRun:
+    def begin(self, meters: Meters = no_meters, execution: Execution | None = None) -> SegmentRun:
         """Read images and find where to start.
 
         Parameters
         ----------
         meters, execution
             As of all jobs; nothing here takes long before the first iterate.
-        in_memory : mapping of Volume, optional
-            Images that are in no file, by the names that stand for them.
 
         Raises
         ------
@@ -152,15 +144,11 @@ class SegmentationJob:
         """
         from emrecon.tissue.segment import begin  # noqa: PLC0415 - brings numba
 
-        there = in_memory or {}
-        files = {what: path for what, path in self.named().items() if path not in there}
+        files = self.named()
         base.must_exist(files)
         check_outputs(self.outputs(), files, makes=self.out)
         check_contrast(self.images[0].name, self.settings.contrast)
-        volumes = {
-            what: there[path] if path in there else io.read_image(path)
-            for what, path in self.named().items()
-        }
+        volumes = {what: io.read_image(path) for what, path in files.items()}
         channels = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
         fit = begin(
             channels,

@@ -22,11 +22,20 @@ class Corrections:
     """Multiplicative correction in STIR's sense (Interfile): attenuation correction over
     efficiency; 0 marks dead bins. Instead of normalisation and attenuation."""
 
-    mu: Path | None = None
-    """Attenuation map (NIfTI or Interfile image), projected to attenuation factors."""
+    norm: Path | None = None
+    """Siemens' normalisation by components (.n.hdr, mMR and mCT): efficiencies of single crystals,
+    for any span, and gaps. Dead time is not corrected."""
+
+    mu: tuple[Path, ...] = ()
+    """Attenuation map (NIfTI or Interfile image, Siemens' .v.hdr too), projected to attenuation
+    factors. Several are added up: body, bed, coils."""
 
     mu_unit: str = ""
-    """Unit of the attenuation map: 1/mm or 1/cm."""
+    """Unit of the attenuation maps that do not state their own: 1/mm or 1/cm."""
+
+    mu_centred: bool = False
+    """Put the middle of the attenuation map on the camera's axis of rotation, in the middle of
+    the planes, whatever its header says: as STIR's SPECT projector does."""
 
     ct: Path | None = None
     """CT in Hounsfield units (NIfTI, or a DICOM series: its folder or one of its files), turned
@@ -52,6 +61,22 @@ class Corrections:
 
     tof_fwhm_ps: float = 0.0
     """Time-of-flight resolution in ps, where neither file nor scanner says it."""
+
+    calibration: Path | None = None
+    """The scanner's calibration, as `emrecon calibrate` writes it: the image is then in Bq/mL,
+    each frame brought to the start of the scan."""
+
+    facts: Path | None = None
+    """What is known about the examination, in JSON by the keys of BIDS PET: isotope, dose, times,
+    and PatientWeight in kg. The sidecar holds all of it."""
+
+    suv: bool = False
+    """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
+
+    def __post_init__(self) -> None:
+        one: object = self.mu
+        if isinstance(one, Path):  # one will do for several
+            object.__setattr__(self, "mu", (one,))
 
 
 @dataclass(frozen=True)
@@ -137,8 +162,8 @@ class Binning:
     start_s: float = 0.0
     """Start of the part of a list-mode file to take, in seconds."""
 
-    stop_s: float = float("inf")
-    """End of the part of a list-mode file to take, in seconds."""
+    stop_s: float | None = None
+    """End of the part of a list-mode file to take, in seconds; by default that of the file."""
 
 
 _CHOICES = {

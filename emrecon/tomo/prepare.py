@@ -112,7 +112,8 @@ def _of_bins(scan: Scan, settings: Settings, kept: Sensitivities, progress: Prog
     inside = within(grid, seen_mm(scan.bins, grid, settings))
     start, facts = start_image(inside, count_totals(likelihoods[0]), total)
     facts |= camera_setup.facts(scan, calibration)
-    return Problem(likelihoods, start, grid, settings, facts, calibration, scan.origin_mm)
+    exam = scan.exam.lasting(scan.duration_s)
+    return Problem(likelihoods, start, grid, settings, facts, calibration, scan.origin_mm, exam)
 
 
 def _of_events(
@@ -125,4 +126,5 @@ def _of_events(
         sensitivity = sensitivity_of(scan, settings, progress)
     start, facts = start_image(within(grid, scan.bins.fov_mm), event_totals(scan), sensitivity)
     each = event_likelihoods(scan, settings, grid, sensitivity)
-    return Problem(tuple(one for _, one in each), start, grid, settings, facts)
+    models, exam = tuple(one for _, one in each), scan.exam.lasting(scan.duration_s)
+    return Problem(models, start, grid, settings, facts, exam=exam)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from emrecon.errors import DataError
 from emrecon.stop import Flat, Rule, after
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.corrections.calibration import Calibration
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.likelihood import Likelihood
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.settings import Settings, per_axis
@@ -54,6 +55,9 @@ class Problem:
 
     origin_mm: tuple[float, float, float] | None = None
     """Where a camera's own origin, the origin of the image's grid, lies in the patient, RAS."""
+
+    exam: ExamInfo = field(default_factory=ExamInfo)
+    """Isotope and times of the scan."""
 
     @property
     def models(self) -> tuple[Mlem[Any], ...]:

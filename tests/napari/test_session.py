@@ -116,12 +116,67 @@ def test_stop_ends_what_comes_before_the_first_iterate():
     session = Session(1000)
     session.start(job)
     begun.wait(60)
-    session.control.stop()
+    session.stop()
+    assert session.phase == "stopped"  # at once: the thread comes to its end by itself
+    assert session.close(0.0)
     go.set()
     assert session.join(60)
     assert (session.phase, session.error) == ("stopped", "")
     with pytest.raises(Stopped):
         session.preparing(1, 5)
+    with pytest.raises(RuntimeError, match="one run"):
+        session.start(job)
+
+
+def test_warnings_of_the_run_are_kept_with_it_and_no_others():
+    import logging
+
+    def warned(session: Session) -> None:
+        for text in ("%d subsets are used", "%d subsets are used", "look at %d"):
+            logging.getLogger("emrecon.tomo").warning(text, 6)
+
+    session = Session(1000)
+    session.start(warned)
+    logging.getLogger("emrecon.tomo").warning("of another thread")
+    assert session.join(60)
+    assert session.warnings == ["6 subsets are used", "look at 6"]
+
+
+def test_a_kernel_that_is_compiled_is_named_and_stop_ends_it_there():
+    import numba
+
+    def job(session: Session) -> None:
+        @numba.njit
+        def _twice_a_number(x):
+            return 2 * x
+
+        assert _twice_a_number(1) == 2
+        notes.append(session.note)
+        session.stop()
+        _twice_a_number(1.5)
+        raise AssertionError("not reached")
+
+    notes: list[str] = []
+    session = Session(1000)
+    session.start(job)
+    assert session.join(60)
+    assert notes == ["compiling twice a number, once: it is kept"]
+    assert (session.phase, session.error) == ("stopped", "")
+
+
+def test_slow_motion_shows_every_update_and_can_be_left(wait):
+    session = Session(1000)
+    session.pace_s = 0.05
+    seen = []
+    session.start(counting(10**6))
+    while len(seen) < 6:
+        if (picture := session.slot.take()) is not None:
+            seen.append(picture.number)
+        time.sleep(0.002)
+    assert seen == list(range(seen[0], seen[0] + 6))
+    session.pace_s = 0.0
+    wait(lambda: session.number > 200)
+    assert session.close(60)
 
 
 def test_a_mistake_is_told_in_words_and_a_fault_with_its_kind(caplog):
@@ -135,6 +190,7 @@ def test_a_mistake_is_told_in_words_and_a_fault_with_its_kind(caplog):
     session.start(mistaken)
     assert session.join(60)
     assert (session.phase, session.error) == ("failed", "counts are negative in 3 bins")
+    session = Session(1000)
     session.start(faulty)
     assert session.join(60)
     assert "KeyError" in session.error
@@ -191,9 +247,10 @@ def test_history_stays_within_its_memory_and_spans_the_run():
     steps = np.diff(kept)
     assert set(steps[:-1]) == {history.every}
     assert history.numbers[history.nearest(500)] == min(kept, key=lambda n: abs(n - 500))
-    history.clear()
+    history.keep_last()
+    assert history.numbers == kept[-1:]
     with pytest.raises(IndexError):
-        history.nearest(3)
+        History(1).nearest(3)
 
 
 def test_history_of_a_long_run_begins_with_fewer():

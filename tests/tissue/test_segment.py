@@ -58,6 +58,7 @@ def test_tissue_bias_and_volumes_are_found() -> None:
     np.testing.assert_array_equal(result.fractions, again.fractions)
 
 
+@pytest.mark.slow
 def test_an_even_image_acquires_no_field() -> None:
     result = segment([shot(bias_percent=0.0)], mask=region(head()))
     assert np.log(result.field[0]).std() < 0.01
@@ -81,6 +82,7 @@ def test_channels_help_and_may_be_missing() -> None:
     assert np.isfinite(result.fractions).all()
 
 
+@pytest.mark.slow
 def test_contrast_names_the_classes() -> None:
     image = shot(contrast="T2")
     result = segment([image], Settings(contrast="T2"), mask=region(head()))
