@@ -145,6 +145,28 @@ def volume_of(layer: Layer) -> Volume:
     return Volume(np.ascontiguousarray(voxels), affine, str(about.get("unit", "")))
 
 
+def in_space(layer: Layer) -> bool:
+    """Return whether a layer is an image that lies in the patient."""
+    kind = getattr(layer, "_type_string", "")
+    return kind == "image" and layer.ndim >= 3 and tuple(layer.axis_labels[-3:]) == AXES
+
+
+def blank_labels(layer: Layer, name: str) -> Info:
+    """Return labels on the voxels of an image of axes S, A, R, of one frame, all 0."""
+    kept = layer.metadata.get("nifti")
+    about: Info = {KEY: {}} if kept is None else {KEY: {}, "nifti": dict(kept)}
+    if kept is not None:  # a file of labels, with the axes of the image's
+        about["nifti"]["header"] = kept["header"].copy()
+        about["nifti"]["header"].set_intent(LABELS)
+        if kept["display_only"]:
+            about[KEY] = {"path": layer.metadata[KEY]["path"]}
+    return {
+        "data": np.zeros(layer.data.shape[-3:], np.uint8), "name": name, "metadata": about,
+        "scale": layer.scale[-3:], "translate": layer.translate[-3:], "units": layer.units[-3:],
+        "axis_labels": AXES,
+    }  # fmt: skip
+
+
 def drop(viewer: ViewerModel, *layers: Layer | None) -> None:
     """Remove those of the layers that are there, and let go of their voxels at once.
 

@@ -28,10 +28,7 @@ def _read(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type
     """Convert what was typed, as all settings are read."""
     from emrecon.forms import from_text
 
-    try:
-        return from_text([token.value for token in tokens], kind, "it")
-    except SettingsError as error:
-        raise ValueError(str(error).removeprefix("it: ")) from None
+    return from_text([token.value for token in tokens], kind, tokens[0].keyword or "it")
 
 
 def _shown(value: Any) -> str | None:  # noqa: ANN401 - any default
@@ -61,6 +58,7 @@ COMMANDS = {
     "info": "Say what a file is, and how its geometry is understood.",
     "batch": "Do many jobs: a job file, or a BIDS dataset.",
     "convert": "Turn list-mode into sinograms, or an image into another format.",
+    "normalise": "Estimate detection efficiencies from the scan of a known source.",
     "calibrate": "Find what makes Bq/mL of a PET scanner's images, from a cylinder.",
     "metrics": "Hold an image against the truth.",
     "doctor": "Say what there is to compute with; paste it into a report of a problem.",
@@ -84,7 +82,8 @@ def main(tokens: Sequence[str] | None = None) -> None:
             _explain(given)
             app(given, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        _end(error, USAGE)
+        refused = isinstance(error.__cause__, SettingsError)
+        _end(error.__cause__ if refused else error, USAGE)
     except EmreconError as error:
         _end(error, exit_code(error))
     except MemoryError:

@@ -32,6 +32,7 @@ from emrecon.jobs.bundle import FIRST_SLICE, check_outputs, refuse_full, written
 from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.inputs import Binning, CameraFacts
+from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.volume import Volume
 
@@ -149,9 +150,10 @@ class ConversionJob:
         from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba
 
         binning = self.binning
+        stop_s = EVERYTHING[1] if binning.stop_s is None else binning.stop_s
         scan = sinograms.read_scan(
             self.source, binning.span, binning.max_ring_difference,
-            window_s=(binning.start_s, binning.stop_s),
+            window_s=(binning.start_s, stop_s),
         )  # fmt: skip
         facts = scan.facts
         dropped = facts["events_dropped"]

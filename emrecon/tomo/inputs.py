@@ -174,8 +174,8 @@ class Binning:
     start_s: float = 0.0
     """Start of the part of a list-mode file to take, in seconds."""
 
-    stop_s: float = float("inf")
-    """End of the part of a list-mode file to take, in seconds."""
+    stop_s: float | None = None
+    """End of the part of a list-mode file to take, in seconds; by default that of the file."""
 
 
 _CHOICES = {

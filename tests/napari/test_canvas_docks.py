@@ -11,15 +11,15 @@ import pytest
 napari = pytest.importorskip("napari", reason="napari is not installed")
 pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
-from qtpy.QtCore import QPoint, Qt  # noqa: E402
-from qtpy.QtWidgets import QApplication, QPushButton  # noqa: E402
+from qtpy.QtCore import Qt  # noqa: E402
+from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton  # noqa: E402
 
 from emrecon import io  # noqa: E402
 from emrecon.io import nifti  # noqa: E402
 from emrecon.tissue.settings import Settings  # noqa: E402
 from emrecon.volume import Volume  # noqa: E402
 from tests.napari.conftest import TINY  # noqa: E402
-from tests.napari.test_canvas import settle, viewer  # noqa: E402, F401 - a fixture
+from tests.napari.test_canvas import nothing_is_cut_off, settle, viewer  # noqa: E402, F401 - a fixture
 from tests.napari.tissue_case import case  # noqa: E402
 
 pytestmark = [
@@ -52,17 +52,6 @@ def press(qtbot, dock, name):
     button = dock.findChild(QPushButton, name)
     assert button.isVisible()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def nothing_is_cut_off(viewer, dock):  # noqa: F811
-    assert viewer.window._qt_viewer.canvas.native.width() > dock.width()
-    window = viewer.window._qt_window
-    for button in dock.findChildren(QPushButton):
-        corner = button.mapTo(dock, QPoint(button.width(), button.height()))
-        assert corner.x() <= dock.width() + 1, button.text()
-        assert button.mapTo(window, QPoint(0, button.height())).y() <= window.height()
-        words = max(button.text().split("\n"), key=len)
-        assert button.width() >= button.fontMetrics().horizontalAdvance(words), words
 
 
 def test_segment_a_file_and_save_and_open_the_labels(qtbot, viewer, files, tmp_path):  # noqa: F811
@@ -130,3 +119,19 @@ def test_closing_the_window_ends_a_halted_segmentation(qtbot, viewer, files):  #
     settle()
     assert session.join(10)
     assert session.phase == "stopped"
+
+
+def test_all_docks_fit_a_small_screen_as_tabs(qtbot, viewer):  # noqa: F811
+    names = ("EM reconstruction", "EM segmentation", "Orthogonal views", "Simulate a scan")
+    docks = [opened(viewer, name) for name in names]
+    window = viewer.window._qt_window
+    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 3, timeout=5000)
+    QApplication.processEvents()
+    assert (window.width(), window.height()) == (1280, 800)
+    assert all(dock.minimumSizeHint().height() < 300 for dock in docks)
+
+
+def _holder(dock):
+    while not isinstance(dock, QDockWidget):
+        dock = dock.parentWidget()
+    return dock

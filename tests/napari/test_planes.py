@@ -191,5 +191,6 @@ def test_an_image_laid_over_hides_nothing_where_it_is_empty(qtbot, dock, viewer)
     item = dock.planes["axial"].overlay
     assert dock.over is over
     assert item.lut[0, 3] == 0
-    assert (item.lut[1:, 3] == 255).all()
+    assert (np.diff(item.lut[:, 3].astype(int)) >= 0).all()  # the higher, the less clear
+    assert item.lut[-1, 3] == 255
     assert dock.planes["axial"].image.lut[0, 3] == 255

@@ -238,3 +238,28 @@ def test_what_is_copied_makes_the_same_files(qtbot, dock, viewer, tmp_path, monk
     mask = io.read_image(Path(words[words.index("--mask") + 1]))  # written for the command
     painted = viewer.layers["true tissue"].data
     assert mask.voxels.sum() == pytest.approx(painted.sum())
+
+
+def test_the_responsibilities_of_a_clicked_voxel_step_with_the_run(qtbot, dock, viewer):
+    press(qtbot, dock, "step")
+    qtbot.waitUntil(lambda: len(dock.plot.classes) == 3, timeout=60_000)
+    marks = viewer.layers["true tissue"]
+    inside = np.argwhere(np.asarray(marks.data) > 0)
+    s, a, r = marks.data_to_world(inside[len(inside) // 2])
+    dock.look_at((r, a, s))
+    assert [bar.isVisibleTo(dock) for bar in dock.voxel.bars] == [True] * 3
+    press(qtbot, dock, "step")
+    qtbot.waitUntil(lambda: dock.plot.before[0].getData()[0] is not None, timeout=20_000)
+    assert dock.plot.before[0].getData()[1].max() > 1
+    press(qtbot, dock, "pause")
+    qtbot.waitUntil(done(dock), timeout=60_000)
+    result = dock.session.result.segmentation
+    for number in (0, len(result.probabilities) // 3):
+        voxel = [axis[number] for axis in result.index]
+        r, a, s, _ = result.affine @ [*voxel, 1]
+        dock.look_at((r, a, s))
+        wanted = result.probabilities[number]
+        shown = [float(bar.format().split()[-1]) for bar in dock.voxel.bars]
+        np.testing.assert_allclose(shown, wanted, atol=6e-4)
+    dock.look_at((1e4, 0, 0))
+    assert dock.voxel.said.text().endswith("outside the mask")
