@@ -1,4 +1,9 @@
-"""``emrecon normalise``."""
+"""``emrecon normalise``.
+
+For example::
+
+    emrecon normalise cylinder.l.hdr -o norm.hs --radius-mm 100 --mu-per-mm 0.0096
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import CorrectionFlags, Out, do
+from emrecon.cli.common import CorrectionFlags, Out, VoiceFlags, do
 from emrecon.jobs.normalise import NormalisationJob, Source
 
 SourceFlags = Annotated[Source, Parameter(name="*", group="Source")]
@@ -19,6 +24,7 @@ def normalise(
     out: Out = Path("norm.hs"),
     source: SourceFlags | None = None,
     corrections: CorrectionFlags | None = None,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Estimate detection efficiencies from the scan of a uniform cylinder or another known source.
 
@@ -35,7 +41,10 @@ def normalise(
         The source that was scanned.
     corrections
         Files with randoms, scatter and attenuation of the scan.
+    voice
+        How much is said.
     """
     from emrecon.tomo.inputs import Corrections
 
-    do(NormalisationJob(scan, out, source or Source(), corrections or Corrections()))
+    job = NormalisationJob(scan, out, source or Source(), corrections or Corrections())
+    do(job, voice=voice)
