@@ -19,7 +19,14 @@ SIZES_MM = (1e-3, 1e6)
 
 @dataclass(frozen=True)
 class Grid:
-    """A box of voxels, axis-aligned with the scanner, axes towards R, A and S."""
+    """A box of voxels, axis-aligned with the scanner, axes towards R, A and S.
+
+    Examples
+    --------
+    >>> grid = Grid((4, 4, 2), (2.0, 2.0, 3.0), (-3.0, -3.0, 0.0))
+    >>> grid.centres_mm(0)
+    array([-3., -1.,  1.,  3.])
+    """
 
     shape: tuple[int, int, int]
     """Number of voxels along i, j, k."""
@@ -59,7 +66,15 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxel values with their place in scanner space (RAS+, mm)."""
+    """Voxel values with their place in scanner space (RAS+, mm).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = Volume(np.zeros((4, 5, 6), np.float32), np.diag([2.0, 2.0, 3.0, 1.0]), "Bq/mL")
+    >>> image.spacing_mm
+    (2.0, 2.0, 3.0)
+    """
 
     voxels: NDArray[np.float32]
     """Values, shape ``(i, j, k)``, or ``(t, i, j, k)`` for frames and gates."""
