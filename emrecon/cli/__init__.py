@@ -33,14 +33,13 @@ def _read(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type
 
 def _shown(value: Any) -> str | None:  # noqa: ANN401 - any default
     """Return a default as help shows it; nothing where it says nothing."""
-    return None if value is False or value in {"", ()} else str(value)
+    return None if value is None or value is False or value in {"", ()} else str(value)
 
 
 app = App(
     name="emrecon",
     help="Expectation-maximisation for medical images.",
     version=lambda: version("emrecon"),
-    help_format="plaintext",
     help_epilogue=f"emrecon COMMAND --help has examples. {EXIT_CODES}",
     suppress_keyboard_interrupt=False,
     default_parameter=Parameter(

@@ -68,6 +68,19 @@ def read_scan(
         `Scan.origin_mm` says where in the patient the camera's origin is.
     dict of Path
         Every file that was read, by what it is.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=1e4)
+    >>> with TemporaryDirectory() as name:
+    ...     _ = em.run(em.SimulationJob("cylinder", Path(name) / "scan", like))
+    ...     scan, files = em.read_scan(Path(name) / "scan")
+    >>> scan.prompts.shape == scan.bins.shape, "randoms" in files
+    (True, True)
     """
     path, corrections = resolved(path, corrections or Corrections())
     camera = camera or CameraFacts()
@@ -128,6 +141,19 @@ def open_events(
         If the file holds no events, or is damaged.
     SettingsError
         If corrections are of a kind that these events cannot take.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=1e4)
+    >>> with TemporaryDirectory() as name:
+    ...     _ = em.run(em.SimulationJob("cylinder", Path(name) / "scan", like, petsird=True))
+    ...     with em.open_events(Path(name) / "scan" / "scan.petsird") as (scan, files):
+    ...         print(sorted(files))
+    ['prompts']
     """
     path, corrections = resolved(path, corrections or Corrections())
     form, kind = format_of(path)

@@ -44,7 +44,13 @@ WORD_S = 1e-7
 
 @dataclass(frozen=True)
 class ConversionJob:
-    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format."""
+    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format.
+
+    Examples
+    --------
+    >>> ConversionJob(Path("image.hv"), Path("image.nii.gz")).KIND
+    'convert'
+    """
 
     source: Path
     """A PETLINK list-mode header, a DICOM NM TOMO file, or an image."""

@@ -43,7 +43,15 @@ LINE_S = 2.2e-7
 
 @dataclass(frozen=True)
 class SimulationJob:
-    """Simulate a scan of a phantom: sinograms, single events (PETSIRD), or SPECT (DICOM)."""
+    """Simulate a scan of a phantom: sinograms, single events (PETSIRD), or SPECT (DICOM).
+
+    Examples
+    --------
+    >>> from phantoms.acquisition import Acquisition
+    >>> job = SimulationJob("nema", Path("scan"), Acquisition(scanner="tiny", counts=1e6))
+    >>> job.KIND
+    'simulate'
+    """
 
     phantom: str
     """Name of the phantom."""

@@ -15,7 +15,17 @@ PROJECTORS = ("joseph", "siddon")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to reconstruct: MLEM (one subset) or OSEM."""
+    """How to reconstruct: MLEM (one subset) or OSEM.
+
+    Examples
+    --------
+    >>> Settings(iterations=2, subsets=21, psf_fwhm_mm=(4.5,)).subsets
+    21
+    >>> Settings(subsets=0)
+    Traceback (most recent call last):
+        ...
+    emrecon.errors.SettingsError: subsets must be 1 or more, not 0
+    """
 
     iterations: int = 4
     """Passes over all the data; a pass is one update for each subset."""
