@@ -13,6 +13,10 @@ Array = NDArray[np.float32]
 """Images and counts."""
 
 
+SIZES_MM = (1e-3, 1e6)
+"""Least and greatest distance between voxels of a grid: what any file can say of them."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """A box of voxels, axis-aligned with the scanner, axes towards R, A and S.
@@ -34,9 +38,10 @@ class Grid:
     """Centre of voxel ``(0, 0, 0)`` in RAS mm."""
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 1 or min(self.spacing_mm) <= 0:
+        least, most = SIZES_MM
+        if min(self.shape) < 1 or not all(least <= size <= most for size in self.spacing_mm):
             raise GeometryError(
-                f"a grid needs at least one voxel of positive size along each axis, "
+                f"a grid needs at least one voxel along each axis, of {least:g} to {most:g} mm, "
                 f"not {self.shape} voxels of {self.spacing_mm} mm"
             )
 

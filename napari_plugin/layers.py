@@ -109,13 +109,12 @@ def in_mm(matrix: Matrix, units: Sequence[object]) -> Matrix:
     units : sequence
         Of the three axes, as napari has them; what is no length is taken to be in mm.
     """
-    from pint import DimensionalityError, UndefinedUnitError, get_application_registry  # noqa: PLC0415 - napari's
+    from pint import DimensionalityError, UndefinedUnitError, application_registry  # noqa: PLC0415 - napari's
 
-    ask = get_application_registry()
     scaled, odd = matrix.copy(), set[str]()
     for axis, unit in enumerate(map(str, units)):
         try:
-            scaled[axis] *= ask.Quantity(1.0, unit).to("mm").magnitude
+            scaled[axis] *= application_registry.Quantity(1.0, unit).to("mm").magnitude
         except (DimensionalityError, UndefinedUnitError):
             odd.add(unit)
     for unit in sorted(odd):
@@ -252,6 +251,8 @@ def fusion(colours: Any = None) -> Any:  # noqa: ANN401 - napari's colours
 
 def usual(data: Any, unit: str = "") -> str:  # noqa: ANN401 - any array
     """Return the preset that suits an image, by its unit and values."""
+    if unit == "g/mL":
+        return "PET, SUV 0 to 6"
     if unit in {"counts/mm", "Bq/mL", "kBq/mL"}:
         return "PET, grey inverted"
     some = sample(data)

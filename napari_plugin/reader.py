@@ -108,18 +108,28 @@ def read(path: Path) -> list[LayerData]:
 
 def _has_slices(folder: Path) -> bool:
     """Return whether a folder holds DICOM files."""
-    files = (file for file in folder.iterdir() if file.is_file())
-    return any(is_dicom(open_head(file)) for file in files)
+    return bool(_slices(folder))
+
+
+def _slices(folder: Path) -> list[Path]:
+    """Return the DICOM files of a folder."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return [file for file in files if is_dicom(open_head(file))]
 
 
 def _dicom_layer(path: Path) -> LayerData:
     """Return the counts of a gamma camera, or the image of a series of slices."""
-    from emrecon.io.dicom.ct import read_series  # noqa: PLC0415 - brings pydicom
+    from emrecon.io.dicom import ct, pet_images  # noqa: PLC0415 - brings pydicom
 
     if path.is_file() and format_of(path)[1] == "projections":
         return scan_layer(path)
+    pet = {pet_images.is_slice(file) for file in (_slices(path) if path.is_dir() else [path])}
+    if len(pet) != 1:
+        what = "slices of PET and of something else" if pet else "no DICOM slices"
+        raise FormatError(f"{path} holds {what}: open one file of the series that is wanted")
+    volume = pet_images.read_image(path) if pet == {True} else ct.read_ct(path).volume
     name = path.name if path.is_dir() else path.parent.name
-    return volume_layer(read_series(path), name, path)
+    return volume_layer(volume, name, path)
 
 
 def volume_layer(volume: Volume, name: str, path: Path | None = None) -> LayerData:

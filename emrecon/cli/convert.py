@@ -4,6 +4,7 @@ For example::
 
     emrecon convert head.l.hdr -o sinograms --span 11
     emrecon convert image.hv -o image.nii.gz
+    emrecon convert head.nii.gz -o series
 """
 
 from __future__ import annotations

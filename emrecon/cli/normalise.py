@@ -2,7 +2,8 @@
 
 For example::
 
-    emrecon normalise cylinder.l.hdr -o norm.hs --radius-mm 100 --mu-per-mm 0.0096
+    emrecon normalise cylinder.hs --radius-mm 100 --mu-per-mm 0.0096 --randoms randoms.hs
+    emrecon normalise rods.l.hdr --activity rods.nii.gz -o norm.hs --span 11
 """
 
 from __future__ import annotations

@@ -193,8 +193,8 @@ class ImageCopy:
         unit = image.unit or str(about.values.get("Units", ""))
         volume = Volume(image.voxels, image.affine, unit)
         with written_together(out, out, FIRST_SLICE) as folder:
-            written = io.write_series(volume, folder, about.values)
-        return tuple(out / path.name for path in written)
+            io.write_series(volume, folder, about.values)
+        return (out / FIRST_SLICE,)  # and the others of the folder
 
     def _write(self, path: Path) -> None:
         """Write the image; from NIfTI to NIfTI with its header, and numbers in their type."""

@@ -61,11 +61,16 @@ class ReconChoice:
         if self.out is None:
             return ()
         if io.is_series(self.out):
-            about = tuple(self.out / f"recon{end}" for end in (".json", ".csv", ".png"))
+            about = tuple(self.out / f"recon{end}" for end in self._endings)
             return (self.out / FIRST_SLICE, *about)
         data = (self.out.with_suffix(".v"),) if self.out.suffix == ".hv" else ()
-        ends = (".json", ".csv", ".png")
-        return (self.out, *data, *(sidecar.beside(self.out, end) for end in ends))
+        return (self.out, *data, *(sidecar.beside(self.out, end) for end in self._endings))
+
+    @property
+    def _endings(self) -> tuple[str, ...]:
+        """The endings of what is written beside the image."""
+        scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
+        return (*scatter, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.

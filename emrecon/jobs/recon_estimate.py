@@ -56,6 +56,8 @@ def estimate(job: ReconChoice) -> Estimate:
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
     arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "mu1", "ct"} & set(inputs))
+    if job.corrections.simulate_scatter:  # beside it, attenuation and what is not of all views
+        arrays += 3.0
     if io.kind(path) == "events":
         arrays += 2.5
     lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)

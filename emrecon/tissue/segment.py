@@ -121,6 +121,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     Parameters are those of `segment`, which makes all the stages of what comes back.
     """
     settings = settings or Settings()
+    _check_used(settings, priors, prior_classes, means, labels)
     set_threads(settings.threads)
     grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
@@ -146,6 +147,25 @@ def begin(  # noqa: PLR0913 - as for `segment`
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
     return Fit(data, layout, settings, optima, atlas)
+
+
+def _check_used(
+    settings: Settings,
+    priors: Sequence[Volume],
+    prior_classes: Sequence[int],
+    means: Floats | None,
+    labels: Volume | None,
+) -> None:
+    """Refuse what would have no effect beside the other inputs."""
+    default = Settings()
+    idle = [
+        name for name in ("align", "atlas_weight") if vars(settings)[name] != vars(default)[name]
+    ]
+    idle += ["prior_classes"] * bool(prior_classes)
+    if idle and not priors:
+        raise SettingsError(f"{idle[0]} is about priors, and there are none: give them (--priors)")
+    if means is not None and labels is not None:
+        raise SettingsError("there are means and labels to start from: give one of the two")
 
 
 def _given(

@@ -43,6 +43,9 @@ class ScatterEstimate:
     scatter: Array
     """Mean scatter in each bin, counts."""
 
+    attenuation: Array
+    """Attenuation factors, which were needed on the way."""
+
     fit: TailFit
     """How it was scaled to the tails of the prompts."""
 
@@ -51,7 +54,7 @@ class ScatterEstimate:
 
     profiles: dict[str, tuple[Floats, Floats]]
     """Counts by plane of the direct planes, and by bin, of prompts, randoms and scatter before and
-    after the fit."""
+    after the fit; by plane those counted and expected beside the body."""
 
 
 def window_of(
@@ -121,20 +124,16 @@ def estimate_scatter(
     counts = _counts(scan)
     small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
     how = replace(_settings(small, model), threads=threads)
-    share, history, error = 0.0, [], 0.0
-    scatter: Array | None = None
+    scatter, history, error = np.empty(0, np.float32), [0.0], 0.0
     for turn in range(1, rounds + 1):
-        image = _image(small, how, scatter)
-        values, error = model.of_pairs(image)
+        values, error = model.of_pairs(_image(small, how, scatter if turn > 1 else None))
         scatter = model.in_bins(values, scan.normalisation)
-        trues = (1 - share) * counts
         total = float(scatter.sum(dtype=np.float64))
-        before, share = share, total / (total + trues)
-        scatter *= np.float32(share * counts / total)
-        history.append(share)
-        log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * share)
+        history.append(total / (total + (1 - history[-1]) * counts))
+        scatter *= np.float32(history[-1] * counts / total)
+        log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
         progress(turn, rounds)
-        if abs(share - before) < ENOUGH * share:
+        if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
     tails = tail_fit(bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
     profiles = _profiles(scan, scatter, tails, survival)
@@ -148,12 +147,12 @@ def estimate_scatter(
         "coarse_rings": int(model.ring.z_mm.size),
         "multiple_over_single": model.again,
         "sampling_error": error,
-        "predicted_scatter_fraction": history,
+        "predicted_scatter_fraction": history[1:],
         "scatter_over_net_prompts": float(scatter.sum(dtype=np.float64)) / counts,
         "fitted": fit,
         "tails": tails.facts,
     }
-    return ScatterEstimate(scatter, tails, facts, profiles)
+    return ScatterEstimate(scatter, survival, tails, facts, profiles)
 
 
 def _counts(scan: Scan) -> float:

@@ -23,6 +23,7 @@ from typing import Any, NoReturn, get_args, get_origin
 import numpy as np
 
 from emrecon import cli, forms
+from emrecon.errors import EmreconError
 from emrecon.io import read_image
 from emrecon.jobs.base import Execution
 from emrecon.jobs.measure import MeasurementJob
@@ -135,7 +136,10 @@ def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = T
         return f"left {left[0].name} and {len(left) - 1} more"
     if "Warning:" in said:
         return f"Python's words: {said[-600:]}"
-    return "" if code or not sound else _unsound(left)
+    try:
+        return "" if code or not sound else _unsound(left)
+    except EmreconError as error:
+        return f"wrote what cannot be read: {error}"
 
 
 def _unsound(files: Sequence[Path]) -> str:

@@ -20,6 +20,7 @@ BAD = (
     "recon events --voxel-mm 1e-9",
     "recon NM --radius-mm 1e-9",
     "recon SPECT --start-angles-deg inf",
+    "recon SPECT --pixel-mm 1e-9",
     "recon PET --psf-fwhm-mm nan",
     "recon PET --subsets 1e9",
     "recon PET --iterations many",

@@ -1,4 +1,4 @@
-"""CT and PET slices: a DICOM series (a folder, or one of its files); a CT is NIfTI, too."""
+"""CT in Hounsfield units: a DICOM series (a folder, or one of its files) or NIfTI."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emrecon import io
-from emrecon.errors import FormatError
-from emrecon.io.dicom import pet_images, pet_series
-from emrecon.io.dicom.attributes import is_dicom, open_dicom
+from emrecon.io.dicom.attributes import is_dicom
 from emrecon.io.dicom.series import slices_of, stacked
 from emrecon.io.formats import open_head
 from emrecon.volume import Volume
@@ -55,35 +53,3 @@ def read_ct(path: Path) -> Ct:
         position = first.text("PatientPosition") or None
         return Ct(stacked(slices, "HU"), first.number("KVP"), position)
     return Ct(io.read_image(path), None, io.patient_position(path))
-
-
-def read_series(path: Path) -> Volume:
-    """Read the slices of a DICOM series of CT or PET, where the patient is.
-
-    Parameters
-    ----------
-    path : Path
-        A folder with the files of one series, or one of these files.
-
-    Returns
-    -------
-    Volume
-        Hounsfield units of CT; of PET what its files say: Bq/mL, SUV by weight or counts.
-
-    Raises
-    ------
-    FormatError
-        If the files are neither, are of several series, slices are missing or unevenly stacked.
-    """
-    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
-    heads = (open_dicom(file, pixels=False) for file in files if is_dicom(open_head(file)))
-    stored = {head.text("SOPClassUID") for head in heads}
-    kinds = [
-        kind
-        for kind, storage in (("CT", STORAGE), ("PET", pet_series.STORAGE))
-        if storage in stored
-    ]
-    if len(kinds) != 1:
-        there = " and ".join(kinds) or "neither CT nor PET"
-        raise FormatError(f"{path}: {there}; slices of one CT or PET series are wanted")
-    return read_ct(path).volume if kinds == ["CT"] else pet_images.read_image(path)

@@ -98,12 +98,12 @@ class SourceScan:
 
     @cached_property
     def fans(self) -> Fans:
-        """Sums over the partners of each crystal."""
+        """Return what sums over the partners of each crystal."""
         return Fans(self.bins)
 
     @cached_property
     def distance(self) -> NDArray[np.intp]:
-        """Bins from the middle one, of each bin."""
+        """Return how many bins each is from the middle one."""
         count = self.bins.shape[1]
         return np.abs(np.arange(count) - (count - 1 - count // 2))
 

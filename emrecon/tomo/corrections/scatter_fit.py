@@ -100,9 +100,9 @@ def tail_fit(
         if randoms is not None:
             counted -= np.sum(_view(randoms, view), axis=0, where=tail, dtype=float)
         expected += np.sum(scatter[view], axis=0, where=tail, dtype=float)
-    smooth = [_along_axis(bins, sums) for sums in (counted, expected, variance)]
+    near = np.stack([_along_axis(bins, sums) for sums in (counted, expected, variance)])
     scale = _drawn(counted.sum(), expected.sum(), variance.sum(), 1.0, ALL_PLANES)
-    scales = _drawn(*smooth, scale, BETWEEN_PLANES)
+    scales = _drawn(near[0], near[1], near[2], scale, BETWEEN_PLANES)
     return TailFit(
         np.clip(scales, *BOUNDS), float(np.clip(scale, *BOUNDS)), counted, expected, number
     )
