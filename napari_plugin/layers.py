@@ -109,13 +109,12 @@ def in_mm(matrix: Matrix, units: Sequence[object]) -> Matrix:
     units : sequence
         Of the three axes, as napari has them; what is no length is taken to be in mm.
     """
-    from pint import DimensionalityError, UndefinedUnitError, get_application_registry  # noqa: PLC0415 - napari's
+    from pint import DimensionalityError, UndefinedUnitError, application_registry  # noqa: PLC0415 - napari's
 
-    ask = get_application_registry()
     scaled, odd = matrix.copy(), set[str]()
     for axis, unit in enumerate(map(str, units)):
         try:
-            scaled[axis] *= ask.Quantity(1.0, unit).to("mm").magnitude
+            scaled[axis] *= application_registry.Quantity(1.0, unit).to("mm").magnitude
         except (DimensionalityError, UndefinedUnitError):
             odd.add(unit)
     for unit in sorted(odd):
@@ -143,6 +142,28 @@ def volume_of(layer: Layer) -> Volume:
     voxels = np.asarray(layer.data, np.float32).transpose(2, 1, 0)
     affine = reversed_axes(in_mm(world(layer), layer.units))
     return Volume(np.ascontiguousarray(voxels), affine, str(about.get("unit", "")))
+
+
+def in_space(layer: Layer) -> bool:
+    """Return whether a layer is an image that lies in the patient."""
+    kind = getattr(layer, "_type_string", "")
+    return kind == "image" and layer.ndim >= 3 and tuple(layer.axis_labels[-3:]) == AXES
+
+
+def blank_labels(layer: Layer, name: str) -> Info:
+    """Return labels on the voxels of an image of axes S, A, R, of one frame, all 0."""
+    kept = layer.metadata.get("nifti")
+    about: Info = {KEY: {}} if kept is None else {KEY: {}, "nifti": dict(kept)}
+    if kept is not None:  # a file of labels, with the axes of the image's
+        about["nifti"]["header"] = kept["header"].copy()
+        about["nifti"]["header"].set_intent(LABELS)
+        if kept["display_only"]:
+            about[KEY] = {"path": layer.metadata[KEY]["path"]}
+    return {
+        "data": np.zeros(layer.data.shape[-3:], np.uint8), "name": name, "metadata": about,
+        "scale": layer.scale[-3:], "translate": layer.translate[-3:], "units": layer.units[-3:],
+        "axis_labels": AXES,
+    }  # fmt: skip
 
 
 def drop(viewer: ViewerModel, *layers: Layer | None) -> None:
@@ -230,6 +251,8 @@ def fusion(colours: Any = None) -> Any:  # noqa: ANN401 - napari's colours
 
 def usual(data: Any, unit: str = "") -> str:  # noqa: ANN401 - any array
     """Return the preset that suits an image, by its unit and values."""
+    if unit == "g/mL":
+        return "PET, SUV 0 to 6"
     if unit in {"counts/mm", "Bq/mL", "kBq/mL"}:
         return "PET, grey inverted"
     some = sample(data)

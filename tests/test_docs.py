@@ -18,6 +18,7 @@ TUTORIALS = sorted((DOCS / "tutorials").glob("*.py"))
 GALLERY = sorted((DOCS / "gallery").glob("plot_*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", TUTORIALS, ids=lambda path: path.stem)
 def test_tutorials(script: Path, tmp_path: Path) -> None:
     done = subprocess.run(

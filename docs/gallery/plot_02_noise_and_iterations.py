@@ -35,7 +35,7 @@ for axes, counts in zip(panels, (1e5, 1e6, 1e7), strict=True):
     blur = Blur(problem.grid, (5.0, 5.0, 0.0))
     truth = made.truth.voxels
     plain, filtered = [], []
-    for one in em.until(problem.iterates(), em.after(2 * 40)):
+    for one in em.until(problem.iterates(), em.after(2 * 30)):
         if one.number % 2 == 0:
             plain.append(error(one.params, truth))
             filtered.append(error(blur.forward(one.params), truth))

@@ -24,8 +24,8 @@ likelihood = problem.likelihoods[0]
 
 # %%
 # One step of SQUAREM costs about three of MLEM: that is counted here.
-plain = list(em.until(problem.iterates(), em.after(150)))
-fast = list(em.until(em.em(repeat(squarem(likelihood)), problem.start), em.after(50)))
+plain = list(em.until(problem.iterates(), em.after(90)))
+fast = list(em.until(em.em(repeat(squarem(likelihood)), problem.start), em.after(30)))
 assert np.all(np.diff([one.log_likelihood for one in fast]) > -1e-3)
 
 figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")

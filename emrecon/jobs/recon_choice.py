@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from emrecon import forms, io
 from emrecon.errors import SettingsError, WriteError
+from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
@@ -102,6 +103,9 @@ class ReconChoice:
         """
         if self.out is None or io.is_series(self.out):  # which is refused unless empty
             return
+        if not any(path.is_file() for path in self.outputs()):
+            return
+        keep_inputs(self.outputs(), self.inputs())
         about = sidecar.beside(self.out, ".json")
         rivals = [about.with_suffix(end) for end in io.image_suffixes()]
         for rival in rivals:

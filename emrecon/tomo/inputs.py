@@ -10,7 +10,13 @@ from emrecon.errors import SettingsError
 
 @dataclass(frozen=True)
 class Corrections:
-    """The files of a scan besides its prompts, and how to read them."""
+    """The files of a scan besides its prompts, and how to read them.
+
+    Examples
+    --------
+    >>> Corrections(mu=Path("mu.nii.gz"), mu_unit="1/cm").mu_unit
+    '1/cm'
+    """
 
     normalisation: Path | None = None
     """Detection efficiencies of the bins (Interfile); 0 marks dead and missing ones."""
@@ -109,7 +115,13 @@ class Corrections:
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """What to take from a SPECT file, and what stands in for what it does not say."""
+    """What to take from a SPECT file, and what stands in for what it does not say.
+
+    Examples
+    --------
+    >>> CameraFacts(scatter_from="tew", radius_mm=(250.0,)).radius_mm
+    (250.0,)
+    """
 
     window: str = ""
     """Energy window by number (from 1) or name; by default the photopeak of the isotope."""
@@ -190,8 +202,8 @@ class Binning:
     start_s: float = 0.0
     """Start of the part of a list-mode file to take, in seconds."""
 
-    stop_s: float = float("inf")
-    """End of the part of a list-mode file to take, in seconds."""
+    stop_s: float | None = None
+    """End of the part of a list-mode file to take, in seconds; by default that of the file."""
 
 
 _CHOICES = {
