@@ -56,12 +56,14 @@ def fitting(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401 - any TOML
 
     if get_origin(hint) in _MANY and not isinstance(value, list | tuple):
         value = [value]
-    if value in ("inf", "-inf", "nan") and float in _scalars(hint):  # as `to_plain` writes them
-        value = float(value)
     try:
-        return msgspec.convert(value, hint, dec_hook=_path)
+        fitted = msgspec.convert(value, hint, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{name} is {wanted(hint)}, not {value!r}") from error
+    parts = fitted if isinstance(fitted, list | tuple) else [fitted]
+    if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
+        raise SettingsError(f"{name} is {wanted(hint)}, not {value!r}: no setting is infinite")
+    return fitted
 
 
 def from_text(words: str | Sequence[str], hint: Any, name: str) -> Any:  # noqa: ANN401 - any type

@@ -109,13 +109,12 @@ def in_mm(matrix: Matrix, units: Sequence[object]) -> Matrix:
     units : sequence
         Of the three axes, as napari has them; what is no length is taken to be in mm.
     """
-    from pint import DimensionalityError, UndefinedUnitError, get_application_registry  # noqa: PLC0415 - napari's
+    from pint import DimensionalityError, UndefinedUnitError, application_registry  # noqa: PLC0415 - napari's
 
-    ask = get_application_registry()
     scaled, odd = matrix.copy(), set[str]()
     for axis, unit in enumerate(map(str, units)):
         try:
-            scaled[axis] *= ask.Quantity(1.0, unit).to("mm").magnitude
+            scaled[axis] *= application_registry.Quantity(1.0, unit).to("mm").magnitude
         except (DimensionalityError, UndefinedUnitError):
             odd.add(unit)
     for unit in sorted(odd):

@@ -16,7 +16,7 @@ from phantoms.shepp_logan import shepp_logan
 
 angles = np.arange(96) * np.pi / 96
 bins = Bins.parallel(angles, np.arange(-50, 51) * 2.0, slice_mm=2.0)
-phantom = shepp_logan(contrast=3.0).fitted(95)
+phantom = shepp_logan(100)
 
 
 def error(image, truth):
@@ -35,7 +35,7 @@ for axes, counts in zip(panels, (1e5, 1e6, 1e7), strict=True):
     blur = Blur(problem.grid, (5.0, 5.0, 0.0))
     truth = made.truth.voxels
     plain, filtered = [], []
-    for one in em.until(problem.iterates(), em.after(2 * 40)):
+    for one in em.until(problem.iterates(), em.after(2 * 30)):
         if one.number % 2 == 0:
             plain.append(error(one.params, truth))
             filtered.append(error(blur.forward(one.params), truth))

@@ -15,7 +15,7 @@ from phantoms.brain import brain
 from phantoms.mri import Scan, acquire, from_phantom
 
 tissue_of_label = {3: 1, 4: 2, 5: 3, 6: 2, 7: 2}
-truth = from_phantom(brain(), tissue_of_label, Grid.centred((42, 48, 45), (4.0, 4.0, 4.0)))
+truth = from_phantom(brain(), tissue_of_label, Grid.centred((34, 38, 36), (5.0, 5.0, 5.0)))
 mask = em.Volume(truth.mask.astype(np.float32), truth.affine)
 
 # %%

@@ -108,6 +108,18 @@ def read_image(path: Path) -> Volume:
     ------
     FormatError
         If the file cannot be read, is of no known format, is damaged, or is not an image.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> image = em.Volume(np.ones((4, 4, 4), np.float32), np.eye(4), "Bq/mL")
+    >>> with TemporaryDirectory() as name:
+    ...     em.write_image(image, Path(name) / "image.nii.gz")
+    ...     em.read_image(Path(name) / "image.nii.gz").unit
+    'Bq/mL'
     """
     form, held = format_of(path)
     if held != "image" or not isinstance(form, ReadsImages):
@@ -138,6 +150,18 @@ def write_image(volume: Volume, path: Path) -> None:
         If the ending names no known format, or the file cannot be written.
     GeometryError
         If the format cannot say where the volume lies.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> image = em.Volume(np.ones((4, 4, 4), np.float32), np.eye(4), "Bq/mL")
+    >>> with TemporaryDirectory() as name:
+    ...     em.write_image(image, Path(name) / "image.nii.gz")
+    ...     em.read_image(Path(name) / "image.nii.gz").unit
+    'Bq/mL'
     """
     image_format(path).write_image(volume, path)
 

@@ -136,26 +136,22 @@ def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, di
 
 
 def read_norm(
-    bins: Bins | Camera, corrections: Corrections, live: Array | None
-) -> tuple[dict[str, Any], dict[str, Path], dict[str, Any]]:
+    bins: Bins | Camera, corrections: Corrections
+) -> tuple[dict[str, Array], dict[str, Path], dict[str, Any]]:
     """Read a normalisation by components as efficiencies of bins; return files and facts, too.
 
     Parameters
     ----------
     bins : Bins
-        The bins of the prompts.
+        The bins of the prompts, of all views.
     corrections : Corrections
         What names it; nothing is returned where none is named.
-    live : array or None
-        Efficiencies that the scan has of its own: where they are 0, detectors are dead.
     """
     if corrections.norm is None:
         return {}, {}, {}
     if isinstance(bins, Camera):
         raise SettingsError("--norm is for PET scanners, and this scan is of a gamma camera")
     efficiency = read_components(corrections.norm).in_bins(bins)
-    if live is not None:
-        efficiency *= live > 0
     facts = facts_of_norm(corrections.norm)
     return {"normalisation": efficiency}, _norm_files(corrections.norm), facts
 
@@ -210,7 +206,8 @@ def _in_bins(path: Path, reading: Reading) -> Scan:
     """Read projection data that need not be counts."""
     form, kind = format_of(path)
     if kind != "projections" or not isinstance(form, ReadsScans):
-        raise FormatError(f"{path} is no projection data ({kind} of {form.name})")
+        norm = "; a Siemens normalisation is given as --norm" if kind == "other" else ""
+        raise FormatError(f"{path} is no projection data ({kind} of {form.name}){norm}")
     return form.read_scan(path, reading.of_correction())
 
 

@@ -28,11 +28,17 @@ RIVALS = {
     "mu": ("attenuation", "correction", "ct"),
     "ct": ("attenuation", "correction", "mu", "mu_unit", "mu_centred"),
     "additive": ("randoms", "scatter"),
+    "simulate_scatter": ("scatter",),
     "randoms": ("additive",),
     "scatter": ("additive",),
 }
 """Corrections that say in another way what a part says."""
 
+
+SIMULATION = {
+    "simulate_scatter", "scatter_rounds", "scatter_absolute", "window_kev", "energy_resolution"
+}  # fmt: skip
+"""How scatter is simulated, which is no part of a scan."""
 
 _TEXT: tuple[tuple[type, ...], str] = ((str,), "text in quotes")
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
@@ -61,7 +67,7 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
         raise FormatError(f"{path} does not exist: a folder needs it to be a scan") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FormatError(f"{path} is not a manifest that can be read: {error}") from error
-    known = {field.name for field in fields(Corrections)} | {"prompts"}
+    known = {field.name for field in fields(Corrections)} - SIMULATION | {"prompts"}
     if unknown := sorted(set(table) - known):
         raise FormatError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(known)}")
     if "prompts" not in table:
@@ -145,4 +151,5 @@ def no_rivals(corrections: Corrections) -> None:
     for name, rivals in RIVALS.items():
         for rival in rivals:
             if rival not in _PLAIN and getattr(corrections, name) and getattr(corrections, rival):
-                raise SettingsError(f"give --{name} or --{rival}, not both")
+                names = [each.replace("_", "-") for each in (name, rival)]
+                raise SettingsError("give --{} or --{}, not both".format(*names))

@@ -82,7 +82,7 @@ def keep_others(outputs: Sequence[Path], whose: str, *, ours: Callable[[], bool]
     WriteError
         If one exists that does not.
     """
-    there = [path for path in outputs if path.exists()]
+    there = [path for path in outputs if path.is_file()]
     if there and not ours():
         raise WriteError(
             f"{there[0]} exists already and does not come of {whose}: name another (--out), or "

@@ -32,6 +32,7 @@ from emrecon.jobs.bundle import FIRST_SLICE, check_outputs, refuse_full, written
 from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.inputs import Binning, CameraFacts
+from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.volume import Volume
 
@@ -43,7 +44,13 @@ WORD_S = 1e-7
 
 @dataclass(frozen=True)
 class ConversionJob:
-    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format."""
+    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format.
+
+    Examples
+    --------
+    >>> ConversionJob(Path("image.hv"), Path("image.nii.gz")).KIND
+    'convert'
+    """
 
     source: Path
     """A PETLINK list-mode header, a DICOM NM TOMO file, or an image."""
@@ -143,9 +150,10 @@ class ConversionJob:
         from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba
 
         binning = self.binning
+        stop_s = EVERYTHING[1] if binning.stop_s is None else binning.stop_s
         scan = sinograms.read_scan(
             self.source, binning.span, binning.max_ring_difference,
-            window_s=(binning.start_s, binning.stop_s),
+            window_s=(binning.start_s, stop_s),
         )  # fmt: skip
         facts = scan.facts
         dropped = facts["events_dropped"]
@@ -185,8 +193,8 @@ class ImageCopy:
         unit = image.unit or str(about.values.get("Units", ""))
         volume = Volume(image.voxels, image.affine, unit)
         with written_together(out, out, FIRST_SLICE) as folder:
-            written = io.write_series(volume, folder, about.values)
-        return tuple(out / path.name for path in written)
+            io.write_series(volume, folder, about.values)
+        return (out / FIRST_SLICE,)  # and the others of the folder
 
     def _write(self, path: Path) -> None:
         """Write the image; from NIfTI to NIfTI with its header, and numbers in their type."""

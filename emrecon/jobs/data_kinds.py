@@ -41,6 +41,11 @@ USED_BY: dict[str, set[str]] = {
     "calibration": _PET,
     "facts": _PET,
     "suv": _PET,
+    "simulate_scatter": _BINS,
+    "scatter_rounds": _BINS,
+    "scatter_absolute": _BINS,
+    "window_kev": _BINS,
+    "energy_resolution": _BINS,
     "span": _STREAM,
     "sum_tof": {SINOGRAMS, EVENTS},
     "tof_fwhm_ps": {SINOGRAMS, EVENTS},
@@ -74,6 +79,10 @@ NEEDS = {
     "ct_kvp": ("ct", ""),
     "scatter_fwhm_mm": ("scatter_from", ""),
     "gate_by": ("gates", ""),
+    "scatter_rounds": ("simulate_scatter", ""),
+    "scatter_absolute": ("simulate_scatter", ""),
+    "window_kev": ("simulate_scatter", ""),
+    "energy_resolution": ("simulate_scatter", ""),
     "suv": ("calibration", ""),
 }
 """Fields that say nothing without another, and the value that this must have (any if empty)."""

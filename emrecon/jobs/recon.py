@@ -38,7 +38,15 @@ ONLY_STOPS = base.PINNED | {
 
 @dataclass(frozen=True)
 class ReconstructionJob(ReconChoice):
-    """Reconstruct a scan by MLEM or OSEM: whole, event by event, in frames or in gates."""
+    """Reconstruct a scan by MLEM or OSEM: whole, event by event, in frames or in gates.
+
+    Examples
+    --------
+    >>> from emrecon import Settings
+    >>> job = ReconstructionJob(Path("scan"), Path("image.nii.gz"), Settings(iterations=2))
+    >>> [path.name for path in job.outputs()]
+    ['image.nii.gz', 'image.json', 'image.csv', 'image.png']
+    """
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
@@ -232,6 +240,20 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     ------
     EmreconError
         If anything is wrong with input, settings or output; nothing is left half-written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=2e5)
+    >>> with TemporaryDirectory() as name:
+    ...     scan, image = Path(name) / "scan", Path(name) / "image.nii.gz"
+    ...     _ = em.run(em.SimulationJob("flip-finder", scan, like))
+    ...     _ = em.reconstruct(scan, image, em.Settings(iterations=1, subsets=4))
+    ...     em.read_image(image).unit
+    'counts/mm'
     """
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),

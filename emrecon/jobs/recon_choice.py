@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from emrecon import forms, io
 from emrecon.errors import SettingsError, WriteError
+from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
@@ -60,11 +61,16 @@ class ReconChoice:
         if self.out is None:
             return ()
         if io.is_series(self.out):
-            about = tuple(self.out / f"recon{end}" for end in (".json", ".csv", ".png"))
+            about = tuple(self.out / f"recon{end}" for end in self._endings)
             return (self.out / FIRST_SLICE, *about)
         data = (self.out.with_suffix(".v"),) if self.out.suffix == ".hv" else ()
-        ends = (".json", ".csv", ".png")
-        return (self.out, *data, *(sidecar.beside(self.out, end) for end in ends))
+        return (self.out, *data, *(sidecar.beside(self.out, end) for end in self._endings))
+
+    @property
+    def _endings(self) -> tuple[str, ...]:
+        """The endings of what is written beside the image."""
+        scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
+        return (*scatter, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.
@@ -97,6 +103,9 @@ class ReconChoice:
         """
         if self.out is None or io.is_series(self.out):  # which is refused unless empty
             return
+        if not any(path.is_file() for path in self.outputs()):
+            return
+        keep_inputs(self.outputs(), self.inputs())
         about = sidecar.beside(self.out, ".json")
         rivals = [about.with_suffix(end) for end in io.image_suffixes()]
         for rival in rivals:

@@ -41,7 +41,14 @@ BRAIN_S = 2.2e-6
 
 @dataclass(frozen=True)
 class SegmentationJob:
-    """Segment an image into tissue classes by EM."""
+    """Segment an image into tissue classes by EM.
+
+    Examples
+    --------
+    >>> job = SegmentationJob((Path("t1.nii.gz"),), Path("tissue"))
+    >>> job.KIND, str(job.out)
+    ('segment', 'tissue')
+    """
 
     images: tuple[Path, ...]
     """One image, or several channels on one grid, such as T1 and T2."""
@@ -259,6 +266,24 @@ def segment_files(
     ------
     EmreconError
         If anything is wrong with input, settings or output; no file is written then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> noisy = np.random.default_rng(0).normal(0, 20, (20, 20, 20)) + 300
+    >>> noisy += np.arange(20) // 7 * 200
+    >>> with TemporaryDirectory() as name:
+    ...     t1, mask = Path(name) / "t1.nii", Path(name) / "mask.nii"
+    ...     em.write_image(em.Volume(noisy.astype(np.float32), np.eye(4)), t1)
+    ...     em.write_image(em.Volume(np.ones((20, 20, 20), np.float32), np.eye(4)), mask)
+    ...     inputs = TissueInputs(mask=mask)
+    ...     settings = em.TissueSettings(bias_mm=0, scale=1)
+    ...     _, files = em.segment_files((t1,), Path(name) / "tissue", settings, inputs)
+    ...     files[0].name
+    't1_dseg.nii.gz'
     """
     job = SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs())
     result, written = base.run(job, meters)

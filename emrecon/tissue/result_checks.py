@@ -145,7 +145,7 @@ def _check_volumes(found: Findings) -> None:
     settings, shares = found.settings, found.fractions.mean(axis=0, dtype=np.float64)
     if found.human_ml > NO_BRAIN_ML:
         raise DataError(
-            f"{found.human_ml:.0f} mL are no brain: check the size and unit of the voxels and the "
+            f"{found.human_ml:.4g} mL are no brain: check the size and unit of the voxels and the "
             "mask, give one of the brain (--mask), or say --contrast other if it is none"
         )
     held = dict(zip(settings.names, shares, strict=True))

@@ -72,7 +72,17 @@ def _suffix(name: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to segment: a mixture of tissue classes with spatial and bias field."""
+    """How to segment: a mixture of tissue classes with spatial and bias field.
+
+    Examples
+    --------
+    >>> Settings(classes=4, bias_mm=0).classes
+    4
+    >>> Settings(classes=1)
+    Traceback (most recent call last):
+        ...
+    emrecon.errors.SettingsError: classes must be 2 to 50, not 1
+    """
 
     classes: int = 3
     """Tissue classes."""

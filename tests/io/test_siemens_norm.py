@@ -167,6 +167,9 @@ def test_a_scan_is_read_with_it(tmp_path: Path) -> None:
     assert set(scan_files(tmp_path / "prompts.hs", chosen).values()) == set(files.values())
     assert scan.facts["dead_time_corrected"] is False
     assert scan.facts["cross_calibration_factor"] == 1.02
+    every = np.arange(3, 252, 4)
+    part, _ = read_scan(tmp_path / "prompts.hs", chosen, only=lambda views: every)
+    np.testing.assert_array_equal(part.normalisation, scan.normalisation[every])
     (tmp_path / "scan.toml").write_text('prompts = "prompts.hs"\nnorm = "norm.n.hdr"\n')
     by_manifest, _ = read_scan(tmp_path)
     np.testing.assert_array_equal(by_manifest.normalisation, scan.normalisation)

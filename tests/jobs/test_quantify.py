@@ -29,6 +29,7 @@ from emrecon.tomo.corrections.decay import (
     start_over_mean,
 )
 from emrecon.tomo.exam import ExamInfo
+from emrecon.tomo.gates import Gate
 from emrecon.tomo.geometry.presets import TINY
 from emrecon.tomo.scan import Scan
 from phantoms.lines import line_integrals
@@ -240,3 +241,21 @@ def test_the_validator_of_bids_takes_what_a_person_completes(
     assert done.returncode == 0, issues
     told = [i for i in issues if i["severity"] == "error" or "REQUIRED" in i.get("code", "")]
     assert not told
+
+
+def test_frames_and_gates_of_a_decaying_source_are_all_alike(calibrated: Path) -> None:
+    """Whatever of a scan is counted, the activity at its start comes out."""
+    chosen = Quantifier.of(Corrections(calibration=calibrated), "", decay_corrected=False)
+    exam, half_life = ExamInfo(nuclide="C-11"), EMITTERS["C-11"].half_life_s
+    gate = Gate(np.array([[0, 1000], [900_000, 1_500_000], [2_000_000, 2_300_000]]))
+    values = []
+    for stretch in (Frame(0, 60), Frame(1800, 600), gate, None):
+        edges = [(0.0, 1200.0)] if stretch is None else [getattr(stretch, "window_s", None)]
+        edges = gate.stretches_ms / 1000 if stretch is gate else edges
+        left = [0.5 ** (np.array(edge) / half_life) * half_life / np.log(2) for edge in edges]
+        counts = sum(start - end for start, end in left)
+        seconds = float(sum(end - start for start, end in edges))
+        quantity = chosen.quantity(stretch, exam, {"scanner": "tiny"}, seconds)
+        assert quantity.unit == "Bq/mL"
+        values.append(counts * quantity.scale)
+    np.testing.assert_allclose(values, values[0], rtol=1e-9)

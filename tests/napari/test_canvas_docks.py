@@ -63,7 +63,7 @@ def test_segment_a_file_and_save_and_open_the_labels(qtbot, viewer, files, tmp_p
     dock.settings.fill(Settings(starts=1, mixed=1, iterations=3))
     press(qtbot, dock, "step")
     qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=60_000)
-    qtbot.waitUntil(lambda: "Tissue labels" in viewer.layers, timeout=20_000)
+    qtbot.waitUntil(lambda: "Tissue labels" in viewer.layers, timeout=60_000)
     nothing_is_cut_off(viewer, dock)
     press(qtbot, dock, "pause")
     qtbot.waitUntil(lambda: len(dock.layers.maps) == 3, timeout=60_000)
@@ -82,7 +82,7 @@ def test_a_click_on_a_plane_moves_the_viewer(qtbot, viewer, files):  # noqa: F81
     planes = opened(viewer, "Orthogonal views")
     planes.over_box.setCurrentText(marks.name)
     planes.over_box.activated.emit(planes.over_box.currentIndex())
-    qtbot.waitUntil(lambda: planes.planes["axial"].overlay.image is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: planes.planes["axial"].overlay.image is not None, timeout=60_000)
     nothing_is_cut_off(viewer, planes)
     axial = planes.planes["axial"]
     there = planes.canvas.mapFromScene(axial.mapViewToScene(axial.viewRect().center()))
@@ -104,7 +104,7 @@ def test_three_clicks_to_a_live_reconstruction(qtbot, viewer):  # noqa: F811
     qtbot.waitUntil(lambda: recon.live.frames >= 2 or not recon.session.live, timeout=60_000)
     assert len(recon.job.score.nrmse) > 1  # the truth came with the scan
     recon.stop()
-    assert recon.session.join(30)
+    assert recon.session.join(60)
 
 
 def test_closing_the_window_ends_a_halted_segmentation(qtbot, viewer, files):  # noqa: F811
@@ -117,7 +117,7 @@ def test_closing_the_window_ends_a_halted_segmentation(qtbot, viewer, files):  #
     session = dock.session
     viewer.close()
     settle()
-    assert session.join(10)
+    assert session.join(60)
     assert session.phase == "stopped"
 
 
@@ -125,7 +125,9 @@ def test_all_docks_fit_a_small_screen_as_tabs(qtbot, viewer):  # noqa: F811
     names = ("EM reconstruction", "EM segmentation", "Orthogonal views", "Simulate a scan")
     docks = [opened(viewer, name) for name in names]
     window = viewer.window._qt_window
-    qtbot.waitUntil(lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 3, timeout=5000)
+    qtbot.waitUntil(
+        lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 3, timeout=60_000
+    )
     QApplication.processEvents()
     assert (window.width(), window.height()) == (1280, 800)
     assert all(dock.minimumSizeHint().height() < 300 for dock in docks)

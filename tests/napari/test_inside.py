@@ -64,12 +64,12 @@ def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock): 
     assert dock.session.pace_s == 1.0
     qtbot.waitUntil(lambda: view.inside is not None, timeout=60_000)
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(at(dock, "paused"), timeout=10_000)
+    qtbot.waitUntil(at(dock, "paused"), timeout=60_000)
     halted = dock.session.number
     for number in (halted + 1, halted + 2):
         press(qtbot, dock, "step")
-        qtbot.waitUntil(at(dock, "paused", number), timeout=10_000)
-        qtbot.waitUntil(lambda number=number: view.inside.number == number, timeout=10_000)
+        qtbot.waitUntil(at(dock, "paused", number), timeout=60_000)
+        qtbot.waitUntil(lambda number=number: view.inside.number == number, timeout=60_000)
     assert f"update {halted + 3}: subset" in view.said.text()
     shown = view.pictures()
     assert set(shown) == {*IN_COUNTS, "correction", "next"}
@@ -79,6 +79,6 @@ def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock): 
     view.way.setCurrentIndex(1)
     assert view.place.maximum() == views - 1
     dock.slider.setValue(0)  # an earlier image, taken apart beside the halted run
-    qtbot.waitUntil(lambda: view.inside.number == 0, timeout=10_000)
+    qtbot.waitUntil(lambda: view.inside.number == 0, timeout=60_000)
     dock.stop()
-    assert dock.session.join(20)
+    assert dock.session.join(60)

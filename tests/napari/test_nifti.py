@@ -142,6 +142,7 @@ def test_an_oblique_file_is_shown_in_place_and_computed_with_on_its_own_grid(tmp
     np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_painted_on_an_oblique_copy_come_back_onto_the_file_s_own_grid(tmp_path):
     affine = affine_of(turned(12, -8, 15))
     data = np.zeros(SHAPE, np.uint8)

@@ -55,7 +55,7 @@ def test_a_usual_brain_raises_no_doubt() -> None:
         ({"fractions": shares(0.48, 0.02)}, "GM has 2.0% of the volume"),
         ({"fractions": shares(0.8, 0.1)}, "CSF has 80% of the volume"),
         ({"fractions": shares(0.5, 0.5)}, "no voxel was found to be mostly WM"),
-        ({"human_ml": 12_500.0}, "12500 mL are no brain"),
+        ({"human_ml": 12_500.0}, "1.25e.04 mL are no brain"),
         ({"classes": levels(0, 5, 4)}, "changed places"),
         ({"classes": levels(0, 5, 4), "settings": Settings(mixed=0)}, "changed places"),
         ({"classes": levels(0, 5, 5.3)}, "0.30 standard deviations apart"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from emrecon.errors import FormatError
@@ -10,6 +11,8 @@ from emrecon.io.dicom.pet_series import STORAGE, UNITS
 from emrecon.io.dicom.series import slices_of, stacked
 from emrecon.io.formats import open_head
 from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
 
 
 def is_slice(path: Path) -> bool:
@@ -44,5 +47,16 @@ def read_image(path: Path) -> Volume:
     told = first.count("NumberOfSlices")
     if told is not None and told != len(slices):
         raise first.refusal("NumberOfSlices", f"{len(slices)} files of this series are there")
-    names = {word: unit for unit, word in UNITS.items()}
-    return stacked(slices, names.get(first.text("Units"), ""))
+    return stacked(slices, _unit(path, {one.text("Units") for one in slices}))
+
+
+def _unit(path: Path, stated: set[str]) -> str:
+    """Return the unit that the slices of a series state."""
+    if stated == {""}:
+        log.warning("%s does not say in what unit the image is", path)
+        return ""
+    names = {word: unit for unit, word in UNITS.items()} | {"CNTS": "counts"}
+    if len(stated) > 1 or not stated <= set(names):
+        said = ", ".join(sorted(stated))
+        raise FormatError(f"{path}: PET in units of {said}; known are {', '.join(names)}")
+    return names[stated.pop()]

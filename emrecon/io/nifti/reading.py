@@ -204,6 +204,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except _BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, MemoryError):
+            reason = "its header tells of more voxels than memory holds"
         raise FormatError(f"cannot read {path} as an image: {reason}") from error
 
 

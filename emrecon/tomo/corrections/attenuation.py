@@ -103,10 +103,10 @@ def factors(mu: Volume, bins: Bins) -> Array:
     """
     if mu.voxels.ndim != 3:
         raise GeometryError(f"a mu-map has one frame, not {len(mu.voxels)}: choose one")
-    aligned = _aligned(mu.ras(), bins)
-    grid = aligned.grid()
+    along = aligned(mu.ras(), bins)
+    grid = along.grid()
     _overlap(grid, bins)
-    data = JosephProjector(grid, bins.untimed, fov_mm=bins.radius_mm).forward(aligned.voxels)
+    data = JosephProjector(grid, bins.untimed, fov_mm=bins.radius_mm).forward(along.voxels)
     if not data.any() and mu.voxels.any():
         raise GeometryError(f"no line meets the mu-map's tissue: {CHECK}")
     np.negative(data, out=data)
@@ -125,10 +125,10 @@ def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[
     parts : iterable of Events
         Events, a chunk at a time.
     """
-    aligned = _aligned(mu.ras(), bins)
-    _overlap(aligned.grid(), bins)
-    lines = LineProjector(aligned.grid(), bins.radius_mm)
-    views = lines.views(aligned.voxels)
+    along = aligned(mu.ras(), bins)
+    _overlap(along.grid(), bins)
+    lines = LineProjector(along.grid(), bins.radius_mm)
+    views = lines.views(along.voxels)
     for part in parts:
         whole = part.with_(tof=None, timing=None)  # the photons cross all of the line
         yield np.exp(-lines.trace(whole).forward(views))
@@ -137,7 +137,7 @@ def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[
 CHECK = "the map and the scanner do not overlap; check the map's affine"
 
 
-def _aligned(mu: Volume, bins: Field) -> Volume:
+def aligned(mu: Volume, bins: Field) -> Volume:
     """Return a map whose axes run along the scanner's, resampled only where they do not."""
     if mu.aligned:
         return mu
