@@ -221,7 +221,9 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
         If it has time frames, or its grid differs and may not be resampled.
     """
     if volume.voxels.ndim != 3:
-        raise GeometryError(f"{what} has {len(volume.voxels)} time frames: choose one")
+        raise GeometryError(
+            f"{what} holds {len(volume.voxels)} volumes (4D): choose one, channels with --volume"
+        )
     same = volume.voxels.shape == first.voxels.shape
     if same and np.allclose(volume.affine, first.affine, rtol=0, atol=1e-3):
         return np.asarray(volume.voxels, np.float32)
