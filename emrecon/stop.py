@@ -25,7 +25,15 @@ class Stopped(Exception):  # noqa: N818 - no error: it was asked for
 
 
 def after(count: int) -> Rule:
-    """Stop at iterate `count`, that is, after `count` updates."""
+    """Stop at iterate `count`, that is, after `count` updates.
+
+    Examples
+    --------
+    >>> from emrecon import Iterate, until
+    >>> run = (Iterate(number, None, 0.0) for number in range(100))
+    >>> [one.number for one in until(run, after(3))]
+    [0, 1, 2, 3]
+    """
     return lambda iterate: iterate.number >= count
 
 
@@ -52,6 +60,13 @@ class Flat:
         likelihoods of the same subset can be compared.
     earlier : sequence of float, optional
         Log-likelihoods of the iterates before the first that comes, when a stopped run goes on.
+
+    Examples
+    --------
+    >>> from emrecon import Iterate, until
+    >>> run = (Iterate(number, None, -100.0 - 0.5**number) for number in range(100))
+    >>> [one.number for one in until(run, Flat(1e-3))][-1]
+    4
     """
 
     def __init__(self, tol: float, period: int = 1, earlier: Sequence[float] = ()) -> None:

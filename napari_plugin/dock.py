@@ -55,7 +55,8 @@ class Dock(QWidget):
 
     def _tabify(self) -> None:
         """Share a place, as tabs, with another dock of this plugin: a screen holds one."""
-        window, own = self.window(), _dock_widget(self)
+        own = _dock_widget(self)
+        window = None if own is None else own.window()
         if own is None or not isinstance(window, QMainWindow):
             return
         for other in window.findChildren(Dock):

@@ -17,6 +17,7 @@ _MODULES = {
     "TissueDock": "tissue_dock",
     "PlanesDock": "planes_dock",
     "SimulateDock": "simulate_dock",
+    "MeasureDock": "measure_dock",
 }
 
 

@@ -235,7 +235,7 @@ class Field:
         elif isinstance(self._input, QSpinBox):
             self._input.setValue(int(value))
         elif isinstance(self.widget, FileChooser) or self._free:
-            self._input.setEditText(forms.to_text(value))
+            self._input.setEditText(self._text(value))
         elif isinstance(self._input, QComboBox):
             self._input.setCurrentText(forms.to_text(value))
         else:
@@ -253,8 +253,10 @@ class Field:
             return self._input.isChecked()
         if isinstance(self._input, QSpinBox):
             return int(self._input.value())
-        if isinstance(self.widget, FileChooser):
+        if isinstance(self.widget, FileChooser) and not self._many:
             return self.widget.path()
+        if isinstance(self.widget, FileChooser) and self.widget.is_listed:
+            return (self.widget.path(),)
         box = isinstance(self._input, QComboBox)
         text = str(self._input.currentText() if box else self._input.text()).strip()
         if not text:
@@ -262,7 +264,7 @@ class Field:
         return forms.from_text(self._words(text) if self._many else text, self._hint, self.caption)
 
     def _text(self, value: Any) -> str:  # noqa: ANN401 - any type
-        """Return a value as it is typed; a blank in a path is quoted."""
+        """Return a value as it is typed; a blank in one of several paths is quoted."""
         words = map(forms.to_text, value if self._many else [value])
         return shlex.join(words) if self._paths else " ".join(words)
 
@@ -279,7 +281,7 @@ class Field:
             return QCheckBox()
         if kind is int:
             return _Counter()
-        if kind is Path:
+        if kind is Path or (self._paths and choices):
             return FileChooser(self.caption, choices or list, folders=name == "ct")
         if options := forms.choices(kind) or (SUGGESTIONS[name] if self._free else ()):
             return _box(
@@ -401,6 +403,12 @@ class FileChooser(QWidget):
     def is_default(self) -> bool:
         """Whether what is chosen was not chosen by a person."""
         return bool(self._default) and self.box.currentText() == self._default
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether what is chosen is one of those that may be chosen."""
+        place = self.box.findText(self.box.currentText().strip())
+        return place >= 0 and bool(self.box.itemData(place))
 
     def path(self) -> Path | None:
         """Return the file, if one is chosen."""

@@ -53,7 +53,6 @@ def button(name: str, caption: str, text: str) -> QPushButton:
     made = QPushButton(caption)
     made.setObjectName(name)
     made.setToolTip(text)
-    made.setMinimumWidth(20)
     return made
 
 

@@ -23,12 +23,14 @@ from napari_plugin.form import FileChooser, Form
 from napari_plugin.history import Image
 from napari_plugin.layer_files import choice, chosen, file_for, with_files
 from napari_plugin.layers import KEY
+from napari_plugin.layout import button
 from napari_plugin.plot import Curves, Line
 from napari_plugin.recon_job import Ready, ReconJob, gaps, pass_likelihoods
 from napari_plugin.recon_layers import ReconLayers
 from napari_plugin.recon_outcome import OUT, at, result_as_command, result_as_python, times_s
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.runs import Kept, differences
+from napari_plugin.teaching import Teaching
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -89,11 +91,19 @@ class ReconDock(RunPanel):
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
+        self.inside_button = button(
+            "inside",
+            "Inside EM",
+            "See each update taken apart, in slow motion; runs if nothing does",
+        )
+        self.kept_row.addWidget(self.inside_button)
         self.layers = ReconLayers(napari_viewer)
         self.curves.picked.connect(self._picked)
         self.bind(napari_viewer.dims.events.current_step, self._scrubbed)
         self.runs.ticked.connect(self._redraw)
         self.runs.compare.connect(self._compare)
+        self.teaching = Teaching(self)
+        self.inside_button.clicked.connect(lambda _: self.teaching.open())
         self._connect()
 
     def refresh_files(self) -> None:
@@ -198,6 +208,10 @@ class ReconDock(RunPanel):
         words = run.job.words(number)
         self.layers.draw(image, f"{words}, live" if live else words)
         self.curves.here(number - run.job.before)
+        self.teaching.look(run, number, image)
+
+    def _before_start(self, job: ReconJob) -> None:
+        job.wants_inside = self.teaching.on
 
     def _changed_run(self) -> None:
         run = self.shown

@@ -16,9 +16,11 @@ from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.recon_images import ReconImage
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import pressed
+from emrecon.tomo.problem import UNIT
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, Row, State, lengths
 from napari_plugin.history import History
+from napari_plugin.inside import Inside, look_inside
 from napari_plugin.session import Session
 
 Image = NDArray[np.float32]
@@ -64,6 +66,11 @@ class ReconJob:
         """Iterates of frames before this one."""
         self.subsets = 1
         """Number of updates in a pass over the data; 1 before that is known."""
+        self.latest: Iterate[Array] | None = None
+        """The iterate that was made last."""
+        self.wants_inside = False
+        """Whether each picture comes with the update that follows it."""
+        self.inside: Inside | None = None
         self._each = 1
         self._earlier: tuple[State, Score, History] | None = None
 
@@ -109,7 +116,7 @@ class ReconJob:
 
     def release(self) -> None:
         """Let go of the data that were reconstructed; curves and names stay."""
-        self.image = None
+        self.image = self.latest = self.inside = None
 
     def _expect(self, session: Session, image: ReconImage, images: int) -> None:
         """Say how long it will be: every image has its start, which counts too, but the first."""
@@ -126,8 +133,33 @@ class ReconJob:
         whole = iterate.number % image.subsets == 0
         if whole or session.history.wants(iterate.number):  # of all it would take too long
             self.score(image, iterate)
-        number = self.before + iterate.number
-        session.look(number, lambda: _turned(image.volume(iterate.params)))
+        number, self.latest = self.before + iterate.number, iterate
+
+        def show() -> Image:
+            if self.wants_inside:
+                self.inside = look_inside(image.problem, iterate)
+            return _turned(image.volume(iterate.params))
+
+        session.look(number, show)
+
+    def look_at(self, number: int, picture: Image) -> Inside:
+        """Return the update that follows an iterate; not while this job computes.
+
+        Raises
+        ------
+        SettingsError
+            If the iterate is not at hand: the data were let go of, or it is shown filtered.
+        """
+        image, update = self.image, number - self.before
+        if image is None or self.latest is None:
+            raise SettingsError("the data of this run are not in memory any more: run it again")
+        if self.latest.number == update:
+            return look_inside(image.problem, self.latest)
+        changed = image.volume(self.latest.params)
+        if changed.unit != UNIT or not np.array_equal(changed.voxels, self.latest.params):
+            raise SettingsError("an earlier image is kept filtered: step through the run instead")
+        params = np.ascontiguousarray(picture.transpose(2, 1, 0))
+        return look_inside(image.problem, Iterate(update, params, float("nan")))
 
     def _last(self, session: Session, result: ReconResult) -> None:
         """Show the image that the run ended with; of frames or gates, keep those in its place."""

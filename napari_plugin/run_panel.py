@@ -203,6 +203,9 @@ class RunPanel(Dock):
     def _forget(self) -> None:
         """Show nothing of any run."""
 
+    def _before_start(self, job: Any) -> None:  # noqa: ANN401 - of either kind
+        """Tell a job, before it runs, what is wanted of it."""
+
     def _changed_run(self) -> None:
         """Make ready to show another run's pictures."""
 
@@ -235,6 +238,7 @@ class RunPanel(Dock):
         self.job, self.session = job, Session(self._room(), FIRST_S)
         self._begun = Kept(self.session, job, self._count, *self._about(job))
         self.live.share, self.session.pace_s = self.run_bar.how()
+        self._before_start(job)
         self.session.start(job, paused=paused, name=f"emrecon {self.WHAT}")
         self.live.start(self.session)
         self._look()
@@ -285,7 +289,8 @@ class RunPanel(Dock):
         for widget, share in pictures.items():
             whole.addWidget(widget, share)
         whole.addLayout(row(self.slider, self.stage))
-        whole.addWidget(self.kept)
+        self.kept_row = row(self.kept)
+        whole.addLayout(self.kept_row)
         whole.addWidget(self.runs)
         whole.addLayout(row(self.save_button, self.python_button, self.command_button))
         whole.addWidget(self.view_box)

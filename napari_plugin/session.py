@@ -235,7 +235,8 @@ class Session:
         done = self.number - self._first
         if done < 1 or not self.total:
             return None
-        return (self._spent - self._before) / done * max(0, self.total - self.number)
+        each = (self._spent - self._before) / done + self.pace_s
+        return each * max(0, self.total - self.number)
 
     @property
     def seconds_spent(self) -> float:

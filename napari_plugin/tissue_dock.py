@@ -25,7 +25,7 @@ from napari_plugin.form import FileChooser, Form
 from napari_plugin.history import Image
 from napari_plugin.layer_files import choice, chosen, file_for, with_files
 from napari_plugin.layers import KEY
-from napari_plugin.mixture_plot import ClassTable, MixturePlot
+from napari_plugin.mixture_plot import ClassTable, MixturePlot, Responsibilities
 from napari_plugin.preferences import preferences
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.runs import Kept
@@ -71,13 +71,17 @@ class TissueDock(RunPanel):
         self.inputs: Form[TissueInputs] = Form(TissueInputs(), self._files)
         self.settings: Form[Settings] = Form(Settings())
         self.plot, self.table = MixturePlot(), ClassTable()
+        self.voxel = Responsibilities()
+        self._clicked_mm: tuple[float, float, float] | None = None
         self._lay_out(
             {"Images": self.channels, "Truth": self.truth},
             {"Settings": self.settings, "Mask, priors, means": self.inputs},
-            {self.plot: 3, self.table: 0},
+            {self.plot: 3, self.table: 0, self.voxel: 0},
         )
         self.layers = TissueLayers(napari_viewer)
         self._connect()
+        napari_viewer.mouse_drag_callbacks.append(self._clicked)
+        self.at_end(partial(napari_viewer.mouse_drag_callbacks.remove, self._clicked))
 
     def refresh_files(self) -> None:
         """List what may be chosen now."""
@@ -173,6 +177,27 @@ class TissueDock(RunPanel):
             self.plot.put(now)
             self.table.put(now.rows)
             self.stage.setText(now.stage)
+            self._look_at_voxel()
+
+    def look_at(self, ras_mm: tuple[float, float, float]) -> None:
+        """Show what each class has of the voxel at a place, from now on with every pass."""
+        self._clicked_mm = ras_mm
+        self._look_at_voxel()
+
+    def _clicked(self, viewer: Any, event: Any) -> None:  # noqa: ANN401 - napari's
+        """Look at the voxel that was clicked."""
+        if len(event.position) >= 3:
+            s, a, r = (float(value) for value in event.position[-3:])
+            self.look_at((r, a, s))
+
+    def _look_at_voxel(self) -> None:
+        run, place = self.shown, self._clicked_mm
+        if run is None or place is None or run.job.seen is None:
+            return
+        to_voxel = np.linalg.inv(run.job.like.affine)
+        i, j, k = (round(float(v)) for v in (to_voxel @ [*place, 1.0])[:3])
+        shares = run.job.seen.responsibilities((i, j, k))
+        self.voxel.put(run.job.seen.rows, shares, f"voxel {i}, {j}, {k}")
 
     def _changed_run(self) -> None:
         self.layers.add_maps([])

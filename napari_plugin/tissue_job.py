@@ -72,7 +72,7 @@ class TissueJob:
         if (truth := self._truth_of()) is not None:
             self._truth = np.rint(onto(truth, run.channels[0], 0))
         grid = np.broadcast_to(np.uint8(0), run.fit.data.mask.shape)
-        self.like = Volume(grid, run.fit.data.affine)  # type: ignore[arg-type] # labels
+        self.like = Volume(grid, run.fit.data.own_affine)  # type: ignore[arg-type] # labels
         self.run = run
 
         def look(stage: FitStage) -> Sequence[Observer]:
@@ -104,4 +104,4 @@ class TissueJob:
         return picture
 
     def _turned(self, run: SegmentRun, what: Seen) -> NDArray[Any]:
-        return self._show(Volume(what.labels, run.fit.data.affine))  # type: ignore[arg-type] # labels
+        return self._show(Volume(what.labels, run.fit.data.own_affine))  # type: ignore[arg-type] # labels

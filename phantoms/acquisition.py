@@ -23,6 +23,10 @@ _SCAN_BYTES, _EVENTS_BYTES = (22.0, 12.0), (45.0, 26.0)
 """Memory for a line while it is counted, and for each of its time-of-flight bins: measured."""
 
 
+MOST_COUNTS = 1e18
+"""More counts than any scanner sees, and still few enough to be drawn."""
+
+
 @dataclass(frozen=True)
 class Acquisition:
     """A scanner, and how long and how well it counts."""
@@ -84,6 +88,8 @@ class Acquisition:
     """Seed of all that is random."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.counts <= MOST_COUNTS:
+            raise SettingsError(f"counts are above 0 and at most {MOST_COUNTS:g}: {self.counts:g}")
         if self.seed < 0:
             raise SettingsError(f"a seed is 0 or more, not {self.seed}")
         if min(self.tof_fwhm_ps, self.tof_width_ps, self.tof_bins) < 0:

@@ -1,4 +1,11 @@
-"""``emrecon batch``."""
+"""``emrecon batch``.
+
+For example::
+
+    emrecon batch jobs.toml --dry-run
+    emrecon batch jobs.toml --resume -j 4
+    emrecon batch bids derivatives participant --participant-label 01 02
+"""
 
 from __future__ import annotations
 
@@ -65,9 +72,9 @@ WhereFlags = Annotated[Where, Parameter(name="*", group="Engine")]
 
 def batch(  # noqa: PLR0913 - each is one choice of the user's
     source: Path,
-    output: Path | None = None,
-    level: Literal["participant"] | None = None,
     /,
+    output: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    level: Literal["participant"] | None = None,
     *,
     participant_label: tuple[str, ...] = (),
     session_label: tuple[str, ...] = (),
@@ -81,8 +88,8 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     """Do many jobs: those of a job file, or those that a BIDS dataset asks for.
 
     Results go to the output folder, and in its folder "batch": report.html to look at,
-    report.jsonl with a line for each job, logs, records. Exit codes: 0 all done, 1 some failed,
-    2 usage, 3 inputs invalid (nothing ran), 130 interrupted.
+    report.jsonl with a line for each job, logs, records. Exit code 3: inputs invalid,
+    nothing ran; 1: some jobs failed, the rest is done.
 
     Parameters
     ----------

@@ -1,4 +1,9 @@
-"""``emrecon calibrate``."""
+"""``emrecon calibrate``.
+
+For example::
+
+    emrecon calibrate cylinder.nii.gz --activity-mbq 60 --volume-ml 6283
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, do
+from emrecon.cli.common import Out, VoiceFlags, do
 from emrecon.jobs.calibrate import CalibrationJob, Cylinder
 
 CylinderFlags = Annotated[Cylinder, Parameter(name="*", group="Cylinder")]
@@ -18,6 +23,7 @@ def calibrate(
     *,
     out: Out = Path("calibration.json"),
     cylinder: CylinderFlags | None = None,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Find what makes Bq/mL of a PET scanner's images, from a cylinder of known activity.
 
@@ -32,5 +38,7 @@ def calibrate(
         File to write (.json).
     cylinder
         What is known about the cylinder.
+    voice
+        How much is said.
     """
-    do(CalibrationJob(image, out, cylinder or Cylinder()))
+    do(CalibrationJob(image, out, cylinder or Cylinder()), voice=voice)

@@ -1,4 +1,12 @@
-"""``emrecon recon``."""
+"""``emrecon recon``.
+
+For example::
+
+    emrecon recon scan.hs -o image.nii.gz --iterations 4 --post-fwhm-mm 4
+    emrecon recon head.l.hdr -o head.nii.gz --list-mode --frames 0:60,60:120
+    emrecon recon tomo.dcm -o spect.nii.gz --ct ct --scatter-from tew
+    emrecon recon scan.hs -o image.nii.gz --config how.toml --dry-run
+"""
 
 from __future__ import annotations
 
@@ -13,7 +21,9 @@ from emrecon.cli.common import (
     ListmodeFlags,
     Out,
     SettingsFlags,
+    VoiceFlags,
     do,
+    plan,
 )
 from emrecon.jobs.base import Execution
 
@@ -30,6 +40,9 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     listmode: ListmodeFlags | None = None,
     execution: ExecutionFlags | None = None,
     overwrite: bool = False,
+    config: Path | None = None,
+    dry_run: bool = False,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Reconstruct a scan by MLEM or OSEM.
 
@@ -42,7 +55,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A simulated scan's folder, Interfile projection data (.hs, PET or SPECT), a PETLINK
         list-mode header, a PETSIRD file, or a DICOM NM TOMO file.
     out
-        Image to write: .nii.gz, .nii or .hv.
+        Image to write: .nii.gz, .nii or .hv; without an ending, a folder of DICOM PT files.
     settings
         How to reconstruct.
     corrections
@@ -55,6 +68,13 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         Checkpoint, cache, workers.
     overwrite
         Write over files that come of another scan.
+    config
+        TOML file with settings by the names of these flags, flat or in a table [recon]; paths in
+        it are relative to it. What is typed here goes before it.
+    dry_run
+        Say what would be read, written and needed, and do nothing.
+    voice
+        How much is said.
     """
     from emrecon.jobs.recon import ReconstructionJob
     from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -67,4 +87,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     )  # fmt: skip
     if not overwrite:
         job.keep_others()
-    do(job, execution)
+    if dry_run:
+        plan(job, voice)
+    else:
+        do(job, execution, voice)

@@ -1,4 +1,11 @@
-"""``emrecon simulate``."""
+"""``emrecon simulate``.
+
+For example::
+
+    emrecon simulate nema -o nema --counts 5e7
+    emrecon simulate cylinder --scanner tiny --tof-fwhm-ps 300
+    emrecon simulate brain --dicom --isotope Tc-99m -o spect
+"""
 
 from __future__ import annotations
 
@@ -7,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, do
+from emrecon.cli.common import Out, VoiceFlags, do
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 
@@ -28,6 +35,7 @@ def simulate(  # noqa: PLR0913 - each is a flag
     seconds: float = 60.0,
     camera: CameraAcquisitionFlags | None = None,
     overwrite: bool = False,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Simulate a scan of a phantom, with its truth beside it.
 
@@ -54,6 +62,8 @@ def simulate(  # noqa: PLR0913 - each is a flag
         The gamma camera, and how it goes around the patient.
     overwrite
         Write over a scan that was not simulated.
+    voice
+        How much is said.
     """
     from emrecon.jobs.simulate import SimulationJob
 
@@ -61,4 +71,4 @@ def simulate(  # noqa: PLR0913 - each is a flag
     job = SimulationJob(phantom, out, scanner, gamma, dicom, petsird, seconds)
     if not overwrite:
         job.keep_others()
-    do(job)
+    do(job, voice=voice)

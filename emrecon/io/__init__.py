@@ -23,6 +23,8 @@ from emrecon.io.formats import (
     formats,
     identify,
     image_format,
+    is_series,
+    write_series,
 )
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
@@ -40,11 +42,13 @@ __all__ = [
     "image_format",
     "image_size",
     "image_suffixes",
+    "is_series",
     "kind",
     "patient_position",
     "read_bins",
     "read_image",
     "write_image",
+    "write_series",
 ]
 
 
@@ -104,6 +108,18 @@ def read_image(path: Path) -> Volume:
     ------
     FormatError
         If the file cannot be read, is of no known format, is damaged, or is not an image.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> image = em.Volume(np.ones((4, 4, 4), np.float32), np.eye(4), "Bq/mL")
+    >>> with TemporaryDirectory() as name:
+    ...     em.write_image(image, Path(name) / "image.nii.gz")
+    ...     em.read_image(Path(name) / "image.nii.gz").unit
+    'Bq/mL'
     """
     form, held = format_of(path)
     if held != "image" or not isinstance(form, ReadsImages):
@@ -134,6 +150,18 @@ def write_image(volume: Volume, path: Path) -> None:
         If the ending names no known format, or the file cannot be written.
     GeometryError
         If the format cannot say where the volume lies.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> image = em.Volume(np.ones((4, 4, 4), np.float32), np.eye(4), "Bq/mL")
+    >>> with TemporaryDirectory() as name:
+    ...     em.write_image(image, Path(name) / "image.nii.gz")
+    ...     em.read_image(Path(name) / "image.nii.gz").unit
+    'Bq/mL'
     """
     image_format(path).write_image(volume, path)
 

@@ -45,6 +45,6 @@ def read_calibration(path: Path) -> PetCalibration:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(
-            f"{path} is no calibration: a file of `emrecon calibrate` has {SCANNER}, {FACTOR} and "
-            f"{EFFICIENCIES} ({error!r})"
+            f"{path} is no calibration that can be read: a file of `emrecon calibrate` has "
+            f"{SCANNER}, {FACTOR} and {EFFICIENCIES}"
         ) from error

@@ -11,9 +11,11 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
+from emrecon.forms import numbered
 from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
+from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components
 from emrecon.io.manifest import files_of, no_rivals
-from emrecon.tomo.corrections.attenuation import in_per_mm
+from emrecon.tomo.corrections.attenuation import added, in_per_mm
 from emrecon.tomo.corrections.bin_shares import Given
 from emrecon.tomo.dust import without_dust
 from emrecon.tomo.geometry.bins import Bins
@@ -39,6 +41,7 @@ NO_BINS = {
     "correction": "the efficiencies in the file are used; give --mu or --ct",
     "randoms": "they are estimated from the delayeds in the file",
     "additive": "give --scatter in counts; randoms are estimated from the delayeds in the file",
+    "norm": "the efficiencies in the file are used",
 }
 """What to do instead of giving PETSIRD a correction in bins."""
 
@@ -70,11 +73,14 @@ def read_medium(
         If the patient lies in another way than in the scan, whose position is given.
     """
     no_rivals(corrections)
-    if corrections.mu is not None:
-        _check_position(corrections.mu, io.patient_position(corrections.mu), position)
-        mu, dust = _mu(corrections.mu, corrections.mu_unit)
-        files = {"mu": corrections.mu}
-        return Medium(mu, files | data_files(files), {"mu_dust_set_to_0": dust} if dust else {})
+    if corrections.mu:
+        for path in corrections.mu:
+            _check_position(path, io.patient_position(path), position)
+        read = [_mu(path, corrections.mu_unit) for path in corrections.mu]
+        dust = sum(places for _, places in read)
+        files = numbered("mu", corrections.mu)
+        facts = {"mu_dust_set_to_0": dust} if dust else {}
+        return Medium(added([mu for mu, _ in read]), files | data_files(files), facts)
     if corrections.ct is None:
         return Medium()
     if energy_kev is None:
@@ -113,6 +119,10 @@ def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, di
         If they do not lie in these bins.
     """
     read, files = matching(bins, Reading(corrections))
+    components = None
+    if corrections.norm is not None:
+        components = read_components(corrections.norm)
+        files |= _norm_files(corrections.norm)
     if not files:
         return None, {}
     every = np.broadcast_to(np.float32(1), bins.shape)
@@ -121,7 +131,33 @@ def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, di
     clean = Scan(bins, every, **kept).without_dust()
     clean.check()
     kept = {name: getattr(clean, name) for name in kept}
-    return Given(**kept, all_background=corrections.additive is not None), files
+    everything = corrections.additive is not None
+    return Given(**kept, components=components, all_background=everything), files
+
+
+def read_norm(
+    bins: Bins | Camera, corrections: Corrections
+) -> tuple[dict[str, Array], dict[str, Path], dict[str, Any]]:
+    """Read a normalisation by components as efficiencies of bins; return files and facts, too.
+
+    Parameters
+    ----------
+    bins : Bins
+        The bins of the prompts, of all views.
+    corrections : Corrections
+        What names it; nothing is returned where none is named.
+    """
+    if corrections.norm is None:
+        return {}, {}, {}
+    if isinstance(bins, Camera):
+        raise SettingsError("--norm is for PET scanners, and this scan is of a gamma camera")
+    efficiency = read_components(corrections.norm).in_bins(bins)
+    facts = facts_of_norm(corrections.norm)
+    return {"normalisation": efficiency}, _norm_files(corrections.norm), facts
+
+
+def _norm_files(path: Path) -> dict[str, Path]:
+    return {"norm": path} | data_files({"norm": path})
 
 
 def matching(bins: Bins | Camera, reading: Reading) -> tuple[dict[str, Any], dict[str, Path]]:
@@ -170,7 +206,8 @@ def _in_bins(path: Path, reading: Reading) -> Scan:
     """Read projection data that need not be counts."""
     form, kind = format_of(path)
     if kind != "projections" or not isinstance(form, ReadsScans):
-        raise FormatError(f"{path} is no projection data ({kind} of {form.name})")
+        norm = "; a Siemens normalisation is given as --norm" if kind == "other" else ""
+        raise FormatError(f"{path} is no projection data ({kind} of {form.name}){norm}")
     return form.read_scan(path, reading.of_correction())
 
 

@@ -53,6 +53,7 @@ KINDS = {
     "simulate": "emrecon.jobs.simulate:SimulationJob",
     "phantom": "emrecon.jobs.simulate:PhantomJob",
     "convert": "emrecon.jobs.convert:ConversionJob",
+    "normalise": "emrecon.jobs.normalise:NormalisationJob",
     "calibrate": "emrecon.jobs.calibrate:CalibrationJob",
     "metrics": "emrecon.jobs.measure:MeasurementJob",
 }

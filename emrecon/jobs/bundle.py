@@ -16,6 +16,9 @@ from emrecon.files import flushed, keep_inputs, make_folder, must_be_regular, re
 
 log = logging.getLogger(__name__)
 
+FIRST_SLICE = "00001.dcm"
+"""Name of the first file of a DICOM series."""
+
 PART = ".part-"
 """How the folders begin in which files are written before they take their place."""
 
@@ -48,6 +51,20 @@ def check_outputs(
         _check_folder(path)
 
 
+def refuse_full(folder: Path) -> None:
+    """Refuse a folder for a series that holds files, which would be taken for some of it.
+
+    Raises
+    ------
+    WriteError
+        If it does, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise WriteError(f"cannot write {folder}: a folder for DICOM is wanted, and it is a file")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise WriteError(f"cannot write {folder}: it is a folder with files; name another")
+
+
 def keep_others(outputs: Sequence[Path], whose: str, *, ours: Callable[[], bool]) -> None:
     """Refuse to write over files that come of something else.
 
@@ -65,7 +82,7 @@ def keep_others(outputs: Sequence[Path], whose: str, *, ours: Callable[[], bool]
     WriteError
         If one exists that does not.
     """
-    there = [path for path in outputs if path.exists()]
+    there = [path for path in outputs if path.is_file()]
     if there and not ours():
         raise WriteError(
             f"{there[0]} exists already and does not come of {whose}: name another (--out), or "

@@ -35,7 +35,13 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class MeasurementJob:
-    """Hold an image against the truth."""
+    """Hold an image against the truth.
+
+    Examples
+    --------
+    >>> MeasurementJob(Path("image.nii.gz"), Path("truth.nii.gz")).KIND
+    'metrics'
+    """
 
     image: Path
     """Reconstructed image."""

@@ -160,6 +160,8 @@ class Quantifier:
 
 def efficiencies_from(corrections: Corrections, data: str) -> str:
     """Return where a scan's efficiencies come from, which set the scale of its counts/mm."""
+    if corrections.norm:
+        return "crystals (Siemens)"
     if corrections.normalisation or corrections.correction:
         return "bins"
     return "live detectors" if data in {LISTMODE, EVENTS} else "nothing"

@@ -16,7 +16,7 @@ from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
-from emrecon.jobs.data_kinds import EVENTS, data_of, refuse_unused
+from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, refuse_unused
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
 from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
@@ -38,7 +38,15 @@ ONLY_STOPS = base.PINNED | {
 
 @dataclass(frozen=True)
 class ReconstructionJob(ReconChoice):
-    """Reconstruct a scan by MLEM or OSEM: whole, event by event, in frames or in gates."""
+    """Reconstruct a scan by MLEM or OSEM: whole, event by event, in frames or in gates.
+
+    Examples
+    --------
+    >>> from emrecon import Settings
+    >>> job = ReconstructionJob(Path("scan"), Path("image.nii.gz"), Settings(iterations=2))
+    >>> [path.name for path in job.outputs()]
+    ['image.nii.gz', 'image.json', 'image.csv', 'image.png']
+    """
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
@@ -52,13 +60,10 @@ class ReconstructionJob(ReconChoice):
         EmreconError
             If anything is wrong with input, settings or output.
         """
-        execution, several = execution or Execution(), self.listmode.several
+        execution = execution or Execution()
         if self.out is not None:
-            if io.image_format(self.out).name != "NIfTI" and several:
-                raise SettingsError(
-                    "several frames or gates are written as NIfTI: name it .nii.gz"
-                )
-            check_outputs(self.outputs(), {})
+            self.check_format()
+            check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         chosen = (self.settings, corrections, self.camera, self.listmode)
@@ -73,6 +78,11 @@ class ReconstructionJob(ReconChoice):
             key += f"-{execution.chunks}"
         state = self._state(key) if execution.resume else None
         images = Images(self, path, corrections, data, execution, inputs, key, meters)
+        if self.out is not None and io.is_series(self.out):
+            if data == CAMERA:
+                raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
+            needs = ("TimeZero", "ScanStart")
+            images.quantifier.facts.require(*needs, purpose="a DICOM series")
         return ReconRun(self, images, key, state)
 
     def _state(self, key: str) -> State | None:
@@ -230,6 +240,20 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     ------
     EmreconError
         If anything is wrong with input, settings or output; nothing is left half-written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=2e5)
+    >>> with TemporaryDirectory() as name:
+    ...     scan, image = Path(name) / "scan", Path(name) / "image.nii.gz"
+    ...     _ = em.run(em.SimulationJob("flip-finder", scan, like))
+    ...     _ = em.reconstruct(scan, image, em.Settings(iterations=1, subsets=4))
+    ...     em.read_image(image).unit
+    'counts/mm'
     """
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
 from emrecon.jobs.quantify import Quantifier, Quantity
 from emrecon.jobs.recon_choice import ReconChoice
+from emrecon.jobs.recon_scatter import with_scatter
 from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.chunks import Only
 from emrecon.tomo.gates import Gate, When
@@ -29,6 +30,7 @@ from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.problem import UNIT, Problem
 from emrecon.tomo.scan import Scan
+from emrecon.tomo.scatter_loop import ScatterEstimate
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import GROUPS, sensitivity_of, silent
@@ -64,6 +66,9 @@ class ImageResult:
     whole: bool
     """Whether its settings ended it, and no other rule."""
 
+    scatter: ScatterEstimate | None = None
+    """Its scatter, where that was simulated."""
+
 
 @dataclass(frozen=True, eq=False)
 class ReconImage:
@@ -89,6 +94,9 @@ class ReconImage:
 
     origin_mm: tuple[float, float, float] | None = None
     """Where a camera's own origin lies in the patient."""
+
+    scatter: ScatterEstimate | None = None
+    """Its scatter, where that was simulated."""
 
     history: ConvergenceLog = field(default_factory=ConvergenceLog)
     """How every iterate fared, while it is iterated."""
@@ -124,7 +132,7 @@ class ReconImage:
         }
         return ImageResult(
             self.volume(reached.params), facts, self.history, self.problem.settings, self.inputs,
-            reached, whole,
+            reached, whole, self.scatter,
         )  # fmt: skip
 
 
@@ -166,6 +174,8 @@ class Images:
     """Turns counts/mm into what was asked for."""
 
     def __post_init__(self) -> None:
+        if self.execution.workers and self.corrections.simulate_scatter:
+            raise SettingsError("scatter is not simulated on --workers: leave one of them out")
         stretches, gates = _stretches(self)
         quantifier = Quantifier.of(
             self.corrections, self.data, decay_corrected=self.job.listmode.decay_corrected
@@ -184,13 +194,14 @@ class Images:
         if self.execution.workers:
             yield from self._shared()
             return
-        kept = _Sensitivity()
+        kept, settings = _Sensitivity(), self.job.settings
         for number, stretch in enumerate(self.stretches):
-            with self._load(stretch)(None) as scan:
-                _check_end(stretch, scan.duration_s)
+            with self._load(stretch)(None) as read:
+                _check_end(stretch, read.duration_s)
+                scan, scatter = with_scatter(read, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
                 problem = self._problem(scan, kept)
-                yield self._image(number, problem, facts | problem.facts)
+                yield replace(self._image(number, problem, facts | problem.facts), scatter=scatter)
 
     def _shared(self) -> Iterator[ReconImage]:
         """Yield the one image whose data lie on workers."""

@@ -22,6 +22,7 @@ from emrecon.jobs.bundle import written_together
 from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_images import ImageResult, Images
+from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
 
@@ -119,19 +120,22 @@ class ReconResult:
         job = self.job if out is None else replace(self.job, out=out)
         if job.out is None:
             raise SettingsError("there is no name to write the image to")
-        if io.image_format(job.out).name != "NIfTI" and self.several:
-            raise SettingsError("several frames or gates are written as NIfTI: name it .nii.gz")
+        job.check_format()
         outputs = job.outputs()
         about = self._about()
         inputs = self.images[-1].inputs
-        with written_together(job.out, job.out.parent, job.out.name, inputs) as beside:
-            image, *_, json, csv, png = (beside / path.name for path in outputs)
+        with written_together(job.out, outputs[0].parent, outputs[0].name, inputs) as beside:
+            image, *others, json, csv, png = (beside / path.name for path in outputs)
             sidecar.write(json, about)
             write_text(csv, self._log())
             used = about["Settings"]
             title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
             preview(self.volume, png, title=title)
-            io.write_image(self.volume, image)
+            draw_scatter([image.scatter for image in self.images], others)
+            if io.is_series(job.out):
+                io.write_series(self.volume, beside, about)
+            else:
+                io.write_image(self.volume, image)
         if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs

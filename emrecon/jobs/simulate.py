@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from emrecon.io.manifest import MANIFEST, is_simulated, write_manifest
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import (
     BASE_MB,
+    MB,
     START_S,
     Estimate,
     Execution,
@@ -26,6 +28,7 @@ from emrecon.jobs.base import (
 )
 from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
+from emrecon.memory import check_fits
 from emrecon.tomo.settings import per_axis
 from emrecon.volume import Array, Grid, Volume
 from phantoms.acquisition import Acquisition, phantom_named, scan_mb
@@ -40,7 +43,15 @@ LINE_S = 2.2e-7
 
 @dataclass(frozen=True)
 class SimulationJob:
-    """Simulate a scan of a phantom: sinograms, single events (PETSIRD), or SPECT (DICOM)."""
+    """Simulate a scan of a phantom: sinograms, single events (PETSIRD), or SPECT (DICOM).
+
+    Examples
+    --------
+    >>> from phantoms.acquisition import Acquisition
+    >>> job = SimulationJob("nema", Path("scan"), Acquisition(scanner="tiny", counts=1e6))
+    >>> job.KIND
+    'simulate'
+    """
 
     phantom: str
     """Name of the phantom."""
@@ -171,13 +182,14 @@ class PhantomJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need."""
-        return Estimate(BASE_MB + 12 * float(np.prod(self._grid().shape)) / (1 << 20), START_S)
+        return Estimate(BASE_MB + 12 * math.prod(self._grid().shape) / MB, START_S)
 
     def begin(
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[FolderResult]:
         """Find the phantom, and refuse an output that cannot be written."""
         phantom, grid = phantom_named(self.phantom), self._grid()
+        check_fits(self.estimate().memory_mb, "this phantom", "choose larger voxels (--voxel-mm)")
         check_outputs(self.outputs(), {}, makes=self.out)
 
         def work() -> FolderResult:

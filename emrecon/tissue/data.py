@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
+SAME_GRID = 0.02
+"""Share of a voxel by which images of one grid may lie apart: headers are rounded."""
+
 _TAIL = 0.001
 _HEADROOM = 0.3
 
@@ -47,6 +50,9 @@ class Data:
     high: Floats
     """Intensity above which voxels are cut, shape ``(c,)``."""
 
+    times: float = 1.0
+    """Length of the brain beside that of a human one, which the affine gives it."""
+
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between voxel centres."""
@@ -55,8 +61,18 @@ class Data:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of a voxel."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+        """Volume of a voxel, in the brain's own size."""
+        return float(abs(np.linalg.det(self.own_affine[:3, :3]))) / 1000
+
+    @property
+    def own_affine(self) -> Floats:
+        """Voxel indices to mm, in the brain's own size."""
+        return scaled(self.affine, self.times)
+
+    @property
+    def human_ml(self) -> float:
+        """Volume of all voxels that take part, were the brain as large as a human one."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])) * self.values.shape[1] / 1000)
 
     def averaged(self, steps: tuple[int, int, int]) -> Data:
         """Return the means over blocks of so many voxels, where half a block or more is seen."""
@@ -103,6 +119,16 @@ class Data:
         used = count > 0
         standard = (middle[used, None] - self.centre) / self.scale
         return standard.astype(np.float64), count[used].astype(np.float64)
+
+
+def scaled(affine: Floats, times: float) -> Floats:
+    """Return the affine of an image that is so many times as large about the origin."""
+    return np.asarray(affine * np.array([times, times, times, 1.0])[:, None])
+
+
+def resized(volume: Volume, times: float) -> Volume:
+    """Return an image that is so many times as large about the origin."""
+    return volume if times == 1 else Volume(volume.voxels, scaled(volume.affine, times))
 
 
 def _box(mask: Flags, steps: tuple[int, int, int]) -> tuple[slice, ...]:
@@ -212,6 +238,13 @@ def _varied(values: Floats32, classes: int, channel: int) -> None:
         )
 
 
+def apart_mm(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:
+    """Return the largest distance between a voxel's places in two affines."""
+    ends = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape[-3:]) - 1)
+    moved = ends @ (one - other)[:3, :3].T + (one - other)[:3, 3]
+    return float(np.linalg.norm(moved, axis=1).max())
+
+
 def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: bool) -> Floats32:
     """Return a volume's voxels on the first image's grid, nearest (order 0) or linear (1).
 
@@ -225,13 +258,14 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
             f"{what} holds {len(volume.voxels)} volumes (4D): choose one, channels with --volume"
         )
     same = volume.voxels.shape == first.voxels.shape
-    if same and np.allclose(volume.affine, first.affine, rtol=0, atol=1e-3):
+    apart = apart_mm(volume.affine, first.affine, first.voxels.shape) if same else np.inf
+    if apart <= SAME_GRID * min(first.spacing_mm):
         return np.asarray(volume.voxels, np.float32)
     if not resample:
+        why = f"; up to {apart:.3g} mm apart" if same else ""
         raise GeometryError(
-            f"{what} ({volume.voxels.shape} voxels{'; its affine differs' if same else ''}) does "
-            f"not lie on the first channel's grid ({first.voxels.shape}): resample it "
-            "(--resample), or give one on the same grid"
+            f"{what} ({volume.voxels.shape} voxels{why}) does not lie on the first channel's grid "
+            f"({first.voxels.shape}): resample it (--resample), or give one on the same grid"
         )
     log.warning("%s is interpolated onto the first channel's voxels", what)
     return np.asarray(onto(volume, first, 1 if order else 0), np.float32)

@@ -85,11 +85,18 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
     brain = shown_brain(image, spacing_mm, most_ml)
     if brain is not None:
         return brain
+    brain = strip(image, spacing_mm)
+    volume_ml = float(brain.sum() * np.prod(spacing_mm)) / 1000
+    if volume_ml > most_ml:
+        raise DataError(
+            f"stripped by intensity and shape the head has a brain of {volume_ml:.4g} mL, and no "
+            f"brain has more than {most_ml:.0f}: give a mask (--mask)"
+        )
     log.warning(
         "no mask was given: the brain was stripped by intensity and shape, which loses fluid. "
         "Look at it, give a mask, or install maps of an average brain: emrecon[maps]"
     )
-    return strip(image, spacing_mm)
+    return brain
 
 
 def head_mask(image: Floats32) -> Flags:

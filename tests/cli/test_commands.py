@@ -154,6 +154,7 @@ def test_resume_is_bit_identical(scan_folder: Path, tmp_path: Path, monkeypatch)
     assert not (tmp_path / "part.checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 def test_resumed_run_stops_where_the_whole_one_does(scan_folder, tmp_path, monkeypatch) -> None:
     flat = ["--iterations", 60, "--subsets", 4, "--tolerance", 1e-5, "--checkpoint-every", 1]
     whole, out = tmp_path / "whole.nii", tmp_path / "part.nii"
@@ -297,6 +298,7 @@ def test_brackets_in_names_are_no_markup(tmp_path: Path, capsys) -> None:
     assert "c[/d]" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_time_of_flight(tmp_path: Path, capsys) -> None:
     """Simulated, described, reconstructed, and with its bins summed."""
     scan = tmp_path / "scan"
@@ -343,6 +345,7 @@ def test_demo(tmp_path: Path, monkeypatch) -> None:
     assert 2 * (grey & bright).sum() / (grey.sum() + bright.sum()) > 0.8  # Dice of grey matter
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_complete() -> None:
     """Nothing heavy is imported for --help."""
     script = (

@@ -40,7 +40,8 @@ CHOICES = {
     "projector": "siddon", "scatter_from": "tew", "direction": "CW", "patient_position": "HFS",
     "first_row": "head", "pixel_mm": (4.0, 4.0), "axis_mm": (0.0, 0.0, 1.0),
     "response_mm": (0.1, 1.0), "frames": "0:1", "frame_order": ("view",), "isotope": "Tc-99m",
-    "radius_mm": (200.0,), "start_angles_deg": (0.0,),
+    "radius_mm": (200.0,), "start_angles_deg": (0.0,), "scatter_rounds": 5,
+    "window_kev": (430.0, 610.0),
 }  # fmt: skip
 
 

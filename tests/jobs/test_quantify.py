@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from emrecon import Corrections, Settings, Volume, reconstruct, run
 from emrecon.errors import EmreconError, SettingsError
-from emrecon.io import write_image
+from emrecon.io import read_image, write_image
 from emrecon.io.calibration_file import read_calibration
 from emrecon.io.frames import Frame
 from emrecon.io.pet_facts import read_pet_facts
@@ -28,6 +29,7 @@ from emrecon.tomo.corrections.decay import (
     start_over_mean,
 )
 from emrecon.tomo.exam import ExamInfo
+from emrecon.tomo.gates import Gate
 from emrecon.tomo.geometry.presets import TINY
 from emrecon.tomo.scan import Scan
 from phantoms.lines import line_integrals
@@ -113,6 +115,27 @@ def test_suv_is_by_weight_and_dose_at_the_start(calibrated: Path, tmp_path: Path
     assert sidecar["ImageDecayCorrected"]
     assert sidecar["ImageDecayCorrectionTime"] == sidecar["FrameTimesStart"][0] == 3300
     assert sidecar["DecayCorrectionFactor"] == [pytest.approx(1.0159, abs=1e-3)]
+
+
+def test_a_dicom_series_gives_the_same_suv(calibrated: Path, tmp_path: Path) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps(DOSE | {"TimeZero": "09:30:00"}))
+    chosen = Corrections(calibration=calibrated, facts=facts)
+    with pytest.raises(SettingsError, match="a DICOM series needs TimeZero, ScanStart"):
+        reconstruct(scan, tmp_path / "series", SETTINGS, replace(chosen, facts=None))
+    assert not (tmp_path / "series").exists()
+    reconstruct(scan, tmp_path / "series", SETTINGS, chosen)
+    slices = read_image(tmp_path / "series" / "00001.dcm").ras()
+    suv = reconstruct(scan, None, SETTINGS, replace(chosen, suv=True)).volume
+    dose = 250e6 * 0.5 ** (3300 / (109.77 * 60))
+    np.testing.assert_allclose(slices.affine, suv.affine, atol=1e-5)
+    np.testing.assert_allclose(
+        slices.voxels * (62_500 / dose), suv.voxels, atol=2e-5 * suv.voxels.max()
+    )
+    assert {"recon.json", "recon.png"} < {path.name for path in (tmp_path / "series").iterdir()}
+    with pytest.raises(EmreconError, match="a folder with files; name another"):
+        reconstruct(scan, tmp_path / "series", SETTINGS, chosen)
 
 
 @pytest.mark.parametrize("missing", DOSE)
@@ -218,3 +241,21 @@ def test_the_validator_of_bids_takes_what_a_person_completes(
     assert done.returncode == 0, issues
     told = [i for i in issues if i["severity"] == "error" or "REQUIRED" in i.get("code", "")]
     assert not told
+
+
+def test_frames_and_gates_of_a_decaying_source_are_all_alike(calibrated: Path) -> None:
+    """Whatever of a scan is counted, the activity at its start comes out."""
+    chosen = Quantifier.of(Corrections(calibration=calibrated), "", decay_corrected=False)
+    exam, half_life = ExamInfo(nuclide="C-11"), EMITTERS["C-11"].half_life_s
+    gate = Gate(np.array([[0, 1000], [900_000, 1_500_000], [2_000_000, 2_300_000]]))
+    values = []
+    for stretch in (Frame(0, 60), Frame(1800, 600), gate, None):
+        edges = [(0.0, 1200.0)] if stretch is None else [getattr(stretch, "window_s", None)]
+        edges = gate.stretches_ms / 1000 if stretch is gate else edges
+        left = [0.5 ** (np.array(edge) / half_life) * half_life / np.log(2) for edge in edges]
+        counts = sum(start - end for start, end in left)
+        seconds = float(sum(end - start for start, end in edges))
+        quantity = chosen.quantity(stretch, exam, {"scanner": "tiny"}, seconds)
+        assert quantity.unit == "Bq/mL"
+        values.append(counts * quantity.scale)
+    np.testing.assert_allclose(values, values[0], rtol=1e-9)

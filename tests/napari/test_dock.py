@@ -70,10 +70,11 @@ def at(dock, phase, number=None):
     return lambda: dock.session.phase == phase and number in {None, dock.session.number}
 
 
+@pytest.mark.slow
 def test_a_scan_among_the_layers_is_chosen_and_run_to_its_end(qtbot, dock, viewer, told):
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.number == 12, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == 12, timeout=60_000)
     assert dock.session.number == 12
     assert [layer.name for layer in viewer.layers] == ["tiny prompts", "EM reconstruction"]
     assert viewer.dims.ndim == 3  # labels painted now have three axes, as a mask has
@@ -159,7 +160,7 @@ def test_a_failure_leaves_all_as_it_was(qtbot, dock, viewer, told):
     image = viewer.layers["EM reconstruction"].data
     dock.scan.box.setEditText("nowhere.hs")
     press(qtbot, dock, "run")
-    qtbot.waitUntil(lambda: "nowhere.hs" in " ".join(told), timeout=20_000)
+    qtbot.waitUntil(lambda: "nowhere.hs" in " ".join(told), timeout=60_000)
     assert viewer.layers["EM reconstruction"].data is image
     assert len(dock.runs.runs) == 1
     press(qtbot, dock, "command")  # of the run that is seen
@@ -170,7 +171,7 @@ def test_what_a_run_warned_of_is_said_in_the_panel_and_stays_with_it(qtbot, dock
     dock.settings.fill(Settings(iterations=1, subsets=7))  # 24 views
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.warned.isVisibleTo(dock), timeout=5000)
+    qtbot.waitUntil(lambda: dock.warned.isVisibleTo(dock), timeout=60_000)
     assert "6 subsets" in dock.warned.text() or "8 subsets" in dock.warned.text()
     assert dock.runs.runs[0].session.warnings == dock.warned.text().split("\n")
 
@@ -183,30 +184,32 @@ def test_counters_come_though_no_picture_is_wanted(qtbot, dock, monkeypatch):
     qtbot.waitUntil(lambda: dock.live.frames == 1, timeout=60_000)
     seen = set()
     dock.live.looked.connect(lambda: seen.add(dock.run_bar.status.text()))
-    qtbot.waitUntil(lambda: len(seen) >= 4, timeout=10_000)
+    qtbot.waitUntil(lambda: len(seen) >= 4, timeout=60_000)
     assert dock.live.frames == 1
     dock.stop()
-    assert dock.session.join(20)
+    assert dock.session.join(60)
 
 
 def test_pause_step_resume_stop_and_reset(qtbot, dock, viewer):
     dock.settings.fill(Settings(iterations=10_000, subsets=4))
     press(qtbot, dock, "step")  # nothing runs: a run that halts at its start
     qtbot.waitUntil(at(dock, "paused", 0), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.run_bar.buttons["pause"].text().startswith("Resume"))
+    qtbot.waitUntil(
+        lambda: dock.run_bar.buttons["pause"].text().startswith("Resume"), timeout=60_000
+    )
     for number in (1, 2):
         press(qtbot, dock, "step")
-        qtbot.waitUntil(at(dock, "paused", number), timeout=10_000)
+        qtbot.waitUntil(at(dock, "paused", number), timeout=60_000)
     press(qtbot, dock, "pause")  # resumes
-    qtbot.waitUntil(lambda: dock.session.number > 20, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.session.number > 20, timeout=60_000)
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(at(dock, "paused"), timeout=10_000)
+    qtbot.waitUntil(at(dock, "paused"), timeout=60_000)
     halted = dock.session.number
     qtbot.wait(300)
     assert dock.session.number == halted
-    qtbot.waitUntil(lambda: dock.number == halted, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == halted, timeout=60_000)
     press(qtbot, dock, "stop")
-    qtbot.waitUntil(at(dock, "stopped"), timeout=10_000)
+    qtbot.waitUntil(at(dock, "stopped"), timeout=60_000)
     assert dock.session.result.stopped
     press(qtbot, dock, "reset")
     assert dock.session.phase == "idle"
@@ -218,7 +221,7 @@ def test_pause_step_resume_stop_and_reset(qtbot, dock, viewer):
 def test_a_click_on_a_curve_goes_to_that_iteration(qtbot, dock, viewer, tmp_path):
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.number == 12, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == 12, timeout=60_000)
     dock.curves.tabs.setCurrentIndex(1)
     dock.curves.pick(1.3)  # iterations of four updates: update 5
     assert dock.number == 5
@@ -270,8 +273,8 @@ def test_mistakes_are_told_and_leave_the_dock_ready(qtbot, dock, told):
     dock.settings.fill(Settings(iterations=1))
     dock.scan.box.setEditText("/nowhere/scan.hs")
     press(qtbot, dock, "run")
-    qtbot.waitUntil(at(dock, "failed"), timeout=10_000)
-    qtbot.waitUntil(lambda: "nowhere" in told[-1], timeout=5000)
+    qtbot.waitUntil(at(dock, "failed"), timeout=60_000)
+    qtbot.waitUntil(lambda: "nowhere" in told[-1], timeout=60_000)
     dock.scan.box.setEditText("")
     press(qtbot, dock, "run")
     assert told[-1].startswith("choose a scan")
@@ -281,7 +284,7 @@ def test_the_history_says_its_memory_and_keeps_to_it(qtbot, dock, monkeypatch):
     monkeypatch.setattr(run_panel, "preferences", lambda: Preferences(history_mb=1))
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: "kept, 1 in" in dock.kept.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "kept, 1 in" in dock.kept.text(), timeout=60_000)
     assert dock.session.history.bytes <= 1_000_000
     assert len(dock.session.history.numbers) < 13
 
@@ -309,7 +312,7 @@ def test_a_window_set_by_a_person_stays(qtbot, dock, viewer):
     dock.layers.live.contrast_limits = (0.0, 123.0)
     press(qtbot, dock, "pause")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.number == 200, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == 200, timeout=60_000)
     assert tuple(dock.layers.live.contrast_limits) == (0.0, 123.0)
 
 

@@ -49,6 +49,7 @@ def run(job, *, paused=False):
     return session
 
 
+@pytest.mark.slow
 def test_it_writes_the_bits_of_the_command_line(files, tmp_path, coarse):
     image = files / "t1.nii.gz"
     made, written = run_job(SegmentationJob((image,), tmp_path / "cli", SETTINGS))

@@ -31,8 +31,8 @@ def scan():
     [
         ((0, 0, 0), ""),
         ((8, 0, 0), ""),
-        ((22, 0, 0), "counts are centred at (0, 0, 0) mm, tissue at (22, "),
-        ((0, -22, 0), "mm, tissue at (0, -22, "),
+        ((22, 0, 0), "counts are centred at (0, 0, 0) mm (R, A, S), tissue at (22, "),
+        ((0, -22, 0), "mm (R, A, S), tissue at (0, -22, "),
     ],
 )
 def test_counts_beside_the_body_of_a_map(scan, caplog, shift, says):
@@ -88,11 +88,12 @@ def test_counts_of_a_camera_beside_the_shadow_of_a_map(caplog, shift, told):
     prompts = np.tile(chord[:, None].astype(np.float32), (12, 1, 9))
     mu = BODY.moved((0, shift, 0)).mu(Grid.centred((60, 60, 20), (4.0, 4.0, 4.0)))
     map_place.say_camera_counts_beside(camera, Scan(camera, prompts), mu)
-    assert ("beside the tissue" in caplog.text) is told
+    assert ("mu-map: its middle is at (0, 60, 0) mm (R, A, S)" in caplog.text) is told
     caplog.clear()
     nothing = Volume(0 * mu.voxels, mu.affine)
     map_place.say_camera_counts_beside(camera, Scan(camera, prompts), nothing)
     assert "100 % of the counts" in caplog.text
+    assert "which has none" in caplog.text
 
 
 @pytest.mark.parametrize(("background", "told"), [(0, True), (300, False)])
@@ -104,3 +105,4 @@ def test_events_beside_the_body_of_a_map(monkeypatch, caplog, background, told):
     read = map_place.events_survival(mu, SMALL.bins(), (), lambda: background)
     assert [len(part) for part in read] == [300, 700]
     assert ("30 % of the counts" in caplog.text) is told
+    assert ("middle is at (0, 0, 0) mm" in caplog.text) is told

@@ -95,6 +95,9 @@ def read_image(path: Path) -> Image:
     if frames < 1:
         raise header.refusal("number of time frames", "at least 1 is needed")
     voxels, unit = _voxels(header, (nz, ny, nx), frames)
+    turned = "%image orientation"
+    if header.entry(turned) and header.numbers(turned) != [1, 0, 0, 0, 1, 0]:
+        raise header.refusal(turned, "rows run along x and columns along y: {1,0,0,0,1,0}")
     position, facts = position_of(header)
     facts |= facts_of(header, exam_of(header, position))
     if frames > 1:
@@ -103,8 +106,8 @@ def read_image(path: Path) -> Image:
     affine = _affine(header, (nx, ny, nz), position)
     unit = header.text(UNIT_KEY, default=unit)
     note_unread(header, facts)
-    turned = voxels.transpose(0, 3, 2, 1)
-    return Image(Volume(turned[0] if frames == 1 else turned, affine, unit).ras(), facts)
+    stored = voxels.transpose(0, 3, 2, 1)
+    return Image(Volume(stored[0] if frames == 1 else stored, affine, unit).ras(), facts)
 
 
 def write(volume: Volume, path: Path) -> None:

@@ -57,6 +57,14 @@ F-18; Conti and Eriksson 2016, EJNMMI Phys 3:8, for the others within 2 %). With
 the same isotope the latter do not matter."""
 
 
+ELEMENTS = {
+    "c": "carbon", "n": "nitrogen", "o": "oxygen", "f": "fluorine", "na": "sodium",
+    "cu": "copper", "ga": "gallium", "ge": "germanium", "rb": "rubidium", "zr": "zirconium",
+    "i": "iodine",
+}  # fmt: skip
+"""Names of their elements by symbol, both in lower case."""
+
+
 def emitter_named(name: str) -> Emitter:
     """Return the positron emitter called `name`: F-18, F18, 18F, ^18^Fluorine alike.
 
@@ -68,16 +76,9 @@ def emitter_named(name: str) -> Emitter:
     plain = "".join(letter for letter in name.casefold() if letter.isalnum())
     for known, emitter in EMITTERS.items():
         element, mass = known.casefold().split("-")
-        for each in (element, _ELEMENTS[element]):
+        for each in (element, ELEMENTS[element]):
             if plain in {each + mass, mass + each}:
                 return emitter
     raise SettingsError(
         f"no positron emitter called {name!r} is known; known are {', '.join(EMITTERS)}"
     )
-
-
-_ELEMENTS = {
-    "c": "carbon", "n": "nitrogen", "o": "oxygen", "f": "fluorine", "na": "sodium",
-    "cu": "copper", "ga": "gallium", "ge": "germanium", "rb": "rubidium", "zr": "zirconium",
-    "i": "iodine",
-}  # fmt: skip

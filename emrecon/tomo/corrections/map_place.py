@@ -133,7 +133,7 @@ def say_counts_beside(bins: Bins, scan: Scan, survival: Array) -> None:
         total += float(net.sum())
         counts.add(view, net)
         tissue.add(view, integral.astype(np.float64))
-    places = f": counts are centred at {counts}, tissue at {tissue} (R, A, S)"
+    places = f": counts are centred at {counts}, tissue at {tissue}"
     _say_share(beside, total, places)
 
 
@@ -155,7 +155,7 @@ def say_camera_counts_beside(camera: Camera, scan: Scan, mu: Volume) -> None:
         net = nets[:, :, plane]
         off = (camera.u_mm < least[:, None]) | (camera.u_mm > most[:, None])
         total, beside = total + float(net.sum()), beside + float(net[off].sum())
-    _say_share(beside, total, "")
+    _say_share(beside, total, _where(mu))
 
 
 def events_survival(
@@ -180,7 +180,7 @@ def events_survival(
         count += survival.size
         beside += int(np.count_nonzero(survival > np.exp(-LINE)))
         yield survival
-    _say_share(beside - background(), count - background(), "")
+    _say_share(beside - background(), count - background(), _where(mu))
 
 
 class _Centre:
@@ -207,7 +207,7 @@ class _Centre:
         rows = np.array(self._seen).reshape(-1, 3)
         (x, y), *_ = np.linalg.lstsq(rows[:, :2], rows[:, 2], rcond=None)
         place = np.array([x, y, self._axial / max(self._total, 1e-30)])
-        return "({:.0f}, {:.0f}, {:.0f}) mm".format(*np.round(place) + 0.0)  # no "-0"
+        return _place(place)
 
 
 def _net(scan: Scan, view: int) -> Floats:
@@ -241,6 +241,21 @@ def _shadows(camera: Camera, mu: Volume) -> Iterator[tuple[int, Floats, Floats]]
         last = columns.shape[1] - 1 - columns[rows, ::-1].argmax(axis=1)
         u = -np.tile(x[rows], 2) * sin + y[np.concatenate([first, last])] * cos
         yield plane, u.min(axis=1) - BLUR_MM, u.max(axis=1) + BLUR_MM
+
+
+def _where(mu: Volume) -> str:
+    """Return in words where the tissue of a map is."""
+    index = np.argwhere(mu.voxels > TISSUE)
+    if not len(index):
+        return ", which has none"
+    return (
+        f": its middle is at {_place(mu.affine[:3, :3] @ index.mean(axis=0) + mu.affine[:3, 3])}"
+    )
+
+
+def _place(place: Floats) -> str:
+    """Return a place in words."""
+    return "({:.0f}, {:.0f}, {:.0f}) mm (R, A, S)".format(*np.round(place) + 0.0)  # no "-0"
 
 
 def _say_share(beside: float, total: float, places: str) -> None:

@@ -116,6 +116,20 @@ class CoarseRing:
             kernel.interpolate(rows, ends, factor, target)
         return out if bins.timing is not None and values.ndim == 2 else out[0]
 
+    def blurred(self, values: Array, sigma_mm: float) -> Array:
+        """Return values of `pairs` blurred across lines by a Gaussian, each end by itself."""
+        from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - heavy
+
+        width = np.sqrt(2) * sigma_mm / (2 * np.pi * self.radius_mm / self.crystals)
+        out = np.empty_like(values.reshape(-1, values.shape[-1]))
+        rings, pairs = self.z_mm.size, self.pairs
+        (c1, r1), (c2, r2) = (np.divmod(pairs[:, end], rings) for end in (0, 1))
+        for row, table in zip(out, self._tables(values.reshape(out.shape)), strict=True):
+            for axis in (0, 1):
+                gaussian_filter1d(table, width, axis, output=table, mode="wrap")
+            row[:] = table[c1, c2, r1, r2]
+        return out.reshape(values.shape)
+
     def _tables(self, timed: Array) -> Array:
         """Return values by both crystals and rings, ``[tof, crystal, crystal, ring, ring]``."""
         rings = self.z_mm.size

@@ -29,6 +29,18 @@ MMR = Scanner(
     energy=EnergyWindow(430, 610, 0.145),  # Delso et al. 2011
 )
 
+MCT = Scanner(
+    name="Siemens mCT",
+    rings=55,  # 4 blocks of 13 and a gap between two
+    crystals=672,  # 48 blocks of 13 crystals and a gap
+    ring_spacing_mm=4.054,
+    radius_mm=421.0,
+    doi_mm=7.0,
+    bin_mm=2.005,
+    max_bins=400,
+    block_crystals=(14, 14),
+)
+
 VISION_600 = Scanner(
     name="Siemens Vision 600",
     rings=80,
@@ -144,6 +156,7 @@ TINY = Scanner(
 
 PRESETS: dict[str, Scanner] = {
     "mMR": MMR,
+    "mCT": MCT,
     "Vision 600": VISION_600,
     "Discovery MI 4": DISCOVERY_MI_4,
     "Signa PET/MR": SIGNA_PETMR,
@@ -157,6 +170,7 @@ PRESETS: dict[str, Scanner] = {
 
 USUAL = {
     MMR.name: (11, 60),
+    MCT.name: (11, 49),
     VISION_600.name: (19, 79),
     HR_PLUS.name: (9, 22),
     ECAT_931.name: (3, 1),  # with septa
@@ -165,11 +179,16 @@ USUAL = {
 """Usual axial compression: span and largest ring difference. GE's spans are not odd, so its
 scanners have none here."""
 
-# Other names of the same scanners in headers; 2008, 1208 are Siemens' model numbers.
+# Other names of the same scanners in headers; the numbers are Siemens' model numbers.
 _ALIASES: dict[str, Scanner] = {
     "Biograph mMR": MMR,
     "Siemens Biograph mMR": MMR,
     "2008": MMR,
+    "Biograph mCT": MCT,
+    "Siemens Biograph mCT": MCT,
+    "2011": MCT,
+    "1104": MCT,
+    "1094": MCT,
     "Vision": VISION_600,
     "Biograph Vision": VISION_600,
     "Biograph Vision 600": VISION_600,

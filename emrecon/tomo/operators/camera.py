@@ -193,7 +193,7 @@ def fitted(mu: Volume, grid: Grid, camera: Camera, fov_mm: float = 0.0) -> Volum
 def _raster(camera: Camera, voxel_mm: float, rows: int, fov_mm: float) -> kernel.Raster:
     """Return the samples of a view: `rows` to a bin, depths no farther apart than voxels."""
     u = (camera.u_mm[:, None] + ((np.arange(rows) + 0.5) / rows - 0.5) * camera.bin_mm).ravel()
-    count = int(np.ceil(2 * fov_mm / voxel_mm - 1e-3))
+    count = max(1, int(np.ceil(2 * fov_mm / voxel_mm - 1e-3)))
     step = 2 * fov_mm / count
     depth = fov_mm - (np.arange(count) + 0.5) * step
     half = np.sqrt(np.maximum(fov_mm**2 - depth**2, 0.0))
