@@ -254,7 +254,9 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
         If it has time frames, or its grid differs and may not be resampled.
     """
     if volume.voxels.ndim != 3:
-        raise GeometryError(f"{what} has {len(volume.voxels)} time frames: choose one")
+        raise GeometryError(
+            f"{what} holds {len(volume.voxels)} volumes (4D): choose one, channels with --volume"
+        )
     same = volume.voxels.shape == first.voxels.shape
     apart = apart_mm(volume.affine, first.affine, first.voxels.shape) if same else np.inf
     if apart <= SAME_GRID * min(first.spacing_mm):
