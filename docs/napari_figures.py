@@ -52,7 +52,7 @@ def unwatched(folder, settings):
     """Return the seconds of all updates and of the later half; nobody looks, nothing is kept."""
     session = Session(1)
     session.history.wants = lambda _: False
-    job = ReconJob(lambda: ReconstructionJob(folder, settings=settings))
+    job = ReconJob(ReconstructionJob(folder, settings=settings))
     session.start(job)
     session.slot.wanted = False
     session.join()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from emrecon.tomo.operators.algebra import Operator, as_linear_operator
     from emrecon.tomo.operators.projector import projector
     from emrecon.tomo.prepare import prepare, recon
+    from emrecon.tomo.radon import from_radon
     from emrecon.tomo.scan import Scan
     from emrecon.tomo.settings import Settings
     from emrecon.volume import Grid, Volume
@@ -51,6 +52,7 @@ _PLACES = {
     "emrecon.tomo.operators.algebra": ("Operator", "as_linear_operator"),
     "emrecon.tomo.operators.projector": ("projector",),
     "emrecon.tomo.prepare": ("prepare", "recon"),
+    "emrecon.tomo.radon": ("from_radon",),
     "emrecon.tomo.scan": ("Scan",),
     "emrecon.tomo.settings": ("Settings",),
     "emrecon.volume": ("Grid", "Volume"),
@@ -83,6 +85,7 @@ __all__ = [
     "after",
     "as_linear_operator",
     "em",
+    "from_radon",
     "last",
     "open_events",
     "prepare",

@@ -22,7 +22,24 @@ P_co = TypeVar("P_co", covariant=True)
 
 
 class Model(Protocol[P, E]):
-    """A statistical model that expectation-maximisation can fit."""
+    """A statistical model that expectation-maximisation can fit.
+
+    Examples
+    --------
+    A reading of 1.5 mV whose sign was lost is of the mean theta or -theta, with noise of 1 mV. The
+    E-step expects the sign, the M-step the voltage.
+
+    >>> from math import cosh, log, tanh
+    >>> class LostSign:
+    ...     def expect(self, theta):
+    ...         return tanh(1.5 * theta), log(cosh(1.5 * theta)) - theta**2 / 2
+    ...
+    ...     def maximise(self, theta, sign):
+    ...         return 1.5 * sign
+    >>> sign, log_likelihood = LostSign().expect(0.35)
+    >>> round(LostSign().maximise(0.35, sign), 3)
+    0.722
+    """
 
     def expect(self, params: P) -> tuple[E, float]:
         """Return the expected complete data, and the log-likelihood of `params`."""
@@ -35,11 +52,28 @@ class Model(Protocol[P, E]):
 
 @dataclass(frozen=True, slots=True)
 class Iterate(Generic[P_co]):
-    """One estimate on the way, with the log-likelihood it reached."""
+    """One estimate on the way, with the log-likelihood it reached.
+
+    Examples
+    --------
+    >>> Iterate(3, params=1.5, log_likelihood=-2.0).number
+    3
+    """
 
     number: int
     params: P_co
     log_likelihood: float
+
+    penalty: float = 0.0
+    """What a prior takes off the log-likelihood."""
+
+    residual: float = float("nan")
+    """Distance from the maximum in percent, where the algorithm knows it."""
+
+    @property
+    def objective(self) -> float:
+        """What is maximised: the log-likelihood less the penalty."""
+        return self.log_likelihood - self.penalty
 
 
 def em(models: Iterable[Model[P, E]], params: P, *, start: int = 0) -> Iterator[Iterate[P]]:
@@ -61,6 +95,20 @@ def em(models: Iterable[Model[P, E]], params: P, *, start: int = 0) -> Iterator[
     ------
     Iterate
         Estimate number ``start``, ``start + 1``, ...
+
+    Examples
+    --------
+    The number whose square is 2, by a model whose likelihood is minus the squared distance.
+
+    >>> from itertools import islice, repeat
+    >>> class Root:
+    ...     def expect(self, x):
+    ...         return 2 / x, -((x - 2 / x) ** 2)
+    ...
+    ...     def maximise(self, x, other):
+    ...         return (x + other) / 2
+    >>> [round(one.params, 4) for one in islice(em(repeat(Root()), 1.0), 4)]
+    [1.0, 1.5, 1.4167, 1.4142]
     """
     for number, model in enumerate(models, start):
         expected, log_likelihood = model.expect(params)
@@ -71,7 +119,14 @@ def em(models: Iterable[Model[P, E]], params: P, *, start: int = 0) -> Iterator[
 def until(
     iterates: Iterable[Iterate[P]], *reached: Callable[[Iterate[P]], bool]
 ) -> Iterator[Iterate[P]]:
-    """Yield iterates up to and with the first that any rule says is enough."""
+    """Yield iterates up to and with the first that any rule says is enough.
+
+    Examples
+    --------
+    >>> run = [Iterate(number, None, -1.0 / (number + 1)) for number in range(9)]
+    >>> [one.number for one in until(run, lambda one: one.log_likelihood > -0.3)]
+    [0, 1, 2, 3]
+    """
     for iterate in iterates:
         yield iterate
         enough = [rule(iterate) for rule in reached]  # every rule sees every iterate
@@ -82,7 +137,16 @@ def until(
 def watch(
     iterates: Iterable[Iterate[P]], *observers: Callable[[Iterate[P]], object]
 ) -> Iterator[Iterate[P]]:
-    """Yield the same iterates, showing each to every observer first."""
+    """Yield the same iterates, showing each to every observer first.
+
+    Examples
+    --------
+    >>> run = [Iterate(number, None, -1.0) for number in range(3)]
+    >>> _ = last(watch(run, lambda one: print(one.number)))
+    0
+    1
+    2
+    """
     for iterate in iterates:
         for observer in observers:
             observer(iterate)
@@ -96,6 +160,11 @@ def last(iterates: Iterable[Iterate[P]]) -> Iterate[P]:
     ------
     ValueError
         If there is no iterate.
+
+    Examples
+    --------
+    >>> last(Iterate(number, None, -1.0) for number in range(3)).number
+    2
     """
     kept = deque(iterates, maxlen=1)
     if not kept:

@@ -24,8 +24,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     WriteError
-        If the file cannot be written: folder missing or not writable, disk full.
+        If the file cannot be written: folder missing or not writable, disk full; or if what has
+        its name is no regular file.
     """
+    must_be_regular(path)
     try:
         handle, name = tempfile.mkstemp(prefix=".part-", suffix=f"-{path.name}", dir=path.parent)
         os.close(handle)
@@ -43,6 +45,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise WriteError(f"cannot write {path}: {reason(error)}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def must_be_regular(path: Path) -> None:
+    """Refuse to take the place of a folder, a pipe or a device."""
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "a pipe or device, and only files are written over"
+        raise WriteError(f"cannot write {path}: it is {what}")
 
 
 def flushed(path: Path) -> None:

@@ -56,12 +56,14 @@ def fitting(value: Any, hint: Any, name: str) -> Any:  # noqa: ANN401 - any TOML
 
     if get_origin(hint) in _MANY and not isinstance(value, list | tuple):
         value = [value]
-    if value in ("inf", "-inf", "nan") and float in _scalars(hint):  # as `to_plain` writes them
-        value = float(value)
     try:
-        return msgspec.convert(value, hint, dec_hook=_path)
+        fitted = msgspec.convert(value, hint, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{name} is {wanted(hint)}, not {value!r}") from error
+    parts = fitted if isinstance(fitted, list | tuple) else [fitted]
+    if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
+        raise SettingsError(f"{name} is {wanted(hint)}, not {value!r}: no setting is infinite")
+    return fitted
 
 
 def from_text(words: str | Sequence[str], hint: Any, name: str) -> Any:  # noqa: ANN401 - any type
@@ -189,7 +191,7 @@ def path_names(*forms: type) -> frozenset[str]:
 
 
 def paths_in(form: Any) -> dict[str, Path]:  # noqa: ANN401 - any form
-    """Return every path that a form names, by field; those of a tuple are numbered from 1."""
+    """Return every path that a form names, by field; several of a tuple are numbered from 1."""
     named: dict[str, Path] = {}
     for item in fields(form):
         value = getattr(form, item.name)
@@ -198,8 +200,15 @@ def paths_in(form: Any) -> dict[str, Path]:  # noqa: ANN401 - any form
         elif isinstance(value, tuple):
             several = [one for one in value if isinstance(one, Path)]
             stem = item.name.removesuffix("s")
-            named |= {f"{stem}{number}": path for number, path in enumerate(several, 1)}
+            named |= numbered(stem, several)
     return named
+
+
+def numbered(stem: str, paths: Sequence[Path]) -> dict[str, Path]:
+    """Return paths by a name, numbered from 1 where there are several."""
+    if len(paths) == 1:
+        return {stem: paths[0]}
+    return {f"{stem}{number}": path for number, path in enumerate(paths, 1)}
 
 
 def with_paths(form: T, place: Callable[[Path], Path]) -> T:

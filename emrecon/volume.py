@@ -13,9 +13,20 @@ Array = NDArray[np.float32]
 """Images and counts."""
 
 
+SIZES_MM = (1e-3, 1e6)
+"""Least and greatest distance between voxels of a grid: what any file can say of them."""
+
+
 @dataclass(frozen=True)
 class Grid:
-    """A box of voxels, axis-aligned with the scanner, axes towards R, A and S."""
+    """A box of voxels, axis-aligned with the scanner, axes towards R, A and S.
+
+    Examples
+    --------
+    >>> grid = Grid((4, 4, 2), (2.0, 2.0, 3.0), (-3.0, -3.0, 0.0))
+    >>> grid.centres_mm(0)
+    array([-3., -1.,  1.,  3.])
+    """
 
     shape: tuple[int, int, int]
     """Number of voxels along i, j, k."""
@@ -27,9 +38,10 @@ class Grid:
     """Centre of voxel ``(0, 0, 0)`` in RAS mm."""
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 1 or min(self.spacing_mm) <= 0:
+        least, most = SIZES_MM
+        if min(self.shape) < 1 or not all(least <= size <= most for size in self.spacing_mm):
             raise GeometryError(
-                f"a grid needs at least one voxel of positive size along each axis, "
+                f"a grid needs at least one voxel along each axis, of {least:g} to {most:g} mm, "
                 f"not {self.shape} voxels of {self.spacing_mm} mm"
             )
 
@@ -54,7 +66,15 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Volume:
-    """Voxel values with their place in scanner space (RAS+, mm)."""
+    """Voxel values with their place in scanner space (RAS+, mm).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = Volume(np.zeros((4, 5, 6), np.float32), np.diag([2.0, 2.0, 3.0, 1.0]), "Bq/mL")
+    >>> image.spacing_mm
+    (2.0, 2.0, 3.0)
+    """
 
     voxels: NDArray[np.float32]
     """Values, shape ``(i, j, k)``, or ``(t, i, j, k)`` for frames and gates."""

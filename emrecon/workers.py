@@ -146,8 +146,9 @@ def _existing(address: str, threads: int) -> Iterator[Workers]:
     distributed = _module("distributed")
     try:
         client = distributed.Client(address, timeout=START_S)
-    except (OSError, ValueError) as error:
-        raise EmreconError(f"no Dask scheduler answers at {address}: {error}") from error
+    except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
+        words = "another server does" if isinstance(error, MemoryError) else error
+        raise EmreconError(f"no Dask scheduler answers at {address}: {words}") from error
     with client, _module("dask").config.set(ANY_SIZE):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         fitting = sorted(name for name, about in workers.items() if about["nthreads"] == 1)

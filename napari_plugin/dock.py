@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtCore import QSize, QTimer
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -37,6 +37,7 @@ class Dock(QWidget):
         self.setObjectName(f"emrecon-{name}")
         self._viewer = viewer
         self._undo: list[Callable[[], object]] = []
+        self._placed = False
         leave = partial(undo_all, self._undo)
         self.destroyed.connect(leave)
         QApplication.instance().aboutToQuit.connect(leave)
@@ -45,6 +46,28 @@ class Dock(QWidget):
         """Return the size that Qt is to begin with."""
         return QSize(WIDTH, self.HEIGHT)
 
+    def showEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's own name
+        """Take a place with the other docks of this plugin, once there is a window."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            QTimer.singleShot(0, self._tabify)
+
+    def _tabify(self) -> None:
+        """Share a place, as tabs, with another dock of this plugin: a screen holds one."""
+        own = _dock_widget(self)
+        window = None if own is None else own.window()
+        if own is None or not isinstance(window, QMainWindow):
+            return
+        for other in window.findChildren(Dock):
+            there = _dock_widget(other)
+            if there is None or there is own or there.isFloating() or not there.isVisible():
+                continue
+            if window.dockWidgetArea(there) == window.dockWidgetArea(own):
+                window.tabifyDockWidget(there, own)
+                own.raise_()
+                return
+
     def at_end(self, call: Callable[[], object]) -> None:
         """Have something called when the dock goes, or the window; the widget may be gone."""
         self._undo.append(call)
@@ -52,6 +75,13 @@ class Dock(QWidget):
     def bind(self, event: Any, slot: Callable[..., object]) -> None:  # noqa: ANN401 - napari's
         """Connect to one of the viewer's events for as long as the dock is there."""
         self._undo.append(connected(event, slot))
+
+
+def _dock_widget(widget: QWidget) -> QDockWidget | None:
+    """Return what Qt docks of which a widget is a part."""
+    while widget is not None and not isinstance(widget, QDockWidget):
+        widget = widget.parentWidget()
+    return widget
 
 
 def connected(event: Any, slot: Callable[..., object]) -> Callable[[], object]:  # noqa: ANN401

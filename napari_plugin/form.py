@@ -1,7 +1,11 @@
-"""A form made from a settings dataclass: one line a field, its docstring as the tooltip."""
+"""A form made from a settings dataclass: one line a field, its docstring as the tooltip.
+
+What is wrong is red as soon as it is typed, and the words of the refusal stand under it.
+"""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import fields
@@ -14,18 +18,20 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
-    QGroupBox,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QSizePolicy,
+    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from emrecon import forms
-from emrecon.errors import SettingsError
-from napari_plugin.layout import lines
+from emrecon.errors import EmreconError, SettingsError
+from napari_plugin.layout import Section, lines
+from napari_plugin.suggestions import ADVANCED, SUGGESTIONS
 
 T = TypeVar("T")
 Choices = Callable[[], list[tuple[str, str]]]
@@ -34,6 +40,13 @@ Choices = Callable[[], list[tuple[str, str]]]
 _UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp"}
 _CAPITALS = {"psf", "fwhm", "ct", "tof"}
 _WIDE = 130
+_MOST = 10**6
+_WRONG = "#d55e00"
+
+_SELDOM = "Advanced"
+
+_SHARED = ("example:", "layer:")
+"""What begins the words that stand for something else than a file."""
 
 
 def caption(name: str) -> str:
@@ -68,21 +81,22 @@ class Form(QWidget, Generic[T]):
         self._kind = type(value)
         self.fields: dict[str, Field] = {}
         hints, texts = forms.types_of(self._kind), forms.helps(self._kind)  # type: ignore[arg-type] # classes are hashable
+        self._whole = QVBoxLayout(self)
+        self._whole.setContentsMargins(4, 4, 4, 4)
         self._rows = lines()
         self._rows.setContentsMargins(0, 0, 0, 0)
-        self._groups: dict[str, QFormLayout] = {}
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(4, 4, 4, 4)
-        whole.addLayout(self._rows)
+        self._whole.addLayout(self._rows)
+        self.sections: dict[str, Section] = {}
         for item in fields(value):  # type: ignore[arg-type] # T is a dataclass
             name, text = item.name, texts.get(item.name, "")
-            field = Field(caption(name), hints[name], getattr(value, name), choices)
+            field = Field(name, hints[name], getattr(value, name), choices)
             field.widget.setToolTip(f"<p>{text}</p>")
-            field.widget.setObjectName(name)
             self.fields[name] = field
-            self._layout_for(text, whole).addRow(field.caption, field.widget)
-            field.connect(self.changed.emit)
-        whole.addStretch(1)
+            self._layout_for(name, text).addRow(field.caption, field.holder)
+            field.connect(self._changed)
+        self.wrong = _complaint()
+        self._whole.addWidget(self.wrong)
+        self._whole.addStretch(1)
 
     def value(self) -> T:
         """Return what is filled in.
@@ -99,17 +113,47 @@ class Form(QWidget, Generic[T]):
         """Show a value."""
         for name, field in self.fields.items():
             field.fill(getattr(value, name))
+        for title, section in self.sections.items():
+            inside = [n for n, f in self.fields.items() if section.isAncestorOf(f.holder)]
+            section.unfold(title != _SELDOM and any(not self.fields[n].blank for n in inside))
 
-    def _layout_for(self, text: str, whole: QVBoxLayout) -> QFormLayout:
-        """Return where a field goes: "Gamma cameras: ..." begins the text of that group's."""
+    def check(self) -> bool:
+        """Mark what is wrong; return whether nothing is."""
+        self.wrong.hide()
+        right = [field.check() for field in self.fields.values()]
+        if not all(right):
+            return False
+        try:
+            self.value()
+        except EmreconError as error:
+            self._blame(str(error))
+            return False
+        return True
+
+    def _changed(self) -> None:
+        self.check()
+        self.changed.emit()
+
+    def _blame(self, words: str) -> None:
+        """Say what is wrong under the field that it names, or else under all of them."""
+        named = [name for name in self.fields if re.search(rf"\b{name}\b", words)]
+        if named:
+            self.fields[named[0]].complain(words)
+            return
+        self.wrong.setText(words)
+        self.wrong.show()
+
+    def _layout_for(self, name: str, text: str) -> QFormLayout:
+        """Return where a field goes: "Gamma cameras: ..." begins the text of that section's."""
         head, colon, _ = text.partition(": ")
-        if not colon or len(head.split()) > 2 or not head[:1].isupper():
+        if name in ADVANCED:
+            head = _SELDOM
+        elif not colon or len(head.split()) > 2 or not head[:1].isupper():
             return self._rows
-        if head not in self._groups:
-            box = QGroupBox(head, self)
-            self._groups[head] = lines(box)
-            whole.addWidget(box)
-        return self._groups[head]
+        if head not in self.sections:
+            self.sections[head] = Section(head, self)
+            self._whole.addWidget(self.sections[head])
+        return self.sections[head].rows
 
 
 class Field:
@@ -117,8 +161,8 @@ class Field:
 
     Parameters
     ----------
-    caption : str
-        What stands before it.
+    name : str
+        Of the field.
     hint : type
         Any that `emrecon.forms.from_text` reads; of paths, one or several.
     default : object
@@ -127,19 +171,58 @@ class Field:
         What files may be chosen from.
     """
 
-    def __init__(self, caption: str, hint: Any, default: Any, choices: Choices | None) -> None:  # noqa: ANN401
-        self.caption, self._hint, self._default = caption, hint, default
-        _, kind = forms.without_none(hint)
+    def __init__(self, name: str, hint: Any, default: Any, choices: Choices | None) -> None:  # noqa: ANN401
+        self.caption, self._hint, self._default = caption(name), hint, default
+        optional, kind = forms.without_none(hint)
         self._many = get_origin(kind) is tuple
         self._paths = self._many and get_args(kind)[0] is Path
-        self.widget = self._widget(kind, choices)
+        self._free = not optional and name in SUGGESTIONS
+        self.widget = self._widget(name, None if optional and kind is int else kind, choices)
+        self.widget.setObjectName(name)
         self._input = self.widget.box if isinstance(self.widget, FileChooser) else self.widget
+        self.holder, self._wrong = QWidget(), _complaint()
+        column = QVBoxLayout(self.holder)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.widget)
+        column.addWidget(self._wrong)
         self.fill(default)
+
+    @property
+    def blank(self) -> bool:
+        """Whether it holds its default."""
+        try:
+            return bool(self.value() == self._default)
+        except EmreconError:
+            return False
+
+    def check(self) -> bool:
+        """Mark the line if it makes no sense; return whether it does."""
+        try:
+            value = self.value()
+            paths = value if isinstance(value, tuple) else (value,)
+            for path in paths:
+                if isinstance(path, Path) and not _there(path):
+                    raise SettingsError(f"there is no {path}")
+        except EmreconError as error:
+            self.complain(str(error))
+            return False
+        self._input.setStyleSheet("")
+        self._wrong.hide()
+        return True
+
+    def complain(self, words: str) -> None:
+        """Mark the line as wrong, and say why."""
+        self._input.setStyleSheet(f"border: 1px solid {_WRONG}")
+        self._wrong.setText(words.removeprefix(f"{self.caption}: "))
+        self._wrong.show()
 
     def connect(self, slot: Callable[[], object]) -> None:
         """Call a slot after every change."""
         if isinstance(self._input, QCheckBox):
             self._input.toggled.connect(lambda _: slot())
+        elif isinstance(self._input, QSpinBox):
+            self._input.valueChanged.connect(lambda _: slot())
         elif isinstance(self._input, QComboBox):
             self._input.currentTextChanged.connect(lambda _: slot())
         else:
@@ -149,8 +232,10 @@ class Field:
         """Show a value."""
         if isinstance(self._input, QCheckBox):
             self._input.setChecked(bool(value))
-        elif isinstance(self.widget, FileChooser):
-            self._input.setEditText(forms.to_text(value))
+        elif isinstance(self._input, QSpinBox):
+            self._input.setValue(int(value))
+        elif isinstance(self.widget, FileChooser) or self._free:
+            self._input.setEditText(self._text(value))
         elif isinstance(self._input, QComboBox):
             self._input.setCurrentText(forms.to_text(value))
         else:
@@ -166,8 +251,12 @@ class Field:
         """
         if isinstance(self._input, QCheckBox):
             return self._input.isChecked()
-        if isinstance(self.widget, FileChooser):
+        if isinstance(self._input, QSpinBox):
+            return int(self._input.value())
+        if isinstance(self.widget, FileChooser) and not self._many:
             return self.widget.path()
+        if isinstance(self.widget, FileChooser) and self.widget.is_listed:
+            return (self.widget.path(),)
         box = isinstance(self._input, QComboBox)
         text = str(self._input.currentText() if box else self._input.text()).strip()
         if not text:
@@ -175,7 +264,7 @@ class Field:
         return forms.from_text(self._words(text) if self._many else text, self._hint, self.caption)
 
     def _text(self, value: Any) -> str:  # noqa: ANN401 - any type
-        """Return a value as it is typed; a blank in a path is quoted."""
+        """Return a value as it is typed; a blank in one of several paths is quoted."""
         words = map(forms.to_text, value if self._many else [value])
         return shlex.join(words) if self._paths else " ".join(words)
 
@@ -187,19 +276,61 @@ class Field:
         except ValueError as error:
             raise SettingsError(f"{self.caption}: {text}: {error}") from None
 
-    def _widget(self, kind: Any, choices: Choices | None) -> Any:  # noqa: ANN401 - any type, a widget
+    def _widget(self, name: str, kind: Any, choices: Choices | None) -> Any:  # noqa: ANN401 - any type, a widget
         if kind is bool:
             return QCheckBox()
-        if options := forms.choices(kind):
-            box = QComboBox()
-            box.addItems([forms.to_text(option) for option in options])
-            return box
-        if kind is Path:
-            return FileChooser(self.caption, choices or list)
+        if kind is int:
+            return _Counter()
+        if kind is Path or (self._paths and choices):
+            return FileChooser(self.caption, choices or list, folders=name == "ct")
+        if options := forms.choices(kind) or (SUGGESTIONS[name] if self._free else ()):
+            return _box(
+                [forms.to_text(option) for option in options],
+                self._text(self._default) if self._free else None,
+            )
         line = QLineEdit()
         line.setMinimumWidth(_WIDE // 2)
         line.setPlaceholderText(self._text(self._default) or "default")
         return line
+
+
+class _Counter(QSpinBox):  # type: ignore[misc] # Qt has no types
+    """A whole number; the wheel scrolls the form that it is in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setRange(0, _MOST)
+        self.setMinimumWidth(_WIDE // 2)
+
+    def wheelEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
+        """Leave the wheel to the form."""
+        event.ignore()
+
+
+def _box(words: list[str], default: str | None) -> QComboBox:
+    """Return a choice of words; with a default, blank is that, and others may be typed."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    if default is not None:
+        box.setEditable(True)
+        box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        box.lineEdit().setPlaceholderText(default or "default")
+    box.addItems(words)
+    return box
+
+
+def _complaint() -> QLabel:
+    """Return where it is said what is wrong."""
+    label = QLabel("")
+    label.setWordWrap(True)
+    label.setStyleSheet(f"color: {_WRONG}")
+    label.hide()
+    return label
+
+
+def _there(path: Path) -> bool:
+    return str(path).startswith(_SHARED) or path.expanduser().exists()
 
 
 class FileChooser(QWidget):
@@ -215,7 +346,9 @@ class FileChooser(QWidget):
         Qt's parent.
     """
 
-    def __init__(self, what: str, choices: Choices, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, what: str, choices: Choices, parent: QWidget | None = None, *, folders: bool = False
+    ) -> None:
         super().__init__(parent)
         self._what, self._choices = what, choices
         self._default = ""
@@ -231,9 +364,22 @@ class FileChooser(QWidget):
         browse.clicked.connect(self._browse)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(1)
         row.addWidget(self.box, 1)
         row.addWidget(browse)
+        if folders:
+            row.addWidget(self._folder_button())
+        self.setAcceptDrops(True)
         self.refresh()
+
+    def dragEnterEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
+        """Take a file or folder that is dragged here."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
+        """Choose the file or folder that was dropped."""
+        self.box.setEditText(event.mimeData().urls()[0].toLocalFile())
 
     def refresh(self) -> None:
         """List what may be chosen now, keeping what is."""
@@ -258,6 +404,12 @@ class FileChooser(QWidget):
         """Whether what is chosen was not chosen by a person."""
         return bool(self._default) and self.box.currentText() == self._default
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether what is chosen is one of those that may be chosen."""
+        place = self.box.findText(self.box.currentText().strip())
+        return place >= 0 and bool(self.box.itemData(place))
+
     def path(self) -> Path | None:
         """Return the file, if one is chosen."""
         text = self.box.currentText().strip()
@@ -270,3 +422,15 @@ class FileChooser(QWidget):
         name, _ = QFileDialog.getOpenFileName(self, self._what)
         if name:
             self.box.setEditText(name)
+
+    def _browse_folders(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, self._what)
+        if name:
+            self.box.setEditText(name)
+
+    def _folder_button(self) -> QToolButton:
+        button = QToolButton(self)
+        button.setText("▤")
+        button.setToolTip("Choose a folder: a scan's, or that of a DICOM series")
+        button.clicked.connect(self._browse_folders)
+        return button

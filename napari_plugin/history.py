@@ -35,10 +35,15 @@ class History:
         self._lock = threading.Lock()
         self._kept: dict[int, Image] = {}
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def keep_last(self) -> None:
+        """Forget all but the newest."""
         with self._lock:
-            self._kept, self.every = {}, 1
+            self._kept = dict(list(self._kept.items())[-1:])
+
+    def take_over(self, other: History) -> None:
+        """Begin with the pictures of a run that goes on."""
+        with self._lock:
+            self._kept, self.every = dict(other._kept), other.every
 
     def expect(self, updates: int) -> None:
         """Keep fewer from the start, but every `SPARSEST`-th, where so many updates may come."""
@@ -78,14 +83,18 @@ class History:
     def words(self) -> str:
         """Return what is kept and what it takes, as a person reads it."""
         every = "" if self.every == 1 else f", 1 in {self.every}"
-        used, most = self.bytes / 1e6, self.most_bytes / 1e6
         images = "1 image" if len(self.numbers) == 1 else f"{len(self.numbers)} images"
-        return f"History: {images}{every}; {used:.0f} of {most:.0f} MB"
+        return f"{images} kept{every}; {self.bytes / 1e6:.0f} MB"
 
-    def frames(self) -> Frames | None:
-        """Return the pictures as one array, without copying; None if there are none."""
+    def picture(self, place: int) -> tuple[int, Image]:
+        """Return number and picture at a place of the history."""
         with self._lock:
-            return Frames(list(self._kept.values())) if self._kept else None
+            return list(self._kept.items())[place]
+
+    def frames(self) -> Frames:
+        """Return the pictures, of which there is one at least, as one array without copying."""
+        with self._lock:
+            return Frames(list(self._kept.values()))
 
     def nearest(self, number: int) -> int:
         """Return the place in the history of the picture nearest to an update.

@@ -7,6 +7,8 @@ those of the scanner, RAS mm read backwards. With P that reverses the three, the
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
+log = logging.getLogger(__name__)
+
 Matrix = NDArray[np.float64]
 Info = dict[str, Any]
 
@@ -27,6 +31,9 @@ AXES = ("S", "A", "R")
 KEY = "emrecon"
 """Under which a layer's metadata hold what this plugin knows of it: ``path``, ``unit`` and, for
 counts of a scan, ``scan``."""
+
+LABELS = 1002
+"""NIFTI_INTENT_LABEL."""
 
 _MANY = 200_000
 """Voxels that are looked at to choose a window."""
@@ -92,6 +99,29 @@ def world(layer: Layer) -> Matrix:
     return matrix
 
 
+def in_mm(matrix: Matrix, units: Sequence[object]) -> Matrix:
+    """Return the matrix of an image in mm whose world axes are in other units of length.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (4, 4)
+        Indices to (S, A, R).
+    units : sequence
+        Of the three axes, as napari has them; what is no length is taken to be in mm.
+    """
+    from pint import DimensionalityError, UndefinedUnitError, application_registry  # noqa: PLC0415 - napari's
+
+    scaled, odd = matrix.copy(), set[str]()
+    for axis, unit in enumerate(map(str, units)):
+        try:
+            scaled[axis] *= application_registry.Quantity(1.0, unit).to("mm").magnitude
+        except (DimensionalityError, UndefinedUnitError):
+            odd.add(unit)
+    for unit in sorted(odd):
+        log.warning("a layer in units of %s, no length, is taken to be in mm", unit)
+    return scaled
+
+
 def volume_of(layer: Layer) -> Volume:
     """Return a layer as a volume: read from its file where what is shown is a resampled copy.
 
@@ -110,8 +140,30 @@ def volume_of(layer: Layer) -> Volume:
     if layer.ndim != 3:
         raise DataError(f"an image of one frame is wanted, not {layer.name} of {layer.ndim} axes")
     voxels = np.asarray(layer.data, np.float32).transpose(2, 1, 0)
-    affine = reversed_axes(world(layer))
+    affine = reversed_axes(in_mm(world(layer), layer.units))
     return Volume(np.ascontiguousarray(voxels), affine, str(about.get("unit", "")))
+
+
+def in_space(layer: Layer) -> bool:
+    """Return whether a layer is an image that lies in the patient."""
+    kind = getattr(layer, "_type_string", "")
+    return kind == "image" and layer.ndim >= 3 and tuple(layer.axis_labels[-3:]) == AXES
+
+
+def blank_labels(layer: Layer, name: str) -> Info:
+    """Return labels on the voxels of an image of axes S, A, R, of one frame, all 0."""
+    kept = layer.metadata.get("nifti")
+    about: Info = {KEY: {}} if kept is None else {KEY: {}, "nifti": dict(kept)}
+    if kept is not None:  # a file of labels, with the axes of the image's
+        about["nifti"]["header"] = kept["header"].copy()
+        about["nifti"]["header"].set_intent(LABELS)
+        if kept["display_only"]:
+            about[KEY] = {"path": layer.metadata[KEY]["path"]}
+    return {
+        "data": np.zeros(layer.data.shape[-3:], np.uint8), "name": name, "metadata": about,
+        "scale": layer.scale[-3:], "translate": layer.translate[-3:], "units": layer.units[-3:],
+        "axis_labels": AXES,
+    }  # fmt: skip
 
 
 def drop(viewer: ViewerModel, *layers: Layer | None) -> None:
@@ -137,6 +189,7 @@ PRESETS = (
     "PET, grey inverted",
     "PET, SUV 0 to 6",
     "PET, hot",
+    "PET, over another image",
     "CT, soft tissue",
     "CT, lung",
     "CT, bone",
@@ -168,6 +221,8 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
     if preset == "PET, SUV 0 to 6":
         return {"colormap": "gray_r", "contrast_limits": (0.0, 6.0)}
     some = sample(data)
+    if preset == "PET, over another image":
+        return {"colormap": fusion(), "contrast_limits": (0.0, upper(some))}
     if preset.startswith("PET"):
         colours = "hot" if preset == "PET, hot" else "gray_r"
         return {"colormap": colours, "contrast_limits": (0.0, upper(some))}
@@ -176,11 +231,28 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
         low, high = np.percentile(tissue if tissue.size else some, (1, 99))
     else:
         low, high = some.min(), some.max()
+    if low == high > 0:  # a mask: its one value is bright
+        low = 0.0
     return {"colormap": "gray", "contrast_limits": (float(low), above(float(low), float(high)))}
+
+
+def fusion(colours: Any = None) -> Any:  # noqa: ANN401 - napari's colours
+    """Return colours, hot ones by default, that are the clearer the lower the value is.
+
+    Of an image that is laid over another, the dark end would cover it.
+    """
+    from napari.utils.colormaps import Colormap, ensure_colormap  # noqa: PLC0415 - heavy
+
+    steps = np.linspace(0, 1, 256)
+    table = np.array((colours or ensure_colormap("hot")).map(steps))
+    table[:, 3] = np.minimum(2 * steps, 1)
+    return Colormap(table, name="emrecon fusion")
 
 
 def usual(data: Any, unit: str = "") -> str:  # noqa: ANN401 - any array
     """Return the preset that suits an image, by its unit and values."""
+    if unit == "g/mL":
+        return "PET, SUV 0 to 6"
     if unit in {"counts/mm", "Bq/mL", "kBq/mL"}:
         return "PET, grey inverted"
     some = sample(data)

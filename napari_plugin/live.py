@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_plugin.session import Picture, Session
 
 POLL_MS = 40
-PATIENCE_S = 1.0
-"""How long a picture is waited for before counters are shown without one."""
 
 FIRST_S = 10.0
 """How long the first update of a run waits for the start image to be drawn."""
 
-SHARE = 0.02
-"""Most of the wall time that drawing may take: while the window's thread draws, a run on two
-cores hardly gets on."""
+SHARES = {"Quick": 0.02, "Watch": 0.25, "Slow motion": 1.0}
+"""Ways to look on, each with the most of the wall time that drawing may take: while the window's
+thread draws, a run on two cores hardly gets on. In slow motion the run waits."""
+
+WORDS_SHARE = 0.05
+"""Most of the wall time that counters and curves may take, as long as they come twice a second."""
+
+OFTEN_S, SELDOM_S = 0.2, 0.45
+"""Least and most time between two looks at counters and curves."""
 
 FIRST_GAP_S = 0.3
 """Least time between the start image and the next picture: an example is done in a second."""
@@ -32,8 +37,6 @@ class Live(QObject):
 
     Parameters
     ----------
-    session : Session
-        What is watched.
     draw : callable
         Shows a picture; how long that takes, with the repaint after it, decides when the next
         is asked for.
@@ -53,47 +56,53 @@ class Live(QObject):
 
     def __init__(
         self,
-        session: Session,
         draw: Callable[[Picture], None],
         in_3d: Callable[[], bool],
         live_hz: Callable[[], float],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._session, self._draw, self._in_3d, self._hz = session, draw, in_3d, live_hz
-        self._next, self._began, self._phase = 0.0, 0.0, ""
+        self._draw, self._in_3d, self._hz = draw, in_3d, live_hz
+        self._session: Session | None = None
+        self.share = SHARES["Quick"]
+        self._next, self._next_words, self._began, self._phase = 0.0, 0.0, 0.0, ""
         self.frame_s = 0.0
         self.frames = 0
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.look)
 
-    def start(self) -> None:
-        """Begin to look."""
-        self._next, self._phase, self.frames, self.frame_s = 0.0, "", 0, 0.0
+    def start(self, session: Session) -> None:
+        """Begin to look at a run."""
+        self._session = session
+        self._next, self._next_words, self._phase = 0.0, 0.0, ""
+        self.frames, self.frame_s = 0, 0.0
         self._timer.start()
 
     def stop(self) -> None:
         """Look no more."""
         self._timer.stop()
 
+    def again(self, share: float) -> None:
+        """Take so much of the wall time from now on, and draw at once."""
+        self.share, self._next = share, min(self._next, time.perf_counter())
+
     def look(self) -> None:
         """Look once, if it is time: whatever changes in a window with a canvas redraws all of it.
 
-        A picture is waited for a while; where the run halts or ends there is no waiting.
+        Pictures come as there is time to draw them, counters in between.
         """
-        now, phase = time.perf_counter(), self._session.phase
-        going = self._session.live  # before the slot: the last picture is left before the end
-        changed = phase != self._phase
-        if going and not changed and now < self._next:
+        session, now = self._session, time.perf_counter()
+        if session is None:
             return
-        picture = self._session.slot.take()
-        if not self.frames and phase == "running":
-            waits = True  # the start image is being made, and the run waits until it is seen
-        else:
-            waits = going and not changed and now < self._next + PATIENCE_S
-        if picture is None and waits:
-            self._session.slot.ask()
+        phase = session.phase
+        going = session.live  # before the slot: the last picture is left before the end
+        changed = phase != self._phase
+        picture = None
+        if changed or not going or now >= self._next:
+            picture = session.slot.take()
+            session.slot.ask()
+        if picture is None and going and not changed and now < self._next_words:
             return
         self._phase = phase
         self._show(picture)
@@ -107,17 +116,22 @@ class Live(QObject):
             self._draw(picture)
             self.frames += 1
         self.looked.emit()
-        self._next = float("inf")  # until this is painted
-        QTimer.singleShot(0, self._painted)
+        after, self._next, self._next_words = self._next, float("inf"), float("inf")
+        QTimer.singleShot(0, partial(self._painted, picture is not None, after))
 
-    def _painted(self) -> None:
+    def _painted(self, drawn: bool, after: float) -> None:  # noqa: FBT001 - a slot
         """Come after the repaint that this caused, in the queue of events."""
         now = time.perf_counter()
-        if self.frames:
+        took = now - self._began
+        self._next_words = now + min(max(took / WORDS_SHARE, OFTEN_S), SELDOM_S)
+        if not drawn:
+            self._next = after
+            return
+        if self._session is not None:
             self._session.seen.set()
         if self.frames > 1:  # the first one makes the layer, and shows no more than the start
-            self.frame_s = now - self._began
+            self.frame_s = took
         least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
         if self.frames == 1:  # it is not known yet how long one takes
             least = max(least, FIRST_GAP_S)
-        self._next = now + max(least - self.frame_s, self.frame_s * (1 / SHARE - 1))
+        self._next = now + max(least - self.frame_s, self.frame_s * (1 / self.share - 1))

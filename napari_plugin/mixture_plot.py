@@ -13,6 +13,8 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QHeaderView,
+    QLabel,
+    QProgressBar,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -36,6 +38,8 @@ _COLUMNS = ("Class", "Mean", "SD", "Weight", "mL", "Dice")
 class MixturePlot(QWidget):
     """Counts of intensities in grey, each class in its colour, their sum dashed.
 
+    A thin dotted curve of each class is that before the last M-step.
+
     Parameters
     ----------
     parent : QWidget, optional
@@ -56,10 +60,12 @@ class MixturePlot(QWidget):
         self.counts = item.plot(pen=None, brush=pg.mkBrush(141, 148, 158, 110), stepMode="center")
         self.total = item.plot(pen=pg.mkPen(AXES, width=2, style=Qt.PenStyle.DashLine))
         self.classes: list[Any] = []
+        self.before: list[Any] = []
         self.log_box = QCheckBox("Logarithmic", self)
         self.log_box.setObjectName("log")
         self.log_box.toggled.connect(lambda _: self._draw())
         self._seen: Seen | None = None
+        self._last: Seen | None = None
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
@@ -67,16 +73,17 @@ class MixturePlot(QWidget):
         whole.addWidget(self.log_box)
 
     def put(self, seen: Seen) -> None:
-        """Show a mixture."""
-        self._seen = seen
+        """Show a mixture, and that before it."""
+        if seen is not self._seen:
+            self._last, self._seen = self._seen, seen
         self._draw()
 
     def clear(self) -> None:
         """Show nothing."""
-        self._seen = None
-        for curve in self.classes:
+        self._seen = self._last = None
+        for curve in (*self.classes, *self.before):
             self.plot.getPlotItem().removeItem(curve)
-        self.classes = []
+        self.classes, self.before = [], []
         self.counts.setData([0, 1], [0])
         self.total.setData([], [])
 
@@ -93,11 +100,65 @@ class MixturePlot(QWidget):
         self.counts.setData(seen.edges, np.maximum(seen.counts, least))
         self.total.setData(middle, np.maximum(seen.parts.sum(axis=1), least))
         if len(self.classes) != len(seen.rows):
-            for curve in self.classes:
+            for curve in (*self.classes, *self.before):
                 item.removeItem(curve)
+            dotted = Qt.PenStyle.DotLine
             self.classes = [item.plot(pen=pg.mkPen(row.colour, width=2)) for row in seen.rows]
+            self.before = [item.plot(pen=pg.mkPen(r.colour, style=dotted)) for r in seen.rows]
         for curve, part in zip(self.classes, seen.parts.T, strict=True):
             curve.setData(middle, np.maximum(part, least))
+        self._draw_before(least)
+
+    def _draw_before(self, least: float) -> None:
+        """Draw each class as it was before the M-step, where that was the same mixture."""
+        last, seen = self._last, self._seen
+        if last is None or seen is None or len(last.rows) != len(seen.rows):
+            for curve in self.before:
+                curve.setData([], [])
+            return
+        # as many voxels as now: coarse stages have fewer, in bins of another width
+        scale = seen.counts.sum() * np.diff(seen.edges)[0]
+        scale /= max(last.counts.sum() * np.diff(last.edges)[0], 1e-300)
+        middle = (last.edges[1:] + last.edges[:-1]) / 2
+        for curve, part in zip(self.before, last.parts.T, strict=True):
+            curve.setData(middle, np.maximum(part * scale, least))
+
+
+class Responsibilities(QWidget):
+    """How much of one voxel each class explains, as bars from 0 to 1.
+
+    Parameters
+    ----------
+    parent : QWidget, optional
+        Qt's parent.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.said = QLabel("click a voxel to see what each class has of it", self)
+        self.said.setObjectName("responsibilities")
+        self.bars: list[QProgressBar] = []
+        self._whole = QVBoxLayout(self)
+        self._whole.setContentsMargins(0, 0, 0, 0)
+        self._whole.setSpacing(1)
+        self._whole.addWidget(self.said)
+
+    def put(self, rows: Sequence[Row], shares: Sequence[float] | None, where: str) -> None:
+        """Show the shares of a voxel, None where it is not in the mask."""
+        while len(self.bars) < len(rows):
+            self.bars.append(QProgressBar(self))
+            self.bars[-1].setFixedHeight(14)
+            self._whole.addWidget(self.bars[-1])
+        outside = shares is None
+        self.said.setText(f"{where}: outside the mask" if outside else f"{where}:")
+        for place, bar in enumerate(self.bars):
+            there = not outside and place < len(rows)
+            bar.setVisible(there)
+            if there and shares is not None:
+                row, share = rows[place], float(shares[place])
+                bar.setValue(round(100 * share))
+                bar.setFormat(f"{row.name} {share:.3f}")
+                bar.setStyleSheet(f"QProgressBar::chunk {{background: {row.colour}}}")
 
 
 class ClassTable(QTableWidget):

@@ -21,7 +21,7 @@ from emrecon.errors import FormatError
 from emrecon.io import nifti, sidecar
 from emrecon.io.nifti.reading import single_header
 from napari_plugin.labels import label_info
-from napari_plugin.layers import KEY, Info, Matrix, look, placed, usual
+from napari_plugin.layers import KEY, LABELS, Info, Matrix, look, placed, usual
 
 if TYPE_CHECKING:
     from emrecon.io.nifti.reading import StoredImage
@@ -39,10 +39,7 @@ LAZY_BYTES = 1 << 30
 COLOURS = ("R", "G", "B")
 """Fields of voxels in colour."""
 
-LABELS = 1002
-"""NIFTI_INTENT_LABEL."""
-
-_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation)", re.IGNORECASE)
+_NAMED = re.compile(r"(dseg|labels?|aseg|aparc|segmentation|_mask$|_roi$|lesion)", re.IGNORECASE)
 _TO_S = {"msec": 1e-3, "usec": 1e-6}
 
 
@@ -59,13 +56,13 @@ def read(path: Path) -> list[LayerData]:
         raise FormatError(f"{path} holds {stored.dtype}, which cannot be shown")
     voxels, colour = _voxels(stored), stored.dtype.names == COLOURS
     kept = {
-        "header": single_header(stored.image.header),
+        "header": _header(stored),
         "affine": stored.affine,
         "ornt": io_orientation(stored.affine),
         "shape": stored.shape,
         "display_only": False,
     }
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
+    stem = re.sub(r"(\.nii|\.nii\.gz|\.mgz|\.mgh|\.hdr|\.img)$", "", path.name)
     channels = _channels(path, voxels, colour=colour)
     made = []
     for number, channel in enumerate(channels, 1):
@@ -73,6 +70,19 @@ def read(path: Path) -> list[LayerData]:
         about = {"path": str(path), "unit": stored.unit}
         info = {"name": name, "metadata": {"nifti": dict(kept), KEY: about}}
         made.append(_layer(channel, info, path, colour=colour))
+    return made
+
+
+def _header(stored: StoredImage) -> nib.Nifti1Header:
+    """Return the header as one of NIfTI; that of MGH has no more than type and place."""
+    header = stored.image.header
+    if isinstance(header, nib.Nifti1Header):
+        return single_header(header)
+    made = nib.Nifti1Header()
+    made.set_data_dtype(stored.dtype.newbyteorder("="))
+    made.set_xyzt_units("mm", "sec")
+    made.set_sform(stored.affine, 1)
+    made.set_qform(stored.affine, 1)
     return made
 
 

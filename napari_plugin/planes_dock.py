@@ -11,7 +11,7 @@ import numpy as np
 import pyqtgraph as pg
 from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QApplication, QComboBox, QFormLayout, QLabel, QSlider, QWidget
 
 from napari_plugin import slices, views
 from napari_plugin.dock import Dock, connected, undo_all
@@ -92,9 +92,13 @@ class PlanesDock(Dock):
         self._go({plane.across: across, plane.upright: upright})
 
     def window(self, right: float, up: float) -> None:
-        """Make the window wider by a drag to the right, and its middle higher by a drag up."""
-        layer = self.layer
-        if layer is None or layer.rgb:  # colours have no window
+        """Make the window wider by a drag to the right, and its middle higher by a drag up.
+
+        With Shift it is that of the layer that is laid over.
+        """
+        shift = QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier
+        layer = self.over if shift else self.layer
+        if not isinstance(layer, Image) or layer.rgb:  # labels and colours have no window
             return
         low, high = layer.contrast_limits
         width = (high - low) * math.exp(right / 150)
@@ -126,8 +130,7 @@ class PlanesDock(Dock):
             put(item, slices.painted(layer, found.picture), found.corner, found.step)
             return
         if not layer.rgb:
-            table = slices.colours(layer)
-            table[0, 3] *= layer is not self.over  # below the window nothing is laid over
+            table = slices.colours(layer, clear=layer is self.over)
             item.setLookupTable(table)
             item.setLevels(tuple(float(end) for end in layer.contrast_limits))
         put(item, found.picture, found.corner, found.step)
@@ -158,7 +161,8 @@ class PlanesDock(Dock):
         self.canvas = pg.GraphicsLayoutWidget()
         self.canvas.setMinimumSize(150, 150)
         self.canvas.setToolTip(
-            "<p>Left drag: crosshair. Right drag: window. Wheel: planes. Ctrl and wheel: zoom. "
+            "<p>Left drag: crosshair. Right drag: window, with Shift of the overlay. "
+            "Wheel: planes. Ctrl and wheel: zoom. "
             "Middle drag: shift</p>"
         )
         self.said = QLabel("")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QTabBar, QVBoxLayout, QWidget
 
+from napari_plugin.layout import shrinking
+
 AXES = "#8d949e"
 """Of axes and letters: seen on dark and on light."""
 
-LINE, MARK, HERE = "#56b4e9", "#e69f00", "#d55e00"
-
+MARK, HERE = "#e69f00", "#d55e00"
 
 _MANY = 300
 """Points from which on only the line through them is drawn."""
@@ -36,8 +38,35 @@ def plot_widget(parent: QWidget | None = None) -> Any:  # noqa: ANN401 - pyqtgra
     return plot
 
 
+@dataclass(frozen=True)
+class Line:
+    """The curves of one run."""
+
+    colour: str
+    """Of its line."""
+
+    per: int
+    """Updates in an iteration."""
+
+    values: Mapping[str, tuple[Sequence[int], Sequence[float]]]
+    """By name of the curve: updates, and values."""
+
+    marks: dict[str, int] = field(default_factory=dict)
+    """By name of the curve: the update that is the best."""
+
+    def points(self, name: str, *, logarithmic: bool) -> tuple[list[float], list[float]]:
+        """Return what is drawn of a curve: iterations, and values or their logarithms."""
+        numbers, values = self.values.get(name, ((), ()))
+        usable = [
+            (n / self.per, v)
+            for n, v in zip(numbers, values, strict=True)
+            if math.isfinite(v) and (v > 0 or not logarithmic)
+        ]
+        return [x for x, _ in usable], [math.log10(v) if logarithmic else v for _, v in usable]
+
+
 class Curves(QWidget):
-    """Several curves over the updates of a run, one shown at a time.
+    """Several curves over the iterations of runs, one kind shown at a time.
 
     Parameters
     ----------
@@ -48,15 +77,15 @@ class Curves(QWidget):
     """
 
     picked = Signal(int)
-    """A click on the plot: the update nearest to it."""
+    """A click on the plot: the update of the foremost run nearest to it."""
 
     def __init__(
         self, kinds: dict[str, tuple[str, str, bool]], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._kinds, self._names = kinds, list(kinds)
-        self._data: dict[str, tuple[list[float], list[float]]] = {n: ([], []) for n in kinds}
-        self._marks: dict[str, int | None] = dict.fromkeys(kinds)
+        self._lines: list[Line] = []
+        self._drawn: list[Any] = []
         self._per, self._here = 1, -1
         self.tabs = QTabBar(self)
         self.tabs.setDrawBase(False)
@@ -68,13 +97,11 @@ class Curves(QWidget):
         self.plot.setMinimumHeight(110)
         self.plot.setToolTip("Click to see the image of an iteration")
         item = self.plot.getPlotItem()
-        self._line = item.plot(pen=pg.mkPen(LINE, width=2), symbol="o", symbolSize=4,
-                               symbolBrush=LINE, symbolPen=None)  # fmt: skip
         self._best = item.plot(pen=None, symbol="star", symbolSize=14, symbolBrush=MARK)
         self._now = pg.InfiniteLine(pen=pg.mkPen(HERE, style=Qt.PenStyle.DashLine))
         item.addItem(self._now, ignoreBounds=True)
         self._now.hide()
-        self.said = QLabel("", self)
+        self.said = shrinking(QLabel("", self))
         self.plot.scene().sigMouseClicked.connect(self._clicked)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -93,19 +120,14 @@ class Curves(QWidget):
         """Count iterations of so many updates along the horizontal axis."""
         self._per = max(1, updates)
 
-    def put(
-        self, name: str, numbers: Sequence[int], values: Sequence[float], best: int | None = None
-    ) -> None:
-        """Show a curve: values by update; `best` is the place of one to mark."""
-        pairs = [(n, v) for n, v in zip(numbers, values, strict=True) if math.isfinite(v)]
-        self._data[name] = [n for n, _ in pairs], [v for _, v in pairs]
-        self._marks[name] = numbers[best] if best is not None and len(numbers) else None
-        if name == self.shown:
-            self._draw()
+    def put(self, lines: Sequence[Line]) -> None:
+        """Show the curves of these runs, the last in front."""
+        self._lines = list(lines)
+        self._draw()
 
     def data(self, name: str) -> tuple[list[float], list[float]]:
-        """Return the updates and values of a curve."""
-        return self._data[name]
+        """Return the iterations and values of a curve of the foremost run."""
+        return self._lines[-1].points(name, logarithmic=False) if self._lines else ([], [])
 
     def here(self, number: int) -> None:
         """Mark the update whose image is seen; below 0 is none."""
@@ -115,36 +137,56 @@ class Curves(QWidget):
 
     def clear(self) -> None:
         """Show nothing."""
-        for name in self._names:
-            self._data[name], self._marks[name] = ([], []), None
+        self._lines = []
         self.here(-1)
         self._draw()
 
     def pick(self, iteration: float) -> None:
         """Choose the update nearest to a place on the horizontal axis."""
-        numbers = max((numbers for numbers, _ in self._data.values()), key=len)
-        if numbers:
-            self.picked.emit(int(min(numbers, key=lambda n: abs(n / self._per - iteration))))
+        if self._lines:
+            line = self._lines[-1]
+            numbers = max((numbers for numbers, _ in line.values.values()), key=len)
+            if numbers:
+                picked = min(numbers, key=lambda n: abs(n / line.per - iteration))
+                self.picked.emit(int(picked))
 
     def _draw(self) -> None:
         caption, upright, logarithmic = self._kinds[self.shown]
         item = self.plot.getPlotItem()
-        numbers, values = self._data[self.shown]
         item.setLabel("bottom", "iteration")
         item.setLabel("left", f"log10 ({upright})" if logarithmic else upright)
-        across = [n / self._per for n in numbers]
-        if logarithmic:  # few even ticks: pyqtgraph's own log axis prints them over each other
-            across = [x for x, v in zip(across, values, strict=True) if v > 0]
-            values = [math.log10(v) for v in values if v > 0]
-        self._line.setData(across, values, symbol="o" if len(across) < _MANY else None)
-        mark = self._marks[self.shown]
-        if mark is not None and mark in numbers:
-            best = self._data[self.shown][1][numbers.index(mark)]
-            self._best.setData([mark / self._per], [best])
-            self.said.setText(f"best {caption}: {best:.4g} at iteration {mark / self._per:.3g}")
-        else:
-            self._best.setData([], [])
-            self.said.setText("")
+        while len(self._drawn) < len(self._lines):
+            self._drawn.append(item.plot([], []))
+        while len(self._drawn) > len(self._lines):
+            item.removeItem(self._drawn.pop())
+        for line, drawn in zip(self._lines, self._drawn, strict=True):
+            # few even ticks: pyqtgraph's own log axis prints them over each other
+            across, values = line.points(self.shown, logarithmic=logarithmic)
+            front, few = line is self._lines[-1], len(across) < _MANY
+            drawn.setData(
+                across, values, pen=pg.mkPen(line.colour, width=2 if front else 1),
+                symbol="o" if few and front else None, symbolSize=4, symbolBrush=line.colour,
+                symbolPen=None,
+            )  # fmt: skip
+        self._mark(caption)
+
+    def _mark(self, caption: str) -> None:
+        """Star the best of the foremost run, and say what is drawn."""
+        self._best.setData([], [])
+        self.said.setText("")
+        if not self._lines:
+            return
+        line = self._lines[-1]
+        across, values = self.data(self.shown)
+        mark = line.marks.get(self.shown)
+        if not across and self.shown in {"likelihood", "gap"}:
+            self.said.setText("known from the end of the first pass on")
+        elif mark is not None and mark / line.per in across:
+            best = values[across.index(mark / line.per)]
+            self._best.setData([mark / line.per], [best])
+            self.said.setText(f"best {caption}: {best:.4g} at iteration {mark / line.per:.3g}")
+        elif values:
+            self.said.setText(f"{caption}: {values[-1]:.6g} at iteration {across[-1]:.3g}")
 
     def _clicked(self, event: Any) -> None:  # noqa: ANN401 - pyqtgraph has no types
         box = self.plot.getPlotItem().getViewBox()

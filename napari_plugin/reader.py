@@ -10,14 +10,17 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import EmreconError, FormatError
-from emrecon.io.formats import format_of, identify
+from emrecon.io.dicom.attributes import is_dicom
+from emrecon.io.formats import Format, HasDataFiles, format_of, identify, open_head
+from emrecon.io.manifest import MANIFEST
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
 from napari_plugin import views
 from napari_plugin.layers import KEY, Info, look, usual, volume_info
 
-LayerData = tuple[Any, Info, str]
+LayerData = tuple[Any, ...]
+"""Data, what goes with them, and the kind of layer, as napari has it."""
 Reader = Callable[[str], list[LayerData]]
 
 
@@ -26,19 +29,52 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     if not isinstance(path, str):
         return None
     place = Path(path)
-    if place.is_dir() or place.suffix == ".toml":
+    if place.suffix == ".toml" or _events(place):
         return read_path
     try:
+        if place.is_dir():
+            return read_path if (place / MANIFEST).exists() or _has_slices(place) else None
         return read_path if identify(place) else None
     except EmreconError:
         return read_path  # ours by its name: reading it says what is wrong
 
 
 def read_path(path: str) -> list[LayerData]:
-    """Return the layers of a file, and turn the viewer to the view that is preferred."""
-    made = read(Path(path))
+    """Return the layers of a file, and turn the viewer to the view that is preferred.
+
+    Single events are no image: they are chosen as the scan to reconstruct.
+    """
+    from napari import current_viewer  # noqa: PLC0415 - no viewer, no napari
+
+    events, viewer = _events(Path(path)), current_viewer()
+    if events and viewer is not None:
+        _, dock = viewer.window.add_plugin_dock_widget("emrecon", "EM reconstruction")
+        dock.scan.box.setEditText(str(events))
+        return [(None,)]  # napari's word for a file that was read, but is no layer
+    made = read(events or Path(path))
     views.prefer()
     return made
+
+
+def _events(path: Path) -> Path | None:
+    """Return the file that names single events: this one, or the header beside it."""
+    if not path.is_file():
+        return None
+    beside = sorted(path.parent.glob("*.hdr*")) if path.suffix == ".l" else [path]
+    for header in beside:
+        try:
+            found = identify(header)
+        except EmreconError:
+            continue
+        if found and found[1] == "events" and (header == path or _names(found[0], header, path)):
+            return header
+    return None
+
+
+def _names(form: Format, header: Path, data: Path) -> bool:
+    """Return whether a header says that its data lie in a file."""
+    files = form.data_files(header) if isinstance(form, HasDataFiles) else ()
+    return data.resolve() in {file.resolve() for file in files}
 
 
 def read(path: Path) -> list[LayerData]:
@@ -49,8 +85,10 @@ def read(path: Path) -> list[LayerData]:
     EmreconError
         If it cannot be read.
     """
-    if path.is_dir() or path.suffix == ".toml":
+    if (path / MANIFEST).exists() or path.suffix == ".toml":
         return [scan_layer(path)]
+    if path.is_dir() or is_dicom(open_head(path)):
+        return [_dicom_layer(path)]
     form, kind = format_of(path)
     if kind == "projections":
         return [scan_layer(path)]
@@ -61,11 +99,37 @@ def read(path: Path) -> list[LayerData]:
         )
     if kind != "image":
         raise FormatError(f"{path} holds nothing that can be shown ({kind} of {form.name})")
-    if form.name == "NIfTI":
+    if form.name in {"NIfTI", "MGH"}:
         from napari_plugin import nifti_layers  # noqa: PLC0415 - brings nibabel
 
         return nifti_layers.read(path)
     return [volume_layer(io.read_image(path), path.stem, path)]
+
+
+def _has_slices(folder: Path) -> bool:
+    """Return whether a folder holds DICOM files."""
+    return bool(_slices(folder))
+
+
+def _slices(folder: Path) -> list[Path]:
+    """Return the DICOM files of a folder."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return [file for file in files if is_dicom(open_head(file))]
+
+
+def _dicom_layer(path: Path) -> LayerData:
+    """Return the counts of a gamma camera, or the image of a series of slices."""
+    from emrecon.io.dicom import ct, pet_images  # noqa: PLC0415 - brings pydicom
+
+    if path.is_file() and format_of(path)[1] == "projections":
+        return scan_layer(path)
+    pet = {pet_images.is_slice(file) for file in (_slices(path) if path.is_dir() else [path])}
+    if len(pet) != 1:
+        what = "slices of PET and of something else" if pet else "no DICOM slices"
+        raise FormatError(f"{path} holds {what}: open one file of the series that is wanted")
+    volume = pet_images.read_image(path) if pet == {True} else ct.read_ct(path).volume
+    name = path.name if path.is_dir() else path.parent.name
+    return volume_layer(volume, name, path)
 
 
 def volume_layer(volume: Volume, name: str, path: Path | None = None) -> LayerData:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info
+import numpy as np
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from emrecon.errors import SettingsError
@@ -17,32 +16,37 @@ from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
 from napari_plugin.form import FileChooser, Form
-from napari_plugin.layers import KEY, file_of, volume_of
-from napari_plugin.plot import Curves
-from napari_plugin.recon_job import ReconJob, likelihood_gap
+from napari_plugin.history import Image
+from napari_plugin.layer_files import choice, chosen, file_for, with_files
+from napari_plugin.layers import KEY
+from napari_plugin.layout import button
+from napari_plugin.plot import Curves, Line
+from napari_plugin.recon_job import Ready, ReconJob, gaps, pass_likelihoods
 from napari_plugin.recon_layers import ReconLayers
-from napari_plugin.recon_outcome import OUT, result_as_command, result_as_python, times_s
+from napari_plugin.recon_outcome import OUT, at, result_as_command, result_as_python, times_s
 from napari_plugin.run_panel import RunPanel
-from napari_plugin.session import Picture
+from napari_plugin.runs import Kept, differences
+from napari_plugin.teaching import Teaching
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_plugin.session import Session
+
 CURVES = {
-    "gap": ("Likelihood", "Lmax - L", True),
+    "likelihood": ("Likelihood", "log-likelihood", False),
+    "gap": ("Gap", "Lmax - L", True),
     "change": ("Change", "relative change", True),
     "nrmse": ("NRMSE", "NRMSE to truth", False),
 }
 """Curves by name: tab, vertical axis, logarithmic or not."""
 
 EXAMPLE = "example:"
-_LAYER = "layer:"
-_CURVES_S = 2.0
-"""Least time between two drawings of the curves of a run that goes on."""
 
 
 class ReconDock(RunPanel):
@@ -58,16 +62,17 @@ class ReconDock(RunPanel):
 
     WHAT = "reconstruction"
     SAVED = "Write the image as NIfTI or Interfile with sidecar, picture and convergence log"
+    GOES_ON = True
 
     layers: ReconLayers
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, parent=parent)
-        self.scan = FileChooser("Choose a scan", self._scans)
+        self.scan = FileChooser("Choose a scan", self._scans, folders=True)
         self.scan.setObjectName("scan")
         self.scan.setToolTip(
             "<p>A layer with a scan's counts, an example, or a file: Interfile, PETLINK or "
-            "PETSIRD list-mode, DICOM NM TOMO, or scan.toml</p>"
+            "PETSIRD list-mode, DICOM NM TOMO, scan.toml, or its folder</p>"
         )
         self.truth = FileChooser("Choose the truth", self._truths)
         self.truth.setObjectName("truth")
@@ -79,17 +84,29 @@ class ReconDock(RunPanel):
         self.corrections: Form[Corrections] = Form(Corrections(), self._files)
         self.listmode: Form[ListmodeSettings] = Form(ListmodeSettings())
         self.camera: Form[CameraFacts] = Form(CameraFacts())
+        self.penalty: Form[Penalty] = Form(Penalty(), self._files)
         self.curves = Curves(CURVES)
         tabs: dict[str, Form[Any]] = {
             "Settings": self.settings,
+            "Prior": self.penalty,
             "Corrections": self.corrections,
             "List-mode": self.listmode,
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
+        self.inside_button = button(
+            "inside",
+            "Inside EM",
+            "See each update taken apart, in slow motion; runs if nothing does",
+        )
+        self.kept_row.addWidget(self.inside_button)
         self.layers = ReconLayers(napari_viewer)
-        self._curves_next = 0.0
-        self.curves.picked.connect(self.go_to)
+        self.curves.picked.connect(self._picked)
+        self.bind(napari_viewer.dims.events.current_step, self._scrubbed)
+        self.runs.ticked.connect(self._redraw)
+        self.runs.compare.connect(self._compare)
+        self.teaching = Teaching(self)
+        self.inside_button.clicked.connect(lambda _: self.teaching.open())
         self._connect()
 
     def refresh_files(self) -> None:
@@ -98,30 +115,38 @@ class ReconDock(RunPanel):
         if self.scan.path() is None or self.scan.is_default:
             self.scan.choose_first()
 
-    def go_to(self, number: int) -> None:
-        """Show the picture kept nearest to an update."""
-        if not self.session.history.numbers:
-            return
-        if self.session.phase == "running":
-            show_info("pause or wait for the end to look back")
-            return
-        self.layers.keep(self.session.history)
-        self.layers.go(self.session.history.nearest(self.job.before + number))
+    def _picked(self, update: int) -> None:
+        """Show the picture kept nearest to an update that was clicked on a curve."""
+        if self.shown is not None:
+            self.go_to(self.shown.job.before + update)
 
     def _as_python(self) -> str:
-        result = self.session.result
-        return as_python(self._chosen_now()) if result is None else result_as_python(result)
+        seen = self._seen_now()
+        return as_python(self._chosen_now()) if seen is None else result_as_python(seen)
 
     def _as_command(self) -> str:
-        result = self.session.result
-        return as_command(self._chosen_now()) if result is None else result_as_command(result)
+        seen = self._seen_now()
+        return as_command(self._chosen_now()) if seen is None else result_as_command(seen)
+
+    def _seen_now(self) -> Any:  # noqa: ANN401 - a result or none
+        result = self.shown.session.result if self.shown else None
+        return None if result is None else self._seen_result(result)
+
+    def _seen_result(self, result: Any) -> Any:  # noqa: ANN401 - of a reconstruction
+        """Return the result as it was at the iterate that is seen."""
+        run = self.shown
+        if run is None or result.several or self.number is None:
+            return result
+        history = run.session.history
+        return at(result, *history.picture(history.nearest(self.number)))
 
     def _chosen_now(self) -> ReconstructionJob:
         """Return what is chosen; refuse what would simulate here and now, and hold up Qt."""
         name = str(self.scan.path() or "")
         if name.startswith(EXAMPLE) and not samples.is_simulated(name.removeprefix(EXAMPLE)):
             raise SettingsError("run the example once: its files are simulated then")
-        return replace(self._chosen()[0](), out=OUT)
+        job, ready = self._chosen()
+        return replace(ready(job, self.session), out=OUT)
 
     def _ask(self) -> str:
         name, _ = QFileDialog.getSaveFileName(
@@ -130,104 +155,161 @@ class ReconDock(RunPanel):
         return str(name)
 
     def _chosen_job(self) -> ReconJob:
-        return ReconJob(*self._chosen())
+        job, ready = self._chosen()
+        return ReconJob(job, ready, self._truth(job))
 
-    def _forget(self, *, again: bool) -> None:
-        (self.layers.renew if again else self.layers.clear)()
+    def _continued(self, iterations: int) -> ReconJob:
+        run = self.shown
+        assert run is not None  # noqa: S101 - there is a result
+        made: ReconJob = run.job.further(iterations, run.session.result, run.session.history)
+        return made
+
+    def _about(self, job: ReconJob) -> tuple[str, str]:
+        how = job.job.settings
+        name = job.job.penalty.name or ("OSEM" if how.subsets > 1 else "MLEM")
+        return f"{name} {how.iterations} x {how.subsets}", as_command(replace(job.job, out=OUT))
+
+    def _forget(self) -> None:
+        self.layers.clear()
         self.curves.clear()
+        self.runs.say("")
 
-    def _chosen(self) -> tuple[Callable[[], ReconstructionJob], Callable[[], Volume | None]]:
-        """Return what makes the job, and the truth, when the thread asks for them."""
-        name = str(self.scan.path() or "")
-        if not name:
+    def _chosen(self) -> tuple[ReconstructionJob, Ready]:
+        """Return the job, and what names its files in the thread that runs it."""
+        path = self.scan.path()
+        if path is None:
             raise SettingsError("choose a scan: a layer of one, a file, or an example")
+        corrections = self.corrections.value()
+        layers = chosen(self._viewer, path, corrections)
         job = ReconstructionJob(
-            Path(name), None, self.settings.value(), self.corrections.value(),
-            self.camera.value(), self.listmode.value(),
+            path, None, self.settings.value(), corrections, self.camera.value(),
+            self.listmode.value(), self.penalty.value(),
         )  # fmt: skip
-        truth = self._truth()
-        if not name.startswith(EXAMPLE):
-            return lambda: job, truth or _truth_beside(job.scan)
-        phantom = name.removeprefix(EXAMPLE)
 
-        def example() -> ReconstructionJob:
-            return replace(job, scan=samples.scan_folder(phantom))
+        def ready(job: ReconstructionJob, session: Session) -> ReconstructionJob:
+            files = with_files(job.corrections, layers)
+            scan = file_for(job.scan, layers)
+            if str(scan).startswith(EXAMPLE):
+                scan = samples.scan_folder(str(scan).removeprefix(EXAMPLE), session)
+            return replace(job, scan=scan, corrections=files)
 
-        def true() -> Volume | None:
-            return _truth_beside(samples.scan_folder(phantom))()
+        return job, ready
 
-        return example, truth or true
+    def _truth(self, job: ReconstructionJob) -> Callable[[], Volume | None]:
+        """Return what gives the truth: what was chosen, or what lies beside the scan."""
+        path = self.truth.path()
+        layers = chosen(self._viewer, path, job.scan)
+        if path is not None:
+            return lambda: _read(file_for(path, layers))
+        name = str(job.scan)
+        if name.startswith(EXAMPLE):
+            return lambda: _truth_beside(samples.scan_folder(name.removeprefix(EXAMPLE)))
+        return lambda: _truth_beside(file_for(job.scan, layers))
 
-    def _truth(self) -> Callable[[], Volume | None] | None:
-        name = str(self.truth.path() or "")
-        if not name:
-            return None
-        if name.startswith(_LAYER):
-            layer = self._viewer.layers[name.removeprefix(_LAYER)]
-            volume = volume_of(layer)
-            return lambda: volume
-        return partial(_read, Path(name))
+    def _show(self, run: Kept, number: int, image: Image) -> None:
+        live = self.number is None and run.session.live
+        words = run.job.words(number)
+        self.layers.draw(image, f"{words}, live" if live else words)
+        self.curves.here(number - run.job.before)
+        self.teaching.look(run, number, image)
 
-    def _draw(self, picture: Picture) -> None:
-        job = self.job
-        if job is None or job.image is None:
-            return
-        if not self.live.frames:
-            self.layers.place(job.affine, job.unit)
-            self.curves.per_iteration(job.subsets)
-        self.layers.draw(picture.image)
-        self._halted = -1  # the history, which this hides, is to be shown again
-        self.curves.here(picture.number - job.before)
+    def _before_start(self, job: ReconJob) -> None:
+        job.wants_inside = self.teaching.on
+
+    def _changed_run(self) -> None:
+        run = self.shown
+        if run is not None:
+            self.layers.no_series()
+            self.layers.place(run.job.affine, run.job.unit)
+            self.curves.per_iteration(run.job.subsets)
 
     def _ended(self) -> None:
-        """Show the images of frames or gates in place of the history."""
+        """Show the images of frames or gates, once all are there, with a slider in seconds."""
         super()._ended()
-        result = self.session.result
-        if result is not None and result.several:
-            self.layers.series(self.session.history, times_s(result))
+        result, run = self.session.result, self.shown
+        if result is not None and result.several and run is not None and run.session.history.bytes:
+            self.layers.series(run.session.history.frames(), times_s(result))
+
+            self._scrubbed()
+
+    def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
+        """Say which frame is seen."""
+        place, run = self.layers.place_of_frame(), self.shown
+        if place is not None and run is not None:
+            numbers = run.session.history.numbers
+            self.layers.say(run.job.words(numbers[min(place, len(numbers) - 1)]))
 
     def _look(self) -> None:
         """Show where the run is."""
         super()._look()
-        session, job = self.session, self.job
-        began = time.perf_counter()
-        if job is None or (session.phase == "running" and began < self._curves_next):
-            return
-        rows, subsets = job.rows, job.subsets
-        numbers = [row.sub_iteration for row in rows]
-        self.curves.put("gap", *likelihood_gap(rows, subsets))
-        self.curves.put("change", numbers, [row.relative_change for row in rows])
-        errors = list(job.score.nrmse)
-        best = min(range(len(errors)), key=errors.__getitem__) if errors else None
-        self.curves.put("nrmse", job.score.updates[: len(errors)], errors, best)
-        now = time.perf_counter()
-        self._curves_next = now + max(_CURVES_S, 30 * (now - began))
+        if self.session.phase != "preparing" and self.shown is not None:
+            self._redraw()
 
-    def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
-        number = self.layers.number()
-        if number is not None and self.job is not None:
-            self.layers.say(self.job.words(number))
-            self.curves.here(number - self.job.before)
+    def _redraw(self) -> None:
+        """Draw the curves of the runs that are ticked, that of the run that is shown in front."""
+        run = self.shown
+        if run is None:
+            return
+        others = [one for one in self.runs.drawn() if one is not run]
+        self.curves.put([_line(one) for one in (*others, run)])
+
+    def _compare(self) -> None:
+        """Show what two runs differ by: an image, and settings."""
+        runs = self.runs.drawn()
+        if len(runs) != 2:
+            show_info("tick the two runs to compare in the list")
+            return
+        one, other = (run.session.history for run in runs)
+        if not (one.numbers and other.numbers):
+            show_error("one of these runs has no image yet")
+            return
+        first, second = (history.picture(len(history.numbers) - 1)[1] for history in (one, other))
+        jobs = [run.job for run in runs]
+        if first.shape != second.shape or not np.allclose(jobs[0].affine, jobs[1].affine):
+            show_error("these two images do not lie on the same voxels")
+            return
+        self.layers.difference(second - first, f"{runs[1].name} less {runs[0].name}")
+        lines = differences(jobs[0].job, jobs[1].job) or ["the same settings"]
+        self.runs.say(f"{runs[0].number} and {runs[1].number} differ by " + "; ".join(lines))
 
     def _scans(self) -> list[tuple[str, str]]:
         """Return what can be reconstructed: scans among the layers, newest first, and examples."""
         layers = [layer for layer in self._viewer.layers if "scan" in layer.metadata.get(KEY, {})]
-        there = [(layer.name, str(file_of(layer))) for layer in reversed(layers)]
+        there = [choice(layer) for layer in reversed(layers)]
         return there + [(f"Example: PET of {name}", EXAMPLE + name) for name in samples.SCANS]
 
     def _truths(self) -> list[tuple[str, str]]:
         return [
-            (layer.name, _LAYER + layer.name)
+            choice(layer)
             for layer in self._viewer.layers
             if layer.ndim == 3 and "scan" not in layer.metadata.get(KEY, {})
         ]
 
     def _files(self) -> list[tuple[str, str]]:
+        """Return what may be a correction: images by what they hold, and other scans' counts."""
+        made = {id(self.layers.live), id(self.layers.frames)} if hasattr(self, "layers") else set()
         return [
-            (layer.name, str(path))
+            choice(layer)
             for layer in self._viewer.layers
-            if (path := file_of(layer)) is not None
+            if layer.ndim == 3 and id(layer) not in made
         ]
+
+
+def _line(run: Kept) -> Line:
+    """Return the curves of a run."""
+    job, rows = run.job, run.job.rows
+    numbers = [row.sub_iteration for row in rows]
+    ends, passes = pass_likelihoods(rows, job.subsets)
+    errors = list(job.score.nrmse)
+    best = min(range(len(errors)), key=errors.__getitem__) if errors else None
+    values = {
+        "likelihood": (ends, passes),
+        "gap": (ends, gaps(passes)),
+        "change": (numbers, [row.relative_change for row in rows]),
+        "nrmse": (job.score.updates[: len(errors)], errors),
+    }
+    marks = {} if best is None else {"nrmse": job.score.updates[best]}
+    return Line(run.colour, job.subsets, values, marks)
 
 
 def _read(path: Path) -> Volume:
@@ -236,8 +318,8 @@ def _read(path: Path) -> Volume:
     return io.read_image(path)
 
 
-def _truth_beside(scan: Path) -> Callable[[], Volume | None]:
-    """Return what reads the truth of a simulated scan's folder, where there is one."""
+def _truth_beside(scan: Path) -> Volume | None:
+    """Return the truth of a simulated scan's folder, where there is one."""
     folder = scan if scan.is_dir() else scan.parent
     path = folder / "truth.nii.gz"
-    return lambda: _read(path) if path.is_file() else None
+    return _read(path) if path.is_file() else None

@@ -16,11 +16,23 @@ from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.recon_images import ReconImage
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import pressed
+from emrecon.tomo.problem import UNIT
 from emrecon.volume import Array, Volume
-from emrecon.watchers import Row, lengths
+from emrecon.watchers import ConvergenceLog, Row, State, lengths
+from napari_plugin.history import History
+from napari_plugin.inside import Inside, look_inside
 from napari_plugin.session import Session
 
 Image = NDArray[np.float32]
+
+
+Ready = Callable[[ReconstructionJob, Session], ReconstructionJob]
+"""Names the files of a job: simulates an example, writes a layer that was edited."""
+
+
+def as_it_is(job: ReconstructionJob, session: Session) -> ReconstructionJob:
+    """Take a job whose files are all there."""
+    return job
 
 
 class ReconJob:
@@ -28,44 +40,83 @@ class ReconJob:
 
     Parameters
     ----------
-    choose : callable
-        Returns what to run; called in the session's thread, as it may simulate a scan first.
+    job : ReconstructionJob
+        What to run.
+    ready : callable, optional
+        Names its files; called in the session's thread, as that may take long.
     truth : callable, optional
-        Returns what a perfect reconstruction equals; called after `choose`.
+        Returns what a perfect reconstruction equals; called after `ready`.
     """
 
     def __init__(
         self,
-        choose: Callable[[], ReconstructionJob],
+        job: ReconstructionJob,
+        ready: Ready = as_it_is,
         truth: Callable[[], Volume | None] = lambda: None,
     ) -> None:
-        self._choose, self._truth = choose, truth
+        self.job, self._ready, self._truth = job, ready, truth
         self.image: ReconImage | None = None
-        """What is iterated."""
-        self.score = _Score()
+        """What is iterated, until `release`."""
+        self.log = ConvergenceLog()
+        self.score = Score()
         self.affine, self.unit = np.eye(4), ""
         self.names: tuple[str, ...] = ()
         """Of frames or gates."""
         self.before = 0
         """Iterates of frames before this one."""
+        self.subsets = 1
+        """Number of updates in a pass over the data; 1 before that is known."""
+        self.latest: Iterate[Array] | None = None
+        """The iterate that was made last."""
+        self.wants_inside = False
+        """Whether each picture comes with the update that follows it."""
+        self.inside: Inside | None = None
         self._each = 1
+        self._earlier: tuple[State, Score, History] | None = None
+
+    def further(self, iterations: int, result: ReconResult, history: History) -> ReconJob:
+        """Return what makes so many iterations more of a run, from where it ended.
+
+        Raises
+        ------
+        SettingsError
+            If it is of frames or gates.
+        """
+        if result.several:
+            raise SettingsError("frames and gates cannot be gone on with: run them again")
+        reached = result.images[-1].reached
+        passes = reached.number // self.subsets + iterations
+        settings = replace(self.job.settings, iterations=passes)
+        made = ReconJob(replace(self.job, settings=settings), self._ready, self._truth)
+        state = State(reached.number, reached.params, list(result.history.rows))
+        made._earlier = state, self.score, history
+        return made
 
     def __call__(self, session: Session) -> ReconResult:
         """Run to the end, or until stopped; of frames or gates, those that were whole are kept."""
-        job = self._choose()
-        run = job.begin(session.meters)
-        images, several = len(run.images.names), job.listmode.several
+        run = self._ready(self.job, session).begin(session.meters)
+        session.go_on()
+        images, several = len(run.images.names), run.job.listmode.several
         self.names = run.images.names if several else ()
+        if self._earlier is not None:
+            run = replace(run, state=self._earlier[0])
+            session.history.take_over(self._earlier[2])
 
         def look(image: ReconImage) -> Sequence[Observer]:
             self._expect(session, image, images)
             if not several and (truth := self._truth()) is not None:
-                self.score = _score(image, truth)
+                earlier = self._earlier[1] if self._earlier else Score()
+                self.score = _score(image, truth, earlier)
             return [lambda iterate: self._observe(session, image, iterate)]
 
         result = run.iterate(look, pressed(session.control))
         self._last(session, result)
+        self._earlier = None
         return result
+
+    def release(self) -> None:
+        """Let go of the data that were reconstructed; curves and names stay."""
+        self.image = self.latest = self.inside = None
 
     def _expect(self, session: Session, image: ReconImage, images: int) -> None:
         """Say how long it will be: every image has its start, which counts too, but the first."""
@@ -73,17 +124,42 @@ class ReconJob:
         self.affine, self.unit = first.affine, first.unit
         self._each = image.updates + 1
         self.before = image.number * self._each
+        self.subsets, self.log, self.image = image.subsets, image.history, image
         session.total = images * self._each - 1
         session.history.expect(session.total)
-        session.about = image.name if self.names else ""
-        self.image = image
+        session.words = self.words
 
     def _observe(self, session: Session, image: ReconImage, iterate: Iterate[Array]) -> None:
         whole = iterate.number % image.subsets == 0
         if whole or session.history.wants(iterate.number):  # of all it would take too long
             self.score(image, iterate)
-        number = self.before + iterate.number
-        session.look(number, lambda: _turned(image.volume(iterate.params)))
+        number, self.latest = self.before + iterate.number, iterate
+
+        def show() -> Image:
+            if self.wants_inside:
+                self.inside = look_inside(image.problem, iterate)
+            return _turned(image.volume(iterate.params))
+
+        session.look(number, show)
+
+    def look_at(self, number: int, picture: Image) -> Inside:
+        """Return the update that follows an iterate; not while this job computes.
+
+        Raises
+        ------
+        SettingsError
+            If the iterate is not at hand: the data were let go of, or it is shown filtered.
+        """
+        image, update = self.image, number - self.before
+        if image is None or self.latest is None:
+            raise SettingsError("the data of this run are not in memory any more: run it again")
+        if self.latest.number == update:
+            return look_inside(image.problem, self.latest)
+        changed = image.volume(self.latest.params)
+        if changed.unit != UNIT or not np.array_equal(changed.voxels, self.latest.params):
+            raise SettingsError("an earlier image is kept filtered: step through the run instead")
+        params = np.ascontiguousarray(picture.transpose(2, 1, 0))
+        return look_inside(image.problem, Iterate(update, params, float("nan")))
 
     def _last(self, session: Session, result: ReconResult) -> None:
         """Show the image that the run ended with; of frames or gates, keep those in its place."""
@@ -99,23 +175,19 @@ class ReconJob:
     @property
     def rows(self) -> list[Row]:
         """How every iterate of the image fared so far."""
-        return list(self.image.history.rows) if self.image else []
-
-    @property
-    def subsets(self) -> int:
-        """Number of updates in a pass over the data; 1 before that is known."""
-        return self.image.subsets if self.image else 1
+        return list(self.log.rows)
 
     def words(self, number: int) -> str:
         """Return what an iterate of the run is, by its number: frame and iteration."""
         image, update = divmod(number, self._each)
         whole, beyond = divmod(update, self.subsets)
         text = f"iteration {whole}" + (f" + {beyond}/{self.subsets}" if beyond else "")
+        text = text if update else "start image"
         return f"{self.names[image]}, {text}" if self.names else text
 
 
 @dataclass(eq=False)
-class _Score:
+class Score:
     """The distance of iterates from the truth, before the post-filter; none without a truth."""
 
     truth: Array | None = None
@@ -139,7 +211,7 @@ class _Score:
         self.nrmse.append(distance / self.length)
 
 
-def _score(image: ReconImage, known: Volume) -> _Score:
+def _score(image: ReconImage, known: Volume, earlier: Score) -> Score:
     """Return what measures the iterates of an image.
 
     Raises
@@ -152,7 +224,7 @@ def _score(image: ReconImage, known: Volume) -> _Score:
     length = lengths(truth, truth)[1]
     if not length:
         raise SettingsError("the truth is 0 everywhere: there is nothing to compare with")
-    return _Score(truth, length)
+    return Score(truth, length, list(earlier.nrmse), list(earlier.updates))
 
 
 def _turned(volume: Volume) -> Image:
@@ -166,18 +238,20 @@ def _unfiltered(image: ReconImage, iterate: Array) -> Volume:
     return replace(image, problem=replace(image.problem, settings=settings)).volume(iterate)
 
 
-def likelihood_gap(rows: list[Row], subsets: int) -> tuple[list[int], list[float]]:
-    """Return how far every pass is below the best, and the updates they ended with.
+def pass_likelihoods(rows: list[Row], subsets: int) -> tuple[list[int], list[float]]:
+    """Return the log-likelihood of every pass, and the updates they ended with.
 
     The likelihoods of a pass over all subsets, each taken at its own turn, are added up: only
-    such sums can be compared. What is best has no place on a logarithmic axis and is left out.
+    such sums can be compared. There is none before the end of the first pass.
     """
     numbers = [row.sub_iteration for row in rows]
-    sums = np.cumsum([0.0] + [row.log_likelihood for row in rows])
+    sums = np.cumsum([0.0] + [row.objective for row in rows])
     if len(rows) < subsets:
         return [], []
-    passes = sums[subsets:] - sums[:-subsets]
-    gaps = float(passes.max()) - passes
-    ends = numbers[subsets - 1 :]
-    kept = [(n, float(gap)) for n, gap in zip(ends, gaps, strict=True) if gap > 0]
-    return [n for n, _ in kept], [gap for _, gap in kept]
+    return numbers[subsets - 1 :], list(sums[subsets:] - sums[:-subsets])
+
+
+def gaps(values: list[float]) -> list[float]:
+    """Return how far values are below the best, which has no place on a logarithmic axis."""
+    most = max(values, default=0.0)
+    return [most - value or float("nan") for value in values]

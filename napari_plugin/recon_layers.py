@@ -1,4 +1,4 @@
-"""The layers that a reconstruction draws on: its newest image, and its history."""
+"""The layers that a reconstruction draws on: an image, and at the end its frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_plugin.history import Frames, History
+from napari_plugin.history import Frames
 from napari_plugin.layers import KEY, Matrix, drop, placed, sample, upper
 from napari_plugin.run_layers import RunLayers
 
@@ -17,17 +17,14 @@ if TYPE_CHECKING:
 
 Voxels = NDArray[np.float32]
 
-_NAME = "EM reconstruction"
-"""Of the newest image's layer; the history's adds to it."""
+NAME = "EM reconstruction"
+"""Of the image's layer; those of frames and differences add to it."""
 
 _FEW = 30_000
 """Voxels by which the window follows the image, at every picture."""
 
 _NEAR = 0.1
 """By how much the window may be off before it follows the image: each change draws twice."""
-
-_KEPT = ("history", "kept", (0.0, 1.0))
-"""What a history is, along which axis, from where and in steps of what."""
 
 
 class ReconLayers(RunLayers):
@@ -44,7 +41,7 @@ class ReconLayers(RunLayers):
         self._affine: Matrix = np.eye(4)
         self._unit = ""
         self._window: tuple[float, float] | None = None
-        self._series = _KEPT
+        self.frames: Any = None
 
     def place(self, affine: Matrix, unit: str) -> None:
         """Say where the images of the run lie (RAS) and in what unit they are."""
@@ -54,55 +51,58 @@ class ReconLayers(RunLayers):
             self.clear()
         self._affine, self._unit = affine, unit
 
-    def renew(self) -> None:
-        """Forget the images of the last run, but keep the layer: to make one takes a second."""
-        live, window = self.live, self._window
-        if not self._in_viewer(live):
-            self.clear()
-            return
-        self.live = None
-        self.clear()
-        self.live, self._window = live, window
-        live.data = np.broadcast_to(np.float32(0), live.data.shape)
-        live.visible = True
-        if not self._viewer.layers.selection:  # the history was selected
-            self._viewer.layers.selection.active = live
-
     def clear(self) -> None:
         """Remove the layers."""
         super().clear()
-        self._window, self._series = None, _KEPT
+        self.no_series()
+        self._window = None
 
-    def draw(self, image: Voxels) -> None:
-        """Show the newest image (axes S, A, R)."""
+    def shown(self) -> tuple[Any, ...]:
+        """Return the layers whose pictures are named on the canvas."""
+        return self.live, self.frames
+
+    def place_of_frame(self) -> int | None:
+        """Return which of the frames is seen, if they are."""
+        if not (self._in_viewer(self.frames) and self.frames.visible):
+            return None
+        return int(self._viewer.dims.current_step[self._viewer.dims.ndim - 4])
+
+    def draw(self, image: Voxels, words: str) -> None:
+        """Show an image (axes S, A, R), and say which it is."""
         if self.live is not None and self.live.data.shape != image.shape:
             self.clear()
         if not self.show(image):
             self.live = self._added(image)
         self._adapt(self.live, image)
-        self.say("live")
+        self.say(words)
 
-    def series(self, history: History, times_s: tuple[float, float]) -> None:
+    def series(self, frames: Frames, times_s: tuple[float, float]) -> None:
         """Show frames as a layer with a slider over them: the time of the first, and the step."""
-        drop(self._viewer, self.history)
-        self._series = ("frames", "t", times_s)
-        self.keep(history)
-
-    def _history_layer(self, frames: Frames) -> Image:
-        what, axis, (start, step) = self._series
-        info = self._info(frames.shape[1:])
+        self.no_series()
+        info, (start, step) = self._info(frames.shape[1:]), times_s
         info["scale"] = (step, *info["scale"])
         info["translate"] = (start, *info["translate"])
         info["units"] = ("s", *info["units"])  # as time series have: see `reader`
-        info["axis_labels"] = (axis, *info["axis_labels"])
+        info["axis_labels"] = ("t", *info["axis_labels"])
         window = tuple(self.live.contrast_limits)
-        name = f"{_NAME} {what}"
-        layer: Image = self._viewer.add_image(frames, name=name, contrast_limits=window, **info)
-        return layer
+        self.frames = self._viewer.add_image(
+            frames, name=f"{NAME} frames", contrast_limits=window, **info
+        )
+        self.follow(self.frames)
+        self.live.visible = False
 
-    def _match(self, frames: Frames) -> None:
-        self._adapt(self.live, frames[-1])
-        self.history.contrast_limits = tuple(self.live.contrast_limits)
+    def no_series(self) -> None:
+        """Remove the frames."""
+        drop(self._viewer, self.frames)
+        self.frames = None
+        if self._in_viewer(self.live):
+            self.live.visible = True
+
+    def difference(self, image: Voxels, name: str) -> None:
+        """Show a difference of two images, no difference in white."""
+        most = upper(np.abs(sample(image)))
+        look = self._info(image.shape) | {"colormap": "PiYG", "contrast_limits": (-most, most)}
+        self._viewer.add_image(image, name=name, **look)
 
     def _info(self, shape: tuple[int, ...]) -> dict[str, Any]:
         about = {"unit": self._unit}
@@ -116,8 +116,9 @@ class ReconLayers(RunLayers):
                 other.visible = False
         self._window = (0.0, upper(sample(data)))
         layer: Image = self._viewer.add_image(
-            data, name=_NAME, contrast_limits=self._window, **self._info(data.shape)
+            data, name=NAME, contrast_limits=self._window, **self._info(data.shape)
         )
+        self.follow(layer)
         middle = [(low + high) / 2 for low, high in zip(*layer.extent.world, strict=True)]
         dims = self._viewer.dims
         dims.set_point(range(dims.ndim - 3, dims.ndim), middle)

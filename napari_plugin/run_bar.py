@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
     QGridLayout,
     QLabel,
     QProgressBar,
@@ -12,16 +14,21 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_plugin.layout import row as layout_row
+from napari_plugin.layout import shrinking
+from napari_plugin.live import SHARES
 from napari_plugin.session import Session
 
 BUTTONS = {
-    "run": ("Run", "F5", "Start from the beginning."),
+    "run": ("Run", "F5", "Start from the beginning; earlier runs stay in the list."),
     "pause": ("Pause", "F6", "Halt after the update that is being made, or go on."),
     "step": ("Step", "F7", "Make one update and halt; starts a run halted if there is none."),
     "stop": ("Stop", "F8", "End after the update that is being made; its image can be saved."),
-    "reset": ("Reset", "F9", "End the run and forget its images and curves."),
+    "reset": ("Reset", "F9", "End the run and forget all runs, their images and curves."),
 }
 """Caption, key and help of each button, by name."""
+
+SLOW = "Slow motion"
 
 
 class RunBar(QWidget):
@@ -40,6 +47,9 @@ class RunBar(QWidget):
     step = Signal()
     stop = Signal()
     reset = Signal()
+
+    watched = Signal(float, float)
+    """How to look on: share of the wall time for drawing, and seconds an update in slow motion."""
 
     def __init__(self, keys: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -61,11 +71,26 @@ class RunBar(QWidget):
             self._caption(name, BUTTONS[name][0])
         self.progress = QProgressBar(self)
         self.progress.setTextVisible(True)
-        self.status = QLabel("", self)
-        self.status.setWordWrap(True)
+        self.progress.setMinimumWidth(40)
+        self.mode, self.pace = _modes(), _pace()
+        self.mode.currentTextChanged.connect(self._watch)
+        self.pace.valueChanged.connect(self._watch)
+        self.status = shrinking(QLabel("", self))
+        second = layout_row(self.progress, self.mode, self.pace)
+        second.setStretch(0, 1)
         whole.addLayout(row)
-        whole.addWidget(self.progress)
+        whole.addLayout(second)
         whole.addWidget(self.status)
+
+    def how(self) -> tuple[float, float]:
+        """Return what `watched` tells."""
+        slow = self.mode.currentText() == SLOW
+        pace_s = 1.0 / self.pace.value() if slow else 0.0
+        return SHARES[self.mode.currentText()], pace_s
+
+    def _watch(self, _: object) -> None:
+        self.pace.setVisible(self.mode.currentText() == SLOW)
+        self.watched.emit(*self.how())
 
     def show_state(self, session: Session) -> None:
         """Show where a session is, and which buttons mean something now."""
@@ -87,9 +112,11 @@ class RunBar(QWidget):
         else:
             self.progress.setRange(0, max(1, session.total))
             self.progress.setValue(session.number)
-            self.progress.setFormat("%v of %m updates" if session.total else "")
+            self.progress.setFormat("%p %" if session.total else "")
         self.progress.setUpdatesEnabled(True)
-        self.status.setText(state_words(session))
+        words = state_words(session)
+        self.status.setText(words)
+        self.status.setToolTip(words)
 
     def _caption(self, name: str, text: str) -> None:
         """Write on a button; Qt forgets a button's key when its text changes."""
@@ -100,21 +127,46 @@ class RunBar(QWidget):
             button.setShortcut(key)
 
 
+def _modes() -> QComboBox:
+    """Return the choice of how to look on."""
+    box = QComboBox()
+    box.setObjectName("mode")
+    box.addItems(list(SHARES))
+    box.setToolTip(
+        "<p>Quick: a picture now and then, at a fiftieth of the time. Watch: as many as a quarter "
+        "of the time draws. Slow motion: every update is shown, so many a second</p>"
+    )
+    return box
+
+
+def _pace() -> QDoubleSpinBox:
+    """Return the updates a second of slow motion."""
+    box = QDoubleSpinBox()
+    box.setObjectName("pace")
+    box.setRange(0.1, 10.0)
+    box.setValue(1.0)
+    box.setDecimals(1)
+    box.setSuffix(" /s")
+    box.setToolTip("Updates a second in slow motion")
+    box.hide()
+    return box
+
+
 def state_words(session: Session) -> str:
     """Return in words where a session is."""
     if session.note:
         return session.note
     if session.phase == "preparing":
         return "reading, and preparing the model"
+    reached = session.words(session.number)
     if session.phase in {"running", "paused"}:
         left = session.seconds_left()
         time = "" if left is None else f", {duration(left)} left"
-        about = f"{session.about}: " if session.about else ""
-        return f"{about}{session.phase} at update {session.number}{time}"
+        return f"{session.phase}: {reached}{time}"
+    if session.phase == "stopped" and session.result is None:
+        return "stopped before it began"
     if session.phase in {"done", "stopped"}:
-        return (
-            f"{session.phase} at update {session.number} after {duration(session.seconds_spent)}"
-        )
+        return f"{session.phase} at {reached} after {duration(session.seconds_spent)}"
     return {"idle": "ready", "failed": session.error}[session.phase]
 
 

@@ -1,8 +1,8 @@
-"""The layers that any run draws on: its newest picture, and its history with a slider."""
+"""The layer that any run draws on: one picture at a time, of three axes."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_plugin import views
@@ -12,11 +12,9 @@ from napari_plugin.preferences import preferences
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-    from napari_plugin.history import Frames, History
-
 
 class RunLayers:
-    """Shows the pictures of one run in a viewer: the newest one, or one of those that are kept.
+    """Shows the pictures of runs in a viewer, the newest or one of those that are kept.
 
     Parameters
     ----------
@@ -26,20 +24,17 @@ class RunLayers:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
+        self._words = ""
         self.live: Any = None
-        self.history: Any = None
-        self.numbers: list[int] = []
 
     def clear(self) -> None:
         """Remove the layers."""
-        drop(self._viewer, self.live, self.history)
-        self.live = self.history = None
-        self.numbers = []
-        views.say(self._viewer)
+        drop(self._viewer, self.live)
+        self.live = None
+        self.hush()
 
     def show(self, picture: Any) -> bool:  # noqa: ANN401 - any array
-        """Show the newest picture where there is a layer for it; return whether there is."""
-        self._scrub(on=False)
+        """Show a picture where there is a layer for it; return whether there is."""
         if not self._in_viewer(self.live):
             if views.sense_of(self._viewer) is None:
                 views.show(self._viewer, preferences().view)
@@ -47,54 +42,28 @@ class RunLayers:
         self.live.data = picture  # bound anew: no copy, and never half an image
         return True
 
-    def keep(self, history: History) -> None:
-        """Show the history as a layer with a slider over the pictures kept, at the last."""
-        frames = history.frames()
-        if frames is None or self.live is None:
-            return
-        self.numbers = history.numbers
-        if self._in_viewer(self.history):
-            self.history.visible = True  # hidden, it would not tell the slider of its length
-            self.history.data = frames
-        else:
-            self.history = self._history_layer(frames)
-        self._match(frames)
-        self._scrub(on=True)
-        self.go(len(self.numbers) - 1)
-
-    def go(self, place: int) -> None:
-        """Show the picture at this place of the history."""
-        if self.history is not None:
-            self._viewer.dims.set_current_step(self._axis(), place)
-
-    def number(self) -> int | None:
-        """Return the number of the picture of the history that is shown, if one is."""
-        if not (self.numbers and self.history is not None and self.history.visible):
-            return None
-        place = int(self._viewer.dims.current_step[self._axis()])
-        return self.numbers[min(place, len(self.numbers) - 1)]
-
     def say(self, words: str) -> None:
-        """Write on the canvas what is seen; other words each time would draw all of it twice."""
-        views.say(self._viewer, words)
+        """Write on the canvas what is seen, as long as it is."""
+        self._words = words
+        visible = [layer for layer in self.shown() if self._in_viewer(layer) and layer.visible]
+        views.say(self._viewer, words if visible else "")
+
+    def shown(self) -> tuple[Any, ...]:
+        """Return the layers whose pictures are named on the canvas."""
+        return (self.live,)
+
+    def hush(self) -> None:
+        """Write nothing on the canvas, if it is still there."""
+        from psygnal import EmitLoopError  # noqa: PLC0415 - comes with napari
+
+        with suppress(EmitLoopError, RuntimeError):
+            self.say("")
+
+    def follow(self, layer: Any) -> Any:  # noqa: ANN401 - any layer
+        """Write on the canvas only while a layer is visible; return it."""
+        layer.events.visible.connect(lambda _: self.say(self._words))
+        return layer
 
     def _in_viewer(self, layer: Any) -> bool:  # noqa: ANN401 - any layer or none
         """Return whether a layer is, and is still in the viewer."""
         return layer is not None and layer in self._viewer.layers
-
-    @abstractmethod
-    def _history_layer(self, frames: Frames) -> Any:  # noqa: ANN401 - a layer
-        """Add the layer of the history."""
-
-    def _match(self, frames: Frames) -> None:
-        """Show the history as the newest picture is shown."""
-
-    def _scrub(self, *, on: bool) -> None:
-        """Show the history in place of the newest picture, or the other way round."""
-        if self._in_viewer(self.history):
-            for layer, wanted in ((self.history, on), (self.live, not on)):
-                if layer is not None and layer.visible is not wanted:  # else it is drawn anew
-                    layer.visible = wanted
-
-    def _axis(self) -> int:
-        return int(self._viewer.dims.ndim - 4)

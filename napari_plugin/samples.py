@@ -8,22 +8,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emrecon import jobs
 from emrecon.jobs.simulate import SimulationJob
+from emrecon.tomo.geometry.presets import by_name
 from emrecon.volume import Grid
+from napari_plugin.elsewhere import in_a_process
 from napari_plugin.layers import KEY
 from napari_plugin.reader import LayerData, read, volume_layer
 from phantoms.acquisition import Acquisition, phantom_named
 from phantoms.phantom import Phantom
 
-SCANS = {
-    "brain": Acquisition(scanner="ECAT HR+", views=96, bins=96, span=9, max_ring_difference=4,
-                         counts=8e6),
-    "nema": Acquisition(scanner="ECAT HR+", views=96, bins=144, span=9, max_ring_difference=4,
-                        counts=8e6),
-}  # fmt: skip
-"""Ready-made scans: few views and segments of a clinical scanner, so that they take seconds."""
+if TYPE_CHECKING:
+    from napari_plugin.session import Session
+
+QUICK = Acquisition(
+    scanner="ECAT HR+", views=96, bins=96, span=9, max_ring_difference=4, counts=8e6
+)
+"""Few views and segments of a clinical scanner, so that a scan takes seconds."""
+
+SCANS = {"brain": QUICK, "nema": replace(QUICK, bins=192)}
+"""Ready-made scans, with bins enough for the phantom."""
+
+
+def quick(phantom: str) -> Acquisition:
+    """Return a scan that takes seconds, with bins enough for a phantom."""
+    if phantom in SCANS:
+        return SCANS[phantom]
+    bins, most = QUICK.bins or 0, by_name(QUICK.scanner).max_bins
+    while bins < most and not replace(QUICK, bins=bins).holds(phantom_named(phantom)):
+        bins += 16
+    return replace(QUICK, bins=bins)
+
+
+EVENTS = "scan.petsird"
+"""File of simulated list-mode."""
 
 _VOXEL_MM = 2.5
 
@@ -40,30 +60,37 @@ def is_simulated(phantom: str) -> bool:
     return _is_written(_kept(_ready_made(phantom)))
 
 
-def scan_folder(phantom: str) -> Path:
+def scan_folder(phantom: str, session: Session | None = None) -> Path:
     """Return the folder of a ready-made scan, simulated now if it is not there.
 
     Parameters
     ----------
     phantom : str
         One of `SCANS`.
+    session : Session, optional
+        What is told, and can end it.
     """
-    return simulated(_ready_made(phantom))
+    return simulated(_ready_made(phantom), session)
 
 
-def simulated(job: SimulationJob, meters: jobs.Meters = jobs.no_meters) -> Path:
+def simulated(job: SimulationJob, session: Session | None = None) -> Path:
     """Return the folder of a scan, simulated now if it is not there.
 
     Parameters
     ----------
     job : SimulationJob
         What to simulate; where it is written is decided here.
-    meters : callable, optional
-        Makes the progress bar.
+    session : Session, optional
+        What is told, and can end it at once: the work is a process of its own then.
     """
     job = _kept(job)
     if not _is_written(job):
-        jobs.run(job, meters)
+        if session is None:
+            jobs.run(job)
+        else:
+            session.note = f"simulating {job.phantom}, once: its files are kept"
+            in_a_process(job, session)
+            session.note = ""
     return job.outputs()[0].parent
 
 
@@ -82,11 +109,17 @@ def _is_written(job: SimulationJob) -> bool:
 
 
 def scan_layers(folder: Path, title: str) -> list[LayerData]:
-    """Return prompts, and hidden the truth, attenuation map and labels, of a simulated scan."""
-    made = [(data, info | {"name": f"{title} prompts"}, kind) for data, info, kind in read(folder)]
+    """Return prompts, and hidden the truth, attenuation map and labels, of a simulated scan.
+
+    Single events are no image: of them there is no first layer.
+    """
+    made = []
+    if not (folder / EVENTS).exists():
+        made = [(d, info | {"name": f"{title} prompts"}, kind) for d, info, kind in read(folder)]
     for name in ("truth", "mu", "labels"):
-        for data, info, kind in read(folder / f"{name}.nii.gz"):
-            made.append((data, info | {"visible": False}, kind))
+        file = folder / f"{name}.nii.gz"
+        for data, info, kind in read(file) if file.exists() else ():
+            made.append((data, info | {"name": f"{title} {name}", "visible": False}, kind))
     return made
 
 

@@ -1,7 +1,8 @@
 """A run that can be watched and steered: a thread, the newest picture, pause, step and stop.
 
 Nothing here knows Qt. A job is a function that is given its `Session` and shows it every
-iterate; a panel looks at the session from a timer and never waits for it.
+iterate; a panel looks at the session from a timer and never waits for it. A session is one run:
+what it made stays with it, and a thread that is left behind can change no other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from emrecon.errors import EmreconError
 from emrecon.stop import Stopped
 from napari_plugin.control import POLL_S, Control
 from napari_plugin.history import History
+from napari_plugin.listening import compiling, warnings_of
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +83,7 @@ Job = Callable[["Session"], Any]
 
 
 class Session:
-    """One run after another, each in a thread of its own.
+    """One run, in a thread of its own.
 
     Parameters
     ----------
@@ -101,7 +103,12 @@ class Session:
         self.phase: Phase = "idle"
         self.error: str = ""
         self.note: str = ""
-        self.about: str = ""
+        self.warnings: list[str] = []
+        """What the run warned of, in order, each once."""
+        self.words: Callable[[int], str] = "update {}".format
+        """Says what an iterate is, by its number."""
+        self.pace_s = 0.0
+        """Least time between two updates, each of which is shown: slow motion."""
         self.result: Any = None
         self.number, self.total = 0, 0
         self.ready, self.ready_of = 0, 0
@@ -114,31 +121,28 @@ class Session:
         return self.phase in LIVE
 
     def start(self, job: Job, *, paused: bool = False, name: str = "emrecon") -> None:
-        """Start a run; `paused` halts it at its first iterate.
+        """Start the run; `paused` halts it at its first iterate.
 
         Raises
         ------
         RuntimeError
-            If a run is under way.
+            If it was started before.
         """
-        if self.live:
-            raise RuntimeError("a run is under way: stop it first")
+        if self.phase != "idle":
+            raise RuntimeError("a session is one run: begin another")
         self.control.reset(paused=paused)
-        self.clear()
         self.phase = "preparing"
         self.thread = threading.Thread(target=self._run, args=(job,), name=name, daemon=True)
         self.thread.start()
 
-    def clear(self) -> None:
-        """Forget the last run."""
-        self.slot, self.error, self.result = Slot(), "", None
-        self.note = self.about = ""
-        self.history.clear()
-        self.seen.clear()
-        self.number = self.total = self.ready = self.ready_of = 0
-        self._spent = 0.0
-        if not self.live:
-            self.phase = "idle"
+    def stop(self) -> None:
+        """End the run at its next iterate; at once where it has none yet.
+
+        What is being prepared then ends by itself, at its next step, and is forgotten.
+        """
+        self.control.stop()
+        if self.phase == "preparing":
+            self.phase, self.note = "stopped", ""
 
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread to end; return whether it has."""
@@ -148,9 +152,10 @@ class Session:
         return True
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """End the run, paused or not, and wait for it a while; return whether it ended."""
-        self.control.stop()
-        return self.join(timeout_s)
+        """End the run, paused or not, and wait for its last iterate; return whether it ended."""
+        iterating = self.phase in {"running", "paused"}
+        self.stop()
+        return self.join(timeout_s) if iterating else True
 
     def preparing(self, done: int, total: int) -> None:
         """Be told how much of what comes before the first iterate is done.
@@ -161,6 +166,16 @@ class Session:
             If the run is to end before it began.
         """
         self.ready, self.ready_of = done, total
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Be asked, before the first iterate, whether to go on.
+
+        Raises
+        ------
+        Stopped
+            If the run is to end before it began.
+        """
         if self.control.is_set():
             raise Stopped
 
@@ -173,8 +188,10 @@ class Session:
         _Meter
             Passes on what is done.
         """
+        self.note = what
         self.preparing(0, total)
         yield _Meter(self.preparing)
+        self.note = ""
 
     def stage(self, total: int) -> None:
         """Be told that the run goes on at another pace, and ends at update `total`."""
@@ -191,14 +208,17 @@ class Session:
             Makes the picture; called only if somebody wants it.
         """
         first = self._count(number)
+        slow = self.pace_s > 0
         halt = self.control.must_halt()
         keep = halt or self.history.wants(number)
-        if keep or self.slot.wanted:
+        if keep or slow or self.slot.wanted:
             image = show()
             if keep:
                 self.history.keep(number, image)
-            if halt or self.slot.wanted:
+            if halt or slow or self.slot.wanted:
                 self.slot.put(Picture(number, image))
+        if slow and not halt:
+            self._linger()
         if halt:
             self._halt()
         elif first:
@@ -215,7 +235,8 @@ class Session:
         done = self.number - self._first
         if done < 1 or not self.total:
             return None
-        return (self._spent - self._before) / done * max(0, self.total - self.number)
+        each = (self._spent - self._before) / done + self.pace_s
+        return each * max(0, self.total - self.number)
 
     @property
     def seconds_spent(self) -> float:
@@ -241,6 +262,15 @@ class Session:
                 break
         self._since = time.perf_counter()
 
+    def _linger(self) -> None:
+        """Wait until it is time for the next update, or orders come."""
+        end = time.perf_counter() + self.pace_s
+        while (left := min(end, time.perf_counter() + POLL_S) - time.perf_counter()) > 0:
+            if self.control.is_set() or self.control.paused or not self.pace_s:
+                break
+            time.sleep(left)
+        self._since = time.perf_counter()
+
     def _halt(self) -> None:
         """Wait, without the turn, until told to go on."""
         self.phase = "paused"
@@ -263,29 +293,39 @@ class Session:
     def _run(self, job: Job) -> None:
         """Be the thread."""
         if not self._take_turn(stoppable=True):
-            self.phase = "stopped"
+            self._end("stopped")
             return
         try:
-            self.result = job(self)
+            with warnings_of(self.warnings), compiling(self._compiles):
+                result = job(self)
         except Stopped:
-            self.phase = "stopped"
+            self._end("stopped")
         except EmreconError as error:
-            self._failed(" ".join(str(error).split()))
+            self._end("failed", " ".join(str(error).split()))
         except MemoryError:
-            self._failed("out of memory: choose larger voxels or fewer of them")
+            self._end("failed", "out of memory: choose larger voxels or fewer of them")
         except Exception as error:  # a thread has nobody else to tell
             log.exception("the run failed")
-            self._failed(f"unexpected {type(error).__name__}: {error}")
+            self._end("failed", f"unexpected {type(error).__name__}: {error}")
         else:
-            self.phase = "stopped" if self.control.is_set() else "done"
+            self._end("stopped" if self.control.is_set() else "done", result=result)
         finally:
             _TURN.release()
 
-    def _failed(self, why: str) -> None:
-        if self.control.is_set():
-            self.phase = "stopped"
+    def _compiles(self, what: str) -> None:
+        """Be told that a kernel is compiled."""
+        if self.phase == "preparing":
+            self.note = f"compiling {what}, once: it is kept"
+        if self.phase != "running":  # an update that is begun is made
+            self.go_on()
+
+    def _end(self, phase: Phase, error: str = "", *, result: Any = None) -> None:  # noqa: ANN401
+        """Say how it ended; a run that was told to stop before it began has no more to say."""
+        if self.phase == "stopped":
             return
-        self.error, self.phase = why, "failed"
+        if phase == "failed" and self.control.is_set():
+            phase, error = "stopped", ""
+        self.result, self.error, self.note, self.phase = result, error, "", phase
 
 
 @dataclass(frozen=True)

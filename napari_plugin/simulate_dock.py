@@ -7,32 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QComboBox,
-    QCompleter,
-    QHBoxLayout,
-    QLabel,
-    QProgressBar,
-    QPushButton,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QTabWidget, QWidget
 
 from emrecon.errors import EmreconError
 from emrecon.jobs.simulate import SimulationJob
-from emrecon.tomo.geometry.presets import PRESETS
 from napari_plugin import samples, views
 from napari_plugin.dock import Dock
 from napari_plugin.form import Form
-from napari_plugin.layout import column, lines, scrolled
+from napari_plugin.layout import button, column, inside, lines, row, scrolled
 from napari_plugin.live import POLL_MS
 from napari_plugin.session import Session
 from phantoms import PHANTOMS
 from phantoms.acquisition import Acquisition
+from phantoms.spect_acquisition import CameraAcquisition
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 FIRST = "brain"
+
+QUICK, SPECT, EVENTS = "PET, quick", "SPECT, quick", "PET list-mode, quick"
+PRESETS: dict[str, Acquisition | None] = {
+    QUICK: None,
+    "PET, ECAT HR+": Acquisition(),
+    "PET, Siemens mMR": Acquisition(scanner="Siemens mMR"),
+    "PET, Vision 600 with time of flight": Acquisition(
+        scanner="Siemens Vision 600", tof_fwhm_ps=210
+    ),
+    SPECT: Acquisition(views=60, bins=96, counts=4e6, randoms_fraction=0.0),
+    EVENTS: Acquisition(scanner="tiny", counts=3e5, scatter_fraction=0.0),
+}
+"""Scans by name; None is the quick one, whose bins depend on the phantom."""
 
 
 class SimulateDock(Dock):
@@ -51,22 +56,25 @@ class SimulateDock(Dock):
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "simulation", parent)
         self.session = Session(0)
-        self.at_end(self.session.close)
+        self.at_end(lambda: self.session.close(1.5))
         self._then_reconstruct, self._name = False, FIRST
         self.phantom = QComboBox()
         self.phantom.setObjectName("phantom")
         self.phantom.addItems(list(PHANTOMS))
         self.phantom.setCurrentText(FIRST)
+        self.preset = QComboBox()
+        self.preset.setObjectName("preset")
+        self.preset.addItems(list(PRESETS))
+        self.preset.setToolTip("Scans by name; what they set can be changed below")
         self.acquisition: Form[Acquisition] = Form(Acquisition())
-        self.acquisition.fill(samples.SCANS[FIRST] if FIRST in samples.SCANS else Acquisition())
-        line = self.acquisition.fields["scanner"].widget
-        line.setCompleter(QCompleter(list(PRESETS), line))
-        self.simulate_button = QPushButton("Simulate")
-        self.simulate_button.setObjectName("simulate")
-        self.simulate_button.setToolTip("Count the phantom; add counts, truth and attenuation")
-        self.both_button = QPushButton("Simulate and reconstruct")
-        self.both_button.setObjectName("both")
-        self.both_button.setToolTip("Simulate, and reconstruct in the dock for that")
+        self.camera: Form[CameraAcquisition] = Form(CameraAcquisition())
+        self.simulate_button = button(
+            "simulate", "Simulate", "Count the phantom; add counts, truth and attenuation"
+        )
+        self.both_button = button(
+            "both", "Simulate and reconstruct", "Simulate, and reconstruct in the dock for that"
+        )
+        self.stop_button = button("stop", "Stop", "End the simulation at once")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.said = QLabel("Views and bins are few at first, so that it takes seconds")
@@ -81,27 +89,44 @@ class SimulateDock(Dock):
         """Simulate what is filled in; `reconstruct` goes on with that."""
         if self.session.live:
             return
-        name = self.phantom.currentText()
+        name, preset = self.phantom.currentText(), self.preset.currentText()
         try:
-            job = SimulationJob(name, acquisition=self.acquisition.value())
+            job = SimulationJob(
+                name, None, self.acquisition.value(),
+                self.camera.value() if preset == SPECT else CameraAcquisition(),
+                dicom=preset == SPECT, petsird=preset == EVENTS,
+            )  # fmt: skip
         except EmreconError as error:
             show_error(str(error))
             return
         self._name, self._then_reconstruct = name, reconstruct
+        self.session = Session(0)
         self.session.start(
-            lambda session: samples.simulated(job, session.meters), name="emrecon simulation"
+            lambda session: samples.simulated(job, session), name="emrecon simulation"
         )
         self._timer.start()
         self._look()
 
+    def _choose(self) -> None:
+        """Fill in what is chosen by name."""
+        chosen = PRESETS[self.preset.currentText()]
+        self.acquisition.fill(chosen or samples.quick(self.phantom.currentText()))
+        self.tabs.setTabEnabled(1, self.preset.currentText() == SPECT)
+
     def _connect(self) -> None:
         self.simulate_button.clicked.connect(lambda _: self.start())
         self.both_button.clicked.connect(lambda _: self.start(reconstruct=True))
+        self.stop_button.clicked.connect(lambda _: self.session.stop())
+        self.phantom.currentTextChanged.connect(lambda _: self._choose())
+        self.preset.currentTextChanged.connect(lambda _: self._choose())
+        self._choose()
+        self.stop_button.setEnabled(False)
 
     def _look(self) -> None:
         live = self.session.live
-        for button in (self.simulate_button, self.both_button):
-            button.setEnabled(not live)
+        for each in (self.simulate_button, self.both_button):
+            each.setEnabled(not live)
+        self.stop_button.setEnabled(live)
         self.progress.setRange(0, 0 if live else 1)
         if live:
             self.said.setText(self.session.note or "counting")
@@ -116,17 +141,15 @@ class SimulateDock(Dock):
             show_error(self.session.error)
         if not isinstance(folder, Path):
             return
-        self.said.setText(f"Kept in {folder}")
+        self.said.setText("\n".join([*self.session.warnings, f"Kept in {folder}"]))
         layers = []
         for data, info, kind in samples.scan_layers(folder, self._name):
-            what = str(info["name"]).split()[-1]
-            info["name"] = f"{self._name} {what}"  # not the folder's, which ends in a checksum
             layers.append(getattr(self._viewer, f"add_{kind}")(data, **info))
-        counts = layers[0]
-        self._viewer.layers.selection.active = counts
+        self._viewer.layers.selection.active = layers[0]
         views.prefer()
         if self._then_reconstruct:
-            self._reconstruct(str(counts.name))
+            events = (folder / samples.EVENTS).exists()
+            self._reconstruct(str(folder) if events else str(layers[0].name))
 
     def _reconstruct(self, name: str) -> None:
         """Open the dock for that, and run it with the counts that were just added."""
@@ -139,13 +162,14 @@ class SimulateDock(Dock):
         dock.start()
 
     def _lay_out(self) -> None:
-        whole, head = column(self), lines()
+        last, self.tabs = QWidget(), QTabWidget()
+        whole, head, below = column(inside(self, last)), lines(), column(last)
         head.addRow("Phantom", self.phantom)
+        head.addRow("Scan", self.preset)
         whole.addLayout(head)
-        whole.addWidget(scrolled(self.acquisition), 1)
-        row = QHBoxLayout()
-        row.addWidget(self.simulate_button)
-        row.addWidget(self.both_button, 1)
-        whole.addLayout(row)
-        whole.addWidget(self.progress)
-        whole.addWidget(self.said)
+        self.tabs.addTab(scrolled(self.acquisition), "Acquisition")
+        self.tabs.addTab(scrolled(self.camera), "Gamma camera")
+        whole.addWidget(self.tabs, 1)
+        below.addLayout(row(self.simulate_button, self.both_button, self.stop_button))
+        below.addWidget(self.progress)
+        below.addWidget(self.said)

@@ -9,7 +9,7 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
-from napari_plugin.layers import AXES, KEY, world
+from napari_plugin.layers import AXES, KEY, fusion, world
 
 Point = tuple[float, ...]
 
@@ -96,9 +96,20 @@ def index(layer: Layer, point: Point) -> list[int]:
     return [*(min(max(i, 0), n - 1) for i, n in zip(found, counts, strict=False)), *found[lead:]]
 
 
-def colours(layer: Layer) -> NDArray[np.uint8]:
-    """Return an image layer's colours from the lower to the upper end of its window."""
-    table = np.asarray(layer.colormap.map(np.linspace(0, 1, 256)))
+def colours(layer: Layer, *, clear: bool = False) -> NDArray[np.uint8]:
+    """Return an image layer's colours from the lower to the upper end of its window.
+
+    Parameters
+    ----------
+    layer : Layer
+        An image.
+    clear : bool, optional
+        The lower the value the clearer, to be laid over another; greys become hot.
+    """
+    chosen = layer.colormap
+    if clear:
+        chosen = fusion(None if str(chosen.name).startswith("gray") else chosen)
+    table = np.asarray(chosen.map(np.linspace(0, 1, 256)))
     return np.asarray(np.rint(table * 255), np.uint8)
 
 

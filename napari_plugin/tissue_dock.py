@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image as NapariImage
+from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from emrecon import io
@@ -19,15 +20,16 @@ from emrecon.jobs.segment import SegmentationJob
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
-from napari_plugin import views
 from napari_plugin.channel_list import ChannelList
 from napari_plugin.form import FileChooser, Form
-from napari_plugin.layers import KEY, file_of, volume_of
-from napari_plugin.mixture_plot import ClassTable, MixturePlot
+from napari_plugin.history import Image
+from napari_plugin.layer_files import choice, chosen, file_for, with_files
+from napari_plugin.layers import KEY
+from napari_plugin.mixture_plot import ClassTable, MixturePlot, Responsibilities
 from napari_plugin.preferences import preferences
 from napari_plugin.run_panel import RunPanel
-from napari_plugin.session import Picture
-from napari_plugin.tissue_job import TissueJob
+from napari_plugin.runs import Kept
+from napari_plugin.tissue_job import Ready, TissueJob
 from napari_plugin.tissue_layers import NAME, TissueLayers, shown
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class TissueDock(RunPanel):
         Qt's parent.
     """
 
-    WHAT, UPDATE = "segmentation", "pass"
+    WHAT = "segmentation"
     SAVED = "Write labels, probabilities, fractions, bias field, pictures and sidecar to a folder"
 
     layers: TissueLayers
@@ -69,13 +71,17 @@ class TissueDock(RunPanel):
         self.inputs: Form[TissueInputs] = Form(TissueInputs(), self._files)
         self.settings: Form[Settings] = Form(Settings())
         self.plot, self.table = MixturePlot(), ClassTable()
+        self.voxel = Responsibilities()
+        self._clicked_mm: tuple[float, float, float] | None = None
         self._lay_out(
             {"Images": self.channels, "Truth": self.truth},
             {"Settings": self.settings, "Mask, priors, means": self.inputs},
-            {self.plot: 3, self.table: 0},
+            {self.plot: 3, self.table: 0, self.voxel: 0},
         )
         self.layers = TissueLayers(napari_viewer)
         self._connect()
+        napari_viewer.mouse_drag_callbacks.append(self._clicked)
+        self.at_end(partial(napari_viewer.mouse_drag_callbacks.remove, self._clicked))
 
     def refresh_files(self) -> None:
         """List what may be chosen now."""
@@ -89,40 +95,62 @@ class TissueDock(RunPanel):
         return as_command(self._job_to_copy())
 
     def _job_to_copy(self) -> SegmentationJob:
-        """Return the job that was run, or what is chosen.
+        """Return the job that is shown, or what is chosen.
 
         Raises
         ------
         SettingsError
-            If it was stopped, or if some of it is in memory and in no file.
+            If it was stopped, or an earlier pass is seen.
         """
-        job = self._chosen_job() if self.session.result is None else self.job
-        if job.stopped:
+        run = self.shown
+        if run is None or run.session.result is None:
+            job, ready = self._chosen()
+            return replace(ready(job), out=_OUT)
+        if run.job.stopped:
             raise SettingsError("a stopped segmentation cannot be made again: run it to its end")
-        if job.in_memory:
-            names = ", ".join(map(str, job.in_memory))
-            raise SettingsError(f"save to files first, as nothing else can name them: {names}")
-        return replace(job.job, out=_OUT)
+        if self.number not in {None, run.session.number}:
+            raise SettingsError(
+                "this is a pass on the way: go to the last, which can be made again"
+            )
+        done: SegmentationJob = run.job.job
+        return replace(done, out=_OUT)
+
+    def _seen_result(self, result: Any) -> Any:  # noqa: ANN401 - of a segmentation
+        """Return the result; passes on the way have no volumes, and are not saved."""
+        run = self.shown
+        if run is not None and self.number not in {None, run.session.number}:
+            raise SettingsError("this is a pass on the way: go to the last, which can be saved")
+        return result
 
     def _ask(self) -> str:
         title = "Folder to write the segmentation to"
         return str(QFileDialog.getExistingDirectory(self, title))
 
-    def _chosen_job(self) -> TissueJob:
+    def _chosen(self) -> tuple[SegmentationJob, Ready]:
+        """Return the job, and what names its files in the thread that runs it."""
         images = self.channels.paths()
         if not images:
             raise SettingsError("tick an image to segment, or add a file")
         job = SegmentationJob(images, None, self.settings.value(), self.inputs.value())
-        names = set(job.named().values())
-        in_memory = {
-            Path(layer.name): volume_of(layer)
-            for layer in self._viewer.layers
-            if Path(layer.name) in names
-        }
-        truth = self._truth(job.settings.names)
-        return TissueJob(job, in_memory, truth, lambda labels: shown(labels, 0)[0])
+        layers = chosen(self._viewer, *images, job.files)
 
-    def _forget(self, *, again: bool) -> None:
+        def ready(job: SegmentationJob) -> SegmentationJob:
+            first = file_for(job.images[0], layers)
+            rest = (file_for(path, layers, first) for path in job.images[1:])
+            return replace(job, images=(first, *rest), files=with_files(job.files, layers, first))
+
+        return job, ready
+
+    def _chosen_job(self) -> TissueJob:
+        job, ready = self._chosen()
+        truth = self._truth(job.settings.names)
+        return TissueJob(job, ready, truth, lambda labels: shown(labels, 0)[0])
+
+    def _about(self, job: TissueJob) -> tuple[str, str]:
+        how = job.job.settings
+        return f"{how.classes} classes", as_command(replace(job.job, out=_OUT))
+
+    def _forget(self) -> None:
         self.layers.clear()
         self.plot.clear()
         self.table.put(())
@@ -132,59 +160,83 @@ class TissueDock(RunPanel):
         path = self.truth.path()
         if path is None:
             return lambda: None
-        if str(path) not in self._viewer.layers:
+        layers = chosen(self._viewer, path)
+        if path not in layers:
             return partial(io.read_image, path)
-        layer = self._viewer.layers[str(path)]
-        volume = _renumbered(volume_of(layer), layer, names)
-        return lambda: volume
+        layer = layers[path]
+        return lambda: _renumbered(io.read_image(layer.file()), layer.about["features"], names)
 
-    def _draw(self, picture: Picture) -> None:
-        job = self.job
-        if job is None or job.run is None or job.seen is None:
+    def _show(self, run: Kept, number: int, image: Image) -> None:
+        job = run.job
+        now = job.seen
+        if now is None:
             return
-        data, now = job.run.fit.data, job.seen
-        grid = Volume(now.labels, data.affine)  # type: ignore[arg-type] # labels
-        self.layers.draw(picture.image, grid, now.rows)
-        self._halted = -1  # the history, which this hides, is to be shown again
-        self.plot.put(now)
-        self.table.put(now.rows)
-        self.stage.setText(now.stage)
+        live = self.number is None and run.session.live
+        self.layers.draw(image, job.like, now.rows, f"pass {number}{', live' * live}")
+        if self.number in {None, run.session.number}:
+            self.plot.put(now)
+            self.table.put(now.rows)
+            self.stage.setText(now.stage)
+            self._look_at_voxel()
 
-    def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
-        number = self.layers.number()
-        if number is not None:
-            views.say(self._viewer, f"pass {number}")
+    def look_at(self, ras_mm: tuple[float, float, float]) -> None:
+        """Show what each class has of the voxel at a place, from now on with every pass."""
+        self._clicked_mm = ras_mm
+        self._look_at_voxel()
+
+    def _clicked(self, viewer: Any, event: Any) -> None:  # noqa: ANN401 - napari's
+        """Look at the voxel that was clicked."""
+        if len(event.position) >= 3:
+            s, a, r = (float(value) for value in event.position[-3:])
+            self.look_at((r, a, s))
+
+    def _look_at_voxel(self) -> None:
+        run, place = self.shown, self._clicked_mm
+        if run is None or place is None or run.job.seen is None:
+            return
+        to_voxel = np.linalg.inv(run.job.like.affine)
+        i, j, k = (round(float(v)) for v in (to_voxel @ [*place, 1.0])[:3])
+        shares = run.job.seen.responsibilities((i, j, k))
+        self.voxel.put(run.job.seen.rows, shares, f"voxel {i}, {j}, {k}")
+
+    def _changed_run(self) -> None:
+        self.layers.add_maps([])
+
+    def show_run(self, run: Kept) -> None:
+        """Show a run that is kept, with its probabilities."""
+        super().show_run(run)
+        self._add_maps(run)
 
     def _ended(self) -> None:
         super()._ended()
-        result = self.session.result
-        if result is None or self.job.seen is None:
+        if self.shown is not None and self.shown.session is self.session:
+            self._add_maps(self.shown)
+
+    def _add_maps(self, run: Kept) -> None:
+        result = run.session.result
+        if result is None or run.job.seen is None or self.shown is not run:
             return
         maps = [
             (row.name, row.colour, result.segmentation.volume(share))
             for row, share in zip(
-                self.job.seen.rows, result.segmentation.probabilities.T, strict=True
+                run.job.seen.rows, result.segmentation.probabilities.T, strict=True
             )
         ]
         self.layers.add_maps(maps)
 
     def _images(self) -> list[tuple[str, str]]:
-        """Return what may be channels: images by their file, or by name where there is none."""
-        return [
-            (layer.name, str(file_of(layer) or layer.name))
-            for layer in self._viewer.layers
-            if isinstance(layer, Image) and self._usable(layer)
-        ]
+        """Return what may be channels."""
+        return self._of_kind(NapariImage)
 
     def _labels(self) -> list[tuple[str, str]]:
-        return [
-            (layer.name, layer.name)
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels) and self._usable(layer)
-        ]
+        return self._of_kind(Labels)
+
+    def _of_kind(self, kind: type[Layer]) -> list[tuple[str, str]]:
+        there = [layer for layer in self._viewer.layers if isinstance(layer, kind)]
+        return [choice(layer) for layer in there if self._usable(layer)]
 
     def _files(self) -> list[tuple[str, str]]:
-        """Return masks and priors; labels may have been painted on, so not by their file."""
+        """Return masks and priors."""
         return self._labels() + self._images()
 
     def _usable(self, layer: Layer) -> bool:
@@ -197,9 +249,8 @@ class TissueDock(RunPanel):
         return min(preferences().live_hz, _SHARE / max(made_in, 1e-3))
 
 
-def _renumbered(volume: Volume, layer: Layer, names: tuple[str, ...]) -> Volume:
-    """Return labels numbered as the classes, where the layer has labels of the classes' names."""
-    features = layer.features
+def _renumbered(volume: Volume, features: Any, names: tuple[str, ...]) -> Volume:  # noqa: ANN401
+    """Return labels numbered as the classes, where they have the classes' names."""
     if not {"index", "name"} <= set(features.columns):
         return volume
     known = dict(zip(features["name"], features["index"], strict=True))

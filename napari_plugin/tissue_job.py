@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from emrecon import io
 from emrecon.em import Iterate
 from emrecon.jobs.base import Observer
 from emrecon.jobs.segment import FitStage, SegmentationJob, SegmentRun
@@ -23,6 +20,9 @@ from emrecon.volume import Volume
 from napari_plugin.session import Session
 from napari_plugin.tissue_seen import Seen, seen, seen_at_end
 
+Ready = Callable[[SegmentationJob], SegmentationJob]
+"""Names the files of a job: writes layers that were made or edited in napari."""
+
 
 class TissueJob:
     """Segments for a session; what it has so far can be read from another thread.
@@ -31,8 +31,8 @@ class TissueJob:
     ----------
     job : SegmentationJob
         What to segment.
-    in_memory : mapping of Volume, optional
-        Images that are in no file, by the names that stand for them in the job.
+    ready : callable, optional
+        Names its files; called in the session's thread.
     truth : callable, optional
         Returns true labels, numbered as the classes.
     show : callable, optional
@@ -42,28 +42,37 @@ class TissueJob:
     def __init__(
         self,
         job: SegmentationJob,
-        in_memory: Mapping[Path, Volume] | None = None,
+        ready: Ready = lambda job: job,
         truth: Callable[[], Volume | None] = lambda: None,
         show: Callable[[Volume], NDArray[Any]] = lambda volume: volume.voxels,
     ) -> None:
-        self.job, self.in_memory = job, dict(in_memory or {})
+        self.job, self._ready = job, ready
         self._truth_of, self._show = truth, show
         self.run: SegmentRun | None = None
         self.seen: Seen | None = None
+        self.like: Volume | None = None
+        """A volume on the grid of the labels, whose voxels are nothing."""
         self.stopped = False
         """Whether Stop ended it before it was fitted."""
         self.passes = 0
         self.picture_s = 0.0
         self._truth: NDArray[Any] | None = None
 
+    def release(self) -> None:
+        """Let go of the model; what is to be seen stays."""
+        self.run = None
+
     def __call__(self, session: Session) -> SegmentResult:
         """Run to the end, or until stopped."""
         session.preparing(0, 0)
-        in_memory = _turned_like(self.job.images[0], self.in_memory)
-        run = self.job.begin(session.meters, in_memory=in_memory)
-        session.preparing(0, 0)
+        session.words = "pass {}".format
+        self.job = self._ready(self.job)
+        run = self.job.begin(session.meters)
+        session.go_on()
         if (truth := self._truth_of()) is not None:
             self._truth = np.rint(onto(truth, run.channels[0], 0))
+        grid = np.broadcast_to(np.uint8(0), run.fit.data.mask.shape)
+        self.like = Volume(grid, run.fit.data.own_affine)  # type: ignore[arg-type] # labels
         self.run = run
 
         def look(stage: FitStage) -> Sequence[Observer]:
@@ -95,23 +104,4 @@ class TissueJob:
         return picture
 
     def _turned(self, run: SegmentRun, what: Seen) -> NDArray[Any]:
-        return self._show(Volume(what.labels, run.fit.data.affine))  # type: ignore[arg-type] # labels
-
-
-def _turned_like(first: Path, in_memory: Mapping[Path, Volume]) -> dict[Path, Volume]:
-    """Return the images in memory, their axes turned like those of the first channel's file.
-
-    A layer shows its file's voxels turned towards R, A and S; turned back they lie on its grid.
-    """
-    if first in in_memory or not in_memory:
-        return dict(in_memory)
-    ornt = io_orientation(io.read_image(first).affine)
-    return {name: _turned_to(volume, ornt) for name, volume in in_memory.items()}
-
-
-def _turned_to(volume: Volume, ornt: NDArray[np.float64]) -> Volume:
-    """Return a volume with its axes permuted and reversed to run along the world as given."""
-    change = ornt_transform(io_orientation(volume.affine), ornt)
-    voxels = np.ascontiguousarray(apply_orientation(volume.voxels, change))
-    affine = volume.affine @ inv_ornt_aff(change, volume.voxels.shape)
-    return Volume(voxels, affine, volume.unit)
+        return self._show(Volume(what.labels, run.fit.data.own_affine))  # type: ignore[arg-type] # labels

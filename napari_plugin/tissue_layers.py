@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
 
     from emrecon.volume import Volume
-    from napari_plugin.history import Frames
     from napari_plugin.tissue_seen import Row
 
 NAME = "Tissue"
@@ -62,28 +61,27 @@ class TissueLayers(RunLayers):
         self.maps = []
         super().clear()
 
-    def draw(self, array: Any, like: Volume, rows: Sequence[Row]) -> None:  # noqa: ANN401
+    def draw(self, array: Any, like: Volume, rows: Sequence[Row], words: str) -> None:  # noqa: ANN401
         """Show labels as `shown` turns them; `like` is a volume on their grid."""
+        if self.live is not None and self.live.data.shape != array.shape:
+            self.clear()
         if not self.show(array):
             _, info = shown(like, 0)
             names = {place: row.name for place, row in enumerate(rows, 1)}
             look = named(names, list(names), {n: rows[n - 1].colour for n in names})
             name = f"{NAME} labels{info.pop('name')}"
-            self.live = self._viewer.add_labels(array, name=name, opacity=0.5, **info, **look)
-        self.say("live")
-
-    def _history_layer(self, frames: Frames) -> Labels:
-        like = self.live
-        layer: Labels = self._viewer.add_labels(
-            frames, name=f"{NAME} history", opacity=like.opacity, colormap=like.colormap,
-            scale=(1.0, *like.scale), translate=(0.0, *like.translate),
-            units=("s", *like.units), axis_labels=("kept", *like.axis_labels),
-            metadata={KEY: {}},
-        )  # fmt: skip
-        return layer
+            self.live = self.follow(
+                self._viewer.add_labels(array, name=name, opacity=0.5, **info, **look)
+            )
+        self.say(words)
 
     def add_maps(self, maps: Sequence[tuple[str, str, Volume]]) -> None:
-        """Add maps from 0 to 1, hidden: name, colour and volume of each."""
+        """Add maps from 0 to 1, hidden, in place of those of another run.
+
+        Name, colour and volume of each.
+        """
+        drop(self._viewer, *self.maps)
+        self.maps = []
         for name, colour, volume in maps:
             data, info = shown(volume, 1)
             full = f"{NAME} probability of {name}{info.pop('name')}"

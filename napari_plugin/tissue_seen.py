@@ -76,6 +76,23 @@ class Seen:
     stage: str
     """Which voxels were looked at, in words."""
 
+    shares: NDArray[np.float32]
+    """Responsibility of each class for each block of the mask, shape ``(n, k)``."""
+
+    blocks: NDArray[np.int32]
+    """Place in `shares` of each block of the image, from 1; 0 outside the mask."""
+
+    strides: Strides
+    """Voxels along i, j, k of a block."""
+
+    def responsibilities(self, voxel: tuple[int, ...]) -> NDArray[np.float32] | None:
+        """Return how much of a voxel each class explains; None outside the mask."""
+        place = tuple(i // step for i, step in zip(voxel, self.strides, strict=True))
+        if not all(0 <= i < n for i, n in zip(place, self.blocks.shape, strict=True)):
+            return None
+        number = int(self.blocks[place])
+        return self.shares[number - 1] if number else None
+
 
 def seen(
     fit: Fit, image: Image, stride: Strides, state: State, truth: NDArray[Any] | None = None
@@ -96,7 +113,9 @@ def seen(
     scores = dice(labels, truth, len(order))
     rows = table(fit, image, state.classes, volumes, scores)
     values = image.corrected(state.bias)[0] * image.scale[0] + image.centre[0]
-    return _seen(fit, (image, state.classes), labels, values, rows)
+    numbers = np.arange(1, len(inside) + 1, dtype=np.int32)
+    blocks = np.asarray(image.lattice.paint(numbers, shape))
+    return _seen(fit, (image, state.classes), labels, values, rows, (inside, blocks, stride))
 
 
 def seen_at_end(fit: Fit, result: Segmentation, truth: NDArray[Any] | None = None) -> Seen:
@@ -105,7 +124,10 @@ def seen_at_end(fit: Fit, result: Segmentation, truth: NDArray[Any] | None = Non
     labels = np.asarray(result.volume(result.labels).voxels, np.uint8)
     scores = dice(labels, truth, len(result.names))
     rows = table(fit, image, state.classes, result.volumes_ml, scores)
-    return _seen(fit, (image, state.classes), labels, result.corrected[0], rows)
+    numbers = np.arange(1, len(result.probabilities) + 1, dtype=np.int32)
+    blocks = np.asarray(result.volume(numbers).voxels)
+    shares = result.probabilities, blocks, (1, 1, 1)
+    return _seen(fit, (image, state.classes), labels, result.corrected[0], rows, shares)
 
 
 def _seen(
@@ -114,6 +136,7 @@ def _seen(
     labels: Marks,
     values: NDArray[Any],
     rows: tuple[Row, ...],
+    shares: tuple[NDArray[Any], NDArray[Any], Strides],
 ) -> Seen:
     values = values[np.isfinite(values)]
     some = values[:: max(1, len(values) // _SOME)]
@@ -123,7 +146,8 @@ def _seen(
     parts = parts[:, :: -1 if fit.settings.reversed else 1] * len(values) * (edges[1] - edges[0])
     size, whole = model[0].lattice.size, int(fit.data.mask.sum())
     stage = f"all {size:,} voxels" if size == whole else f"{size:,} blocks"
-    return Seen(labels, edges, counts.astype(np.float64), parts, rows, stage)
+    held = np.asarray(shares[0], np.float32), np.asarray(shares[1], np.int32), shares[2]
+    return Seen(labels, edges, counts.astype(np.float64), parts, rows, stage, *held)
 
 
 def _bins(values: NDArray[Any], low: float, high: float) -> Floats:

@@ -8,7 +8,8 @@ from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 
 from napari_plugin import views
-from napari_plugin.layers import PRESETS, look
+from napari_plugin.layers import PRESETS, blank_labels, in_space, look
+from napari_plugin.layout import button
 from napari_plugin.preferences import preferences
 
 if TYPE_CHECKING:
@@ -33,12 +34,21 @@ class ViewBox(QWidget):
         self.window_box = QComboBox(self)
         self.window_box.setObjectName("window")
         self.window_box.addItems(["Window…", *PRESETS])
+        policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        self.window_box.setSizeAdjustPolicy(policy)
+        self.window_box.setMinimumContentsLength(6)
         self.window_box.setToolTip("Colours and window of the selected image layers")
         self.window_box.activated.connect(self._apply)
+        self.mask_button = button(
+            "mask", "New mask", "Add labels on the voxels of the selected image, to be painted"
+        )
+        self.mask_button.clicked.connect(lambda _: self._add_mask())
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
         row.addWidget(self.sense)
         row.addWidget(self.window_box, 1)
+        row.addWidget(self.mask_button)
 
     def watch(self, viewer: ViewerModel) -> None:
         """Serve a viewer, and show it in the preferred sense."""
@@ -59,6 +69,16 @@ class ViewBox(QWidget):
         self.sense.setText(f"{other} view")
         side = "right" if other == "Neurological" else "left"
         self.sense.setToolTip(f"Show the patient's right on the {side}")
+
+    def _add_mask(self) -> None:
+        """Add labels of three axes on the voxels of the selected image, or of the uppermost."""
+        images = [layer for layer in self._viewer.layers if in_space(layer)]
+        chosen = [layer for layer in images if layer in self._viewer.layers.selection] or images
+        if not chosen:
+            show_info("open or make an image first")
+            return
+        self._viewer.add_labels(**blank_labels(chosen[-1], "mask"))
+        self._viewer.layers[-1].mode = "paint"
 
     def _apply(self, place: int) -> None:
         """Give the selected layers the window that was chosen."""

@@ -67,14 +67,24 @@ def neurological(viewer: ViewerModel) -> None:
 def letters(viewer: ViewerModel) -> dict[str, str]:
     """Return where each side of a 2D picture lies in the patient; empty if that is not known."""
     names = [str(viewer.dims.axis_labels[axis]) for axis in viewer.dims.displayed[-2:]]
-    seen = [layer for layer in viewer.layers if layer.visible]
-    patient = bool(seen) and set(_OPPOSITE) <= set(seen[-1].axis_labels)
-    if viewer.dims.ndisplay != 2 or not patient or not set(names) <= set(_OPPOSITE):
+    if viewer.dims.ndisplay != 2 or not _in_space(viewer) or not set(names) <= set(_OPPOSITE):
         return {}
     ends = [str(end) for end in viewer.scene.camera.orientation2d]
     top, bottom = _both(names[0], first=ends[0] == "up")
     left, right = _both(names[1], first=ends[1] == "left")
     return {"left": left, "right": right, "top": top, "bottom": bottom}
+
+
+def _uppermost(viewer: ViewerModel) -> Any:  # noqa: ANN401 - a layer or none
+    """Return the uppermost layer that is visible."""
+    seen = [layer for layer in viewer.layers if layer.visible]
+    return seen[-1] if seen else None
+
+
+def _in_space(viewer: ViewerModel) -> bool:
+    """Return whether the uppermost layer that is visible lies in the patient."""
+    layer = _uppermost(viewer)
+    return layer is not None and set(_OPPOSITE) <= set(layer.axis_labels)
 
 
 def say(viewer: ViewerModel, text: str = "") -> None:
@@ -128,3 +138,6 @@ def _letter(viewer: ViewerModel) -> None:
         if (overlay.text, overlay.visible) != (letter, bool(letter)):
             overlay.text, overlay.visible = letter, bool(letter)
     overlays.axes.visible = viewer.dims.ndisplay == 3
+    counts = _uppermost(viewer) is not None and not _in_space(viewer)
+    if overlays.scale_bar.visible is counts:  # bins have no millimetres
+        overlays.scale_bar.visible = not counts

@@ -16,11 +16,9 @@ from emrecon.errors import DataError, GeometryError, WriteError
 from emrecon.files import replacing
 from emrecon.io import nifti, sidecar
 from emrecon.volume import Volume
-from napari_plugin.layers import KEY, Info, Matrix, reversed_axes
+from napari_plugin.layers import KEY, LABELS, Info, Matrix, in_mm, reversed_axes
 
 log = logging.getLogger(__name__)
-
-_TO_MM = {"millimeter": 1.0, "meter": 1000.0, "centimeter": 10.0, "micrometer": 0.001}
 
 
 def write_image(path: str, data: Any, meta: Info) -> list[str]:  # noqa: ANN401 - any array
@@ -74,10 +72,7 @@ def matrix(meta: Info, ndim: int) -> Matrix:
     lead = ndim - 3
     if lead and (whole[0, 1:-1].any() or whole[1:-1, 0].any()):
         raise GeometryError("time is mixed with space in this layer: reset its transform")
-    space: Matrix = whole[lead:, lead:].copy()
-    for axis, unit in enumerate(_units(meta, ndim)[lead:]):
-        space[axis] *= _TO_MM.get(unit, 1.0)
-    return space
+    return in_mm(whole[lead:, lead:], _units(meta, ndim)[lead:])
 
 
 def _units(meta: Info, ndim: int) -> list[str]:
@@ -153,8 +148,6 @@ def _with_header(
 def _new(voxels: NDArray[Any], affine: Matrix, meta: Info, *, labels: bool) -> nib.Nifti1Image:
     """Return an image that no file was there for."""
     units = _units(meta, voxels.ndim)
-    if units[-1] not in _TO_MM:
-        log.warning("this layer has no unit of length: taken to be in mm")
     voxels = _typed(voxels, labels=labels, like=voxels.dtype)
     image = nib.Nifti1Image(voxels, affine, dtype=voxels.dtype)
     image.set_qform(affine, 1)
@@ -169,7 +162,7 @@ def _new(voxels: NDArray[Any], affine: Matrix, meta: Info, *, labels: bool) -> n
         f"emrecon [{unit}]".encode() if unit.isascii() and unit else b"emrecon"
     )
     if labels:
-        image.header.set_intent(1002)
+        image.header.set_intent(LABELS)
     return image
 
 

@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from phantoms.simulate_events import EventSimulation
 
 
+_SHARE = 0.95
+"""Of the radius of the field of view that a phantom may fill."""
+
 _SCAN_BYTES, _EVENTS_BYTES = (22.0, 12.0), (45.0, 26.0)
 """Memory for a line while it is counted, and for each of its time-of-flight bins: measured."""
+
+
+MOST_COUNTS = 1e18
+"""More counts than any scanner sees, and still few enough to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,8 @@ class Acquisition:
     """Seed of all that is random."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.counts <= MOST_COUNTS:
+            raise SettingsError(f"counts are above 0 and at most {MOST_COUNTS:g}: {self.counts:g}")
         if self.seed < 0:
             raise SettingsError(f"a seed is 0 or more, not {self.seed}")
         if min(self.tof_fwhm_ps, self.tof_width_ps, self.tof_bins) < 0:
@@ -102,6 +111,10 @@ class Acquisition:
             arc_corrected=self.arc_corrected,
         )
         return bins.timed(self._timing(bins, scanner)) if self.tof_fwhm_ps else bins
+
+    def holds(self, phantom: Phantom) -> bool:
+        """Return whether a phantom fits into the field of view, as it is."""
+        return phantom.radius_mm <= _SHARE * self.layout().fov_mm
 
     def event_layout(self) -> Bins:
         """Return the bins of single crystal pairs: span 1, an odd number of positions."""
@@ -130,7 +143,7 @@ class Acquisition:
         _check_fits(layout, _SCAN_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
-            phantom = phantom.fitted(0.95 * layout.fov_mm)
+            phantom = phantom.fitted(_SHARE * layout.fov_mm)
         return simulate(
             phantom,
             layout,
@@ -159,7 +172,7 @@ class Acquisition:
         _check_fits(layout, _EVENTS_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
-            phantom = phantom.fitted(0.95 * layout.fov_mm)
+            phantom = phantom.fitted(_SHARE * layout.fov_mm)
         return simulate_events(
             phantom,
             layout,

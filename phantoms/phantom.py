@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +14,12 @@ from emrecon.errors import GeometryError
 from emrecon.volume import Grid, Volume
 from phantoms.shapes import Body
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
+
+LENGTH = re.compile(r"(\d+(?:\.\d+)?) mm\b")
+"""A length in the name of a label."""
 
 WATER_PER_MM = 0.0096
 """Attenuation of water at 511 keV, 1/mm.
@@ -69,6 +76,13 @@ class Phantom:
         boxes = np.stack([body.bounds_mm for body in self.bodies])
         return np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
 
+    @property
+    def radius_mm(self) -> float:
+        """Distance from the axis that no body, before it is cut, passes."""
+        azimuths = np.linspace(0, 2 * np.pi, 360, endpoint=False)
+        across = np.column_stack([np.cos(azimuths), np.sin(azimuths), 0 * azimuths])
+        return float(max(np.max(across @ b.centre_mm + b.reach_mm(across)) for b in self.bodies))
+
     def activity(self, grid: Grid, samples: int = 8) -> Volume:
         """Return the mean activity of every voxel; see `phantoms.voxels.voxelise`."""
         from phantoms.voxels import voxelise  # noqa: PLC0415 - numba
@@ -104,15 +118,26 @@ class Phantom:
         return activity, mu, label
 
     def scaled(self, factor: float) -> Phantom:
-        """Return the phantom made `factor` times larger about the origin, same materials."""
-        return replace(self, bodies=tuple(body.scaled(factor) for body in self.bodies))
+        """Return the phantom made `factor` times larger about the origin, same materials.
+
+        Lengths in the names of labels, as in ``sphere 37 mm``, grow with it.
+        """
+
+        def length(match: re.Match[str]) -> str:
+            return f"{float(match[1]) * factor:.3g} mm"
+
+        names = {label: LENGTH.sub(length, name) for label, name in self.labels.items()}
+        bodies = tuple(body.scaled(factor) for body in self.bodies)
+        return replace(self, bodies=bodies, labels=names)
 
     def moved(self, shift_mm: Sequence[float]) -> Phantom:
         """Return the phantom shifted by a vector, mm."""
         return replace(self, bodies=tuple(body.moved(shift_mm) for body in self.bodies))
 
     def fitted(self, radius_mm: float, half_length_mm: float | None = None) -> Phantom:
-        """Return the phantom shrunk, where it must be, to fit a field of view about the origin.
+        """Return the phantom shrunk, with a warning, where it must be to fit a field of view.
+
+        The field of view lies about the origin.
 
         Parameters
         ----------
@@ -121,10 +146,14 @@ class Phantom:
         half_length_mm : float, optional
             Axial distance from the origin that no body shall pass; any by default.
         """
-        azimuths = np.linspace(0, 2 * np.pi, 360, endpoint=False)
-        across = np.column_stack([np.cos(azimuths), np.sin(azimuths), 0 * azimuths])
-        widest = max(np.max(across @ b.centre_mm + b.reach_mm(across)) for b in self.bodies)
-        factor = radius_mm / float(widest)
+        factor = radius_mm / self.radius_mm
         if half_length_mm is not None:
             factor = min(factor, half_length_mm / float(np.abs(self.bounds_mm[:, 2]).max()))
-        return self if factor >= 1 else self.scaled(factor)
+        if factor >= 1:
+            return self
+        log.warning(
+            "the phantom %s is shrunk to %.0f %% to fit the field of view, and all in it; its "
+            "labels name the lengths as they are now",
+            self.name, 100 * factor,
+        )  # fmt: skip
+        return self.scaled(factor)

@@ -86,6 +86,17 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
         If counts or fractions make no sense.
     DataError
         If no bin sees the phantom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-40, 41) * 3.0)
+    >>> from phantoms.shepp_logan import shepp_logan
+    >>> made = em.simulate(shepp_logan(), bins, counts=1e5, rng=np.random.default_rng(0))
+    >>> made.scan.prompts.shape, made.truth.unit
+    ((12, 81, 1), 'counts/mm')
     """
     trues_fraction = 1 - randoms_fraction - scatter_fraction
     if not (counts > 0 and trues_fraction > 0 and min(randoms_fraction, scatter_fraction) >= 0):

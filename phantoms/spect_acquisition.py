@@ -75,8 +75,13 @@ class CameraAcquisition:
             raise SettingsError(f"direction is CW or CC, not {self.direction!r}")
         if self.position not in {"HFS", "HFP", "FFS", "FFP"}:
             raise SettingsError(f"position is HFS, HFP, FFS or FFP, not {self.position!r}")
-        if min(self.orbit_mm, self.bin_mm, self.plane_mm, self.view_s, self.planes) <= 0:
-            raise SettingsError("orbit_mm, bin_mm, plane_mm, planes and view_s are above 0")
+        lengths = (self.orbit_mm, self.bin_mm, self.plane_mm)
+        if not all(0 < length < 1e5 for length in lengths):
+            raise SettingsError(
+                f"orbit_mm, bin_mm and plane_mm are above 0 and below 1e5: {lengths}"
+            )
+        if min(self.view_s, self.planes) <= 0:
+            raise SettingsError("planes and view_s are above 0")
 
     def camera(self, views: int | None = None, bins: int | None = None) -> Camera:
         """Return the views of all heads, head by head."""

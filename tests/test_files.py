@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import signal
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from emrecon import cli, io
+from emrecon.batch.store import locked
 from emrecon.errors import WriteError
 from emrecon.files import read_text, replacing, write_text
+from emrecon.io.event_store import building
+from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.volume import Volume
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
@@ -56,3 +66,103 @@ def test_full_disk(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_only_files_are_written_over(tmp_path: Path, kind: str) -> None:
+    """Renaming would put a file in the place of a pipe that another program reads."""
+    target = tmp_path / "out.json"
+    if kind == "pipe":
+        os.mkfifo(target)
+    elif kind == "folder":
+        target.mkdir()
+    else:
+        target = Path("/dev/null")
+    before = target.stat()
+
+    def bundled() -> None:
+        with written_together(tmp_path / "x", target.parent, target.name) as folder:
+            (folder / target.name).write_text("x")
+
+    for write in (lambda: write_text(target, "x"), lambda: check_outputs([target], {}), bundled):
+        with pytest.raises(WriteError, match=r"it is a (pipe or device|folder)"):
+            write()
+    after = target.stat()
+    assert (after.st_mode, after.st_ino) == (before.st_mode, before.st_ino)
+    assert [path.name for path in tmp_path.iterdir()] == ([] if kind == "device" else ["out.json"])
+
+
+def test_files_are_flushed_as_windows_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There a handle that was opened for reading cannot be flushed: EBADF."""
+    fcntl = pytest.importorskip("fcntl")
+    flush, flushed = os.fsync, []
+
+    def writable(handle: int) -> None:
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flushed.append(handle)
+        flush(handle)
+
+    def no_link(*names: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("os.fsync", writable)
+    monkeypatch.setattr("os.link", no_link)
+    image = Volume(np.ones((3, 4, 5), np.float32), np.eye(4))
+    for name in ("a.nii", "a.nii.gz", "a.hv"):
+        io.write_image(image, tmp_path / name)
+        np.testing.assert_array_equal(io.read_image(tmp_path / name).voxels, image.voxels)
+    for text in ("one", "two"):
+        with written_together(tmp_path / "x", tmp_path / "x", "b") as folder:
+            (folder / "a").write_text(text)
+            (folder / "b").write_text(text)
+    assert (tmp_path / "x" / "b").read_text() == "two"
+    assert len(flushed) == 8
+
+
+def test_locks_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without fcntl a byte is locked; a second holder is kept out until the first has gone."""
+    held: list[int] = []
+
+    def locking(handle: int, mode: int, count: int) -> None:
+        assert (mode, count) == (2, 1)
+        place = os.lseek(handle, 0, os.SEEK_CUR)
+        if place in held:
+            raise OSError(errno.EACCES, "Permission denied")
+        held.append(place)
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with locked(tmp_path / "lock", 0.0) as mine, locked(tmp_path / "lock", 0.0) as other:
+        assert mine is not None
+        assert other is None
+        mine.write("what is kept")
+    assert held[0] > 1 << 20  # what is locked cannot be read there
+    held.clear()
+    with locked(tmp_path / "lock", 0.0) as mine:
+        assert mine is not None
+    assert (tmp_path / "lock").read_text() == "what is kept"
+
+
+def test_sigterm_removes_the_events_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    points = np.zeros((4, 3), np.float32)
+
+    def run(tokens: object) -> None:
+        with building(None, points):
+            assert list(tmp_path.iterdir())
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+
+    monkeypatch.setattr(cli, "app", run)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == cli.INTERRUPTED
+    assert capsys.readouterr().err == "emrecon: interrupted\n"
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) is before

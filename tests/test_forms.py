@@ -14,8 +14,10 @@ from emrecon.batch import read_jobs
 from emrecon.cli import app
 from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
+from emrecon.jobs.calibrate import CalibrationJob, Cylinder
 from emrecon.jobs.convert import ConversionJob
 from emrecon.jobs.measure import MeasurementJob
+from emrecon.jobs.normalise import NormalisationJob, Source
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.simulate import PhantomJob, SimulationJob
@@ -48,7 +50,8 @@ JOBS = [
     ),
     SegmentationJob(
         (Path("/t1.nii"), Path("/t2 w.nii")), FOLDER,
-        TissueSettings(classes=4, covariance="full", neighbours=26, outliers=True, beta="auto"),
+        TissueSettings(classes=4, covariance="full", neighbours=26, outliers=False, beta="auto",
+                       scale=0.4),
         TissueInputs(priors=(Path("/a b.nii"), Path("/c,d.nii")), prior_classes=(1, 2, 2)),
     ),
     SegmentationJob((Path("/t1.nii"),), FOLDER, TissueSettings(beta=0.25, bias_mm=0.0),
@@ -59,6 +62,20 @@ JOBS = [
                   CameraAcquisition(patient_mm=(0.0, -3.0, 1e-7)), dicom=True),
     PhantomJob("derenzo", FOLDER, (1.5, 2.0, 2.5)),
     ConversionJob(Path("/a.hdr"), FOLDER, Binning(start_s=1.5, max_ring_difference=4)),
+    NormalisationJob(
+        Path("/a folder/scan"), Path("/some where/n.hs"),
+        Source(radius_mm=100.5, at_mm=(1 / 3, -2.0)),
+        Corrections(randoms=Path("/r.hs"), mu=Path("/m.nii")),
+    ),
+    CalibrationJob(Path("/c.nii"), Path("/some where/c.json"),
+                   Cylinder(activity_mbq=74.5, volume_ml=6283.0, assayed_h=-1, isotope="I-124")),
+    ReconstructionJob(
+        Path("/prompts.hs"), IMAGE,
+        corrections=Corrections(
+            mu=(Path("/body x.nii"), Path("/bed.v.hdr")), norm=Path("/n.n.hdr"),
+            calibration=Path("/c.json"), facts=Path("/a b.json"), suv=True,
+        ),
+    ),
     MeasurementJob(Path("/a.nii"), Path("/b.nii"), nema=True, out=Path("/x.json")),
 ]  # fmt: skip
 """Of every kind, with values of every type."""

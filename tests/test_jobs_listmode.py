@@ -85,6 +85,7 @@ def image(path: Path):
     return np.asarray(nib.load(path).dataobj, np.float64)
 
 
+@pytest.mark.slow
 def test_by_events_agrees_with_sinograms_within_noise(
     scan: Path, truth: Volume, tmp_path: Path
 ) -> None:
@@ -153,6 +154,7 @@ def test_what_list_mode_refuses(scan: Path, tmp_path: Path, capsys) -> None:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_stopped_run_of_events_goes_on_to_the_same_bits(scan: Path, tmp_path: Path) -> None:
     whole, again = tmp_path / "whole.nii.gz", tmp_path / "again.nii.gz"
     job = ReconstructionJob(

@@ -21,6 +21,12 @@ def test_every_name_is_there_and_documented() -> None:
     assert emrecon.__version__ == version("emrecon")
 
 
+def test_every_name_has_an_example_that_runs() -> None:
+    """Doctests run them."""
+    names = set(emrecon.__all__) - {"__version__"}
+    assert not [name for name in names if ">>> " not in (getattr(emrecon, name).__doc__ or "")]
+
+
 def test_no_other_name_is() -> None:
     assert not hasattr(emrecon, "fingerprint")
 

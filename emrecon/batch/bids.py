@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -30,7 +31,7 @@ BIDS_VERSION = "1.10.0"
 NATIVE = {"orig", "scanner", "individual", "T1w"}
 """Spaces of the scan itself; images in others are copies, moved to a template."""
 
-IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*")
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*")
 """Files for which BIDS has no name."""
 
 README = """Made by emrecon {version} from the dataset that dataset_description.json links to.
@@ -84,6 +85,7 @@ def bids_jobs(
         for parts in [entities(path.relative_to(root))]
         if (not chosen or parts.get("ses", "") in chosen) and _native(path, parts)
     ]
+    _tell_of_others(root, sorted(wanted or there))
     jobs = _distinct(every)
     if not jobs:
         raise DataError(
@@ -123,8 +125,6 @@ def publish(written: Sequence[Path], job: Job) -> tuple[Path, ...]:
             extra = _facts_of(target.name) | about
             own = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
             kept = json.loads(own.read_text(encoding="utf-8")) if own in targets else {}
-            if job.kind == "recon":
-                extra |= _recon_facts(kept)
             write_text(
                 target.with_name(target.name.removesuffix(".nii.gz") + ".json"),
                 json.dumps(kept | extra, indent=2) + "\n",
@@ -148,6 +148,23 @@ def _inputs(dataset: Path, subject: str) -> Iterator[Path]:
         for path in sorted(dataset.glob(f"sourcedata/{where}/pet/*")):
             if (path / "scan.toml").is_file() or path.name.endswith((".l.hdr", ".hs", ".petsird")):
                 yield path
+
+
+def _tell_of_others(dataset: Path, subjects: Sequence[str]) -> None:
+    """Say which anatomical images have another contrast and so are left out."""
+    others = Counter(
+        path.name.partition(".")[0].rpartition("_")[2]
+        for subject in subjects
+        for where in (f"sub-{subject}", f"sub-{subject}/ses-*")
+        for path in dataset.glob(f"{where}/anat/*_*.nii*")
+    )
+    del others["T1w"]
+    if named := ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items())):
+        log.warning(
+            "%s in anat are left out: T1-weighted images alone are segmented here; name others in "
+            "a job file, as channels or with their contrast",
+            named,
+        )
 
 
 def _native(path: Path, parts: Mapping[str, str]) -> bool:
@@ -218,21 +235,6 @@ def _facts_of(name: str) -> dict[str, Any]:
     if name.endswith("_pet.nii.gz"):
         return {"SkullStripped": False}
     return {}
-
-
-def _recon_facts(sidecar: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of BIDS-PET that say how an image was reconstructed."""
-    used = sidecar["Settings"]
-    psf = "PSF-" if any(used["psf_fwhm_mm"]) else ""
-    filtered = any(used["post_fwhm_mm"])
-    facts: dict[str, Any] = {
-        "ReconMethodName": psf + ("OSEM" if used["subsets"] > 1 else "MLEM"),
-        "ReconMethodParameterLabels": ["subsets", "iterations"],
-        "ReconMethodParameterUnits": ["none", "none"],
-        "ReconMethodParameterValues": [used["subsets"], used["iterations"]],
-        "ReconFilterType": "Gaussian" if filtered else "none",
-    }
-    return facts | ({"ReconFilterSize": max(used["post_fwhm_mm"])} if filtered else {})
 
 
 def _few(labels: set[str]) -> str:

@@ -208,7 +208,8 @@ def existing(address: str, threads: int) -> DaskEngine:
     try:
         client = distributed.Client(address, timeout=START_S)
     except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
-        raise EmreconError(f"no Dask scheduler answers at {address}: {error}") from error
+        words = "another server does" if isinstance(error, MemoryError) else error
+        raise EmreconError(f"no Dask scheduler answers at {address}: {words}") from error
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     if not any(RESOURCE in worker["resources"] for worker in workers):
         client.close()

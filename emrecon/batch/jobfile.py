@@ -165,6 +165,8 @@ def _job(kind: str, name: str, source: str, table: Table, where: tuple[Path, Pat
     out = Path(os.path.normpath(folder / output))
     if not (Path(stated).is_absolute() or out.is_relative_to(folder)):
         raise SettingsError(f"{output} lies outside of the folder for results, {folder}")
+    if not (name.isprintable() and output.isprintable()):
+        raise SettingsError(f"{name!r} holds characters that no name of a file has")
     memory = float(table.get("memory_mb", 0.0))
     if not 0 <= memory < float("inf"):
         raise SettingsError(f"memory_mb is above 0, not {memory:g}")

@@ -27,6 +27,7 @@ td,th{text-align:left;padding:.3em .8em .3em 0;border-bottom:1px solid #ddd;vert
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(19em,1fr));gap:1em}
 .card{border:1px solid #ddd;border-radius:6px;padding:.7em;overflow-wrap:anywhere}
 .card img{max-width:100%;background:#fff}.card svg{width:100%;height:5.5em}
+.warn{color:#7a4b00;font-size:.87em;margin:.4em 0 0;padding-left:1.2em}
 .small{color:#555;font-size:.87em}code{font-size:.92em}
 polyline{fill:none;stroke:#0072b2;stroke-width:1.6;vector-effect:non-scaling-stroke}
 """
@@ -67,6 +68,7 @@ def _summary(records: Sequence[Record], found: Mapping[str, int]) -> str:
     figures = [
         ("done", found["done"]), ("failed", found["failed"]),
         ("interrupted", found["running"]), ("not begun", found["waiting"]),
+        ("with warnings", sum(bool(record.warnings) for record in records)),
     ]  # fmt: skip
     words = [f"<span><b>{n}</b> {what}</span>" for what, n in figures if n]
     words.append(f"<span><b>{hours:.2f}</b> worker hours</span>")
@@ -83,7 +85,7 @@ def _failures(store: Store, failed: Sequence[Record]) -> str:
         link = f"<a href='logs/{safe(record.name)}.log'>log</a>" if log.exists() else ""
         rows.append(
             f"<tr><td>{_text(record.name)}</td><td>{_text(record.kind)}</td>"
-            f"<td class=bad>{_text(record.error)}</td><td>{link}</td></tr>"
+            f"<td class=bad>{_text(record.error)}{_warnings(record)}</td><td>{link}</td></tr>"
         )
     head = "<tr><th>job</th><th>kind</th><th>why</th><th></th></tr>"
     return f"<h2 class=bad>Failed</h2><table>{head}{''.join(rows)}</table>"
@@ -112,8 +114,15 @@ def _card(store: Store, record: Record) -> str:
     main = Path(record.outputs[0]).name if record.outputs else ""
     return (
         f"<div class=card><b>{_text(record.name)}</b> {_thumbnail(store, record)}"
-        f"{_curve(record)}<div class=small>{_text(' · '.join(facts))}<br>{_text(main)}</div></div>"
+        f"{_curve(record)}<div class=small>{_text(' · '.join(facts))}<br>{_text(main)}</div>"
+        f"{_warnings(record)}</div>"
     )
+
+
+def _warnings(record: Record) -> str:
+    """Return what a job warned of, as a list."""
+    lines = "".join(f"<li>{_text(line)}</li>" for line in record.warnings)
+    return f"<ul class=warn>{lines}</ul>" if lines else ""
 
 
 def write_thumbnail(picture: Path, to: Path) -> None:

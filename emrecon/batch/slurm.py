@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import shutil
 import subprocess
 import tempfile
 import time
@@ -61,6 +62,11 @@ def slurm(asked: Slurm, out: Path) -> DaskEngine:
     EmreconError
         If they cannot be submitted.
     """
+    if shutil.which("sbatch") is None:
+        raise SettingsError(
+            "there is no sbatch on this machine: run --engine slurm where jobs are submitted to "
+            "SLURM, or leave it out"
+        )
     logs = out / "batch" / "logs" / "slurm"
     make_folder(logs)
     with ExitStack() as ending:
@@ -69,11 +75,6 @@ def slurm(asked: Slurm, out: Path) -> DaskEngine:
             cluster.worker_spec.update(cluster.new_worker_spec())
         try:
             ending.enter_context(cluster)
-        except FileNotFoundError as error:
-            raise SettingsError(
-                f"there is no {error.filename} on this machine: run --engine slurm where jobs are "
-                "submitted to SLURM, or leave it out"
-            ) from error
         except (OSError, RuntimeError, ValueError) as error:
             words = " ".join(str(error).split())
             raise EmreconError(f"SLURM does not take the workers: {words}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 10.0
 """How long the last work of a run that was killed may take to end."""
+
+
+FAR = 1 << 30
+"""Which byte of a file is locked on Windows, where no one can read or write what is."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +124,27 @@ def safe(name: str) -> str:
 
 
 def _lock(file: IO[str]) -> bool:
-    """Lock a file, if no one else has; where locks are not known, everyone gets one."""
+    """Lock a file, if no one else has."""
     try:
-        import fcntl  # noqa: PLC0415 - not on every system
+        import fcntl  # noqa: PLC0415 - not on Windows
     except ImportError:
-        return True
+        return _lock_byte(file)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def _lock_byte(file: IO[str]) -> bool:
+    """Lock a byte beyond the end of a file, as Windows has it, if no one else has."""
+    import msvcrt  # noqa: PLC0415 - on Windows alone
+
+    os.lseek(file.fileno(), FAR, os.SEEK_SET)
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined] # there
+    except OSError:
+        return False
+    finally:
+        os.lseek(file.fileno(), 0, os.SEEK_END)
     return True

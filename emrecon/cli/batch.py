@@ -1,14 +1,20 @@
-"""``emrecon batch``."""
+"""``emrecon batch``.
+
+For example::
+
+    emrecon batch jobs.toml --dry-run
+    emrecon batch jobs.toml --resume -j 4
+    emrecon batch bids derivatives participant --participant-label 01 02
+"""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -66,9 +72,9 @@ WhereFlags = Annotated[Where, Parameter(name="*", group="Engine")]
 
 def batch(  # noqa: PLR0913 - each is one choice of the user's
     source: Path,
-    output: Path | None = None,
-    level: Literal["participant"] | None = None,
     /,
+    output: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    level: Literal["participant"] | None = None,
     *,
     participant_label: tuple[str, ...] = (),
     session_label: tuple[str, ...] = (),
@@ -82,8 +88,8 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     """Do many jobs: those of a job file, or those that a BIDS dataset asks for.
 
     Results go to the output folder, and in its folder "batch": report.html to look at,
-    report.jsonl with a line for each job, logs, records. Exit codes: 0 all done, 1 some failed,
-    2 usage, 3 inputs invalid (nothing ran), 130 interrupted.
+    report.jsonl with a line for each job, logs, records. Exit code 3: inputs invalid,
+    nothing ran; 1: some jobs failed, the rest is done.
 
     Parameters
     ----------
@@ -129,7 +135,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
         _show(planned, where, budget)
         sys.exit(0 if any(one.todo != "refuse" for one in planned) else 3)
     store.make()
-    with _terminated(), store.alone(), ExitStack() as stack:
+    with store.alone(), ExitStack() as stack:
         here = _here(where, len(jobs), stack)
         planned = plan(jobs, store, resume=resume, most_mb=budget)
         _say(planned)
@@ -189,20 +195,6 @@ def _invalid() -> Iterator[None]:
     except (DataError, FormatError) as error:
         complain(error)
         sys.exit(INVALID)
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """Take the wish to end (SIGTERM, as of SLURM at its time limit) for Ctrl-C."""
-
-    def stop(*about: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _budget(where: Where) -> float:

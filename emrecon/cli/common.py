@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from emrecon.errors import SettingsError
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +26,51 @@ SettingsFlags = Annotated[Settings, Parameter(name="*", group="Reconstruction")]
 CorrectionFlags = Annotated[Corrections, Parameter(name="*", group="Corrections")]
 CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
+PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How much a command says."""
+
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"])] = False
+    """Say nothing but warnings, and what went wrong."""
+
+    verbose: Annotated[bool, Parameter(name=["--verbose", "-v"])] = False
+    """Also say, with the time, what is done on the way and where a warning comes from."""
+
+    json: bool = False
+    """Print what came of it as one line of JSON, instead of words."""
+
+    def __post_init__(self) -> None:
+        if self.quiet and (self.verbose or self.json):
+            raise SettingsError("--quiet goes with neither --verbose nor --json")
+        if self.verbose:
+            detailed = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+            logging.getLogger().setLevel(logging.INFO)
+            for handler in logging.getLogger().handlers:
+                handler.setFormatter(detailed)
+
+    def tell(
+        self, lines: Iterable[str], files: Sequence[Path], about: Mapping[str, object]
+    ) -> None:
+        """Say what came of a job: `lines` and files in words, or `about` it and files in JSON."""
+        if self.json:
+            self.tell_json({**about, "lines": list(lines), "files": list(files)})
+        elif not self.quiet:
+            for line in lines:
+                print(line)
+            done(*files)
+
+    def tell_json(self, values: Mapping[str, object]) -> None:
+        """Print values as one line of JSON."""
+        from emrecon.forms import to_plain
+
+        print(json.dumps(to_plain(values)))
+
+
+VoiceFlags = Annotated[Voice, Parameter(name="*", group="Output")]
 
 
 @contextmanager
@@ -51,15 +100,31 @@ def print_table(title: str, rows: Iterable[Sequence[object]], header: Sequence[s
     console.print(table)
 
 
-def do(job: Job, execution: Execution | None = None) -> Result:
+def do(job: Job, execution: Execution | None = None, voice: Voice | None = None) -> Result:
     """Do a job, say in lines what came of it, and name the files that were written."""
-    from emrecon.jobs import run
+    from emrecon.jobs import no_meters, run
 
-    result, written = run(job, bars, execution)
-    for line in result.summary().lines:
-        print(line)
-    done(*written)
+    voice = voice or Voice()
+    result, written = run(job, no_meters if voice.quiet else bars, execution)
+    summary = result.summary()
+    about = {"kind": job.KIND, "counts": summary.counts, "resumed_at": summary.resumed_at}
+    voice.tell(summary.lines, written, about)
     return result
+
+
+def plan(job: Job, voice: Voice | None = None) -> None:
+    """Say what a job would read, write and need, and do nothing."""
+    from emrecon.jobs.base import must_exist
+
+    inputs, outputs = job.inputs(), job.outputs()
+    must_exist(inputs)
+    need = job.estimate()
+    lines = [f"reads {what}: {path}" for what, path in inputs.items()]
+    lines += [f"would write {path}" for path in outputs]
+    lines.append(f"needs about {need.memory_mb:.0f} MB and {need.cpu_s:.0f} s of processor time")
+    about = {"kind": job.KIND, "inputs": inputs, "outputs": outputs}
+    estimate = {"memory_mb": need.memory_mb, "cpu_s": need.cpu_s}
+    (voice or Voice()).tell(lines, (), {**about, **estimate, "dry_run": True})
 
 
 def done(*files: Path) -> None:

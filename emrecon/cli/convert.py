@@ -1,4 +1,11 @@
-"""``emrecon convert``."""
+"""``emrecon convert``.
+
+For example::
+
+    emrecon convert head.l.hdr -o sinograms --span 11
+    emrecon convert image.hv -o image.nii.gz
+    emrecon convert head.nii.gz -o series
+"""
 
 from __future__ import annotations
 
@@ -7,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import CameraFlags, Out, do
+from emrecon.cli.common import CameraFlags, Out, VoiceFlags, do
 from emrecon.tomo.inputs import Binning, CameraFacts
 
 BinningFlags = Annotated[Binning, Parameter(name="*", group="List-mode")]
@@ -19,6 +26,7 @@ def convert(
     out: Out,
     binning: BinningFlags | None = None,
     camera: CameraFlags | None = None,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format.
 
@@ -30,12 +38,15 @@ def convert(
         For list-mode a folder: prompts, randoms and normalisation as Interfile, with scan.toml;
         for SPECT likewise prompts, of one energy window.
         For an image a file: .nii.gz, .nii or .hv; from NIfTI to NIfTI, numbers keep their type
-        and the header is kept.
+        and the header is kept. Without an ending, a folder of DICOM PT files, with what the
+        sidecar beside the image says.
     binning
         How list-mode is summed.
     camera
         What to take from SPECT files, and what stands in for what they do not say.
+    voice
+        How much is said.
     """
     from emrecon.jobs.convert import ConversionJob
 
-    do(ConversionJob(source, out, binning or Binning(), camera or CameraFacts()))
+    do(ConversionJob(source, out, binning or Binning(), camera or CameraFacts()), voice=voice)

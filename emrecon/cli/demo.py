@@ -1,10 +1,16 @@
-"""``emrecon demo``."""
+"""``emrecon demo``.
+
+For example::
+
+    emrecon demo
+    emrecon demo -o somewhere
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import Out, do
+from emrecon.cli.common import Out, VoiceFlags, do
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
@@ -14,7 +20,7 @@ SMALL = Acquisition(scanner="ECAT HR+", views=144, bins=128, counts=3e7)
 QUICK = Settings(iterations=4, subsets=12, post_fwhm_mm=(4.0,))
 
 
-def demo(*, out: Out = Path("demo")) -> None:
+def demo(*, out: Out = Path("demo"), voice: VoiceFlags | None = None) -> None:
     """Simulate a small scan, reconstruct it and segment the image.
 
     A brain phantom is counted by an ECAT HR+ (corrections, randoms, scatter and noise included),
@@ -24,6 +30,8 @@ def demo(*, out: Out = Path("demo")) -> None:
     ----------
     out
         Folder to write.
+    voice
+        How much is said.
     """
     from emrecon.files import make_folder
     from emrecon.jobs.recon import ReconstructionJob
@@ -36,6 +44,6 @@ def demo(*, out: Out = Path("demo")) -> None:
     scan, image = out / "scan", out / "recon.nii.gz"
     by_activity = TissueSettings(classes=3, contrast="other", bias_mm=0)
     head = TissueInputs(mask=scan / "labels.nii.gz")
-    do(SimulationJob("brain", scan, SMALL))
-    do(ReconstructionJob(scan, image, QUICK))
-    do(SegmentationJob((image,), out / "tissue", by_activity, head))
+    do(SimulationJob("brain", scan, SMALL), voice=voice)
+    do(ReconstructionJob(scan, image, QUICK), voice=voice)
+    do(SegmentationJob((image,), out / "tissue", by_activity, head), voice=voice)

@@ -1,4 +1,10 @@
-"""``emrecon info``."""
+"""``emrecon info``.
+
+For example::
+
+    emrecon info scan.hs
+    emrecon info *.nii.gz --json
+"""
 
 from __future__ import annotations
 
@@ -6,15 +12,15 @@ import sys
 from pathlib import Path
 
 from emrecon.cli import complain, exit_code
-from emrecon.cli.common import CameraFlags, print_table
+from emrecon.cli.common import CameraFlags, Voice, VoiceFlags, print_table
 from emrecon.errors import EmreconError, SettingsError
 
 
-def info(*paths: Path, camera: CameraFlags | None = None) -> None:
+def info(*paths: Path, camera: CameraFlags | None = None, voice: VoiceFlags | None = None) -> None:
     """Say what each file is, and how its geometry is understood.
 
     A file that cannot be read does not keep the others from being described; the exit code is
-    that of the first such file.
+    that of the first such file. With --json there is a line for each file.
 
     Parameters
     ----------
@@ -23,15 +29,21 @@ def info(*paths: Path, camera: CameraFlags | None = None) -> None:
         (PETLINK), or folders of simulated scans.
     camera
         What to take from SPECT files, and what stands in for what they do not say.
+    voice
+        How much is said.
     """
     from emrecon.io import describe
 
     if not paths:
         raise SettingsError("name one file or more")
-    errors = []
+    voice, errors = voice or Voice(), []
     for path in paths:
         try:
-            print_table(str(path), describe(path, camera).items())
+            about = describe(path, camera)
+            if voice.json:
+                voice.tell_json({"file": path, **about})
+            elif not voice.quiet:
+                print_table(str(path), about.items())
         except EmreconError as error:
             errors.append(error)
             complain(error)

@@ -1,10 +1,19 @@
-"""``emrecon metrics``."""
+"""``emrecon metrics``.
+
+For example::
+
+    emrecon metrics image.nii.gz --truth nema --nema
+    emrecon metrics image.nii.gz --truth truth.nii.gz --labels l.nii.gz --json
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from emrecon.cli.common import done, print_table
+from cyclopts import Parameter
+
+from emrecon.cli.common import Voice, VoiceFlags, print_table
 
 
 def metrics(
@@ -13,7 +22,8 @@ def metrics(
     truth: Path,
     labels: Path | None = None,
     nema: bool = False,
-    out: Path | None = None,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Hold an image against the truth.
 
@@ -33,13 +43,18 @@ def metrics(
         The phantom is "nema": report its spheres.
     out
         Also write the figures as JSON.
+    voice
+        How much is said.
     """
     from emrecon.jobs.measure import MeasurementJob
 
     figures = MeasurementJob(image, truth, labels, nema, out).begin().iterate()
-    for name, rows in figures.tables.items():
-        print_table(name, ([_words(cell) for cell in row.values()] for row in rows), list(rows[0]))
-    done(*figures.write())
+    voice, files = voice or Voice(), figures.write()
+    if not (voice.json or voice.quiet):
+        for name, rows in figures.tables.items():
+            cells = ([_words(cell) for cell in row.values()] for row in rows)
+            print_table(name, cells, list(rows[0]))
+    voice.tell((), files, {"kind": "metrics", "tables": figures.tables})
 
 
 def _words(value: object) -> str:

@@ -1,4 +1,12 @@
-"""``emrecon recon``."""
+"""``emrecon recon``.
+
+For example::
+
+    emrecon recon scan.hs -o image.nii.gz --iterations 4 --post-fwhm-mm 4
+    emrecon recon head.l.hdr -o head.nii.gz --list-mode --frames 0:60,60:120
+    emrecon recon tomo.dcm -o spect.nii.gz --ct ct --scatter-from tew
+    emrecon recon scan.hs -o image.nii.gz --config how.toml --dry-run
+"""
 
 from __future__ import annotations
 
@@ -12,8 +20,11 @@ from emrecon.cli.common import (
     CorrectionFlags,
     ListmodeFlags,
     Out,
+    PenaltyFlags,
     SettingsFlags,
+    VoiceFlags,
     do,
+    plan,
 )
 from emrecon.jobs.base import Execution
 
@@ -28,9 +39,14 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     corrections: CorrectionFlags | None = None,
     camera: CameraFlags | None = None,
     listmode: ListmodeFlags | None = None,
+    penalty: PenaltyFlags | None = None,
     execution: ExecutionFlags | None = None,
+    overwrite: bool = False,
+    config: Path | None = None,
+    dry_run: bool = False,
+    voice: VoiceFlags | None = None,
 ) -> None:
-    """Reconstruct a scan by MLEM or OSEM.
+    """Reconstruct a scan by MLEM, OSEM or with a prior.
 
     Writes the image, and beside it a picture (.png), a sidecar with every setting and checksum
     (.json) and the convergence log (.csv).
@@ -41,7 +57,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A simulated scan's folder, Interfile projection data (.hs, PET or SPECT), a PETLINK
         list-mode header, a PETSIRD file, or a DICOM NM TOMO file.
     out
-        Image to write: .nii.gz, .nii or .hv.
+        Image to write: .nii.gz, .nii or .hv; without an ending, a folder of DICOM PT files.
     settings
         How to reconstruct.
     corrections
@@ -50,16 +66,33 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         What to take from SPECT files, and what stands in for what they do not say.
     listmode
         Event by event, in frames or in gates.
+    penalty
+        A prior, and the algorithm that takes it.
     execution
         Checkpoint, cache, workers.
+    overwrite
+        Write over files that come of another scan.
+    config
+        TOML file with settings by the names of these flags, flat or in a table [recon]; paths in
+        it are relative to it. What is typed here goes before it.
+    dry_run
+        Say what would be read, written and needed, and do nothing.
+    voice
+        How much is said.
     """
     from emrecon.jobs.recon import ReconstructionJob
     from emrecon.tomo.inputs import CameraFacts, Corrections
     from emrecon.tomo.listmode_settings import ListmodeSettings
+    from emrecon.tomo.penalty import Penalty
     from emrecon.tomo.settings import Settings
 
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(),
+        listmode or ListmodeSettings(), penalty or Penalty(),
     )  # fmt: skip
-    do(job, execution)
+    if not overwrite:
+        job.keep_others()
+    if dry_run:
+        plan(job, voice)
+    else:
+        do(job, execution, voice)

@@ -1,4 +1,11 @@
-"""``emrecon segment``."""
+"""``emrecon segment``.
+
+For example::
+
+    emrecon segment t1.nii.gz --mask brain.nii.gz -o tissue
+    emrecon segment t1.nii.gz t2.nii.gz -o tissue --bias-mm 0
+    emrecon segment t1.nii.gz --config how.toml --dry-run
+"""
 
 from __future__ import annotations
 
@@ -7,15 +14,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, do
+from emrecon.cli.common import Out, VoiceFlags, do, plan
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
-TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation")]
+TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation", negative=None)]
 InputFlags = Annotated[TissueInputs, Parameter(name="*", group="Inputs")]
 
 
-def segment(
+def segment(  # noqa: PLR0913 - each is a flag, or a group of them
     images: Annotated[list[Path], Parameter(consume_multiple=True)],
     /,
     *,
@@ -23,6 +30,9 @@ def segment(
     overwrite: bool = False,
     settings: TissueFlags | None = None,
     files: InputFlags | None = None,
+    config: Path | None = None,
+    dry_run: bool = False,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Segment an image into tissue classes by EM.
 
@@ -41,6 +51,13 @@ def segment(
         How to segment.
     files
         Mask, priors and other files.
+    config
+        TOML file with settings by the names of these flags, flat or in a table [segment]; paths
+        in it are relative to it. What is typed here goes before it.
+    dry_run
+        Say what would be read, written and needed, and do nothing.
+    voice
+        How much is said.
     """
     from emrecon.cli import quick_imports
     from emrecon.jobs.segment import SegmentationJob
@@ -48,5 +65,8 @@ def segment(
     job = SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs())
     if not overwrite:
         job.keep_others()
+    if dry_run:
+        plan(job, voice)
+        return
     quick_imports.load_kernels()
-    do(job)
+    do(job, voice=voice)

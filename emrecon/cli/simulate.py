@@ -1,4 +1,11 @@
-"""``emrecon simulate``."""
+"""``emrecon simulate``.
+
+For example::
+
+    emrecon simulate nema -o nema --counts 5e7
+    emrecon simulate cylinder --scanner tiny --tof-fwhm-ps 300
+    emrecon simulate brain --dicom --isotope Tc-99m -o spect
+"""
 
 from __future__ import annotations
 
@@ -7,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, do
+from emrecon.cli.common import Out, VoiceFlags, do
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 
@@ -27,6 +34,8 @@ def simulate(  # noqa: PLR0913 - each is a flag
     petsird: bool = False,
     seconds: float = 60.0,
     camera: CameraAcquisitionFlags | None = None,
+    overwrite: bool = False,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Simulate a scan of a phantom, with its truth beside it.
 
@@ -51,8 +60,15 @@ def simulate(  # noqa: PLR0913 - each is a flag
         Duration of list-mode data.
     camera
         The gamma camera, and how it goes around the patient.
+    overwrite
+        Write over a scan that was not simulated.
+    voice
+        How much is said.
     """
     from emrecon.jobs.simulate import SimulationJob
 
     scanner, gamma = acquisition or Acquisition(), camera or CameraAcquisition()
-    do(SimulationJob(phantom, out, scanner, gamma, dicom, petsird, seconds))
+    job = SimulationJob(phantom, out, scanner, gamma, dicom, petsird, seconds)
+    if not overwrite:
+        job.keep_others()
+    do(job, voice=voice)

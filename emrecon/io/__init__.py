@@ -17,11 +17,14 @@ from emrecon.io.formats import (
     MeasuresImages,
     ReadsImages,
     ReadsScans,
+    TellsPosition,
     WritesImages,
     format_of,
     formats,
     identify,
     image_format,
+    is_series,
+    write_series,
 )
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
@@ -38,10 +41,14 @@ __all__ = [
     "has_bins",
     "image_format",
     "image_size",
+    "image_suffixes",
+    "is_series",
     "kind",
+    "patient_position",
     "read_bins",
     "read_image",
     "write_image",
+    "write_series",
 ]
 
 
@@ -101,11 +108,37 @@ def read_image(path: Path) -> Volume:
     ------
     FormatError
         If the file cannot be read, is of no known format, is damaged, or is not an image.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> image = em.Volume(np.ones((4, 4, 4), np.float32), np.eye(4), "Bq/mL")
+    >>> with TemporaryDirectory() as name:
+    ...     em.write_image(image, Path(name) / "image.nii.gz")
+    ...     em.read_image(Path(name) / "image.nii.gz").unit
+    'Bq/mL'
     """
     form, held = format_of(path)
     if held != "image" or not isinstance(form, ReadsImages):
         raise FormatError(f"{path} holds no image ({held} of {form.name})")
     return form.read_image(path)
+
+
+def patient_position(path: Path) -> str | None:
+    """Return how the patient of an image lies: HFS, HFP, FFS, FFP, or empty if it is not said.
+
+    None where the format places voxels in the patient, whatever the position.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is of no known format.
+    """
+    form, _ = format_of(path)
+    return form.patient_position(path) if isinstance(form, TellsPosition) else None
 
 
 def write_image(volume: Volume, path: Path) -> None:
@@ -117,8 +150,25 @@ def write_image(volume: Volume, path: Path) -> None:
         If the ending names no known format, or the file cannot be written.
     GeometryError
         If the format cannot say where the volume lies.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> image = em.Volume(np.ones((4, 4, 4), np.float32), np.eye(4), "Bq/mL")
+    >>> with TemporaryDirectory() as name:
+    ...     em.write_image(image, Path(name) / "image.nii.gz")
+    ...     em.read_image(Path(name) / "image.nii.gz").unit
+    'Bq/mL'
     """
     image_format(path).write_image(volume, path)
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """Return the file name endings of all formats that images are written in."""
+    return tuple(s for form in formats() if isinstance(form, WritesImages) for s in form.suffixes)
 
 
 def image_size(path: Path) -> tuple[float, float] | None:

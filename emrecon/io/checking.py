@@ -146,6 +146,8 @@ def _read(form: Format, path: Path, kind: Kind) -> None:
             pass
     elif isinstance(form, ReadsScans):
         form.read_scan(path, Reading())
+    elif kind == "other":
+        form.describe(path, CameraFacts())
     else:
         raise TypeError(f"{form.name} calls {path} {kind} and has no method to read that")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
+from emrecon.forms import numbered
 from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
+from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components
 from emrecon.io.manifest import files_of, no_rivals
-from emrecon.tomo.corrections.attenuation import in_per_mm
+from emrecon.tomo.corrections.attenuation import added, in_per_mm
 from emrecon.tomo.corrections.bin_shares import Given
 from emrecon.tomo.dust import without_dust
 from emrecon.tomo.geometry.bins import Bins
@@ -20,6 +23,11 @@ from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Array, Volume
+
+log = logging.getLogger(__name__)
+
+_LYING = {"S": "supine", "P": "prone", "DR": "on the right side", "DL": "on the left side"}
+"""How a patient lies, by the end of DICOM's word for it."""
 
 PET_KEV = 510.999
 """Energy of annihilation photons."""
@@ -33,6 +41,7 @@ NO_BINS = {
     "correction": "the efficiencies in the file are used; give --mu or --ct",
     "randoms": "they are estimated from the delayeds in the file",
     "additive": "give --scatter in counts; randoms are estimated from the delayeds in the file",
+    "norm": "the efficiencies in the file are used",
 }
 """What to do instead of giving PETSIRD a correction in bins."""
 
@@ -51,24 +60,32 @@ class Medium:
     """Of a CT, tube voltage and the energy that it was turned to; of a mu-map, its dust."""
 
 
-def read_medium(corrections: Corrections, energy_kev: float | None = PET_KEV) -> Medium:
+def read_medium(
+    corrections: Corrections, energy_kev: float | None = PET_KEV, position: str = "HFS"
+) -> Medium:
     """Read what attenuates photons of an energy, None where that is not known.
 
     Raises
     ------
     SettingsError
         If unit, tube voltage or energy are needed and not known, or two files say the same.
+    GeometryError
+        If the patient lies in another way than in the scan, whose position is given.
     """
     no_rivals(corrections)
-    if corrections.mu is not None:
-        mu, dust = _mu(corrections.mu, corrections.mu_unit)
-        files = {"mu": corrections.mu}
-        return Medium(mu, files | data_files(files), {"mu_dust_set_to_0": dust} if dust else {})
+    if corrections.mu:
+        for path in corrections.mu:
+            _check_position(path, io.patient_position(path), position)
+        read = [_mu(path, corrections.mu_unit) for path in corrections.mu]
+        dust = sum(places for _, places in read)
+        files = numbered("mu", corrections.mu)
+        facts = {"mu_dust_set_to_0": dust} if dust else {}
+        return Medium(added([mu for mu, _ in read]), files | data_files(files), facts)
     if corrections.ct is None:
         return Medium()
     if energy_kev is None:
         raise SettingsError("attenuation from CT needs the isotope's energy: say --isotope")
-    return _medium_of_ct(corrections.ct, corrections.ct_kvp, energy_kev)
+    return _medium_of_ct(corrections.ct, corrections.ct_kvp, energy_kev, position)
 
 
 def read_scatter(
@@ -102,6 +119,10 @@ def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, di
         If they do not lie in these bins.
     """
     read, files = matching(bins, Reading(corrections))
+    components = None
+    if corrections.norm is not None:
+        components = read_components(corrections.norm)
+        files |= _norm_files(corrections.norm)
     if not files:
         return None, {}
     every = np.broadcast_to(np.float32(1), bins.shape)
@@ -110,7 +131,33 @@ def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, di
     clean = Scan(bins, every, **kept).without_dust()
     clean.check()
     kept = {name: getattr(clean, name) for name in kept}
-    return Given(**kept, all_background=corrections.additive is not None), files
+    everything = corrections.additive is not None
+    return Given(**kept, components=components, all_background=everything), files
+
+
+def read_norm(
+    bins: Bins | Camera, corrections: Corrections
+) -> tuple[dict[str, Array], dict[str, Path], dict[str, Any]]:
+    """Read a normalisation by components as efficiencies of bins; return files and facts, too.
+
+    Parameters
+    ----------
+    bins : Bins
+        The bins of the prompts, of all views.
+    corrections : Corrections
+        What names it; nothing is returned where none is named.
+    """
+    if corrections.norm is None:
+        return {}, {}, {}
+    if isinstance(bins, Camera):
+        raise SettingsError("--norm is for PET scanners, and this scan is of a gamma camera")
+    efficiency = read_components(corrections.norm).in_bins(bins)
+    facts = facts_of_norm(corrections.norm)
+    return {"normalisation": efficiency}, _norm_files(corrections.norm), facts
+
+
+def _norm_files(path: Path) -> dict[str, Path]:
+    return {"norm": path} | data_files({"norm": path})
 
 
 def matching(bins: Bins | Camera, reading: Reading) -> tuple[dict[str, Any], dict[str, Path]]:
@@ -159,7 +206,8 @@ def _in_bins(path: Path, reading: Reading) -> Scan:
     """Read projection data that need not be counts."""
     form, kind = format_of(path)
     if kind != "projections" or not isinstance(form, ReadsScans):
-        raise FormatError(f"{path} is no projection data ({kind} of {form.name})")
+        norm = "; a Siemens normalisation is given as --norm" if kind == "other" else ""
+        raise FormatError(f"{path} is no projection data ({kind} of {form.name}){norm}")
     return form.read_scan(path, reading.of_correction())
 
 
@@ -172,17 +220,51 @@ def _difference(bins: Bins | Camera, other: Bins | Camera) -> str:
     return "one is of a ring scanner, the other of a gamma camera"
 
 
-def _medium_of_ct(path: Path, kvp: float, energy_kev: float) -> Medium:
+def _medium_of_ct(path: Path, kvp: float, energy_kev: float, position: str) -> Medium:
     """Return a CT as an attenuation map."""
     from emrecon.io.dicom.ct import read_ct  # noqa: PLC0415 - not every scan has one
     from emrecon.tomo.materials import mu_map  # noqa: PLC0415
 
-    ct, stated = read_ct(path)
-    used = kvp or stated
+    ct = read_ct(path)
+    _check_position(path, ct.position, position)
+    used = kvp or ct.kvp
     if not used:
         raise SettingsError(f"the tube voltage of {path.name} is not known: say --ct-kvp")
     facts = {"ct_kvp": used, "mu_kev": energy_kev}
-    return Medium(mu_map(ct, energy_kev, used), files_of("ct", path), facts)
+    return Medium(mu_map(ct.volume, energy_kev, used), files_of("ct", path), facts)
+
+
+def _check_position(path: Path, stated: str | None, position: str) -> None:
+    """Refuse what attenuates a patient who lies in another way than in the scan.
+
+    Parameters
+    ----------
+    path : Path
+        Map or CT.
+    stated : str or None
+        How its patient lies, as `emrecon.io.patient_position` has it.
+    position : str
+        How the patient of the scan lies.
+    """
+    if stated is None or stated == position or (not stated and position == "HFS"):
+        return
+    if not stated:
+        raise GeometryError(
+            f"{path.name} does not say how the patient lies, who is {position} in the scan: state "
+            "'patient orientation' and 'patient rotation' in its header, or give it as NIfTI"
+        )
+    if stated[2:] != position[2:]:
+        raise GeometryError(
+            f"{path.name} is of a patient who lies {_LYING.get(stated[2:], 'otherwise')} "
+            f"({stated}), the scan of one who lies {_LYING.get(position[2:], 'otherwise')} "
+            f"({position}): give what attenuates in the scan's position, correct the header that "
+            "is wrong, or give a map that was brought to the scan as NIfTI"
+        )
+    log.warning(
+        "%s is of a patient who lies %s, the scan of one who lies %s: both are turned as their "
+        "headers say",
+        path.name, stated, position,
+    )  # fmt: skip
 
 
 def _mu(path: Path, unit: str) -> tuple[Volume, int]:

@@ -19,6 +19,7 @@ TEXT = {
     ("data filename:", "data mode:"): CASTOR,
     ("data filename:", "number of events:"): CASTOR,
     ("ndims =", "dimsize ="): "MetaImage: convert it to NIfTI",
+    ("\n!interfile",): "Interfile behind lines that are none: remove all before !INTERFILE",
 }
 """Phrases that only headers of one format hold, and what it is."""
 

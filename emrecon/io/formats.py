@@ -10,13 +10,13 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,26 @@ class MeasuresImages(Protocol):
 
     def image_size(self, path: Path) -> tuple[float, float]:
         """Return the number of voxels, all frames together, and mm3 of each."""
+        ...
+
+
+@runtime_checkable
+class TellsPosition(Protocol):
+    """Turns images by how the patient lies, which their headers say or leave out."""
+
+    def patient_position(self, path: Path) -> str:
+        """Return HFS, HFP, FFS or FFP; empty where an image was read as HFS for want of it."""
+        ...
+
+
+@runtime_checkable
+class WritesSeries(Protocol):
+    """Writes images as the files of a folder, with what their sidecar says."""
+
+    def write_series(
+        self, volume: Volume, folder: Path, about: Mapping[str, Any]
+    ) -> tuple[Path, ...]:
+        """Write an image to an empty folder; return the files."""
         ...
 
 
@@ -274,6 +294,17 @@ def image_format(path: Path) -> WritesImages:
             return form
     known = ", ".join(suffix for form in writing for suffix in form.suffixes)
     raise WriteError(f"cannot write {path}: no format ends so; known are {known}")
+
+
+def is_series(path: Path) -> bool:
+    """Return whether an image of this name is a folder of files: one without an ending."""
+    return not path.suffix
+
+
+def write_series(volume: Volume, folder: Path, about: Mapping[str, Any]) -> tuple[Path, ...]:
+    """Write an image, with what its sidecar says, to an empty folder (DICOM); return the files."""
+    form = next(form for form in formats() if isinstance(form, WritesSeries))
+    return form.write_series(volume, folder, about)
 
 
 def data_files(headers: dict[str, Path]) -> dict[str, Path]:

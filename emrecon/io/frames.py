@@ -11,6 +11,7 @@ from pathlib import Path
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import read_text
+from emrecon.tomo.corrections.decay import earlier_over_later, start_over_mean
 
 STARTS, DURATIONS = "FrameTimesStart", "FrameDuration"
 """The names that BIDS has for the times of frames, in s."""
@@ -33,9 +34,8 @@ class Frame:
 
     def decay_factor(self, half_life_s: float) -> float:
         """Return the activity at the start of the scan over its mean during the frame."""
-        rate = math.log(2) / half_life_s
-        gone = rate * self.duration_s
-        return math.exp(rate * self.start_s) * gone / -math.expm1(-gone)
+        before = earlier_over_later(half_life_s, self.start_s)
+        return before * start_over_mean(half_life_s, self.duration_s)
 
 
 def read_frames(text: str) -> tuple[Frame, ...]:

@@ -10,32 +10,45 @@ from typing import Any
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import read_text, write_text
+from emrecon.forms import paths_in
 from emrecon.io.formats import data_files
 from emrecon.tomo.inputs import Corrections
 
 MANIFEST = "scan.toml"
 """Name of the manifest in a folder that holds a scan."""
 
+SIMULATED = "# simulated by emrecon"
+"""First line of the manifest of a scan that can be made again."""
+
 RIVALS = {
-    "correction": ("normalisation", "attenuation", "mu", "mu_unit", "ct"),
-    "normalisation": ("correction",),
-    "attenuation": ("correction", "mu", "mu_unit", "ct"),
+    "correction": ("normalisation", "norm", "attenuation", "mu", "mu_unit", "mu_centred", "ct"),
+    "normalisation": ("correction", "norm"),
+    "norm": ("correction", "normalisation"),
+    "attenuation": ("correction", "mu", "mu_unit", "mu_centred", "ct"),
     "mu": ("attenuation", "correction", "ct"),
-    "ct": ("attenuation", "correction", "mu", "mu_unit"),
+    "ct": ("attenuation", "correction", "mu", "mu_unit", "mu_centred"),
     "additive": ("randoms", "scatter"),
+    "simulate_scatter": ("scatter",),
     "randoms": ("additive",),
     "scatter": ("additive",),
 }
 """Corrections that say in another way what a part says."""
 
 
+SIMULATION = {
+    "simulate_scatter", "scatter_rounds", "scatter_absolute", "window_kev", "energy_resolution"
+}  # fmt: skip
+"""How scatter is simulated, which is no part of a scan."""
+
 _TEXT: tuple[tuple[type, ...], str] = ((str,), "text in quotes")
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
     "mu_unit": _TEXT,
+    "mu_centred": ((bool,), "true or false"),
     "span": ((int,), "a whole number"),
     "ct_kvp": ((int, float), "a number"),
     "tof_fwhm_ps": ((int, float), "a number"),
     "sum_tof": ((bool,), "true or false"),
+    "suv": ((bool,), "true or false"),
 }
 """Types, and what they are called, of what is no name of a file."""
 
@@ -54,7 +67,7 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
         raise FormatError(f"{path} does not exist: a folder needs it to be a scan") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FormatError(f"{path} is not a manifest that can be read: {error}") from error
-    known = {field.name for field in fields(Corrections)} | {"prompts"}
+    known = {field.name for field in fields(Corrections)} - SIMULATION | {"prompts"}
     if unknown := sorted(set(table) - known):
         raise FormatError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(known)}")
     if "prompts" not in table:
@@ -62,7 +75,8 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     _check_types(path, table)
     prompts = path.parent / table.pop("prompts")
     stated: dict[str, Any] = {
-        key: value if key in _PLAIN else path.parent / value for key, value in table.items()
+        key: value if key in _PLAIN else _placed(path.parent, value)
+        for key, value in table.items()
     }
     chosen = {
         field.name: getattr(over, field.name)
@@ -75,19 +89,36 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     return prompts, Corrections(**(stated | chosen))
 
 
+def _placed(folder: Path, value: str | list[str]) -> Path | tuple[Path, ...]:
+    """Return a file, or several, that a manifest in a folder names."""
+    return folder / value if isinstance(value, str) else tuple(folder / one for one in value)
+
+
 def _check_types(path: Path, table: dict[str, Any]) -> None:
     """Refuse values of a manifest that are not of the type of their part."""
     for key, value in table.items():
+        if key == "mu" and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            continue
         types, kind = _PLAIN.get(key, _TEXT)
         if type(value) not in types:
             raise FormatError(f"{path}: {key} is {kind}, not {value!r}")
 
 
-def write_manifest(path: Path, prompts: str, **corrections: str | int) -> None:
+def write_manifest(
+    path: Path, prompts: str, *, simulated: bool = False, **corrections: str | int
+) -> None:
     """Write a manifest: file names relative to it, by what they are."""
     named = {"prompts": prompts, **corrections}
     lines = [f"{key} = {json.dumps(value)}" for key, value in named.items()]  # also TOML
-    write_text(path, "\n".join(lines) + "\n")
+    write_text(path, "\n".join([*([SIMULATED] if simulated else []), *lines, ""]))
+
+
+def is_simulated(path: Path) -> bool:
+    """Return whether a manifest says that its scan was simulated here."""
+    try:
+        return read_text(path).startswith(SIMULATED)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def scan_files(path: Path, corrections: Corrections | None = None) -> dict[str, Path]:
@@ -102,8 +133,8 @@ def scan_files(path: Path, corrections: Corrections | None = None) -> dict[str, 
     path, corrections = resolved(whole, corrections or Corrections())
     manifest = {"manifest": whole} if whole != path else {}
     files = {"prompts": path}
-    for name, value in vars(corrections).items():
-        files |= files_of(name, value) if isinstance(value, Path) else {}
+    for name, value in paths_in(corrections).items():
+        files |= files_of(name, value)
     return manifest | files | data_files({k: v for k, v in files.items() if v.exists()})
 
 
@@ -119,5 +150,6 @@ def no_rivals(corrections: Corrections) -> None:
     """Refuse corrections that say the same in two ways."""
     for name, rivals in RIVALS.items():
         for rival in rivals:
-            if rival != "mu_unit" and getattr(corrections, name) and getattr(corrections, rival):
-                raise SettingsError(f"give --{name} or --{rival}, not both")
+            if rival not in _PLAIN and getattr(corrections, name) and getattr(corrections, rival):
+                names = [each.replace("_", "-") for each in (name, rival)]
+                raise SettingsError("give --{} or --{}, not both".format(*names))

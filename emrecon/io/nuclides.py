@@ -10,6 +10,8 @@ ELEMENTS = {
     "rhenium": "Re", "samarium": "Sm", "technetium": "Tc", "thallium": "Tl", "xenon": "Xe",
     "yttrium": "Y", "actinium": "Ac", "lead": "Pb", "bismuth": "Bi", "terbium": "Tb",
     "thorium": "Th", "copper": "Cu", "chromium": "Cr", "cobalt": "Co",
+    "nitrogen": "N", "oxygen": "O", "rubidium": "Rb", "zirconium": "Zr", "sodium": "Na",
+    "germanium": "Ge",
 }  # fmt: skip
 """Symbols by name, in lower case."""
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon import io
 from emrecon.errors import FormatError, SettingsError
-from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium
+from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium, read_norm
 from emrecon.io.formats import (
     Choice,
     Reading,
@@ -23,6 +24,7 @@ from emrecon.io.formats import (
     identify,
 )
 from emrecon.io.manifest import no_rivals, resolved
+from emrecon.tomo.corrections.map_place import on_axis, say_half_voxel
 from emrecon.tomo.gates import When
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -66,6 +68,19 @@ def read_scan(
         `Scan.origin_mm` says where in the patient the camera's origin is.
     dict of Path
         Every file that was read, by what it is.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=1e4)
+    >>> with TemporaryDirectory() as name:
+    ...     _ = em.run(em.SimulationJob("cylinder", Path(name) / "scan", like))
+    ...     scan, files = em.read_scan(Path(name) / "scan")
+    >>> scan.prompts.shape == scan.bins.shape, "randoms" in files
+    (True, True)
     """
     path, corrections = resolved(path, corrections or Corrections())
     camera = camera or CameraFacts()
@@ -78,15 +93,24 @@ def read_scan(
     if views and not views.asked:
         reading = replace(reading, views=None)
     changes, files = matching(scan.bins, reading)
-    medium = read_medium(corrections, _energy_kev(scan))
+    whole = scan.bins
+    if corrections.norm and views and views.asked:
+        whole = io.read_bins(path, corrections) or whole
+    by_crystals, norm_files, norm_facts = read_norm(whole, corrections)
+    if by_crystals and whole is not scan.bins and views:
+        chosen = views(whole.shape[0])
+        by_crystals = {n: np.ascontiguousarray(data[chosen]) for n, data in by_crystals.items()}
+    if by_crystals and scan.normalisation is not None:  # 0 where detectors are dead
+        by_crystals["normalisation"] *= scan.normalisation > 0
+    changes |= by_crystals
+    medium = read_medium(corrections, _energy_kev(scan), scan.exam.patient_position)
     if medium.mu is not None:
-        changes["mu"] = _about_axis(medium.mu, scan, path)
-        changes["facts"] = scan.facts | medium.facts
+        changes["mu"] = _placed(medium.mu, scan, path, centred=corrections.mu_centred)
     from_stir(changes, scan)
+    changes["facts"] = scan.facts | medium.facts | norm_facts
     prompts = {"prompts": path}
-    return scan.with_(**changes).without_dust(), prompts | data_files(
-        prompts
-    ) | files | medium.files
+    files = prompts | data_files(prompts) | files | norm_files | medium.files
+    return scan.with_(**changes).without_dust(), files
 
 
 @contextmanager
@@ -117,6 +141,19 @@ def open_events(
         If the file holds no events, or is damaged.
     SettingsError
         If corrections are of a kind that these events cannot take.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=1e4)
+    >>> with TemporaryDirectory() as name:
+    ...     _ = em.run(em.SimulationJob("cylinder", Path(name) / "scan", like, petsird=True))
+    ...     with em.open_events(Path(name) / "scan" / "scan.petsird") as (scan, files):
+    ...         print(sorted(files))
+    ['prompts']
     """
     path, corrections = resolved(path, corrections or Corrections())
     form, kind = format_of(path)
@@ -150,6 +187,8 @@ def _reader(path: Path) -> ReadsScans:
             f"{path} is no scan ({held} of {form.name}): known are {known}, or a folder with "
             "scan.toml"
         )
+    if not isinstance(identified[0], ReadsScans) and identified[1] != "events":
+        raise FormatError(f"{path} is no scan, but a file of {identified[0].name}")
     if not isinstance(identified[0], ReadsScans):
         raise SettingsError(
             f"{path} holds single events, which have no sinograms here: emrecon recon takes them "
@@ -163,8 +202,10 @@ def _energy_kev(scan: Scan) -> float | None:
     return scan.exam.emission_kev if isinstance(scan.bins, Camera) else PET_KEV
 
 
-def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
+def _placed(mu: Volume, scan: Scan, path: Path, *, centred: bool) -> Volume:
     """Return an attenuation map, which lies in the patient, about a camera's axis of rotation."""
+    if isinstance(scan.bins, Camera) and centred:
+        return on_axis(mu, scan.bins)
     if scan.origin_unknown:
         raise FormatError(
             f"{path}: where the axis of rotation lies in the patient is not known "
@@ -172,6 +213,8 @@ def _about_axis(mu: Volume, scan: Scan, path: Path) -> Volume:
             "(supply it with --axis-mm)"
         )
     if scan.origin_mm is None:
+        if isinstance(scan.bins, Camera):
+            say_half_voxel(mu, scan.bins)
         return mu
     affine = mu.affine.copy()
     affine[:3, 3] -= scan.origin_mm

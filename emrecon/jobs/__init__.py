@@ -53,6 +53,8 @@ KINDS = {
     "simulate": "emrecon.jobs.simulate:SimulationJob",
     "phantom": "emrecon.jobs.simulate:PhantomJob",
     "convert": "emrecon.jobs.convert:ConversionJob",
+    "normalise": "emrecon.jobs.normalise:NormalisationJob",
+    "calibrate": "emrecon.jobs.calibrate:CalibrationJob",
     "metrics": "emrecon.jobs.measure:MeasurementJob",
 }
 """Kinds of jobs by their names in job files, which are those of the commands."""

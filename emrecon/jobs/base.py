@@ -197,6 +197,21 @@ def run(
     ------
     EmreconError
         If anything is wrong with input, settings or output; no file is written then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=2e5)
+    >>> with TemporaryDirectory() as name:
+    ...     folder = Path(name)
+    ...     _ = em.run(em.SimulationJob("flip-finder", folder / "scan", like))
+    ...     job = em.ReconstructionJob(folder / "scan", folder / "image.nii.gz")
+    ...     result, files = em.run(job)
+    ...     [file.name for file in files]
+    ['image.nii.gz', 'image.json', 'image.csv', 'image.png']
     """
     running = job.begin(meters, execution)
     with ExitStack() as shown:

@@ -7,14 +7,17 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from emrecon.errors import WriteError
-from emrecon.files import flushed, keep_inputs, make_folder, reason
+from emrecon.files import flushed, keep_inputs, make_folder, must_be_regular, reason
 
 log = logging.getLogger(__name__)
+
+FIRST_SLICE = "00001.dcm"
+"""Name of the first file of a DICOM series."""
 
 PART = ".part-"
 """How the folders begin in which files are written before they take their place."""
@@ -37,16 +40,54 @@ def check_outputs(
     Raises
     ------
     WriteError
-        If one is an input or a folder, or cannot be made in its folder.
+        If one is an input, a folder, a pipe or a device, or cannot be made in its folder.
     """
     keep_inputs(outputs, inputs)
     for path in outputs:
-        if path.is_dir():
-            raise WriteError(f"cannot write {path}: it is a folder")
+        must_be_regular(path)
     for path in outputs[:1]:
         if path.parent != makes and not path.parent.exists():
             raise WriteError(f"cannot write {path}: there is no folder {path.parent}")
         _check_folder(path)
+
+
+def refuse_full(folder: Path) -> None:
+    """Refuse a folder for a series that holds files, which would be taken for some of it.
+
+    Raises
+    ------
+    WriteError
+        If it does, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise WriteError(f"cannot write {folder}: a folder for DICOM is wanted, and it is a file")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise WriteError(f"cannot write {folder}: it is a folder with files; name another")
+
+
+def keep_others(outputs: Sequence[Path], whose: str, *, ours: Callable[[], bool]) -> None:
+    """Refuse to write over files that come of something else.
+
+    Parameters
+    ----------
+    outputs : sequence of Path
+        What is to be written.
+    whose : str
+        What files that may be written over come of, in words.
+    ours : callable
+        Whether those that exist do.
+
+    Raises
+    ------
+    WriteError
+        If one exists that does not.
+    """
+    there = [path for path in outputs if path.is_file()]
+    if there and not ours():
+        raise WriteError(
+            f"{there[0]} exists already and does not come of {whose}: name another (--out), or "
+            "say --overwrite"
+        )
 
 
 @contextmanager
@@ -113,6 +154,7 @@ def _move(beside: Path, folder: Path, last: str) -> None:
     try:
         for path in files:
             target = folder / path.name
+            must_be_regular(target)
             if target.exists():
                 _keep(target, earlier / path.name)
             moved.append(target)

@@ -12,8 +12,9 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import SettingsError
-from emrecon.io import nifti
+from emrecon.io import nifti, sidecar
 from emrecon.io.formats import data_files, format_of
+from emrecon.io.pet_facts import read_pet_facts
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -27,11 +28,13 @@ from emrecon.jobs.base import (
     Summary,
     no_meters,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.bundle import FIRST_SLICE, check_outputs, refuse_full, written_together
 from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.inputs import Binning, CameraFacts
+from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.volume import Volume
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,13 @@ WORD_S = 1e-7
 
 @dataclass(frozen=True)
 class ConversionJob:
-    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format."""
+    """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format.
+
+    Examples
+    --------
+    >>> ConversionJob(Path("image.hv"), Path("image.nii.gz")).KIND
+    'convert'
+    """
 
     source: Path
     """A PETLINK list-mode header, a DICOM NM TOMO file, or an image."""
@@ -76,6 +85,8 @@ class ConversionJob:
             return ()
         if self.source_kind != "image":
             return scan_outputs(self.out)
+        if io.is_series(self.out):
+            return (self.out / FIRST_SLICE,)
         return (self.out, *([self.out.with_suffix(".v")] if self.out.suffix == ".hv" else []))
 
     def estimate(self) -> Estimate:
@@ -100,9 +111,10 @@ class ConversionJob:
         kind = self.source_kind
         self._refuse_unused(kind)
         if self.out is not None:
+            series = io.is_series(self.out)
             if kind == "image":
-                io.image_format(self.out)
-            makes = None if kind == "image" else self.out
+                refuse_full(self.out) if series else io.image_format(self.out)
+            makes = None if kind == "image" and not series else self.out
             check_outputs(self.outputs(), self.inputs(), makes=makes)
         works: dict[str, Callable[[], FolderResult | ImageCopy]] = {
             "image": self._image,
@@ -138,9 +150,10 @@ class ConversionJob:
         from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba
 
         binning = self.binning
+        stop_s = EVERYTHING[1] if binning.stop_s is None else binning.stop_s
         scan = sinograms.read_scan(
             self.source, binning.span, binning.max_ring_difference,
-            window_s=(binning.start_s, binning.stop_s),
+            window_s=(binning.start_s, stop_s),
         )  # fmt: skip
         facts = scan.facts
         dropped = facts["events_dropped"]
@@ -166,9 +179,22 @@ class ImageCopy:
         out = self.job.out
         if out is None:
             raise SettingsError("there is no name to write the image to")
+        if io.is_series(out):
+            return self._write_series(out)
         with written_together(out, out.parent, out.name) as beside:
             self._write(beside / out.name)
         return (out,)
+
+    def _write_series(self, out: Path) -> tuple[Path, ...]:
+        """Write the image as DICOM, with what its sidecar says."""
+        beside = sidecar.beside(self.job.source, ".json")
+        about = read_pet_facts(beside if beside.exists() else None)
+        image = io.read_image(self.job.source)
+        unit = image.unit or str(about.values.get("Units", ""))
+        volume = Volume(image.voxels, image.affine, unit)
+        with written_together(out, out, FIRST_SLICE) as folder:
+            io.write_series(volume, folder, about.values)
+        return (out / FIRST_SLICE,)  # and the others of the folder
 
     def _write(self, path: Path) -> None:
         """Write the image; from NIfTI to NIfTI with its header, and numbers in their type."""

@@ -35,7 +35,13 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class MeasurementJob:
-    """Hold an image against the truth."""
+    """Hold an image against the truth.
+
+    Examples
+    --------
+    >>> MeasurementJob(Path("image.nii.gz"), Path("truth.nii.gz")).KIND
+    'metrics'
+    """
 
     image: Path
     """Reconstructed image."""
@@ -61,6 +67,8 @@ class MeasurementJob:
         files = {"image": self.image, "truth": folder / "truth.nii.gz" if folder else self.truth}
         files |= {"labels": labels} if labels else {}
         base.must_exist(files)
+        names = {"label names": sidecar.beside(labels, ".json")} if labels else {}
+        files |= {what: path for what, path in names.items() if path.exists()}
         return files | data_files(files)
 
     def outputs(self) -> tuple[Path, ...]:

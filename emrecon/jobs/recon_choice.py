@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from emrecon import forms
+from emrecon import forms, io
+from emrecon.errors import SettingsError, WriteError
+from emrecon.files import keep_inputs
 from emrecon.io import sidecar
-from emrecon.io.manifest import scan_files
+from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
+from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 
 
@@ -23,7 +27,8 @@ class ReconChoice:
     """The scan: a folder or manifest, projections, list-mode; see `emrecon.io.scan`."""
 
     out: Path | None = None
-    """Image to write: ``.nii``, ``.nii.gz`` or, without frames and gates, ``.hv``."""
+    """Image to write: ``.nii``, ``.nii.gz`` or, without frames and gates, ``.hv``; a name without
+    an ending is a folder of DICOM PT files."""
 
     settings: Settings = field(default_factory=Settings)
     """How to reconstruct."""
@@ -37,6 +42,9 @@ class ReconChoice:
     listmode: ListmodeSettings = field(default_factory=ListmodeSettings)
     """Event by event, in frames or in gates."""
 
+    penalty: Penalty = field(default_factory=Penalty)
+    """A prior, and the algorithm that takes it."""
+
     KIND: ClassVar[str] = "recon"
 
     def inputs(self) -> dict[str, Path]:
@@ -49,6 +57,7 @@ class ReconChoice:
         """
         base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
         files = scan_files(self.scan, self.corrections) | self.listmode.tables()
+        files |= forms.paths_in(self.penalty)
         base.must_exist(files)
         return files
 
@@ -56,9 +65,65 @@ class ReconChoice:
         """Return the files that are written, the image first."""
         if self.out is None:
             return ()
+        if io.is_series(self.out):
+            about = tuple(self.out / f"recon{end}" for end in self._endings)
+            return (self.out / FIRST_SLICE, *about)
         data = (self.out.with_suffix(".v"),) if self.out.suffix == ".hv" else ()
-        ends = (".json", ".csv", ".png")
-        return (self.out, *data, *(sidecar.beside(self.out, end) for end in ends))
+        return (self.out, *data, *(sidecar.beside(self.out, end) for end in self._endings))
+
+    @property
+    def _endings(self) -> tuple[str, ...]:
+        """The endings of what is written beside the image."""
+        scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
+        return (*scatter, ".json", ".csv", ".png")
+
+    def check_format(self) -> None:
+        """Refuse a file that cannot hold what is made.
+
+        Raises
+        ------
+        EmreconError
+            If no format ends so, it has no frames, or the folder of a series is not empty.
+        """
+        if self.out is None:
+            return
+        if io.is_series(self.out):
+            if self.listmode.gates:
+                raise SettingsError("gates are not written as DICOM: name it .nii.gz")
+            refuse_full(self.out)
+        elif io.image_format(self.out).name != "NIfTI" and self.listmode.several:
+            raise SettingsError(
+                "several frames or gates are written as NIfTI: name it .nii.gz, or without an "
+                "ending for a folder of DICOM (frames)"
+            )
+
+    def keep_others(self) -> None:
+        """Refuse to write over an image of another scan, or over what belongs to another image.
+
+        Raises
+        ------
+        WriteError
+            If files exist that were not made of these prompts, or an image of the same name in
+            another format, whose sidecar and picture would be lost.
+        """
+        if self.out is None or io.is_series(self.out):  # which is refused unless empty
+            return
+        if not any(path.is_file() for path in self.outputs()):
+            return
+        keep_inputs(self.outputs(), self.inputs())
+        about = sidecar.beside(self.out, ".json")
+        rivals = [about.with_suffix(end) for end in io.image_suffixes()]
+        for rival in rivals:
+            if rival != self.out and rival.exists():
+                raise WriteError(
+                    f"{self.out} would take over sidecar and picture of {rival.name}: name "
+                    "another (--out), or say --overwrite"
+                )
+        prompts, _ = resolved(self.scan, self.corrections)
+        keep_others(
+            self.outputs(), f"{prompts}",
+            ours=lambda: sidecar.made_of(about, "prompts", prompts),
+        )  # fmt: skip
 
     @property
     def checkpoint(self) -> Path | None:

@@ -14,7 +14,7 @@ from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
-from emrecon.tomo.settings import Settings
+from emrecon.tomo.settings import Settings, per_axis
 
 STEP_S = 5.5e-10
 """Processor time for a line to pass a voxel, there and back, on a core of 2024."""
@@ -32,7 +32,9 @@ EVENT_S = 6e-7
 """Processor time for the line of an event, there and back."""
 
 ARRAYS = {
-    "normalisation", "attenuation", "randoms", "scatter", "correction", "additive", "mu", "ct"
+    "normalisation", "norm", "attenuation", "randoms", "scatter", "correction", "additive", "mu",
+    "mu1",
+    "ct",
 }  # fmt: skip
 """Corrections that take an array of the size of the prompts."""
 
@@ -53,7 +55,9 @@ def estimate(job: ReconChoice) -> Estimate:
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
-    arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "ct"} & set(inputs))
+    arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "mu1", "ct"} & set(inputs))
+    if job.corrections.simulate_scatter:  # beside it, attenuation and what is not of all views
+        arrays += 3.0
     if io.kind(path) == "events":
         arrays += 2.5
     lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)
@@ -76,7 +80,7 @@ def _events(path: Path, settings: Settings, images: int) -> Estimate:
     pairs = Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
     low, high = pairs.plane_z_mm
     length = high - low + pairs.crystal_mm
-    voxel = settings.voxel_mm or (pairs.crystal_mm / 2,) * 3
+    voxel = per_axis(settings.voxel_mm or (pairs.crystal_mm / 2,))
     shape = settings.size or np.divide((2 * pairs.radius_mm, 2 * pairs.radius_mm, length), voxel)
     voxels, size = float(np.prod(shape)), float(path.stat().st_size)
     all_pairs, events = len(pairs.points_mm) ** 2 / 2, size / 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
 from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
+from emrecon.jobs.prior_images import penalised
+from emrecon.jobs.quantify import Quantifier, Quantity
 from emrecon.jobs.recon_choice import ReconChoice
+from emrecon.jobs.recon_scatter import with_scatter
 from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.chunks import Only
 from emrecon.tomo.gates import Gate, When
@@ -28,14 +31,12 @@ from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.problem import UNIT, Problem
 from emrecon.tomo.scan import Scan
+from emrecon.tomo.scatter_loop import ScatterEstimate
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import GROUPS, sensitivity_of, silent
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, State
-
-UNIT_OF_FRAMES = "counts/mm/s"
-"""Unit of frames and gates, which are rates so that they compare."""
 
 Stretch = Frame | Gate | None
 """What of a scan one image is made of; None for all of it."""
@@ -66,6 +67,14 @@ class ImageResult:
     whole: bool
     """Whether its settings ended it, and no other rule."""
 
+    scatter: ScatterEstimate | None = None
+    """Its scatter, where that was simulated."""
+
+    @property
+    def passes(self) -> int:
+        """How many passes were made, a begun one counting."""
+        return -(-self.reached.number // self.settings.subsets)
+
 
 @dataclass(frozen=True, eq=False)
 class ReconImage:
@@ -86,14 +95,14 @@ class ReconImage:
     inputs: dict[str, Path]
     """The files that were read."""
 
-    scale: float = 1.0
-    """What counts are multiplied by: 1, or for a rate, brought to the start if so asked."""
-
-    unit: str = UNIT
-    """Unit of the image, where no calibration gives another."""
+    quantity: Quantity = field(default_factory=Quantity)
+    """What counts are multiplied by, and the unit of that."""
 
     origin_mm: tuple[float, float, float] | None = None
     """Where a camera's own origin lies in the patient."""
+
+    scatter: ScatterEstimate | None = None
+    """Its scatter, where that was simulated."""
 
     history: ConvergenceLog = field(default_factory=ConvergenceLog)
     """How every iterate fared, while it is iterated."""
@@ -106,14 +115,14 @@ class ReconImage:
     @property
     def updates(self) -> int:
         """Most updates that are made."""
-        return self.problem.settings.iterations * self.subsets
+        return self.problem.updates
 
     def volume(self, image: Array) -> Volume:
         """Return an iterate in its unit where it lies in the patient, after the post-filter."""
         volume = self.problem.volume(np.asarray(image))
-        if self.unit != UNIT:
-            voxels = volume.voxels * np.float32(self.scale)
-            volume = Volume(voxels, volume.affine, self.unit)
+        if self.quantity.unit != UNIT:
+            voxels = volume.voxels * np.float32(self.quantity.scale)
+            volume = Volume(voxels, volume.affine, self.quantity.unit)
         if not self.origin_mm:
             return volume
         affine = volume.affine.copy()
@@ -127,9 +136,11 @@ class ReconImage:
             "expected_over_prompts": self.problem.balance(reached.params),
             "resumed_at_update": state.number if state else None,
         }
+        if self.problem.penalised is not None:
+            facts |= self.problem.penalised.report(self.history.rows)
         return ImageResult(
             self.volume(reached.params), facts, self.history, self.problem.settings, self.inputs,
-            reached, whole,
+            reached, whole, self.scatter,
         )  # fmt: skip
 
 
@@ -167,8 +178,17 @@ class Images:
     gates: dict[str, Any] = field(init=False)
     """What is known about gates."""
 
+    quantifier: Quantifier = field(init=False)
+    """Turns counts/mm into what was asked for."""
+
     def __post_init__(self) -> None:
+        if self.execution.workers and self.corrections.simulate_scatter:
+            raise SettingsError("scatter is not simulated on --workers: leave one of them out")
         stretches, gates = _stretches(self)
+        quantifier = Quantifier.of(
+            self.corrections, self.data, decay_corrected=self.job.listmode.decay_corrected
+        )
+        object.__setattr__(self, "quantifier", quantifier)
         object.__setattr__(self, "stretches", stretches)
         object.__setattr__(self, "gates", gates)
 
@@ -182,18 +202,14 @@ class Images:
         if self.execution.workers:
             yield from self._shared()
             return
-        kept = _Sensitivity()
+        kept, settings = _Sensitivity(), self.job.settings
         for number, stretch in enumerate(self.stretches):
-            with self._load(stretch)(None) as scan:
-                _check_end(stretch, scan.duration_s)
+            with self._load(stretch)(None) as read:
+                _check_end(stretch, read.duration_s)
+                scan, scatter = with_scatter(read, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
-                problem = self._problem(scan, kept)
-                scale, unit = 1.0, UNIT
-                if stretch is not None:
-                    factor = self._decay(stretch, scan)
-                    facts["decay_factor"] = factor
-                    scale, unit = factor / _seconds(stretch, scan), UNIT_OF_FRAMES
-                yield self._image(number, problem, facts | problem.facts, scale, unit)
+                problem = self._penalised(self._problem(scan, kept))
+                yield replace(self._image(number, problem, facts | problem.facts), scatter=scatter)
 
     def _shared(self) -> Iterator[ReconImage]:
         """Yield the one image whose data lie on workers."""
@@ -205,16 +221,17 @@ class Images:
             with self.meters("sensitivity", settings.subsets) as meter:
                 progress = meter.update if meter else silent
                 problem = share(workers, self._load(None), settings, execution.chunks, progress)
-            yield self._image(0, problem, problem.facts | self._reading(), 1.0, UNIT)
+            problem = self._penalised(problem)
+            yield self._image(0, problem, problem.facts | self._reading())
 
-    def _image(
-        self, number: int, problem: Problem, facts: dict[str, Any], scale: float, unit: str
-    ) -> ReconImage:
-        """Return an image with its name and place."""
+    def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
+        """Return an image with its name, place and unit."""
+        exam = problem.exam
+        quantity = self.quantifier.quantity(self.stretches[number], exam, facts, exam.duration_s)
+        facts = facts | quantity.facts | {"efficiencies_from": self.quantifier.efficiencies}
         return ReconImage(
-            self.names[number], number, problem, facts, self.inputs, scale, unit,
-            problem.origin_mm,
-        )  # fmt: skip
+            self.names[number], number, problem, facts, self.inputs, quantity, problem.origin_mm
+        )
 
     def _load(self, stretch: Stretch) -> Load:
         """Return what opens the scan, or the events, of one image."""
@@ -237,7 +254,16 @@ class Images:
                 progress=meter.update if meter else silent,
             )  # fmt: skip
 
+    def _penalised(self, problem: Problem) -> Problem:
+        """Return the problem with the prior, where one is chosen, and the images that it takes."""
+        chosen = self.job.penalty
+        if not chosen.prior:
+            return problem
+        return replace(problem, penalised=penalised(chosen, problem.grid, problem.origin_mm))
+
     def _name(self, number: int, stretch: Stretch) -> str:
+        if stretch is None and self.job.penalty.prior:
+            return self.job.penalty.name
         if stretch is None:
             return "OSEM" if self.job.settings.subsets > 1 else "MLEM"
         if isinstance(stretch, Gate):
@@ -256,19 +282,9 @@ class Images:
         """Return how files were read, for the sidecar."""
         return {
             "mu_unit": self.corrections.mu_unit or None,
+            "mu_centred": self.corrections.mu_centred or None,
             "listmode_span": self.corrections.span,
         }
-
-    def _decay(self, stretch: Frame | Gate, scan: Scan | ListmodeScan) -> float:
-        """Return what a frame or gate is multiplied by for decay."""
-        if not self.job.listmode.decay_corrected:
-            return 1.0
-        half_life = scan.exam.half_life_s
-        if not half_life:
-            raise SettingsError(
-                "the file does not tell the isotope's half-life: no decay correction"
-            )
-        return stretch.decay_factor(float(half_life))
 
 
 @dataclass(frozen=True)
@@ -340,11 +356,6 @@ def _when(stretch: Stretch) -> When:
     if stretch is None:
         return EVERYTHING
     return stretch if isinstance(stretch, Gate) else stretch.window_s
-
-
-def _seconds(stretch: Frame | Gate, scan: Scan | ListmodeScan) -> float:
-    """Return the time that an image's counts are divided by: that counted, in a gate."""
-    return float(scan.duration_s or 0) if isinstance(stretch, Gate) else stretch.duration_s
 
 
 def _check_end(stretch: Stretch, duration_s: float | None) -> None:

@@ -10,16 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from emrecon import io
+from emrecon import forms, io
 from emrecon.errors import DataError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import sidecar
+from emrecon.io.bids_pet import decay_keys, recon_keys, time_keys
 from emrecon.io.frames import Frame
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
+from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_images import ImageResult, Images
+from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
 
@@ -72,7 +75,7 @@ class ReconResult:
         return Summary(lines, counts, self._curve(), self.subsets, at)
 
     def _curve(self) -> tuple[float, ...]:
-        """Return the log-likelihood of all images together after every update.
+        """Return the objective of all images together after every update.
 
         One that ended sooner counts by its last iterate of the same subset.
         """
@@ -80,7 +83,7 @@ class ReconResult:
 
         def at(own: list[Row], n: int) -> float:
             beyond = max(0, n - len(own) + 1)
-            return own[n - -(-beyond // self.subsets) * self.subsets].log_likelihood
+            return own[n - -(-beyond // self.subsets) * self.subsets].objective
 
         return tuple(sum(at(own, n) for own in rows) for n in range(max(map(len, rows))))
 
@@ -117,19 +120,22 @@ class ReconResult:
         job = self.job if out is None else replace(self.job, out=out)
         if job.out is None:
             raise SettingsError("there is no name to write the image to")
-        if io.image_format(job.out).name != "NIfTI" and self.several:
-            raise SettingsError("several frames or gates are written as NIfTI: name it .nii.gz")
+        job.check_format()
         outputs = job.outputs()
         about = self._about()
         inputs = self.images[-1].inputs
-        with written_together(job.out, job.out.parent, job.out.name, inputs) as beside:
-            image, *_, json, csv, png = (beside / path.name for path in outputs)
+        with written_together(job.out, outputs[0].parent, outputs[0].name, inputs) as beside:
+            image, *others, json, csv, png = (beside / path.name for path in outputs)
             sidecar.write(json, about)
             write_text(csv, self._log())
-            used = about["Settings"]
-            title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
+            used, passes = about["Settings"], self.images[-1].passes
+            title = f"{about['ReconMethodName']} {passes} x {used['subsets']}"
             preview(self.volume, png, title=title)
-            io.write_image(self.volume, image)
+            draw_scatter([image.scatter for image in self.images], others)
+            if io.is_series(job.out):
+                io.write_series(self.volume, beside, about)
+            else:
+                io.write_image(self.volume, image)
         if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
@@ -144,29 +150,47 @@ class ReconResult:
             facts = gates if listmode.gates else named
         used = replace(newest.settings, centre_mm=self.job.settings.centre_mm)
         about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
+        penalty = self.job.penalty
+        if penalty.prior:
+            about["ReconMethodName"] = penalty.name
+            about["Settings"] |= forms.plain(penalty)
+        about |= recon_keys(about["Settings"], about["ReconMethodName"])
         if self.several:
             about["Convergence"] = [
                 {"frame": n, **asdict(row)}
                 for n, image in enumerate(self.images, 1)
                 for row in image.history.rows
             ]
-            about |= self._timing()
-        return about
+        if self.source.data == CAMERA:
+            return about
+        return self._known() | self.source.quantifier.facts.values | about | self._timing()
+
+    def _known(self) -> dict[str, Any]:
+        """Return the required keys of BIDS PET that a person may state better."""
+        corrections, data = self.source.corrections, self.source.data
+        by = [n for n in ("mu", "ct", "attenuation", "correction") if getattr(corrections, n)]
+        words = {"mu": "mu-map", "ct": "mu-map of a CT", "attenuation": "factors"}
+        return {
+            "AcquisitionMode": "3D sinograms" if data == SINOGRAMS else "list mode",
+            "AttenuationCorrection": words.get(by[0], "STIR factors") if by else "none",
+        }
 
     def _timing(self) -> dict[str, Any]:
-        """Return the times of frames, by the names of BIDS, or those of gates."""
-        frames = self.frames
-        times: dict[str, Any] = {
-            "FrameTimesStart": [frame.start_s for frame in frames],
-            "FrameDuration": [frame.duration_s for frame in frames],
-        }
+        """Return times and decay by the names of BIDS."""
+        start_s = self.source.quantifier.facts.scan_start_s
+        factors = [image.facts.get("decay_factor", 1.0) for image in self.images]
+        corrected = self.job.listmode.decay_corrected or bool(self.source.quantifier.calibration)
+        decay = factors if corrected else None
         if self.job.listmode.gates:
-            times = {"GateDuration": [image.facts["duration_s"] for image in self.images]}
-        return times | {
-            "ImageDecayCorrected": self.job.listmode.decay_corrected,
-            "ImageDecayCorrectionTime": 0,
-            "DecayCorrectionFactor": [image.facts["decay_factor"] for image in self.images],
-        }
+            durations = [image.facts["duration_s"] for image in self.images]
+            return {"GateDuration": durations, **decay_keys(start_s, decay)}
+        frames = [(frame.start_s, frame.duration_s) for frame in self.frames]
+        seconds = self.images[0].facts["duration_s"] or self.source.quantifier.facts.duration_s
+        if seconds and not frames:
+            frames = [(0.0, float(seconds))]
+        if frames:
+            return time_keys(start_s, frames, decay)
+        return decay_keys(start_s, decay)
 
     @property
     def frames(self) -> Sequence[Frame]:

@@ -48,7 +48,7 @@ def scan_outputs(folder: Path) -> tuple[Path, ...]:
     return (folder / MANIFEST, *files)
 
 
-def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
+def write_scan(folder: Path, scan: Scan, *, simulated: bool = False) -> tuple[Path, ...]:
     """Write a scan to a folder as Interfile; return the manifest first, then the headers."""
     from emrecon.io import interfile  # noqa: PLC0415 - not every job needs it
     from emrecon.io.interfile import spect  # noqa: PLC0415
@@ -61,5 +61,6 @@ def write_scan(folder: Path, scan: Scan) -> tuple[Path, ...]:
             spect.write_projections(file, scan.bins, data, exam)
         else:
             interfile.write_projections(file, scan.bins, data, exam)
-    write_manifest(folder / MANIFEST, **{name: f"{name}.hs" for name in parts})
+    named = {name: f"{name}.hs" for name in parts}
+    write_manifest(folder / MANIFEST, named.pop("prompts"), simulated=simulated, **named)
     return (folder / MANIFEST, *(folder / f"{name}.hs" for name in parts))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
@@ -18,7 +18,7 @@ from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_met
 from emrecon.jobs.bundle import check_outputs
 from emrecon.stop import Rule
 from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.settings import Settings
+from emrecon.tissue.settings import Settings, check_contrast, contrast_of
 
 if TYPE_CHECKING:
     from emrecon.jobs.segment_result import SegmentResult
@@ -41,7 +41,14 @@ BRAIN_S = 2.2e-6
 
 @dataclass(frozen=True)
 class SegmentationJob:
-    """Segment an image into tissue classes by EM."""
+    """Segment an image into tissue classes by EM.
+
+    Examples
+    --------
+    >>> job = SegmentationJob((Path("t1.nii.gz"),), Path("tissue"))
+    >>> job.KIND, str(job.out)
+    ('segment', 'tissue')
+    """
 
     images: tuple[Path, ...]
     """One image, or several channels on one grid, such as T1 and T2."""
@@ -60,6 +67,9 @@ class SegmentationJob:
     def __post_init__(self) -> None:
         if not self.images or not all(image.name for image in self.images):
             raise SettingsError("there is no image to segment: name one or more")
+        if self.settings.contrast == "auto":
+            contrast = contrast_of(self.images[0].name) or "auto"
+            object.__setattr__(self, "settings", replace(self.settings, contrast=contrast))
 
     @property
     def stem(self) -> str:
@@ -92,11 +102,12 @@ class SegmentationJob:
             return ()
         names, channels = self.settings.names, len(self.images)
         ends = ["dseg.nii.gz", "dseg.tsv", "dseg.json", "dseg.png", "histogram.png"]
+        ends += ["entropy.nii.gz", "outliers.nii.gz"]
         ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
         marks = [""] if channels == 1 else [f"_channel-{n}" for n in range(1, channels + 1)]
         if self.settings.bias_mm:
             ends += [f"{w}{mark}.nii.gz" for mark in marks for w in ("biasfield", "corrected")]
-        return tuple(self.out / f"{self.stem}_{end}" for end in [*ends, "entropy.nii.gz"])
+        return tuple(self.out / f"{self.stem}_{end}" for end in ends)
 
     def keep_others(self) -> None:
         """Refuse to write over labels that were not made of the same first image.
@@ -125,21 +136,13 @@ class SegmentationJob:
         seconds = START_S + (START_S + brain * BRAIN_S) * more
         return Estimate(TISSUE_MB + held / base.MB, seconds)
 
-    def begin(
-        self,
-        meters: Meters = no_meters,
-        execution: Execution | None = None,
-        *,
-        in_memory: Mapping[Path, Volume] | None = None,
-    ) -> SegmentRun:
+    def begin(self, meters: Meters = no_meters, execution: Execution | None = None) -> SegmentRun:
         """Read images and find where to start.
 
         Parameters
         ----------
         meters, execution
             As of all jobs; nothing here takes long before the first iterate.
-        in_memory : mapping of Volume, optional
-            Images that are in no file, by the names that stand for them.
 
         Raises
         ------
@@ -148,14 +151,11 @@ class SegmentationJob:
         """
         from emrecon.tissue.segment import begin  # noqa: PLC0415 - brings numba
 
-        there = in_memory or {}
-        files = {what: path for what, path in self.named().items() if path not in there}
+        files = self.named()
         base.must_exist(files)
         check_outputs(self.outputs(), files, makes=self.out)
-        volumes = {
-            what: there[path] if path in there else io.read_image(path)
-            for what, path in self.named().items()
-        }
+        check_contrast(self.images[0].name, self.settings.contrast)
+        volumes = {what: io.read_image(path) for what, path in files.items()}
         channels = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
         fit = begin(
             channels,
@@ -266,6 +266,24 @@ def segment_files(
     ------
     EmreconError
         If anything is wrong with input, settings or output; no file is written then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> import numpy as np
+    >>> noisy = np.random.default_rng(0).normal(0, 20, (20, 20, 20)) + 300
+    >>> noisy += np.arange(20) // 7 * 200
+    >>> with TemporaryDirectory() as name:
+    ...     t1, mask = Path(name) / "t1.nii", Path(name) / "mask.nii"
+    ...     em.write_image(em.Volume(noisy.astype(np.float32), np.eye(4)), t1)
+    ...     em.write_image(em.Volume(np.ones((20, 20, 20), np.float32), np.eye(4)), mask)
+    ...     inputs = TissueInputs(mask=mask)
+    ...     settings = em.TissueSettings(bias_mm=0, scale=1)
+    ...     _, files = em.segment_files((t1,), Path(name) / "tissue", settings, inputs)
+    ...     files[0].name
+    't1_dseg.nii.gz'
     """
     job = SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs())
     result, written = base.run(job, meters)

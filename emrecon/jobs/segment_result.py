@@ -54,7 +54,9 @@ class SegmentResult:
         """Return what is to be said of it."""
         found = self.segmentation
         rows = zip(found.names, found.volumes_ml, found.intervals_ml, strict=True)
-        lines = [f"{n}: {ml:.1f} mL (95 % {low:.1f} to {high:.1f})" for n, ml, (low, high) in rows]
+        lines = [
+            f"{n}: {_ml(ml)} mL (95 % {_ml(low)} to {_ml(high)})" for n, ml, (low, high) in rows
+        ]
         if not found.converged:
             lines.append("stopped at the most iterations allowed, before the free energy was flat")
         curve = tuple(map(float, found.stages[-1].trace))
@@ -80,7 +82,11 @@ class SegmentResult:
             write_text(written[-1], _label_table(found.names))
             for name, image, step in _maps(found):
                 written.append(beside / f"{stem}_{name}.nii.gz")
-                intent = "estimate" if name.startswith("label-") or name == "entropy" else "none"
+                intent = (
+                    "estimate"
+                    if name.startswith("label-") or name in {"entropy", "outliers"}
+                    else "none"
+                )
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
             written.append(beside / f"{stem}_dseg.json")
             sidecar.write(written[-1], describe(found, self.read))
@@ -91,11 +97,16 @@ class SegmentResult:
         """Write the pictures of the labels and of the histogram."""
         found = self.segmentation
         volumes = zip(found.names, found.volumes_ml, strict=True)
-        title = ", ".join(f"{name} {ml:.0f} mL" for name, ml in volumes)
+        title = ", ".join(f"{name} {_ml(ml, 0)} mL" for name, ml in volumes)
         planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
         preview(self.first, planes, title=title, labels=labels, inverted=False)
         _histogram(found, curves)
         return [planes, curves]
+
+
+def _ml(volume: float, digits: int = 1) -> str:
+    """Return a volume in mL in words, that of a mouse with three digits."""
+    return f"{volume:.{digits}f}" if volume >= 10 or not volume else f"{volume:.3g}"
 
 
 def _label_table(names: tuple[str, ...]) -> str:
@@ -123,6 +134,7 @@ def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
             yield f"biasfield{suffix}", *_rounded(result, result.field[c], _STEP, 1.0)
             yield f"corrected{suffix}", result.volume(result.corrected[c]), 0.0
     yield "entropy", *_rounded(result, result.entropy, _ENTROPY_STEP)
+    yield "outliers", *_rounded(result, result.outliers, _ENTROPY_STEP)
 
 
 def _rounded(
@@ -173,6 +185,8 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "BiasFieldEvidence": _evidence(result.evidence),
         "Atlas": _atlas(result.atlas),
         "Converged": result.converged,
+        "OutlierShare": float((result.outliers > 0.5).mean()),
+        "Warnings": list(result.doubts),
         "FreeEnergy": [list(stage.trace) for stage in result.stages],
         "Starts": [
             {

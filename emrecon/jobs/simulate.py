@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 from emrecon.errors import SettingsError
 from emrecon.files import make_folder
 from emrecon.io import sidecar
-from emrecon.io.manifest import MANIFEST, write_manifest
+from emrecon.io.manifest import MANIFEST, is_simulated, write_manifest
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import (
     BASE_MB,
+    MB,
     START_S,
     Estimate,
     Execution,
@@ -24,8 +26,9 @@ from emrecon.jobs.base import (
     Summary,
     no_meters,
 )
-from emrecon.jobs.bundle import check_outputs
+from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
+from emrecon.memory import check_fits
 from emrecon.tomo.settings import per_axis
 from emrecon.volume import Array, Grid, Volume
 from phantoms.acquisition import Acquisition, phantom_named, scan_mb
@@ -40,7 +43,15 @@ LINE_S = 2.2e-7
 
 @dataclass(frozen=True)
 class SimulationJob:
-    """Simulate a scan of a phantom: sinograms, single events (PETSIRD), or SPECT (DICOM)."""
+    """Simulate a scan of a phantom: sinograms, single events (PETSIRD), or SPECT (DICOM).
+
+    Examples
+    --------
+    >>> from phantoms.acquisition import Acquisition
+    >>> job = SimulationJob("nema", Path("scan"), Acquisition(scanner="tiny", counts=1e6))
+    >>> job.KIND
+    'simulate'
+    """
 
     phantom: str
     """Name of the phantom."""
@@ -84,6 +95,18 @@ class SimulationJob:
             scan = (scan[0], self.out / ("projections.dcm" if self.dicom else "scan.petsird"))
         names = ("truth.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "truth.png")
         return (*scan, *(self.out / name for name in names))
+
+    def keep_others(self) -> None:
+        """Refuse to write over a scan that was not simulated.
+
+        Raises
+        ------
+        WriteError
+            If there are files of one in the folder.
+        """
+        if self.out is not None:
+            manifest = self.out / MANIFEST
+            keep_others(self.outputs(), "a simulation", ours=lambda: is_simulated(manifest))
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need."""
@@ -159,13 +182,14 @@ class PhantomJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need."""
-        return Estimate(BASE_MB + 12 * float(np.prod(self._grid().shape)) / (1 << 20), START_S)
+        return Estimate(BASE_MB + 12 * math.prod(self._grid().shape) / MB, START_S)
 
     def begin(
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[FolderResult]:
         """Find the phantom, and refuse an output that cannot be written."""
         phantom, grid = phantom_named(self.phantom), self._grid()
+        check_fits(self.estimate().memory_mb, "this phantom", "choose larger voxels (--voxel-mm)")
         check_outputs(self.outputs(), {}, makes=self.out)
 
         def work() -> FolderResult:
@@ -192,7 +216,7 @@ class PhantomJob:
 def write_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
     """Write a simulated scan with its truth."""
     make_folder(folder)
-    files = write_scan(folder, made.scan)
+    files = write_scan(folder, made.scan, simulated=True)
     return (*files, *_write_truth(folder, made, {"mu": made.mu}))
 
 
@@ -205,7 +229,7 @@ def write_event_simulation(folder: Path, made: Any, seconds: float) -> tuple[Pat
     prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
     write(scan, made.bins, prompts, delayeds, seconds, made.efficiencies)
     mu = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if made.facts["attenuated"] else {}
-    write_manifest(folder / MANIFEST, scan.name, **mu)
+    write_manifest(folder / MANIFEST, scan.name, simulated=True, **mu)
     return (folder / MANIFEST, scan, *_write_truth(folder, made, {"mu": made.mu}))
 
 
@@ -232,9 +256,8 @@ def write_camera_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noq
     scan = write_projections(folder / "projections.dcm", made.camera, made.counts, study)
     mu = {} if made.mu is None else {"mu": made.mu}
     files = _write_truth(folder, made, mu)
-    write_manifest(
-        folder / MANIFEST, scan.name, **({"mu": "mu.nii.gz", "mu_unit": "1/mm"} if mu else {})
-    )
+    named = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if mu else {}
+    write_manifest(folder / MANIFEST, scan.name, simulated=True, **named)
     return (folder / MANIFEST, scan, *files)
 
 

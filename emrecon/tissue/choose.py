@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.tissue.data import Data, gather, prepare
+from emrecon.tissue.data import Data, gather, prepare, resized
 from emrecon.tissue.information import Free
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mask import brain_mask
@@ -79,6 +79,8 @@ def compare_classes(
     Mach. Intell. 22, 719 (2000).
     """
     settings = settings or Settings()
+    images = [resized(one, 1 / settings.times) for one in images]
+    mask = mask and resized(mask, 1 / settings.times)
     channels, region, affine = gather(images, mask, resample=settings.resample)
     if region is None:
         region = brain_mask(channels[0], Volume(channels[0], affine).spacing_mm)

@@ -47,6 +47,9 @@ class Data:
     high: Floats
     """Intensity above which voxels are cut, shape ``(c,)``."""
 
+    times: float = 1.0
+    """Length of the brain beside that of a human one, which the affine gives it."""
+
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between voxel centres."""
@@ -55,8 +58,18 @@ class Data:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of a voxel."""
-        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
+        """Volume of a voxel, in the brain's own size."""
+        return float(abs(np.linalg.det(self.own_affine[:3, :3]))) / 1000
+
+    @property
+    def own_affine(self) -> Floats:
+        """Voxel indices to mm, in the brain's own size."""
+        return scaled(self.affine, self.times)
+
+    @property
+    def human_ml(self) -> float:
+        """Volume of all voxels that take part, were the brain as large as a human one."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])) * self.values.shape[1] / 1000)
 
     def averaged(self, steps: tuple[int, int, int]) -> Data:
         """Return the means over blocks of so many voxels, where half a block or more is seen."""
@@ -103,6 +116,16 @@ class Data:
         used = count > 0
         standard = (middle[used, None] - self.centre) / self.scale
         return standard.astype(np.float64), count[used].astype(np.float64)
+
+
+def scaled(affine: Floats, times: float) -> Floats:
+    """Return the affine of an image that is so many times as large about the origin."""
+    return np.asarray(affine * np.array([times, times, times, 1.0])[:, None])
+
+
+def resized(volume: Volume, times: float) -> Volume:
+    """Return an image that is so many times as large about the origin."""
+    return volume if times == 1 else Volume(volume.voxels, scaled(volume.affine, times))
 
 
 def _box(mask: Flags, steps: tuple[int, int, int]) -> tuple[slice, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,13 @@ class Atlas:
 
     explained: float = 0.0
     """What the maps tell of the intensities, nats a point; 0 where they were aligned before."""
+
+    def resized(self, times: float) -> Atlas:
+        """Return the atlas of image and maps that are so many times as large about the origin."""
+        affine, matrix = self.affine.copy(), self.matrix.copy()
+        affine[:3] *= times
+        matrix[:3, 3] *= times
+        return replace(self, affine=affine, matrix=matrix)
 
     def at(self, index: Sequence[NDArray[np.integer]], affine: Floats) -> Floats32:
         """Return the classes' probabilities at an image's voxels, shape ``(n, c)``.

@@ -71,6 +71,12 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
             )
         return np.asarray(shown)
     brain = strip(image, spacing_mm)
+    volume_ml = float(brain.sum() * np.prod(spacing_mm)) / 1000
+    if volume_ml > most_ml:
+        raise DataError(
+            f"stripped by intensity and shape the head has a brain of {volume_ml:.4g} mL, and no "
+            f"brain has more than {most_ml:.0f}: give a mask (--mask)"
+        )
     log.warning("no mask was given: the brain was stripped by intensity and shape; look at it")
     return brain
 

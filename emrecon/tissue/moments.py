@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.errors import DataError
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.layout import Layout
 
@@ -195,7 +196,10 @@ def _means(count: Floats, first: Floats, old: Classes, layout: Layout) -> Floats
     size = gaussians * channels
     left = left.reshape(size, size)
     left[np.diag_indices(size)] += 1e-12 * np.trace(left) / size
-    return np.asarray(np.linalg.solve(left, right.ravel()).reshape(gaussians, channels))
+    try:
+        return np.asarray(np.linalg.solve(left, right.ravel()).reshape(gaussians, channels))
+    except np.linalg.LinAlgError as error:
+        raise DataError("no voxel belongs to a class any more: its mean is not known") from error
 
 
 def _scatter(

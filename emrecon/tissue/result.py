@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,11 +16,14 @@ from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Mixture
-from emrecon.tissue.result_checks import check_alive, check_order
+from emrecon.tissue.outliers import outlier_map
+from emrecon.tissue.result_checks import Findings, judged, rim_of
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, fit, gap
 from emrecon.tissue.volumes import NORMAL_95, Errors, errors
 from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -106,6 +110,12 @@ class Segmentation:
 
     optima: tuple[Optimum, ...]
     """Where every start led, best first."""
+
+    outliers: Floats32
+    """Probability that none of the classes explains a voxel, shape ``(n,)``."""
+
+    doubts: tuple[str, ...]
+    """What a person must look at before believing the result."""
 
     atlas: Atlas | None = None
     """Tissue priors as they were laid on the image."""
@@ -235,7 +245,7 @@ def finish(
     Raises
     ------
     DataError
-        If a class holds no voxel, or something is not finite.
+        If it cannot be right; see `emrecon.tissue.result_checks.judged`.
     """
     last = stages[-1]
     image, state, log_field = _level(last)
@@ -248,11 +258,18 @@ def finish(
         corrected[lack, run.first : run.last] = np.nan
     order = slice(None, None, -1 if settings.reversed else 1)
     fractions, chances = fractions[:, order], chances[:, order]
-    check_alive(fractions, settings)
-    check_order(state.classes, settings)
+    odd = outlier_map(image, state, settings)
+    doubts = judged(
+        Findings(
+            settings, state.classes, fractions, data.human_ml, rim_of(image.lattice),
+            float((odd > 0.5).mean()), image.external is not None,
+        )
+    )  # fmt: skip
+    for doubt in doubts:
+        log.warning("%s", doubt)
     uncertain = _errors(image, state, data)
     return Segmentation(
-        settings.names, settings, data.affine, _shape(data), image.lattice.index, fractions,
+        settings.names, settings, data.own_affine, _shape(data), image.lattice.index, fractions,
         chances, np.exp(log_field), corrected, _raw(state.classes, data, settings, layout),
         replace(
             uncertain,
@@ -261,6 +278,7 @@ def finish(
             honest=_raw(uncertain.honest, data, settings, layout, errors=True),
         ),
         fractions.sum(axis=0, dtype=np.float64) * data.voxel_ml, tuple(stages), tuple(optima),
+        odd, doubts,
     )  # fmt: skip
 
 

@@ -12,12 +12,13 @@ from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.atlas import lay
 from emrecon.tissue.classes import Classes
-from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare
+from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mask import MOST_ML, brain_mask
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result import Segmentation
+from emrecon.tissue.result_checks import check_size
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.splitmerge import split_and_merge
 from emrecon.tissue.stages import Fit, Observer, prior_of
@@ -83,6 +84,19 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     ------
     EmreconError
         If images, masks, priors or settings do not fit together, or hold nothing to segment.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> rng = np.random.default_rng(0)
+    >>> tissue = np.arange(20) // 7 * np.ones((20, 20, 1))  # three slabs
+    >>> noisy = (300 + 200 * tissue + rng.normal(0, 20, (20, 20, 20))).astype(np.float32)
+    >>> image = em.Volume(noisy, np.eye(4))
+    >>> mask = em.Volume(np.ones_like(noisy), np.eye(4))
+    >>> found = em.segment([image], em.TissueSettings(bias_mm=0, scale=1), mask=mask)
+    >>> [f"{name} {volume:.1f} mL" for name, volume in zip(found.names, found.volumes_ml)]
+    ['CSF 2.8 mL', 'GM 2.8 mL', 'WM 2.4 mL']
     """
     begun = begin(
         images, settings, mask=mask, exclude=exclude, means=means, labels=labels,
@@ -107,16 +121,22 @@ def begin(  # noqa: PLR0913 - as for `segment`
     Parameters are those of `segment`, which makes all the stages of what comes back.
     """
     settings = settings or Settings()
+    _check_used(settings, priors, prior_classes, means, labels)
     set_threads(settings.threads)
+    grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
+    images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
+    mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
     channels, region, affine = gather(images, mask, resample=settings.resample)
-    spacing = Volume(channels[0], affine).spacing_mm
     if region is None:
+        if channels[0].min() < channels[0].max():  # else there is nothing in it
+            check_size(int(np.count_nonzero(channels[0])), affine, settings)
         most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
-        region = brain_mask(channels[0], spacing, most_ml)
+        region = brain_mask(channels[0], Volume(channels[0], affine).spacing_mm, most_ml)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
-    data = prepare(channels, region, affine, settings.classes)
+    data = replace(prepare(channels, region, affine, settings.classes), times=settings.times)
+    check_size(data.values.shape[1], affine, settings)
     layout = Layout.of(
         settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers
     )
@@ -127,6 +147,25 @@ def begin(  # noqa: PLR0913 - as for `segment`
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
     return Fit(data, layout, settings, optima, atlas)
+
+
+def _check_used(
+    settings: Settings,
+    priors: Sequence[Volume],
+    prior_classes: Sequence[int],
+    means: Floats | None,
+    labels: Volume | None,
+) -> None:
+    """Refuse what would have no effect beside the other inputs."""
+    default = Settings()
+    idle = [
+        name for name in ("align", "atlas_weight") if vars(settings)[name] != vars(default)[name]
+    ]
+    idle += ["prior_classes"] * bool(prior_classes)
+    if idle and not priors:
+        raise SettingsError(f"{idle[0]} is about priors, and there are none: give them (--priors)")
+    if means is not None and labels is not None:
+        raise SettingsError("there are means and labels to start from: give one of the two")
 
 
 def _given(

@@ -6,6 +6,7 @@ each field is its help.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,23 +15,82 @@ from numpy.typing import ArrayLike
 
 from emrecon.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
 FLUID_STEP = 0.75
 """Least step from grey matter to fluid, in that from grey to white matter; it is 1.3 and more in
 real and simulated T1-weighted images."""
 
-Contrast = Literal["T1", "T2", "other"]
+Contrast = Literal["auto", "T1", "T2", "other"]
+
+SUFFIXES: dict[str, Contrast] = {
+    "T1w": "T1", "UNIT1": "T1", "inplaneT1": "T1", "T2w": "T2", "inplaneT2": "T2",
+}  # fmt: skip
+"""Contrast of images whose BIDS name ends with a suffix."""
+
+UNKNOWN_SUFFIXES = ("PDw", "FLAIR", "PDT2", "T2starw", "MTw", "ct", "pet")
+"""Suffixes of images of none of the contrasts."""
+
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "classes": (2, 50), "mixed": (0, 20), "gaussians": (1, 20), "beta": (0, 1000),
+    "bias_mm": (0, 1e6), "starts": (1, 1000), "weight_prior": (0, 1000), "atlas_weight": (0, 1000),
+    "iterations": (1, 100_000), "tolerance": (0, 1), "seed": (0, 1 << 62), "scale": (0.005, 10),
+    "threads": (0, 1_000_000),
+}  # fmt: skip
+"""Least and largest value of each number."""
+
+
+def contrast_of(name: str) -> Contrast | None:
+    """Return the contrast that the BIDS suffix of a file's name says; none where it says none."""
+    return SUFFIXES.get(_suffix(name))
+
+
+def check_contrast(name: str, contrast: Contrast) -> None:
+    """Say which contrast was taken from a file's name, and warn where another was wanted.
+
+    Raises
+    ------
+    SettingsError
+        If the contrast is left to a name that says one which is none of those known here.
+    """
+    suffix, said = _suffix(name), contrast_of(name)
+    if suffix in UNKNOWN_SUFFIXES and contrast == "auto":
+        raise SettingsError(
+            f"{name} is named as {suffix}, which is none of the contrasts known here: say which "
+            "order its tissues have (--contrast T1, T2; other numbers them from dark to bright)"
+        )
+    if said and contrast not in {said, "other"}:
+        log.warning("%s is named as %s, but taken as %s weighted", name, suffix, contrast)
+    elif said and said == contrast != "T1":
+        log.warning("%s is taken as %s weighted, as its name says", name, said)
+
+
+def _suffix(name: str) -> str:
+    return name.partition(".")[0].rpartition("_")[2]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to segment: a mixture of tissue classes with spatial and bias field."""
+    """How to segment: a mixture of tissue classes with spatial and bias field.
+
+    Examples
+    --------
+    >>> Settings(classes=4, bias_mm=0).classes
+    4
+    >>> Settings(classes=1)
+    Traceback (most recent call last):
+        ...
+    emrecon.errors.SettingsError: classes must be 2 to 50, not 1
+    """
 
     classes: int = 3
     """Tissue classes."""
 
-    contrast: Contrast = "T1"
+    contrast: Contrast = "auto"
     """Names of three classes by the first channel: T1 dark to bright is CSF, GM, WM; T2 is WM,
-    GM, CSF. Other numbers of classes, and other, are numbered from dark to bright."""
+    GM, CSF. Other numbers of classes, and other, are numbered from dark to bright. Auto is what
+    the suffix of the file's name says (T1w, T2w), and else T1."""
 
     mixed: int = 3
     """Components of partial volume between classes of neighbouring brightness; 0 is none."""
@@ -94,6 +154,11 @@ class Settings:
     seed: int = 0
     """Start: seed of the random points."""
 
+    scale: float | Literal["auto"] = "auto"
+    """Length of the brain beside that of a human one: some 0.06 for a mouse, 0.11 a rat, 0.4 a
+    macaque. All lengths, those of these settings too, are those of a human brain and scale with
+    it. Auto is 1, and refuses a brain that is too small for it."""
+
     resample: bool = False
     """Interpolate further channels and masks onto the first channel's voxels where their grids
     differ; refused otherwise."""
@@ -102,21 +167,10 @@ class Settings:
     """Processor threads; 0 is all. The result does not depend on it."""
 
     def __post_init__(self) -> None:
-        for name, least in (("classes", 2), ("gaussians", 1), ("starts", 1), ("iterations", 1)):
-            if getattr(self, name) < least:
-                raise SettingsError(f"{name} must be {least} or more, not {getattr(self, name)}")
-        for name in (
-            "mixed",
-            "beta",
-            "bias_mm",
-            "weight_prior",
-            "atlas_weight",
-            "tolerance",
-            "threads",
-        ):
+        for name, (least, most) in LIMITS.items():
             value = getattr(self, name)
-            if value != "auto" and not 0 <= value < 1e6:
-                raise SettingsError(f"{name} must be 0 or more, not {value}")
+            if value != "auto" and not least <= value <= most:
+                raise SettingsError(f"{name} must be {least:g} to {most:g}, not {value}")
         if self.mixed and self.gaussians > 1:
             raise SettingsError("classes of several Gaussians need --mixed 0")
         if 0 < self.bias_mm < 20:
@@ -126,9 +180,24 @@ class Settings:
             )
 
     @property
+    def weighting(self) -> Contrast:
+        """The contrast that is taken: T1 where nothing says what it is."""
+        return "T1" if self.contrast == "auto" else self.contrast
+
+    @property
+    def times(self) -> float:
+        """Length of the brain beside that of a human one, 1 where that is not said."""
+        return 1.0 if self.scale == "auto" else self.scale
+
+    @property
+    def tissues(self) -> bool:
+        """Whether the classes are CSF, grey and white matter of a brain."""
+        return self.classes == 3 and self.contrast != "other"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Class names, in the order of the labels from 1."""
-        if self.classes == 3 and self.contrast != "other":
+        if self.tissues:
             return ("CSF", "GM", "WM")
         return tuple(f"class{k + 1}" for k in range(self.classes))
 

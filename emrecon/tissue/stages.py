@@ -25,8 +25,9 @@ from emrecon.tissue.mixture import Prior
 from emrecon.tissue.moments import Rules
 from emrecon.tissue.pure_means import pure_means
 from emrecon.tissue.result import Segmentation, Stage, finish
+from emrecon.tissue.result_checks import DISTINCT
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.starts import Optimum
+from emrecon.tissue.starts import Optimum, gap
 from emrecon.tissue.strength import strength
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,9 @@ STRIDES_MM = (4.0, 2.0)
 
 FEW = 100_000
 """An image of fewer voxels has no coarse stage."""
+
+LEAST_BLOCKS = 1000
+"""Blocks of which there are fewer show nothing."""
 
 LARGE = 400_000
 """A stage of more voxels makes few passes: the coarser ones before it have done the work."""
@@ -112,6 +116,8 @@ class Fit:
                 if stages[-1].image.basis is None:
                     settings = replace(settings, bias_mm=0.0)
             classes = stages[-1].state.classes
+        if gap(stages[-1].state.classes) < DISTINCT and len(stages) > 1:
+            stages[-1:] = [_with_outliers(stages[-2], stages[-1], settings, look, rules)]
         if settings.beta == "auto":
             stages[-1:] = _estimated(stages[-1], settings, look, rules)
         return stages
@@ -137,7 +143,7 @@ class Fit:
     def finish(self, stages: list[Stage]) -> Segmentation:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
-        return replace(made, atlas=self.atlas)
+        return replace(made, atlas=self.atlas and self.atlas.resized(self.data.times))
 
 
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
@@ -154,6 +160,27 @@ def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Im
     classes = replace(state.classes, means=pure.means, weights=weights / weights.sum())
     rules = replace(image.rules, layout=layout, known_means=True)
     return replace(image, rules=rules), replace(state, classes=classes)
+
+
+def _with_outliers(
+    coarse: Stage, fine: Stage, settings: Settings, look: Look, rules: Sequence[Rule]
+) -> Stage:
+    """Return a fit with outliers where they seem to have blurred the classes of one without.
+
+    As it was where both have them or none, or where the classes are no more distinct with them.
+    """
+    layout, without = coarse.image.rules.layout, fine.image.rules.layout
+    if len(layout.mixing) == len(without.mixing):
+        return fine
+    log.info("the classes are hardly distinct: the whole image is fitted again with outliers")
+    image = replace(fine.image, rules=replace(fine.image.rules, layout=layout))
+    classes = replace(coarse.state.classes, means=fine.state.classes.means)
+    most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
+    observers, enough = look(image, (1, 1, 1), most), (after(most), *rules)
+    begun = replace(fine.state, classes=classes)
+    again = _run(image, begun, settings.tolerance, observers, enough)
+    better = gap(again.state.classes) > gap(fine.state.classes)
+    return replace(again, log_field=fine.log_field) if better else fine
 
 
 def prior_of(settings: Settings, voxels: float, data: Data) -> Prior:
@@ -211,7 +238,8 @@ def _strides(data: Data) -> Iterator[Strides]:
     last = None
     for distance in STRIDES_MM:
         i, j, k = (max(round(distance / d), 1) for d in data.spacing_mm)
-        if max(i, j, k) > 1 and (i, j, k) != last and data.mask.sum() > FEW:
+        enough = data.mask.sum() > max(FEW, LEAST_BLOCKS * i * j * k)
+        if max(i, j, k) > 1 and (i, j, k) != last and enough:
             last = (i, j, k)
             yield last
     yield (1, 1, 1)

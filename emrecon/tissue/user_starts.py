@@ -28,10 +28,17 @@ def means_start(means: ArrayLike, data: Data, layout: Layout) -> Classes:
     wanted = np.asarray(means, np.float64)
     wanted = wanted.reshape(len(wanted), -1)
     channels = len(data.values)
-    if wanted.shape != (layout.gaussians, channels) or not np.isfinite(wanted).all():
+    if wanted.shape != (layout.gaussians, channels):
         raise SettingsError(
             f"{layout.gaussians} Gaussians of {channels} channels need as many means, "
             f"not {wanted.shape}"
+        )
+    low, high = np.nanmin(data.values, axis=1), np.nanmax(data.values, axis=1)
+    beyond = ~((low - (high - low) <= wanted) & (wanted <= high + (high - low)))  # NaN, too
+    if beyond.any() or len(np.unique(wanted, axis=0)) < len(wanted):
+        raise SettingsError(
+            f"means are distinct intensities of the image ({low[0]:g} to {high[0]:g} in channel "
+            f"1), not {', '.join(f'{one:g}' for one in wanted.ravel())}"
         )
     return from_means((wanted - data.centre) / data.scale, layout, np.full(channels, 0.1))
 
@@ -116,7 +123,7 @@ def _from_ranks(
     if (np.diff(levels) <= 0).any():
         raise DataError(
             f"{what} put the classes in another order of brightness than --contrast "
-            f"{settings.contrast} says: check the order of the classes, the contrast, and that "
+            f"{settings.weighting} says: check the order of the classes, the contrast, and that "
             "they lie on the image the right way round. A head stripped without --mask may lack "
             "the fluid: then give a mask that holds it"
         )

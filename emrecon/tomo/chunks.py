@@ -190,7 +190,16 @@ def _of_bins(scan: Scan, settings: Settings, chosen: _Choice) -> tuple[Chunks, A
         held[number] = {n: one for (n, _), one in zip(turn, kept, strict=True)}
     facts = scan.facts | {"duration_s": scan.duration_s} | camera_setup.facts(scan, calibration)
     return held, About(
-        Problem((), NOTHING, grid, settings, facts, calibration, scan.origin_mm),
+        Problem(
+            (),
+            NOTHING,
+            grid,
+            settings,
+            facts,
+            calibration,
+            scan.origin_mm,
+            scan.exam.lasting(scan.duration_s),
+        ),
         turns=tuple(number for number, _ in order),
         nodes=own_nodes(chosen.numbers(count), count),
         seen_mm=seen_mm(scan.bins, grid, settings),
@@ -212,7 +221,7 @@ def _of_events(scan: ListmodeScan, settings: Settings, chosen: _Choice) -> tuple
         held[number] = dict(event_likelihoods(scan, unresolved, grid, seen, chunk))
     facts = scan.facts | {"duration_s": scan.events.duration_s}
     return held, About(
-        Problem((), NOTHING, grid, settings, facts),
+        Problem((), NOTHING, grid, settings, facts, exam=scan.exam.lasting(scan.duration_s)),
         turns=tuple(held[own[0]]),
         nodes=own_nodes(own, count),
         seen_mm=scan.bins.fov_mm,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,9 @@ class ExamInfo:
 
     half_life_s: float | None = None
     """Half-life of the isotope, where the file itself states it."""
+
+    branching: float | None = None
+    """Positrons a decay, where the file itself states it."""
 
     emission_kev: float | None = None
     """Energy of the photons that the energy window counts."""
@@ -38,3 +41,7 @@ class ExamInfo:
 
     applied_corrections: tuple[str, ...] = ()
     """Corrections that the counts have had already."""
+
+    def lasting(self, duration_s: float | None) -> ExamInfo:
+        """Return the same with the length that was measured, where one was."""
+        return replace(self, duration_s=duration_s) if duration_s else self

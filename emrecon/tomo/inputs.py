@@ -10,7 +10,13 @@ from emrecon.errors import SettingsError
 
 @dataclass(frozen=True)
 class Corrections:
-    """The files of a scan besides its prompts, and how to read them."""
+    """The files of a scan besides its prompts, and how to read them.
+
+    Examples
+    --------
+    >>> Corrections(mu=Path("mu.nii.gz"), mu_unit="1/cm").mu_unit
+    '1/cm'
+    """
 
     normalisation: Path | None = None
     """Detection efficiencies of the bins (Interfile); 0 marks dead and missing ones."""
@@ -22,11 +28,20 @@ class Corrections:
     """Multiplicative correction in STIR's sense (Interfile): attenuation correction over
     efficiency; 0 marks dead bins. Instead of normalisation and attenuation."""
 
-    mu: Path | None = None
-    """Attenuation map (NIfTI or Interfile image), projected to attenuation factors."""
+    norm: Path | None = None
+    """Siemens' normalisation by components (.n.hdr, mMR and mCT): efficiencies of single crystals,
+    for any span, and gaps. Dead time is not corrected."""
+
+    mu: tuple[Path, ...] = ()
+    """Attenuation map (NIfTI or Interfile image, Siemens' .v.hdr too), projected to attenuation
+    factors. Several are added up: body, bed, coils."""
 
     mu_unit: str = ""
-    """Unit of the attenuation map: 1/mm or 1/cm."""
+    """Unit of the attenuation maps that do not state their own: 1/mm or 1/cm."""
+
+    mu_centred: bool = False
+    """Put the middle of the attenuation map on the camera's axis of rotation, in the middle of
+    the planes, whatever its header says: as STIR's SPECT projector does."""
 
     ct: Path | None = None
     """CT in Hounsfield units (NIfTI, or a DICOM series: its folder or one of its files), turned
@@ -39,7 +54,27 @@ class Corrections:
     """Mean randoms in each bin, counts as measured (Interfile)."""
 
     scatter: Path | None = None
-    """Mean scatter in each bin, counts as measured (Interfile)."""
+    """Mean scatter in each bin, counts as measured (Interfile); or the word simulate, which is
+    to work it out of image and attenuation map in turns (PET sinograms and what is summed to
+    them)."""
+
+    simulate_scatter: bool = False
+    """What --scatter simulate says."""
+
+    scatter_rounds: int = 3
+    """Simulated scatter: most rounds of image and scatter; fewer where it changes by under 1 %."""
+
+    scatter_absolute: bool = False
+    """Simulated scatter: keep its absolute scale, instead of fitting it to the counts beside the
+    body."""
+
+    window_kev: tuple[float, ...] = ()
+    """Simulated scatter: lower and upper limit of the energies that count, where neither file nor
+    scanner says it."""
+
+    energy_resolution: float = 0.0
+    """Simulated scatter: FWHM of the measured energy at 511 keV as a share, such as 0.15, where
+    the scanner is not known."""
 
     additive: Path | None = None
     """Background in STIR's sense (Interfile): (randoms + scatter) times the correction."""
@@ -53,10 +88,40 @@ class Corrections:
     tof_fwhm_ps: float = 0.0
     """Time-of-flight resolution in ps, where neither file nor scanner says it."""
 
+    calibration: Path | None = None
+    """The scanner's calibration, as `emrecon calibrate` writes it: the image is then in Bq/mL,
+    each frame brought to the start of the scan."""
+
+    facts: Path | None = None
+    """What is known about the examination, in JSON by the keys of BIDS PET: isotope, dose, times,
+    and PatientWeight in kg. The sidecar holds all of it."""
+
+    suv: bool = False
+    """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
+
+    def __post_init__(self) -> None:
+        one: object = self.mu
+        if isinstance(one, Path):  # one will do for several
+            object.__setattr__(self, "mu", (one,))
+        if self.scatter == Path("simulate"):
+            object.__setattr__(self, "scatter", None)
+            object.__setattr__(self, "simulate_scatter", True)
+        if self.scatter_rounds < 1 or len(self.window_kev) not in {0, 2}:
+            raise SettingsError(
+                "scatter_rounds is 1 or more, and window_kev a lower and an upper limit, unlike "
+                f"{self.scatter_rounds} and {self.window_kev}"
+            )
+
 
 @dataclass(frozen=True)
 class CameraFacts:
-    """What to take from a SPECT file, and what stands in for what it does not say."""
+    """What to take from a SPECT file, and what stands in for what it does not say.
+
+    Examples
+    --------
+    >>> CameraFacts(scatter_from="tew", radius_mm=(250.0,)).radius_mm
+    (250.0,)
+    """
 
     window: str = ""
     """Energy window by number (from 1) or name; by default the photopeak of the isotope."""
@@ -137,8 +202,8 @@ class Binning:
     start_s: float = 0.0
     """Start of the part of a list-mode file to take, in seconds."""
 
-    stop_s: float = float("inf")
-    """End of the part of a list-mode file to take, in seconds."""
+    stop_s: float | None = None
+    """End of the part of a list-mode file to take, in seconds; by default that of the file."""
 
 
 _CHOICES = {

@@ -23,7 +23,21 @@ E = TypeVar("E")
 
 
 class Likelihood(Protocol[E]):
-    """The log-likelihood of an image, less what does not depend on it, and its derivatives."""
+    """The log-likelihood of an image, less what does not depend on it, and its derivatives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> scan = em.Scan(bins, np.random.default_rng(0).poisson(5, bins.shape).astype(np.float32))
+    >>> likelihood = em.prepare(scan, em.Settings(subsets=1)).likelihoods[0]
+    >>> image = np.ones((17, 17, 1), np.float32)
+    >>> ratio, log_likelihood = likelihood.ratio(image)
+    >>> (ratio - likelihood.sensitivity).shape  # the gradient
+    (17, 17, 1)
+    """
 
     @property
     def sensitivity(self) -> Array:

@@ -10,7 +10,17 @@ from emrecon.errors import SettingsError
 
 @dataclass(frozen=True)
 class ListmodeSettings:
-    """How list-mode is reconstructed; the command line, the panel and job files fill it in."""
+    """How list-mode is reconstructed; the command line, the panel and job files fill it in.
+
+    Examples
+    --------
+    >>> ListmodeSettings(frames="0:60,60:120").several
+    True
+    >>> ListmodeSettings(gate_by="cardiac")
+    Traceback (most recent call last):
+        ...
+    emrecon.errors.SettingsError: how many phases? say --gates
+    """
 
     list_mode: bool = False
     """Reconstruct list-mode event by event, without sinograms; subsets are then of events.

@@ -51,6 +51,17 @@ def recon(
     -------
     Volume
         Activity in counts per mm of line integral, or in Bq/mL with a camera's calibration.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> scan = em.Scan(bins, np.random.default_rng(0).poisson(5, bins.shape).astype(np.float32))
+    >>> image = em.recon(scan, em.Settings(iterations=2, subsets=3))
+    >>> image.voxels.shape, image.unit
+    ((17, 17, 1), 'counts/mm')
     """
     problem = prepare(scan, settings or Settings())
     reached = last(until(watch(problem.iterates(), *observers), *problem.enough()))
@@ -85,6 +96,18 @@ def prepare(
         If the counts cannot come from a Poisson model, or are explained by background alone.
     SettingsError
         If the machine or the scan cannot do what the settings say.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> scan = em.Scan(bins, np.random.default_rng(0).poisson(5, bins.shape).astype(np.float32))
+    >>> problem = em.prepare(scan, em.Settings(subsets=1))
+    >>> run = [one.log_likelihood for one in em.until(problem.iterates(), em.after(5))]
+    >>> run == sorted(run)
+    True
     """
     set_threads(settings.threads)
     if isinstance(scan, ListmodeScan):
@@ -112,7 +135,8 @@ def _of_bins(scan: Scan, settings: Settings, kept: Sensitivities, progress: Prog
     inside = within(grid, seen_mm(scan.bins, grid, settings))
     start, facts = start_image(inside, count_totals(likelihoods[0]), total)
     facts |= camera_setup.facts(scan, calibration)
-    return Problem(likelihoods, start, grid, settings, facts, calibration, scan.origin_mm)
+    exam = scan.exam.lasting(scan.duration_s)
+    return Problem(likelihoods, start, grid, settings, facts, calibration, scan.origin_mm, exam)
 
 
 def _of_events(
@@ -125,4 +149,5 @@ def _of_events(
         sensitivity = sensitivity_of(scan, settings, progress)
     start, facts = start_image(within(grid, scan.bins.fov_mm), event_totals(scan), sensitivity)
     each = event_likelihoods(scan, settings, grid, sensitivity)
-    return Problem(tuple(one for _, one in each), start, grid, settings, facts)
+    models, exam = tuple(one for _, one in each), scan.exam.lasting(scan.duration_s)
+    return Problem(models, start, grid, settings, facts, exam=exam)

@@ -38,6 +38,13 @@ class Scan:
     counts of all time-of-flight bins together, spread evenly over them.
     In a gamma camera attenuation and resolution depend on depth: they are part of ``A``, from
     `mu` and `response`.
+
+    Examples
+    --------
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> scan = Scan(bins, np.ones(bins.shape, np.float32))
+    >>> scan.with_(randoms=np.full(bins.shape, 0.1, np.float32)).randoms.shape
+    (12, 17, 1)
     """
 
     bins: Bins | Camera

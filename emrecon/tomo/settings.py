@@ -15,7 +15,17 @@ PROJECTORS = ("joseph", "siddon")
 
 @dataclass(frozen=True)
 class Settings:
-    """How to reconstruct: MLEM (one subset) or OSEM."""
+    """How to reconstruct: MLEM (one subset) or OSEM.
+
+    Examples
+    --------
+    >>> Settings(iterations=2, subsets=21, psf_fwhm_mm=(4.5,)).subsets
+    21
+    >>> Settings(subsets=0)
+    Traceback (most recent call last):
+        ...
+    emrecon.errors.SettingsError: subsets must be 1 or more, not 0
+    """
 
     iterations: int = 4
     """Passes over all the data; a pass is one update for each subset."""
@@ -25,7 +35,8 @@ class Settings:
     evenly a near number is taken, and said."""
 
     voxel_mm: tuple[float, ...] = ()
-    """Voxel size in mm along x, y, z; by default the central bin and half the ring spacing."""
+    """Voxel size in mm, one number or x, y, z; by default the central bin and half the ring
+    spacing."""
 
     size: tuple[int, ...] = ()
     """Voxels along x, y, z; by default what covers the field of view."""
@@ -98,8 +109,8 @@ class Settings:
         for name in ("checkpoint_every", "threads", "tolerance", "cps_per_mbq", "view_s"):
             if not (getattr(self, name) or 0) >= 0:
                 raise SettingsError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        for name in ("voxel_mm", "size"):
-            _lengths(name, getattr(self, name), {0, 3}, least=1e-9)
+        for name, counts in (("voxel_mm", {0, 1, 3}), ("size", {0, 3})):
+            _lengths(name, getattr(self, name), counts, least=1e-9)
         _lengths("centre_mm", self.centre_mm, {0, 3}, least=-1e6)
         for name in ("psf_fwhm_mm", "post_fwhm_mm"):
             _lengths(name, getattr(self, name), {0, 1, 3}, least=0.0)

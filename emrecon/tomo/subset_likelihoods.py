@@ -10,6 +10,11 @@ import numpy as np
 
 from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.corrections.map_place import (
+    say_camera_counts_beside,
+    say_counts_beside,
+    say_cover,
+)
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
@@ -190,7 +195,11 @@ def _medium(scan: Scan, grid: Grid, fov_mm: float) -> Medium:
     """Return what a camera's photons pass, its attenuation map as all subsets read it."""
     if not isinstance(scan.bins, Camera):
         return Medium()
-    mu = scan.mu and fitted(scan.mu, grid, scan.bins, fov_mm)
+    if scan.mu is None:
+        return Medium(scan.response)
+    say_cover(scan.mu, scan.bins)
+    mu = fitted(scan.mu, grid, scan.bins, fov_mm)
+    say_camera_counts_beside(scan.bins, scan, mu)
     return Medium(scan.response, mu)
 
 
@@ -204,6 +213,8 @@ def _factors(scan: Scan) -> Array | None:
     survival = scan.attenuation
     if scan.mu is not None:
         survival = attenuation.factors(scan.mu, scan.bins)
+        say_cover(scan.mu, scan.bins)
+        say_counts_beside(scan.bins, scan, survival)
     if survival is None or scan.normalisation is None:
         return scan.normalisation if survival is None else survival
     if scan.mu is not None:  # computed here, so it may be changed here

@@ -50,7 +50,7 @@ def after(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > end
 
 
-def workers_gone(store: Path, wait_s: float = 20.0) -> bool:
+def workers_gone(store: Path, wait_s: float = 120.0) -> bool:
     """Return whether the workers named in the logs of a batch end soon."""
     end = time.monotonic() + wait_s
     pids = {int(line.split("pid ")[1].split()[0])

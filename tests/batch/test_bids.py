@@ -180,3 +180,13 @@ def test_the_validator_takes_them(derived: Path) -> None:
     issues = json.loads(done.stdout)["issues"]["issues"]
     assert not [issue for issue in issues if issue["severity"] == "error"]
     assert done.returncode == 0
+
+
+def test_other_contrasts_are_left_out_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("T1w.nii", "T2w.nii", "run-1_FLAIR.nii.gz", "run-2_FLAIR.nii.gz", "T1w.json")
+    dataset = raw(tmp_path / "raw", *(f"sub-1/anat/sub-1_{name}" for name in names))
+    (job,) = bids_jobs(dataset, tmp_path / "out")
+    assert job.name == "sub-1_T1w"
+    assert "2 FLAIR, 1 T2w in anat are left out" in caplog.text

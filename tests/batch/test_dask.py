@@ -93,7 +93,7 @@ def engine():
 
 def test_the_dashboard_is_there(engine: DaskEngine) -> None:
     (address,) = re.findall(r"http://127\.0\.0\.1:\d+/status", engine.about())
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     page = ""
     while "docs_json" not in page and time.monotonic() < end:
         with contextlib.suppress(OSError), urlopen(address) as answer:  # noqa: S310 - ours
@@ -321,7 +321,7 @@ def test_a_job_that_ended_while_it_waited_is_submitted_anew(
         (tmp_path / name).chmod(0o755)
 
     def submitted(count: int) -> int:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end and len(cluster.workers) < 2:
             time.sleep(0.02)
         while time.monotonic() < end and len(list(calls.iterdir())) < count:

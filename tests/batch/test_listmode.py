@@ -77,6 +77,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 def test_jobs_make_what_the_command_makes(folder: Path, monkeypatch) -> None:
     monkeypatch.chdir(folder)
     _, records = ran(folder)

@@ -90,6 +90,7 @@ def test_exit_codes(records: list[Record], code: int) -> None:
     assert exit_code(records) == code
 
 
+@pytest.mark.slow
 def test_a_second_batch_is_kept_out(made: Path, tmp_path: Path, capsys) -> None:
     (scan,) = copies(made, tmp_path, 1)
     (tmp_path / "jobs.toml").write_text(f"out = 'out'\n[[scan]]\ninput = '{scan.name}'\n")

@@ -8,6 +8,7 @@ After each kill no file with a final name may differ from that of an undisturbed
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
@@ -81,7 +82,7 @@ def _kill(folder: Path, named, count: int, random) -> None:
         begun = any(part.glob("*.checkpoint.npz"))
         code = kills.finish(*command(folder, name, "--resume"))
         for left in part.glob(".part-*") if what == "reconstruction" else ():
-            left.unlink()
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         found += kills.differences(part, whole, whole=True)
         resumed += begun
         print(f"{name}: {struck} killed, {resumed} with a checkpoint, {wrong} wrong", flush=True)

@@ -200,7 +200,7 @@ def test_ctrl_c(copy: Path, out: Path) -> None:
         assert time.monotonic() < begun + 120
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.strip().splitlines()[-1] == "emrecon: interrupted"
     assert "Traceback" not in said

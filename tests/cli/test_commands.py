@@ -86,6 +86,19 @@ def test_parts_by_name_are_the_manifest(scan_folder: Path, tmp_path: Path) -> No
     np.testing.assert_array_equal(read_image(whole).voxels, read_image(byname).voxels)
 
 
+def test_files_of_others_are_written_over_when_that_is_said(
+    scan_folder: Path, tmp_path: Path, capsys
+) -> None:
+    picture = tmp_path / "image.png"
+    picture.write_bytes(b"a photograph")
+    command = ("recon", scan_folder, "-o", tmp_path / "image.nii", *QUICK)
+    assert run(*command) == 1
+    assert "image.png exists already" in capsys.readouterr().err
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a photograph"]
+    assert run(*command, "--overwrite") == 0
+    assert run(*command) == 0  # now they are of this scan
+
+
 def test_stir_terms_are_the_same_model(scan_folder: Path, tmp_path: Path) -> None:
     """correction = 1 / (n a), additive = (r + s) / (n a)."""
     from emrecon.io import interfile
@@ -141,6 +154,7 @@ def test_resume_is_bit_identical(scan_folder: Path, tmp_path: Path, monkeypatch)
     assert not (tmp_path / "part.checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 def test_resumed_run_stops_where_the_whole_one_does(scan_folder, tmp_path, monkeypatch) -> None:
     flat = ["--iterations", 60, "--subsets", 4, "--tolerance", 1e-5, "--checkpoint-every", 1]
     whole, out = tmp_path / "whole.nii", tmp_path / "part.nii"
@@ -284,6 +298,7 @@ def test_brackets_in_names_are_no_markup(tmp_path: Path, capsys) -> None:
     assert "c[/d]" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_time_of_flight(tmp_path: Path, capsys) -> None:
     """Simulated, described, reconstructed, and with its bins summed."""
     scan = tmp_path / "scan"
@@ -330,6 +345,7 @@ def test_demo(tmp_path: Path, monkeypatch) -> None:
     assert 2 * (grey & bright).sum() / (grey.sum() + bright.sum()) > 0.8  # Dice of grey matter
 
 
+@pytest.mark.slow
 def test_help_is_quick_and_complete() -> None:
     """Nothing heavy is imported for --help."""
     script = (

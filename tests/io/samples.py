@@ -7,16 +7,30 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from emrecon.io import interfile
+from emrecon.io import interfile, write_series
 from emrecon.io.interfile import spect as interfile_spect
 from emrecon.io.petlink.sinograms import sample_events, write_events
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.presets import by_name
+from emrecon.volume import Volume
 from phantoms.cylinder import uniform_cylinder
 from phantoms.simulate_events import simulate_events
 from tests.io.nm_files import nm_dataset, saved
+from tests.io.siemens_files import mmr_components, write_norm
 
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 3, 0, -20], [0, 0, 4, 30], [0, 0, 0, 1]])
+
+ABOUT = {
+    "TimeZero": "23:30:00", "ScanDate": "2024-03-09", "ScanStart": 3600, "InjectionStart": 60,
+    "FrameTimesStart": [3600], "FrameDuration": [600], "ImageDecayCorrected": True,
+    "ImageDecayCorrectionTime": 3600, "DecayCorrectionFactor": [1.03], "TracerRadionuclide": "F18",
+    "TracerName": "FDG", "InjectedRadioactivity": 310.5, "InjectedRadioactivityUnits": "MBq",
+    "PatientWeight": 71.5, "Units": "Bq/mL", "AttenuationCorrection": "mu-map",
+    "ReconMethodName": "PSF-OSEM", "ReconMethodParameterLabels": ["subsets", "iterations"],
+    "ReconMethodParameterValues": [12, 4],
+    "Facts": {"efficiencies_from": "bins", "randoms": 1e5, "scatter": 1e5},
+}  # fmt: skip
+"""A sidecar that tells all that DICOM PT needs."""
 
 
 def nifti(folder: Path) -> list[Path]:
@@ -67,6 +81,12 @@ def dicom(folder: Path) -> list[Path]:
     return [saved(nm_dataset(), folder)]
 
 
+def pet_images(folder: Path) -> list[Path]:
+    voxels = np.random.default_rng(0).uniform(0, 1e4, (5, 4, 3)).astype(np.float32)
+    write_series(Volume(voxels, np.abs(AFFINE), "Bq/mL"), folder, ABOUT)
+    return [folder / "00002.dcm"]
+
+
 def petsird(folder: Path) -> list[Path]:
     from emrecon.io.petsird.write import Coincidences, write
 
@@ -83,9 +103,11 @@ SAMPLES = {
     "Analyze": analyze,
     "MGH": mgh,
     "PETLINK": petlink,
+    "Siemens normalisation": lambda folder: [write_norm(folder, mmr_components())],
     "Interfile": lambda folder: [],
     "Interfile PET": pet,
     "Interfile SPECT": spect,
+    "DICOM PT": pet_images,
     "DICOM NM": dicom,
     "PETSIRD": petsird,
 }

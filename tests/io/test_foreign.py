@@ -25,6 +25,7 @@ FILES = {
     "no name space": (b"!INTERFILE:=\ndata format:=sinogram\n", "Siemens sinogram"),
     "normalisation": (f"{SMS}norm subheader\n".encode(), "Siemens normalisation"),
     "Interfile": (b"!INTERFILE :=\n!matrix size [1] := 8\n", "Interfile of neither"),
+    "Interfile behind text": (b"A title\n\n!INTERFILE :=\n", "remove all before !INTERFILE"),
     "nothing": (b"Hello\n", "cannot tell"),
 }
 

@@ -96,7 +96,8 @@ def test_abilities_by_kind(tmp_path):
             form, kind = format_of(path)
             assert form.name == name
             assert isinstance(form, ReadsImages) == (kind == "image")
-            assert isinstance(form, ReadsScans) == (kind != "image" and name != "PETSIRD")
+            bins = kind in {"projections", "events"} and name != "PETSIRD"
+            assert isinstance(form, ReadsScans) == bins
 
 
 def test_events_of_either_format_and_what_was_read(tmp_path):

@@ -13,7 +13,7 @@ from emrecon.io.interfile.spect import read_projections, write_projections
 from emrecon.io.scan import read_scan
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.camera import Camera
-from emrecon.tomo.inputs import CameraFacts
+from emrecon.tomo.inputs import CameraFacts, Corrections
 from tests.io.spect_points import POINTS, WEIGHTS, found_at
 
 VIEWS, BINS, PLANES, BIN_MM, PLANE_MM = 10, 30, 26, 4.75, 3.5
@@ -129,6 +129,65 @@ def test_written_and_read_again(tmp_path, position, step, circular):
     assert read.facts["radionuclide"] == "Tc-99m"
     assert read.facts["energy_window_kev"] == [126, 154]
     assert ("non-circular" in (tmp_path / "a.hs").read_text()) is not circular
+
+
+def mu_map(folder, *, size=12, offsets=True, position=("head_in", "supine")):
+    """Write a map of water as STIR would; its own offsets of even sizes are those of no header."""
+    lines = ["!INTERFILE :=", "!imaging modality := nucmed", "name of data file := mu.v",
+             *(f"{key} := {word}" for key, word in
+               zip(("patient orientation", "patient rotation"), position, strict=True) if word),
+             "imagedata byte order := LITTLEENDIAN", "!number format := float",
+             "!number of bytes per pixel := 4", "number of dimensions := 3"]  # fmt: skip
+    for axis, label in enumerate("xyz", 1):
+        lines += [f"matrix axis label [{axis}] := {label}", f"!matrix size [{axis}] := {size}",
+                  f"scaling factor (mm/pixel) [{axis}] := {BIN_MM}"]  # fmt: skip
+        if not offsets:
+            middle = 0 if label == "z" else -(size - 1) / 2 * BIN_MM
+            lines += [f"first pixel offset (mm) [{axis}] := {middle}"]
+    (folder / "mu.hv").write_text("\n".join([*lines, "!END OF INTERFILE :=", ""]))
+    np.full((size, size, size), 0.15, "<f4").tofile(folder / "mu.v")
+    return Corrections(mu=folder / "mu.hv", mu_unit="1/cm")
+
+
+def test_a_map_of_stirs_is_centred_where_a_person_says_so(tmp_path, caplog):
+    """STIR's projector of SPECT centres the array, which its header puts half a voxel aside."""
+    scan = written(tmp_path, stored("HFS", 180, -36))
+    half = BIN_MM / 2
+    parts = mu_map(tmp_path)
+    beside = read_scan(scan, parts)[0].mu
+    middle = beside.affine @ (5.5, 5.5, 5.5, 1)
+    np.testing.assert_allclose(middle[:3], (half, half, 0), atol=1e-6)
+    assert f"lies {half:.3g}, {half:.3g}, " in caplog.text
+    assert "give --mu-centred" in caplog.text
+    caplog.clear()
+    centred = read_scan(scan, replace(parts, mu_centred=True))[0].mu
+    np.testing.assert_allclose((centred.affine @ (5.5, 5.5, 5.5, 1))[:3], 0, atol=1e-6)
+    np.testing.assert_array_equal(centred.voxels, beside.voxels)
+    read_scan(scan, mu_map(tmp_path, offsets=False))  # centred by its own header
+    read_scan(scan, mu_map(tmp_path, size=13))  # its middle is a voxel
+    assert "mu-centred" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("scan_lies", "map_lies", "says"),
+    [
+        (("head_in", "prone"), ("head_in", "supine"), r"supine \(HFS\).*prone \(HFP\)"),
+        (("feet_in", "supine"), ("", ""), "does not say how the patient lies, who is FFS"),
+        (("head_in", "supine"), ("feet_in", "prone"), r"prone \(FFP\)"),
+        (("head_in", "supine"), ("", ""), ""),
+        (("feet_in", "prone"), ("feet_in", "prone"), ""),
+    ],
+)
+def test_map_and_scan_of_one_position(tmp_path, scan_lies, map_lies, says):
+    names = ("patient orientation", "patient rotation")
+    data = stored("HFS", 180, -36)
+    scan = written(tmp_path, data, **dict(zip(names, scan_lies, strict=True)))
+    parts = mu_map(tmp_path, position=map_lies)
+    if not says:
+        assert read_scan(scan, parts)[0].mu is not None
+        return
+    with pytest.raises(GeometryError, match=says):
+        read_scan(scan, parts)
 
 
 def test_what_a_header_cannot_say_is_not_written(tmp_path):

@@ -13,9 +13,9 @@ from emrecon.errors import DataError, FormatError
 from emrecon.io import nifti
 from emrecon.volume import Volume
 
-OBLIQUE = np.array(
-    [[1.8, -0.4, 0.1, 10.0], [0.3, 2.1, 0.2, -20.0], [0.1, -0.2, 2.9, 30.0], [0, 0, 0, 1]]
-)
+TURN = np.linalg.qr(np.array([[1.8, -0.4, 0.1], [0.3, 2.1, 0.2], [0.1, -0.2, 2.9]]))[0]
+OBLIQUE = np.eye(4)
+OBLIQUE[:3] = np.column_stack([TURN * (-1.8, -2.1, 2.9), (10.0, -20.0, 30.0)])
 
 
 def test_what_is_written(tmp_path):
@@ -164,3 +164,26 @@ def test_a_header_is_kept_whatever_the_name_of_its_file(tmp_path):
     named.write_bytes(made.to_bytes())
     nifti.write(nifti.read(named), tmp_path / "made.nii.gz", like=named)
     assert nib.load(tmp_path / "made.nii.gz").header["descrip"] == b"kept"
+
+
+@pytest.mark.parametrize(
+    ("units", "said"), [("mm", "up to 24 mm apart"), ("micron", "up to 0.024 mm apart")]
+)
+def test_qform_and_sform_that_disagree_are_told_with_millimetres(tmp_path, caplog, units, said):
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    image = nib.Nifti1Image(np.zeros((5, 6, 7), np.float32), affine)
+    image.header.set_xyzt_units(units)
+    image.set_qform(affine, 1)
+    for moved, spoken in ((0.9, False), (24.0, True)):
+        sform = affine.copy()
+        sform[1, 3] += moved
+        image.set_sform(sform, 2)
+        nib.save(image, tmp_path / "a.nii")
+        caplog.clear()
+        assert io.read_image(tmp_path / "a.nii").affine[1, 3] > 0  # the sform's
+        assert (said in caplog.text) is spoken
+    image.set_sform(None, 0)
+    nib.save(image, tmp_path / "a.nii")
+    caplog.clear()
+    io.read_image(tmp_path / "a.nii")
+    assert "apart" not in caplog.text

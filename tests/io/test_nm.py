@@ -128,6 +128,24 @@ def test_an_item_of_rotation_for_each_head_is_not_guessed_at(tmp_path):
     assert_right(read(dataset, tmp_path, radius_mm=(210.0,)))
 
 
+@pytest.mark.parametrize("first_row", ["head", "feet"])
+@pytest.mark.parametrize("starts", [(0.0, 180.0), (90.0, 0.0)])
+def test_one_orientation_for_all_heads(tmp_path, caplog, first_row, starts):
+    """Some makers write the first head's for each: its rows tell which end is up."""
+    dataset = nm_dataset(starts=starts, views=4, step=45.0, first_row=first_row)
+    one, two = dataset.DetectorInformationSequence
+    two.ImageOrientationPatient = one.ImageOrientationPatient
+    assert_right(read(dataset, tmp_path))
+    assert f"the first, which does not fit {starts[1]:g} degrees" in caplog.text
+    assert f"taken for the patient's {first_row}" in caplog.text
+    caplog.clear()
+    assert_right(read(dataset, tmp_path, first_row=first_row))
+    assert not caplog.text
+    one.ImageOrientationPatient = two.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    with pytest.raises(FormatError, match="--first-row"):
+        read(dataset, tmp_path)
+
+
 def test_gates(tmp_path):
     dataset = nm_dataset(gates=3, order=("slot", "view"))
     whole = read(dataset, tmp_path)

@@ -56,6 +56,7 @@ def image_of(path, updates=15, **settings):
 PLACES = np.array([[18.0, -9.0, 3.0], [0.0, -24.0, -4.0], [-12.0, 21.0, 5.0]])
 
 
+@pytest.mark.slow
 def test_three_points_of_a_stock_file_are_at_their_places(tmp_path):
     """Half a voxel of 4 mm; a turned sign of time of flight moves the first by 36 mm."""
     bodies = tuple(
@@ -77,6 +78,7 @@ def test_three_points_of_a_stock_file_are_at_their_places(tmp_path):
     assert volume.voxels[far].sum() < 0.05 * volume.voxels.sum()
 
 
+@pytest.mark.slow
 def test_activity_is_right_with_attenuation_randoms_and_efficiencies(tmp_path):
     from phantoms.detection import Efficiencies
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +11,7 @@ import pytest
 
 from emrecon import jobs
 from emrecon.errors import EmreconError, WriteError
+from emrecon.io import sidecar
 from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.jobs.convert import ConversionJob
 from emrecon.jobs.measure import MeasurementJob
@@ -132,3 +134,55 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
     check_outputs([tmp_path / "a" / "x"], {}, makes=tmp_path / "a")
+
+
+def test_an_image_of_another_scan_is_not_written_over(scan: Path, tmp_path: Path) -> None:
+    job = ReconstructionJob(scan, tmp_path / "a.nii.gz")
+    job.keep_others()  # nothing is there
+    written = [path for path in job.outputs() if path.suffix != ".json"]
+    about = {"Inputs": {"prompts": sidecar.file_facts(scan / "prompts.hs")}}
+    for path in written:
+        path.write_text("mine")
+    with pytest.raises(WriteError, match=r"does not come of .*prompts\.hs.*--overwrite"):
+        job.keep_others()
+    sidecar.write(tmp_path / "a.json", about)
+    job.keep_others()  # made of this scan: done again
+    replace(job, scan=scan / "scan.toml").keep_others()
+    about["Inputs"]["prompts"]["SHA256"] = "0" * 64
+    sidecar.write(tmp_path / "a.json", about)
+    with pytest.raises(WriteError, match="--overwrite"):
+        job.keep_others()
+    (tmp_path / "b.png").write_bytes(b"my picture")
+    with pytest.raises(WriteError, match=r"b\.png exists already"):
+        replace(job, out=tmp_path / "b.hv").keep_others()
+
+
+@pytest.mark.parametrize(("first", "second"), [("a.nii.gz", "a.hv"), ("a.hv", "a.nii")])
+def test_sidecar_and_picture_of_an_image_in_another_format_are_kept(
+    scan: Path, tmp_path: Path, first: str, second: str
+) -> None:
+    (tmp_path / first).write_text("image")
+    about = {"Inputs": {"prompts": sidecar.file_facts(scan / "prompts.hs")}}
+    sidecar.write(tmp_path / "a.json", about)
+    ReconstructionJob(scan, tmp_path / first).keep_others()
+    with pytest.raises(WriteError, match=f"take over sidecar and picture of {first}"):
+        ReconstructionJob(scan, tmp_path / second).keep_others()
+
+
+def test_a_scan_that_was_not_simulated_is_not_written_over(scan: Path, tmp_path: Path) -> None:
+    SimulationJob("nema", scan).keep_others()  # simulated, and can be so again
+    SimulationJob("nema", tmp_path / "new").keep_others()
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "prompts.hs").write_text("!INTERFILE :=\n")
+    for manifest in (None, 'prompts = "prompts.hs"\n'):
+        if manifest:
+            (own / "scan.toml").write_text(manifest)
+        with pytest.raises(WriteError, match="does not come of a simulation"):
+            SimulationJob("nema", own).keep_others()
+
+
+def test_names_of_labels_are_an_input_of_a_measurement(scan: Path) -> None:
+    job = MeasurementJob(scan / "truth.nii.gz", scan, out=scan / "labels.json")
+    with pytest.raises(WriteError, match="one of the inputs"):
+        job.begin()

@@ -93,6 +93,7 @@ def test_the_bytes_of_a_correction_count(scan: Path, tmp_path: Path) -> None:
     randoms.write_bytes(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pet", "spect"])
 def test_a_checkpoint_of_another_version_is_refused(
     kind: str, scan: Path, spect: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import weakref
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -19,6 +18,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from emrecon.errors import SettingsError
+from emrecon.io import read_image
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.settings import Settings
@@ -70,69 +70,173 @@ def at(dock, phase, number=None):
     return lambda: dock.session.phase == phase and number in {None, dock.session.number}
 
 
+@pytest.mark.slow
 def test_a_scan_among_the_layers_is_chosen_and_run_to_its_end(qtbot, dock, viewer, told):
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.layers.history is not None, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == 12, timeout=60_000)
     assert dock.session.number == 12
-    names = [layer.name for layer in viewer.layers]
-    assert names == ["tiny prompts", "EM reconstruction", "EM reconstruction history"]
+    assert [layer.name for layer in viewer.layers] == ["tiny prompts", "EM reconstruction"]
+    assert viewer.dims.ndim == 3  # labels painted now have three axes, as a mask has
     live = viewer.layers["EM reconstruction"]
     np.testing.assert_array_equal(
         np.asarray(live.data).transpose(), dock.session.result.images[0].reached.params
     )
     assert not viewer.layers["tiny prompts"].visible
     assert live.axis_labels == ("S", "A", "R")
-    assert len(dock.curves.data("gap")[0]) >= 8
+    assert len(dock.curves.data("likelihood")[0]) == 10  # sums over passes of four
+    assert len(dock.curves.data("gap")[0]) == 9
     assert len(dock.curves.data("nrmse")[0]) == 13  # the truth beside the scan was found
-    dock.curves.tabs.setCurrentIndex(2)
+    dock.curves.tabs.setCurrentIndex(3)
     assert "best NRMSE" in " ".join(label.text() for label in dock.findChildren(QLabel))
     press(qtbot, dock, "run")
-    qtbot.waitUntil(lambda: at(dock, "done")() and dock.layers.number() == 12, timeout=60_000)
+    qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=60_000)
     assert viewer.layers["EM reconstruction"] is live  # a new layer would hold up the run
-    assert len(viewer.layers) == 3
+    assert len(viewer.layers) == 2
+    assert [run.name for run in dock.runs.runs] == ["1: OSEM 3 x 4", "2: OSEM 3 x 4"]
     assert told == []
+
+
+def test_runs_are_kept_gone_on_with_and_compared(qtbot, dock, viewer, told):
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: dock.number == 12, timeout=60_000)
+    first = viewer.layers["EM reconstruction"].data
+    dock.runs.iterations.setValue(2)
+    press(qtbot, dock, "continue")
+    qtbot.waitUntil(lambda: at(dock, "done", 20)() and dock.number == 20, timeout=60_000)
+    dock.settings.fill(Settings(iterations=5, subsets=4, post_fwhm_mm=(5.0,)))
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: at(dock, "done", 20)() and dock.number == 20, timeout=60_000)
+    one, two, three = dock.runs.runs
+    assert (two.name, len(dock.curves._lines)) == ("2: OSEM 5 x 4", 3)
+    np.testing.assert_array_equal(two.job.rows[12].log_likelihood, one.job.rows[12].log_likelihood)
+    dock.runs.list.itemClicked.emit(dock.runs.list.item(0))
+    assert dock.shown is one
+    np.testing.assert_array_equal(viewer.layers["EM reconstruction"].data, first)
+    assert "iteration 3" in viewer.canvas.overlays.text.text
+    dock.runs.tick([two, three])
+    assert len(dock.curves._lines) == 3  # those, and the one that is shown
+    press(qtbot, dock, "compare")
+    wanted = three.session.history.picture(-1)[1] - two.session.history.picture(-1)[1]
+    np.testing.assert_array_equal(viewer.layers[-1].data, wanted)
+    assert dock.runs.said.text() == "2 and 3 differ by post_fwhm_mm: [] and [5.0]"
+
+
+def test_a_layer_that_was_changed_or_made_is_what_counts(qtbot, dock, viewer, scan_folder):
+    (mu,) = (viewer.add_image(d, **i) for d, i, _ in read(scan_folder / "mu.nii.gz"))
+    field = dock.corrections.fields["mu"].widget
+    field.box.setCurrentText(mu.name)
+
+    def command():
+        press(qtbot, dock, "command")
+        words = shlex.split(QApplication.clipboard().text())
+        return Path(words[words.index("--mu") + 1])
+
+    assert command() == scan_folder / "mu.nii.gz"  # as it was read
+    mu.data[...] = 0
+    changed = command()
+    assert changed != scan_folder / "mu.nii.gz"
+    assert not read_image(changed).voxels.any()
+    mu.data = read(scan_folder / "mu.nii.gz")[0][0]
+    mu.translate = np.add(mu.translate, (0, 0, 20))  # to the patient's right
+    moved = command()
+    there, here = read_image(moved), read_image(scan_folder / "mu.nii.gz")
+    np.testing.assert_array_equal(there.voxels, here.voxels)
+    np.testing.assert_allclose(there.affine[:3, 3] - here.affine[:3, 3], (20, 0, 0), atol=1e-4)
+    assert command() == moved  # the same layer is the same file
+    made = viewer.add_image(np.ones((4, 5, 6), np.float32), name="by hand", scale=(2, 3, 4))
+    field.box.setCurrentText(made.name)
+    np.testing.assert_allclose(read_image(command()).spacing_mm, (4, 3, 2))
+    prompts = viewer.layers["tiny prompts"]
+    prompts.data = prompts.data * 2
+    dock.scan.box.setCurrentText(prompts.name)
+    with pytest.raises(SettingsError, match="counts of tiny prompts were changed"):
+        dock._as_command()
+
+
+def test_a_failure_leaves_all_as_it_was(qtbot, dock, viewer, told):
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: dock.number == 12, timeout=60_000)
+    image = viewer.layers["EM reconstruction"].data
+    dock.scan.box.setEditText("nowhere.hs")
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: "nowhere.hs" in " ".join(told), timeout=60_000)
+    assert viewer.layers["EM reconstruction"].data is image
+    assert len(dock.runs.runs) == 1
+    press(qtbot, dock, "command")  # of the run that is seen
+    assert "nowhere" not in QApplication.clipboard().text()
+
+
+def test_what_a_run_warned_of_is_said_in_the_panel_and_stays_with_it(qtbot, dock):
+    dock.settings.fill(Settings(iterations=1, subsets=7))  # 24 views
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(at(dock, "done"), timeout=60_000)
+    qtbot.waitUntil(lambda: dock.warned.isVisibleTo(dock), timeout=60_000)
+    assert "6 subsets" in dock.warned.text() or "8 subsets" in dock.warned.text()
+    assert dock.runs.runs[0].session.warnings == dock.warned.text().split("\n")
+
+
+def test_counters_come_though_no_picture_is_wanted(qtbot, dock, monkeypatch):
+    dock.settings.fill(Settings(iterations=100_000, subsets=4))
+    monkeypatch.setattr(dock, "_rate", lambda: 1e-3)
+    dock.live._hz = dock._rate
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: dock.live.frames == 1, timeout=60_000)
+    seen = set()
+    dock.live.looked.connect(lambda: seen.add(dock.run_bar.status.text()))
+    qtbot.waitUntil(lambda: len(seen) >= 4, timeout=60_000)
+    assert dock.live.frames == 1
+    dock.stop()
+    assert dock.session.join(60)
 
 
 def test_pause_step_resume_stop_and_reset(qtbot, dock, viewer):
     dock.settings.fill(Settings(iterations=10_000, subsets=4))
     press(qtbot, dock, "step")  # nothing runs: a run that halts at its start
     qtbot.waitUntil(at(dock, "paused", 0), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.run_bar.buttons["pause"].text().startswith("Resume"))
+    qtbot.waitUntil(
+        lambda: dock.run_bar.buttons["pause"].text().startswith("Resume"), timeout=60_000
+    )
     for number in (1, 2):
         press(qtbot, dock, "step")
-        qtbot.waitUntil(at(dock, "paused", number), timeout=10_000)
+        qtbot.waitUntil(at(dock, "paused", number), timeout=60_000)
     press(qtbot, dock, "pause")  # resumes
-    qtbot.waitUntil(lambda: dock.session.number > 20, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.session.number > 20, timeout=60_000)
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(at(dock, "paused"), timeout=10_000)
+    qtbot.waitUntil(at(dock, "paused"), timeout=60_000)
     halted = dock.session.number
     qtbot.wait(300)
     assert dock.session.number == halted
-    qtbot.waitUntil(lambda: dock.layers.number() == halted, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == halted, timeout=60_000)
     press(qtbot, dock, "stop")
-    qtbot.waitUntil(at(dock, "stopped"), timeout=10_000)
+    qtbot.waitUntil(at(dock, "stopped"), timeout=60_000)
     assert dock.session.result.stopped
     press(qtbot, dock, "reset")
     assert dock.session.phase == "idle"
     assert [layer.name for layer in viewer.layers] == ["tiny prompts"]
     assert dock.curves.data("gap") == ([], [])
+    assert dock.runs.runs == []
 
 
-def test_a_click_on_a_curve_goes_to_that_iteration(qtbot, dock, viewer):
+def test_a_click_on_a_curve_goes_to_that_iteration(qtbot, dock, viewer, tmp_path):
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.layers.number() == 12, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == 12, timeout=60_000)
     dock.curves.tabs.setCurrentIndex(1)
     dock.curves.pick(1.3)  # iterations of four updates: update 5
-    assert dock.layers.number() == 5
+    assert dock.number == 5
     assert viewer.canvas.overlays.text.text == "iteration 1 + 1/4"
+    np.testing.assert_array_equal(dock.layers.live.data, dock.session.history.frames()[5])
+    dock.save_to(tmp_path / "seen.nii.gz")
     np.testing.assert_array_equal(
-        dock.layers.history.data[viewer.dims.current_step[0]],
-        dock.session.history.frames()[5],
+        read_image(tmp_path / "seen.nii.gz").voxels.transpose(), dock.layers.live.data
     )
-    viewer.dims.set_current_step(0, 0)
-    assert viewer.canvas.overlays.text.text.startswith("iteration 0")
+    press(qtbot, dock, "python")
+    assert "after(5)" in QApplication.clipboard().text()
+    dock.slider.setValue(0)
+    assert viewer.canvas.overlays.text.text == "start image"
+    dock.layers.live.visible = False  # the words are of what is seen
+    assert viewer.canvas.overlays.text.text == ""
 
 
 def test_what_is_copied_and_saved_is_the_run(qtbot, dock, scan_folder, tmp_path, told):
@@ -153,17 +257,24 @@ def test_what_is_copied_and_saved_is_the_run(qtbot, dock, scan_folder, tmp_path,
 
 
 def test_mistakes_are_told_and_leave_the_dock_ready(qtbot, dock, told):
-    dock.settings.fields["iterations"].widget.setText("four")
+    tolerance = dock.settings.fields["tolerance"]
+    tolerance.widget.setText("little")
+    assert tolerance._wrong.text() == "'little' is not a number"  # said under it, at once
+    assert "border" in tolerance.widget.styleSheet()
     press(qtbot, dock, "run")
-    assert told == ["Iterations: 'four' is not a whole number"]
-    dock.settings.fields["iterations"].widget.setText("0")
+    assert told == ["Tolerance: 'little' is not a number"]
+    tolerance.widget.setText("")
+    assert not tolerance._wrong.isVisibleTo(dock)
+    assert tolerance.widget.styleSheet() == ""
+    dock.settings.fields["iterations"].widget.setValue(0)
     press(qtbot, dock, "run")
     assert "iterations must be 1 or more" in told[-1]
+    assert "1 or more" in dock.settings.fields["iterations"]._wrong.text()
     dock.settings.fill(Settings(iterations=1))
     dock.scan.box.setEditText("/nowhere/scan.hs")
     press(qtbot, dock, "run")
-    qtbot.waitUntil(at(dock, "failed"), timeout=10_000)
-    qtbot.waitUntil(lambda: "nowhere" in told[-1], timeout=5000)
+    qtbot.waitUntil(at(dock, "failed"), timeout=60_000)
+    qtbot.waitUntil(lambda: "nowhere" in told[-1], timeout=60_000)
     dock.scan.box.setEditText("")
     press(qtbot, dock, "run")
     assert told[-1].startswith("choose a scan")
@@ -173,25 +284,25 @@ def test_the_history_says_its_memory_and_keeps_to_it(qtbot, dock, monkeypatch):
     monkeypatch.setattr(run_panel, "preferences", lambda: Preferences(history_mb=1))
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: "of 1 MB" in dock.kept.text(), timeout=5000)
+    qtbot.waitUntil(lambda: "kept, 1 in" in dock.kept.text(), timeout=60_000)
     assert dock.session.history.bytes <= 1_000_000
     assert len(dock.session.history.numbers) < 13
 
 
-def test_a_new_run_holds_nothing_of_the_last_one_s_history(qtbot, dock, viewer, told):
-    press(qtbot, dock, "run")
-    qtbot.waitUntil(lambda: dock.layers.number() == 12, timeout=60_000)
-    layer = dock.layers.history  # napari keeps such a layer until cycles are collected
-    kept = weakref.ref(layer.data)
-    dock.scan.box.setEditText("nowhere.hs")
-    press(qtbot, dock, "run")
-    assert kept() is None
-    assert layer not in viewer.layers
-    assert viewer.layers.selection.active is dock.layers.live
-    qtbot.waitUntil(at(dock, "failed"), timeout=20_000)
-    qtbot.waitUntil(lambda: dock.layers.live is None, timeout=5000)  # it never had an image
-    assert [layer.name for layer in viewer.layers] == ["tiny prompts"]
-    assert "nowhere.hs" in told[-1]
+def test_all_runs_together_keep_to_the_memory(qtbot, dock, monkeypatch):
+    monkeypatch.setattr(run_panel, "preferences", lambda: Preferences(history_mb=2))
+    for number in range(1, 12):
+        dock.settings.fill(Settings(iterations=1, subsets=4))
+        press(qtbot, dock, "run")
+        qtbot.waitUntil(
+            lambda: dock.number == 4 and dock.shown.number == number,  # noqa: B023
+            timeout=60_000,
+        )
+    assert [run.number for run in dock.runs.runs] == list(range(4, 12))
+    assert all(run.job.image is None for run in dock.runs.runs[:-1])  # nor the scan's data
+    held = [run.session.history.bytes for run in dock.runs.runs]
+    one = dock.layers.live.data.nbytes
+    assert sum(held) <= 2_000_000 + len(held) * one
 
 
 def test_a_window_set_by_a_person_stays(qtbot, dock, viewer):
@@ -201,7 +312,7 @@ def test_a_window_set_by_a_person_stays(qtbot, dock, viewer):
     dock.layers.live.contrast_limits = (0.0, 123.0)
     press(qtbot, dock, "pause")
     qtbot.waitUntil(at(dock, "done"), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.layers.number() == 200, timeout=5000)
+    qtbot.waitUntil(lambda: dock.number == 200, timeout=60_000)
     assert tuple(dock.layers.live.contrast_limits) == (0.0, 123.0)
 
 
@@ -226,6 +337,7 @@ def test_the_view_is_radiological_and_a_button_turns_it(qtbot, dock, viewer):
     for layer in viewer.layers[1:]:
         layer.visible = False
     assert edges(viewer) == ""  # counts lie nowhere in the patient
+    assert not viewer.canvas.overlays.scale_bar.visible
 
 
 def edges(viewer):

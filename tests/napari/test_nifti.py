@@ -142,6 +142,7 @@ def test_an_oblique_file_is_shown_in_place_and_computed_with_on_its_own_grid(tmp
     np.testing.assert_allclose(volume.affine, affine, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_painted_on_an_oblique_copy_come_back_onto_the_file_s_own_grid(tmp_path):
     affine = affine_of(turned(12, -8, 15))
     data = np.zeros(SHAPE, np.uint8)
@@ -367,3 +368,33 @@ def test_windows_suit_what_they_are_for(rng):
     assert (low, high) == pytest.approx((10.99, 990.01))
     flat = look("Full range", np.zeros((4, 4, 4)))["contrast_limits"]
     assert flat[1] > flat[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(1, np.uint8), (1, np.float32), (255, np.uint8), (9, np.int16)]
+)
+def test_a_mask_is_seen(tmp_path, value, kind):
+    """Of one value: not darkest, as it is where its own percentiles make the window."""
+    mask = np.zeros(SHAPE, kind)
+    mask[4:9, 4:9, 4:9] = value
+    layer = layer_of(saved(tmp_path / "part.nii.gz", AFFINES["RAS"], mask))
+    assert tuple(layer.contrast_limits) == (0, value)
+    name = "sub-01_desc-brain_mask.nii.gz"
+    (_, _, how), *_ = reader.read(saved(tmp_path / name, AFFINES["RAS"], mask))
+    assert how == ("image" if kind is np.float32 else "labels")
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("um", 1e-3), ("nm", 1e-6), ("cm", 10), ("inch", 25.4)])
+def test_lengths_of_layers_in_other_units_are_turned_to_mm(tmp_path, unit, mm):
+    layer = Image(bright(), scale=(2, 3, 4), translate=(5, 6, 7), units=(unit,) * 3)
+    volume = volume_of(layer)
+    np.testing.assert_allclose(volume.spacing_mm, np.array([4, 3, 2]) * mm)
+    np.testing.assert_allclose(volume.affine[:3, 3], np.array([7, 6, 5]) * mm)
+    data, info, _ = layer.as_layer_data_tuple()
+    writer.write(tmp_path / "a.nii", data, info, labels=False)
+    np.testing.assert_allclose(nib.load(tmp_path / "a.nii").affine, volume.affine, rtol=1e-6)
+
+
+def test_a_layer_without_lengths_is_in_mm_and_that_is_said(caplog):
+    np.testing.assert_allclose(volume_of(Image(bright(), scale=(2, 3, 4))).spacing_mm, (4, 3, 2))
+    assert "no length" in caplog.text

@@ -45,7 +45,7 @@ def dock(qtbot, viewer):
     qtbot.addWidget(dock)
     dock.resize(360, 700)
     dock.show()
-    qtbot.waitUntil(lambda: dock.planes["axial"].image.image is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.planes["axial"].image.image is not None, timeout=60_000)
     return dock
 
 
@@ -70,7 +70,7 @@ def test_a_landmark_lies_at_its_millimetres_in_all_planes(qtbot, dock, viewer):
         np.testing.assert_allclose([line.value() for line in plane.cross], want, atol=1e-3)
     assert dock.said.text().startswith("R +34.0  A -21.0  S +13.0 mm;  1")
     viewer.dims.set_point(0, 25.0)  # the viewer's slider moves the planes
-    qtbot.waitUntil(lambda: axial.image.image.max() == 0, timeout=5000)
+    qtbot.waitUntil(lambda: axial.image.image.max() == 0, timeout=60_000)
     assert dock.planes["coronal"].image.image.max() == 1
 
 
@@ -113,7 +113,7 @@ def test_the_active_image_is_followed_and_its_data_and_window(qtbot, dock, viewe
     dock.opacity.setValue(25)
     assert over.opacity() == pytest.approx(0.25)
     viewer.layers["first"].data = np.full_like(data, 0.5)
-    qtbot.waitUntil(lambda: dock.planes["axial"].image.image.min() == 0.5, timeout=5000)
+    qtbot.waitUntil(lambda: dock.planes["axial"].image.image.min() == 0.5, timeout=60_000)
     viewer.layers.remove("marks")
     assert dock.over is None
     viewer.layers.clear()
@@ -175,7 +175,7 @@ def test_it_lets_go_of_a_viewer_that_outlives_it(qtbot, viewer):
     dock = PlanesDock(viewer)
     told = len(viewer.layers.events.inserted.callbacks)
     dock.deleteLater()
-    qtbot.waitUntil(lambda: len(viewer.layers.events.inserted.callbacks) < told, timeout=5000)
+    qtbot.waitUntil(lambda: len(viewer.layers.events.inserted.callbacks) < told, timeout=60_000)
     viewer.dims.set_point(0, 5.0)
     viewer.layers["first"].contrast_limits = (0, 2)
     viewer.layers.clear()
@@ -191,5 +191,6 @@ def test_an_image_laid_over_hides_nothing_where_it_is_empty(qtbot, dock, viewer)
     item = dock.planes["axial"].overlay
     assert dock.over is over
     assert item.lut[0, 3] == 0
-    assert (item.lut[1:, 3] == 255).all()
+    assert (np.diff(item.lut[:, 3].astype(int)) >= 0).all()  # the higher, the less clear
+    assert item.lut[-1, 3] == 255
     assert dock.planes["axial"].image.lut[0, 3] == 255

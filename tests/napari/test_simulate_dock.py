@@ -12,9 +12,10 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
-from napari_plugin import simulate_dock
+from napari_plugin import samples, simulate_dock
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.simulate_dock import SimulateDock
+from phantoms.acquisition import Acquisition, phantom_named
 from tests.napari.conftest import TINY
 
 pytestmark = pytest.mark.qt
@@ -50,7 +51,7 @@ def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told
         "cylinder prompts", "cylinder truth", "cylinder mu", "cylinder labels"
     ]  # fmt: skip
     assert recon.scan.box.currentText() == counts.name  # chosen by itself
-    assert recon.scan.path() == dock.session.result
+    assert str(recon.scan.path()) == f"layer:{counts.name}"
     assert dock.simulate_button.isEnabled()
     press(qtbot, dock, "simulate")  # the same again is not counted again, and seen again
     qtbot.waitUntil(lambda: len(viewer.layers) == 8, timeout=60_000)
@@ -66,8 +67,36 @@ def test_mistakes_are_told(qtbot, told, scan_folder):
     press(qtbot, dock, "simulate")
     assert told == ["Counts: 'many' is not a number"]
     dock.acquisition.fill(TINY)
-    dock.acquisition.fields["scanner"].widget.setText("Siemens Nonesuch")
+    dock.acquisition.fields["scanner"].widget.setEditText("Siemens Nonesuch")
     press(qtbot, dock, "both")
-    qtbot.waitUntil(lambda: len(told) == 2, timeout=20_000)
+    qtbot.waitUntil(lambda: len(told) == 2, timeout=60_000)
     assert "no scanner called 'Siemens Nonesuch'" in told[-1]
     assert dock.simulate_button.isEnabled()
+
+
+def test_the_settings_are_those_of_the_phantom_and_hold_it(qtbot, told):
+    dock = SimulateDock(ViewerModel())
+    qtbot.addWidget(dock)
+    for name in ("nema", "derenzo", "brain"):
+        dock.phantom.setCurrentText(name)
+        how = dock.acquisition.value()
+        assert how == samples.quick(name)
+        assert how.holds(phantom_named(name)), name
+    dock.preset.setCurrentText("PET, Siemens mMR")
+    assert dock.acquisition.value() == Acquisition(scanner="Siemens mMR")
+    assert not dock.tabs.isTabEnabled(1)
+    dock.preset.setCurrentText("SPECT, quick")
+    assert dock.tabs.isTabEnabled(1)
+
+
+def test_stop_ends_a_simulation_at_once(qtbot, told):
+    dock = SimulateDock(ViewerModel())
+    qtbot.addWidget(dock)
+    dock.preset.setCurrentText("PET, Siemens mMR")  # which takes minutes
+    press(qtbot, dock, "simulate")
+    qtbot.waitUntil(lambda: dock.session.note.startswith("simulating"), timeout=60_000)
+    press(qtbot, dock, "stop")
+    assert dock.session.phase == "stopped"
+    assert dock.session.join(2)
+    qtbot.waitUntil(dock.simulate_button.isEnabled, timeout=60_000)
+    assert told == []

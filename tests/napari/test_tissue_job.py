@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,12 +15,12 @@ from emrecon.jobs import run as run_job
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.segment_result import SegmentResult
 from emrecon.tissue import stages as tissue_stages
-from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import tissue_seen
 from napari_plugin.session import Session
 from napari_plugin.tissue_job import TissueJob
+from napari_plugin.tissue_layers import shown
 from napari_plugin.tissue_seen import dice
 from tests.napari.tissue_case import MEANS, case
 
@@ -51,6 +49,7 @@ def run(job, *, paused=False):
     return session
 
 
+@pytest.mark.slow
 def test_it_writes_the_bits_of_the_command_line(files, tmp_path, coarse):
     image = files / "t1.nii.gz"
     made, written = run_job(SegmentationJob((image,), tmp_path / "cli", SETTINGS))
@@ -125,25 +124,22 @@ def test_pause_step_and_stop(files, wait, coarse):
     assert np.mean(job.seen.labels == case()[1].voxels) > 0.9  # all of the image, none the less
 
 
-def test_layers_in_memory_are_turned_as_the_file_lies(files, tmp_path):
+def test_a_painted_layer_is_written_along_the_axes_of_the_image(files, tmp_path, monkeypatch):
     """A layer's axes run towards R, A and S; the file's first one towards L."""
+    from napari.layers import Labels
+
+    from napari_plugin.layer_files import taken
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     _, truth = case()
-    mask = Volume((truth.voxels > 1).astype(np.float32), truth.affine)
-    io.write_image(mask, tmp_path / "mask.nii.gz")
-    name = Path("painted")
-    painted = SegmentationJob(
-        (files / "t1.nii.gz",), None, Settings(classes=2, starts=1, mixed=0),
-        TissueInputs(mask=name),
-    )  # fmt: skip
-    in_file = replace(painted, files=TissueInputs(mask=tmp_path / "mask.nii.gz"))
-    made = in_file.begin().iterate()
-    session = run(TissueJob(painted, {name: mask.ras()}))
-    assert session.join(60)
-    assert session.phase == "done", session.error
-    np.testing.assert_array_equal(
-        session.result.segmentation.fractions, made.segmentation.fractions
+    array, place = shown(truth, 0)
+    layer = Labels(
+        (array > 1).astype(np.uint8), scale=place["scale"], translate=place["translate"]
     )
-    assert session.result.read == {"channel1": files / "t1.nii.gz"}  # what is a file
+    path = taken(layer).file(files / "t1.nii.gz")
+    made, image = read_image(path), read_image(files / "t1.nii.gz")
+    np.testing.assert_array_equal(made.voxels, truth.voxels > 1)
+    np.testing.assert_allclose(made.affine, image.affine, atol=1e-4)
 
 
 def test_dice_is_that_of_the_definition():

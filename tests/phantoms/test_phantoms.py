@@ -94,6 +94,21 @@ def test_fitting_shrinks_only_what_is_too_large(phantom: Phantom) -> None:
     assert np.hypot(shrunk[:, 0], shrunk[:, 1]).max() <= 30 + 1e-9
 
 
+def test_a_shrunk_phantom_says_so_and_names_its_sizes(caplog: pytest.LogCaptureFixture) -> None:
+    small = nema().fitted(147 * 0.565)
+    assert "nema is shrunk to 46 %" in caplog.text
+    sizes = [np.cbrt(np.prod(np.ptp(body.bounds_mm, axis=0))) for body in small.bodies[-6:]]
+    names = [f"sphere {size:.3g} mm" for size in sizes]
+    assert [small.labels[label] for label in range(3, 9)] == names
+    assert sizes[0] < 22
+    assert small.labels[2] == "lung insert"
+    caplog.clear()
+    assert nema().fitted(300).labels[3] == "sphere 37 mm"
+    assert not caplog.text
+    rods = derenzo().scaled(0.5).labels
+    assert "rods 2.4 mm" in rods.values()
+
+
 def test_the_uniform_cylinder_is_uniform() -> None:
     phantom = uniform_cylinder(radius_mm=40, length_mm=60, activity=7)
     activity, mu, _ = phantom.at([[0, 39.9, 29.9], [0, 40.1, 0], [0, 0, -30.1]])

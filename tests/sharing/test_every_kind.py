@@ -94,6 +94,7 @@ def test_time_of_flight_summed(timed):
     agree(in_bins(timed, Corrections(sum_tof=True)), QUICK)
 
 
+@pytest.mark.slow
 def test_mirrored_views_of_siddon(scan):
     agree(in_bins(scan), Settings(iterations=1, subsets=2, projector="siddon"))
 
@@ -109,6 +110,7 @@ def test_events_of_petsird(tmp_path):
     agree(load, Settings(subsets=3, psf_fwhm_mm=(5.0,)))
 
 
+@pytest.mark.slow
 def test_events_of_petlink(tmp_path, truth):  # noqa: F811 - the fixture
     path = written(tmp_path / "a.l.hdr", truth, 1)
     settings = Settings(iterations=1, subsets=3, voxel_mm=(8.0, 8.0, 5.0))

@@ -119,6 +119,7 @@ def test_the_header_of_the_input_is_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(nifti.read(tmp_path / "l.nii.gz").voxels, 1)
 
 
+@pytest.mark.slow
 def test_labels_of_another_image_are_not_written_over(
     files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

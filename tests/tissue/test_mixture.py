@@ -112,6 +112,7 @@ def test_missing_channels_agree_with_brute_force() -> None:
     np.testing.assert_allclose(ours.params.covariances, covariances, rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     seed=st.integers(0, 10**6),

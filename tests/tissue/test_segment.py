@@ -58,6 +58,7 @@ def test_tissue_bias_and_volumes_are_found() -> None:
     np.testing.assert_array_equal(result.fractions, again.fractions)
 
 
+@pytest.mark.slow
 def test_an_even_image_acquires_no_field() -> None:
     result = segment([shot(bias_percent=0.0)], mask=region(head()))
     assert np.log(result.field[0]).std() < 0.01
@@ -81,6 +82,7 @@ def test_channels_help_and_may_be_missing() -> None:
     assert np.isfinite(result.fractions).all()
 
 
+@pytest.mark.slow
 def test_contrast_names_the_classes() -> None:
     image = shot(contrast="T2")
     result = segment([image], Settings(contrast="T2"), mask=region(head()))
@@ -184,11 +186,35 @@ def test_a_second_grid_is_resampled_only_when_asked() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [{"classes": 0}, {"classes": 1}, {"mixed": -1}, {"gaussians": 2}, {"beta": -1.0},
-     {"bias_mm": 5.0}, {"bias_mm": float("nan")}, {"starts": 0}, {"iterations": 0}],
+     {"bias_mm": 5.0}, {"bias_mm": float("nan")}, {"starts": 0}, {"iterations": 0},
+     {"scale": 0.0}, {"scale": float("inf")}, {"seed": -1}, {"classes": 10**9}, {"starts": 10**9},
+     {"tolerance": float("inf")}, {"beta": float("nan")}, {"weight_prior": 1e9}],
 )  # fmt: skip
 def test_senseless_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "means", [[1e9, 2e9, 3e9], [500.0, 500.0, 500.0], [np.nan, 500.0, 900.0], [-np.inf, 1.0, 2.0]]
+)
+def test_means_that_the_image_cannot_have_are_refused(means: list[float]) -> None:
+    with pytest.raises(SettingsError, match="means are distinct intensities of the image"):
+        segment([shot()], mask=region(head()), means=np.array(means))
+
+
+@pytest.mark.parametrize(
+    ("settings", "more", "words"),
+    [
+        ({"align": "affine"}, {}, "align is about priors"),
+        ({"atlas_weight": 1.0}, {}, "atlas_weight is about priors"),
+        ({}, {"prior_classes": [1, 2, 3]}, "prior_classes is about priors"),
+        ({}, {"means": np.arange(3.0), "labels": shot()}, "one of the two"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(settings, more, words) -> None:
+    with pytest.raises(SettingsError, match=words):
+        segment([shot()], Settings(**settings), mask=region(head()), **more)
 
 
 def test_no_image_is_refused() -> None:

@@ -113,6 +113,11 @@ class Attributes:
         return list(stored) if isinstance(stored, (list, tuple)) or _many(stored) else [stored]
 
 
+def is_dicom(head: bytes) -> bool:
+    """Return whether a file that begins so is DICOM, with its preamble of 128 bytes."""
+    return head[128:132] == b"DICM"
+
+
 def open_dicom(path: Path, *, pixels: bool = True) -> Attributes:
     """Read a DICOM file.
 

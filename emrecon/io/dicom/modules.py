@@ -20,6 +20,9 @@ from emrecon.tomo.geometry.camera import Camera
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+POSITIONS = ("HFS", "HFP", "FFS", "FFP")
+"""How a patient may lie."""
+
 _LYING = {"S": ("40199007", "supine"), "P": ("1240000", "prone")}
 _GANTRY = {"H": ("102540008", "headfirst"), "F": ("102541007", "feet-first")}
 
@@ -69,7 +72,7 @@ class Study:
             raise SettingsError(f"frame_order has each of {', '.join(VECTORS)} once")
         if self.first_row not in {"head", "feet"} or self.position[:1] not in _GANTRY:
             raise SettingsError(f"first_row is head or feet, position HFS ..., unlike {self}")
-        if self.position not in {"HFS", "HFP", "FFS", "FFP"} or self.heads < 1:
+        if self.position not in POSITIONS or self.heads < 1:
             raise SettingsError("position is HFS, HFP, FFS or FFP; heads are 1 or more")
 
 
@@ -111,14 +114,17 @@ def patient_and_study(study: Study, digest: str) -> Dataset:
         setattr(dataset, empty, "")
     dataset.SeriesNumber = 1
     dataset.InstanceNumber = 1
-    recumbent = code_item("102538003", "SCT", "recumbent")
-    recumbent.PatientOrientationModifierCodeSequence = [
-        code_item(_LYING[study.position[2]][0], "SCT", _LYING[study.position[2]][1])
-    ]
-    dataset.PatientOrientationCodeSequence = [recumbent]
-    gantry = _GANTRY[study.position[0]]
-    dataset.PatientGantryRelationshipCodeSequence = [code_item(gantry[0], "SCT", gantry[1])]
+    lie(dataset, study.position)
     return dataset
+
+
+def lie(dataset: Dataset, position: str) -> None:
+    """Say how the patient lies: HFS, HFP, FFS or FFP."""
+    recumbent = code_item("102538003", "SCT", "recumbent")
+    lying, gantry = _LYING[position[2]], _GANTRY[position[0]]
+    recumbent.PatientOrientationModifierCodeSequence = [code_item(lying[0], "SCT", lying[1])]
+    dataset.PatientOrientationCodeSequence = [recumbent]
+    dataset.PatientGantryRelationshipCodeSequence = [code_item(gantry[0], "SCT", gantry[1])]
 
 
 def code_item(value: str, scheme: str, meaning: str) -> Dataset:

@@ -9,6 +9,7 @@ columns' direction, with its planes in reverse.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from emrecon.errors import FormatError
 from emrecon.io.dicom.attributes import Attributes
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -75,7 +78,7 @@ def orbit_of(dataset: Attributes, places: Ints, supplied: CameraFacts, position:
         sign, step = _step_deg(turns[turn], views.size, len(heads), supplied)
         angle[here] = start + sign * step * (views - 1)
         radius[here] = _radii(heads, head, turns[turn], views, supplied)
-        upright[here] = _upright(heads[head], start, supplied, position)
+        upright[here] = _upright(heads, head, start, supplied, position)
     bin_mm, row_mm = _pixel_mm(dataset, supplied)
     column = _axis_column(dataset, heads, upright, supplied, bin_mm)
     rows, columns = dataset.count("Rows") or 1, dataset.count("Columns") or 1
@@ -248,11 +251,22 @@ def _pixel_mm(dataset: Attributes, supplied: CameraFacts) -> tuple[float, float]
     return found[1], found[0]
 
 
-def _upright(head: Attributes, start_deg: float, supplied: CameraFacts, position: str) -> bool:
-    """Return whether the first row is the head end, and refuse frames that are mirrored."""
+def _upright(
+    heads: dict[int, Attributes],
+    number: int,
+    start_deg: float,
+    supplied: CameraFacts,
+    position: str,
+) -> bool:
+    """Return whether the first row is the head end, and refuse frames that are mirrored.
+
+    Files may hold the orientation of the first head for all: then rows alone tell.
+    """
     if supplied.first_row:
         return supplied.first_row.lower() == "head"
-    cosines = head.numbers("ImageOrientationPatient")
+    head = heads[number]
+    keyword = "ImageOrientationPatient"
+    cosines = head.numbers(keyword)
     if not cosines:
         if position.startswith("FF"):
             raise head.refusal(
@@ -269,6 +283,14 @@ def _upright(head: Attributes, start_deg: float, supplied: CameraFacts, position
         return True
     if max(across, down) < -ALONG:
         return False
+    first = heads[min(heads)]
+    if number != min(heads) and cosines == first.numbers(keyword) and abs(down) > ALONG:
+        log.warning(
+            "%s: head %d has the ImageOrientationPatient of the first, which does not fit %g "
+            "degrees: its first row is taken for the patient's %s by the direction of rows alone",
+            head.path, number, start_deg, "head" if down > 0 else "feet",
+        )  # fmt: skip
+        return down > 0
     raise head.refusal(
         "ImageOrientationPatient",
         f"seen from the detector at {start_deg:g} degrees columns run along "

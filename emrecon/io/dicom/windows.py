@@ -14,7 +14,7 @@ NUCLIDE_CODES = {
     "I-131": ("C-114B1", "SRT", "^131^Iodine"),
     "In-111": ("C-145A4", "SRT", "^111^Indium"),
     "Tl-201": ("C-138A9", "SRT", "^201^Thallium"),
-    "Ga-67": ("C-131A3", "SRT", "^67^Gallium"),
+    "Ga-67": ("C-131A2", "SRT", "^67^Gallium"),
 }
 """DICOM's codes (PS3.16, CID 18): value, scheme and meaning."""
 

@@ -17,6 +17,7 @@ from emrecon.io.interfile.images import write as write_image
 from emrecon.io.interfile.layout import BINS
 from emrecon.io.interfile.pet import Flight, Projections, read_geometry, read_projections
 from emrecon.io.interfile.pet_write import write_projections
+from emrecon.io.interfile.siemens_norm import COUNT, facts_of_norm, read_components
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
@@ -28,6 +29,7 @@ __all__ = [
     "FORMATS",
     "Image",
     "Projections",
+    "read_components",
     "read_geometry",
     "read_image",
     "read_projections",
@@ -65,6 +67,9 @@ class _InterfileImages(_Headers):
 
     def read_image(self, path: Path) -> Volume:
         return read_image(path).volume
+
+    def patient_position(self, path: Path) -> str:
+        return images.stated_position(path)
 
     def write_image(self, volume: Volume, path: Path) -> None:
         write_image(volume, path)
@@ -154,6 +159,30 @@ class _InterfileSpect(_Headers):
         return camera_scan(spect.read_projections(path, reading.camera, reading.isotope), reading)
 
 
+class _SiemensNorm(_Headers):
+    """Siemens' normalisation files: no scan, but read as --norm of one."""
+
+    name = "Siemens normalisation"
+
+    def kind(self, head: bytes, path: Path) -> Kind | None:
+        """Return ``other`` for a header with components of a normalisation."""
+        header = _header(head, path)
+        return "other" if header and header.entry(COUNT) is not None else None
+
+    def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
+        components = read_components(path)
+        live = components.crystals[components.crystals > 0]
+        return {
+            "kind": "normalisation by components (Siemens)",
+            "scanner": components.scanner.name,
+            "crystal efficiencies": f"{live.min():.4g} to {live.max():.4g}, "
+            f"{components.crystals.size - live.size} crystals are gaps",
+            "tangential positions": str(components.geometric.shape[1]),
+            "axial effects": f"{components.axial.min():.4g} to {components.axial.max():.4g}",
+            **{key.replace("_", " "): str(fact) for key, fact in facts_of_norm(path).items()},
+        }
+
+
 def _header(head: bytes, path: Path) -> Header | None:
     return parse(path) if is_interfile(head) else None
 
@@ -163,5 +192,5 @@ def _axis(header: Header) -> str:
     return header.text("matrix axis label", default="").lower()
 
 
-FORMATS = (_InterfileImages(), _InterfilePet(), _InterfileSpect())
+FORMATS = (_SiemensNorm(), _InterfileImages(), _InterfilePet(), _InterfileSpect())
 """Formats of this folder."""

@@ -125,6 +125,7 @@ def exam_of(header: Header, position: Position, corrections: Iterable[str] = ())
     return ExamInfo(
         nuclide=nuclide,
         half_life_s=_stated(header, "isotope gamma halflife (sec)"),
+        branching=_stated(header, "isotope branching factor"),
         window_kev=None if low is None or high is None else (low, high),
         duration_s=_stated(header, "image duration (sec)"),
         start_s=_stated(header, "image relative start time (sec)"),

@@ -7,7 +7,7 @@ from emrecon.io.interfile.header import Header
 SIEMENS = {
     "sinogram": "a Siemens sinogram: give the list-mode (PETLINK, .hdr) or, where there is none, "
     "convert it to STIR's Interfile",
-    "norm": "a Siemens normalisation: convert it to factors in STIR's Interfile",
+    "norm": "a Siemens normalisation without '%number of normalization components'",
     "image": "a Siemens image header without axes x, y, z: give the header of the image itself",
 }
 """What a header of Siemens' dialect is of, by a word in its name space."""

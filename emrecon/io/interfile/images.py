@@ -67,6 +67,12 @@ def size(path: Path) -> tuple[float, float]:
     return float(np.prod(sizes)) * frames, float(np.prod(spacing))
 
 
+def stated_position(path: Path) -> str:
+    """Return how the patient lies by the header at `path`; empty where it does not say."""
+    position, facts = position_of(parse(path))
+    return position.name if facts["patient_position_stated"] else ""
+
+
 def read_image(path: Path) -> Image:
     """Read the image whose header is at `path`.
 
@@ -89,6 +95,9 @@ def read_image(path: Path) -> Image:
     if frames < 1:
         raise header.refusal("number of time frames", "at least 1 is needed")
     voxels, unit = _voxels(header, (nz, ny, nx), frames)
+    turned = "%image orientation"
+    if header.entry(turned) and header.numbers(turned) != [1, 0, 0, 0, 1, 0]:
+        raise header.refusal(turned, "rows run along x and columns along y: {1,0,0,0,1,0}")
     position, facts = position_of(header)
     facts |= facts_of(header, exam_of(header, position))
     if frames > 1:
@@ -97,8 +106,8 @@ def read_image(path: Path) -> Image:
     affine = _affine(header, (nx, ny, nz), position)
     unit = header.text(UNIT_KEY, default=unit)
     note_unread(header, facts)
-    turned = voxels.transpose(0, 3, 2, 1)
-    return Image(Volume(turned[0] if frames == 1 else turned, affine, unit).ras(), facts)
+    stored = voxels.transpose(0, 3, 2, 1)
+    return Image(Volume(stored[0] if frames == 1 else stored, affine, unit).ras(), facts)
 
 
 def write(volume: Volume, path: Path) -> None:

@@ -82,8 +82,6 @@ HARMLESS = frozenset(
         "exam type",
         "data format",
         "process status",
-        "energy resolution",
-        "reference energy (in kev)",
         "transaxial fov diameter (cm)",
         "default number of arc-corrected bins",
         "number of blocks per bucket in transaxial direction",

@@ -11,6 +11,7 @@ from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.interfile.header import Header
 from emrecon.io.interfile.layout import Layout
 from emrecon.tomo.geometry.bins import Scanner
+from emrecon.tomo.geometry.energy import REST_KEV, EnergyWindow
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.tomo.geometry.tof import Timing
 
@@ -82,6 +83,7 @@ def figures_of(header: Header, layout: Layout, *, arc_corrected: bool) -> Figure
             max_bins=most if most > 0 else (preset.max_bins if preset else layout.bins),
             block_crystals=_blocks(header, preset),
             view_offset_deg=header.number("view offset (degrees)", default=0.0),
+            energy=_energy(header, preset),
         )
     except GeometryError as error:
         raise FormatError(f"{header.path}: {error}") from error
@@ -194,3 +196,19 @@ def _blocks(header: Header, preset: Scanner | None) -> tuple[int, int]:
     around, along = (header.integer(key, default=0) for key in _CRYSTALS)
     known = preset.block_crystals if preset else (1, 1)
     return (around if around > 0 else known[0], along if along > 0 else known[1])
+
+
+def _energy(header: Header, preset: Scanner | None) -> EnergyWindow | None:
+    """Return the energies that count and their resolution, as stated or as known; None if not."""
+    known = preset.energy if preset else None
+    usual = (known.low_kev, known.high_kev, known.resolution) if known else (0.0, 0.0, 0.0)
+    keys = ("energy window lower level", "energy window upper level", "energy resolution")
+    low, high, share = (header.number(key, default=-1.0) for key in keys)
+    reference = header.number("reference energy (in kev)", default=REST_KEV)
+    if share > 0 and reference > 0:  # it is the share at this energy
+        share *= np.sqrt(reference / REST_KEV)
+    low, high, share = (
+        stated if stated > 0 else each
+        for stated, each in zip((low, high, share), usual, strict=True)
+    )
+    return EnergyWindow(low, high, float(share)) if low < high and 0 < share < 1 else None

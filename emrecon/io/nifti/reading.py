@@ -131,6 +131,8 @@ def open_image(path: Path) -> StoredImage:
         raise FormatError(f"{path}: its affine is singular or not finite")
     if not _says_where(header):
         log.warning("%s does not say where it lies in space: left and right are a guess", path)
+    if nifti and len(image.shape) > 2:
+        _say_disagreement(path, header, _TO_MM[code])
     return StoredImage(path, image, affine, _unit(header) if nifti else "")
 
 
@@ -202,6 +204,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except _BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, MemoryError):
+            reason = "its header tells of more voxels than memory holds"
         raise FormatError(f"cannot read {path} as an image: {reason}") from error
 
 
@@ -234,6 +238,26 @@ def _says_where(header: Any) -> bool:  # noqa: ANN401 - a header of nibabel's
     if isinstance(header, nib.Nifti1Header):
         return bool(int(header["qform_code"]) or int(header["sform_code"]))
     return isinstance(header, nib.freesurfer.mghformat.MGHHeader)
+
+
+def _say_disagreement(path: Path, header: nib.Nifti1Header, to_mm: float) -> None:
+    """Warn where qform and sform place an image differently, by more than half a voxel."""
+    try:
+        qform, q_code = header.get_qform(coded=True)
+        sform, s_code = header.get_sform(coded=True)
+    except (HeaderDataError, ValueError):
+        return  # a qform that says nothing
+    if not (q_code and s_code):
+        return
+    corners = np.array(list(np.ndindex(2, 2, 2))) * (np.array(header.get_data_shape()[:3]) - 1)
+    moved = corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3]
+    farthest = float(np.linalg.norm(moved, axis=1).max())
+    if farthest > 0.5 * float(np.min(header.get_zooms()[:3])):
+        log.warning(
+            "%s: its sform (code %d) and its qform (code %d) place it up to %.3g mm apart; the "
+            "sform is taken",
+            path, s_code, q_code, farthest * to_mm,
+        )  # fmt: skip
 
 
 def _turned(voxels: NDArray[Any]) -> NDArray[np.float32]:

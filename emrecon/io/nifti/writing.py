@@ -35,7 +35,8 @@ def write(
     """Write `volume` as NIfTI-1 with its affine as it is, compressed if `path` ends in ``.gz``.
 
     Float32; with `labels`, or voxels of an integer type, uint8 or else int16. Both qform and
-    sform say "scanner" (code 1), units are mm and s.
+    sform say "scanner" (code 1), or the sform alone where the voxels are sheared; units are mm
+    and s.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def write(
         voxels = np.moveaxis(voxels, 0, -1)
     image = nib.Nifti1Image(voxels, volume.affine)
     image.set_qform(volume.affine, 1)
+    if not np.allclose(image.get_qform(), volume.affine, atol=1e-3):
+        image.set_qform(None, 0)  # it holds no shear
     image.set_sform(volume.affine, 1)
     image.header.set_xyzt_units("mm", "sec")
     unit = f" [{volume.unit}]" if volume.unit and volume.unit.isascii() else ""

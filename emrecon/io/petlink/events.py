@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from emrecon.io.event_store import EventStore, building
 from emrecon.io.petlink.header import ListmodeHeader, read_header
 from emrecon.io.petlink.sinograms import blocks, sinogram_rings
-from emrecon.tomo.corrections.attenuation import event_factors
 from emrecon.tomo.corrections.bin_shares import Given, Shares
+from emrecon.tomo.corrections.map_place import events_survival
 from emrecon.tomo.corrections.normalisation import find_live, known_gaps, live_pairs
 from emrecon.tomo.corrections.randoms import singles
 from emrecon.tomo.gates import When
@@ -84,8 +84,8 @@ def reading(
         events = store.events(**facts)
         survival: Iterable[Array | np.float32] = repeat(np.float32(1))
         if mu is not None:
-            survival = event_factors(mu, bins, events.subset(0, 1, CHUNK))
-        for chunk, survived in zip(events.subset(0, 1, CHUNK), survival, strict=False):
+            survival = events_survival(mu, bins, events.subset(0, 1, CHUNK), lambda: expected)
+        for survived, chunk in zip(survival, events.subset(0, 1, CHUNK), strict=False):
             factors, background = _known(chunk.pairs, live, rates, shares)
             store.add(factors=factors * survived)
             if expected:

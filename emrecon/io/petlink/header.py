@@ -119,7 +119,7 @@ def read_header(path: Path) -> ListmodeHeader:
     if not 0 <= most < scanner.rings:
         raise header.refusal("%maximum ring difference", f"there are {scanner.rings} rings")
     stated = exam_of(header, Position())
-    facts = _facts(header, stated)
+    facts = _facts(header, stated) | {"scanner": scanner.name}
     return ListmodeHeader(
         path=header.path,
         data=data,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import repeat, tee
@@ -16,8 +16,8 @@ from emrecon.io.event_store import EventStore, building
 from emrecon.io.petsird.deadtime import AliveTime
 from emrecon.io.petsird.file import Block, PetsirdFile
 from emrecon.io.petsird.scanner import Detectors, Types
-from emrecon.tomo.corrections.attenuation import event_factors
 from emrecon.tomo.corrections.bin_lookup import Shared
+from emrecon.tomo.corrections.map_place import events_survival
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import CHUNK, Events
@@ -114,8 +114,10 @@ def _gather(seen: _Pass, mu: Volume | None, store: EventStore) -> Pairs:
     pairs = all_pairs(seen.file.detectors)
     store.add(pairs=np.empty((0, 2), np.uint16))
     chunks, again = tee(seen.chunks())
-    survival = repeat(np.float32(1)) if mu is None else event_factors(mu, pairs, again)
-    for chunk, survived in zip(chunks, survival, strict=False):
+    survival: Iterable[Array | np.float32] = repeat(np.float32(1))
+    if mu is not None:
+        survival = events_survival(mu, pairs, again, lambda: float(seen.delayed.sum()) / 2)
+    for survived, chunk in zip(survival, chunks, strict=False):
         store.add(pairs=chunk.pairs, factors=np.asarray(chunk.factors) * survived)
         if chunk.tof is not None:
             store.add(tof=chunk.tof)

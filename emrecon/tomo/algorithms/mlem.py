@@ -34,6 +34,19 @@ class Mlem(Generic[E]):
        IEEE Trans. Med. Imaging 1, 113 (1982), eq. 2.13.
     .. [2] H. M. Hudson, R. S. Larkin, "Accelerated image reconstruction using ordered subsets of
        projection data", IEEE Trans. Med. Imaging 13, 601 (1994).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> scan = em.Scan(bins, np.random.default_rng(0).poisson(5, bins.shape).astype(np.float32))
+    >>> model = Mlem(em.prepare(scan, em.Settings(subsets=1)).likelihoods[0])
+    >>> image = np.ones((17, 17, 1), np.float32)
+    >>> expected, log_likelihood = model.expect(image)
+    >>> model.expect(model.maximise(image, expected))[1] > log_likelihood
+    True
     """
 
     likelihood: Likelihood[E]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -103,10 +103,10 @@ def factors(mu: Volume, bins: Bins) -> Array:
     """
     if mu.voxels.ndim != 3:
         raise GeometryError(f"a mu-map has one frame, not {len(mu.voxels)}: choose one")
-    aligned = _aligned(mu.ras(), bins)
-    grid = aligned.grid()
+    along = aligned(mu.ras(), bins)
+    grid = along.grid()
     _overlap(grid, bins)
-    data = JosephProjector(grid, bins.untimed, fov_mm=bins.radius_mm).forward(aligned.voxels)
+    data = JosephProjector(grid, bins.untimed, fov_mm=bins.radius_mm).forward(along.voxels)
     if not data.any() and mu.voxels.any():
         raise GeometryError(f"no line meets the mu-map's tissue: {CHECK}")
     np.negative(data, out=data)
@@ -125,10 +125,10 @@ def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[
     parts : iterable of Events
         Events, a chunk at a time.
     """
-    aligned = _aligned(mu.ras(), bins)
-    _overlap(aligned.grid(), bins)
-    lines = LineProjector(aligned.grid(), bins.radius_mm)
-    views = lines.views(aligned.voxels)
+    along = aligned(mu.ras(), bins)
+    _overlap(along.grid(), bins)
+    lines = LineProjector(along.grid(), bins.radius_mm)
+    views = lines.views(along.voxels)
     for part in parts:
         whole = part.with_(tof=None, timing=None)  # the photons cross all of the line
         yield np.exp(-lines.trace(whole).forward(views))
@@ -137,7 +137,7 @@ def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[
 CHECK = "the map and the scanner do not overlap; check the map's affine"
 
 
-def _aligned(mu: Volume, bins: Field) -> Volume:
+def aligned(mu: Volume, bins: Field) -> Volume:
     """Return a map whose axes run along the scanner's, resampled only where they do not."""
     if mu.aligned:
         return mu
@@ -157,11 +157,46 @@ def _aligned(mu: Volume, bins: Field) -> Volume:
     return Volume(voxels.astype(np.float32), grid.affine, mu.unit)
 
 
-def _around(mu: Volume, bins: Field) -> Grid:
-    """Return a grid along the scanner's axes that holds an oblique map, as far as the ring."""
+def added(maps: Sequence[Volume]) -> Volume:
+    """Return the sum of attenuation maps in 1/mm: body, bed, coils.
+
+    They are brought, linearly, onto the first one's voxels, of which there are more where others
+    reach further; beyond a map there is air.
+    """
+    first = maps[0].ras()
+    if len(maps) == 1:
+        return first
+    from scipy.ndimage import affine_transform  # noqa: PLC0415 - heavy, seldom needed
+
+    to_first = np.linalg.inv(first.affine)
+    ends = [_corners(mu) @ to_first[:3, :3].T + to_first[:3, 3] for mu in maps[1:]]
+    shape = np.array(first.voxels.shape)
+    low = np.floor(np.min([np.zeros(3), *(e.min(axis=0) for e in ends)], axis=0) + 0.5)
+    high = np.ceil(np.max([shape - 1.0, *(e.max(axis=0) for e in ends)], axis=0) - 0.5)
+    affine = first.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ low
+    total = np.zeros((high - low).astype(np.intp) + 1, np.float32)
+    inside = tuple(slice(int(-a), int(n - a)) for a, n in zip(low, shape, strict=True))
+    total[inside] = first.voxels
+    for mu in maps[1:]:
+        to_mu = np.linalg.inv(mu.affine) @ affine
+        total += affine_transform(
+            mu.voxels, to_mu[:3, :3], to_mu[:3, 3], output_shape=total.shape, order=1,
+            mode="grid-constant",
+        )  # fmt: skip
+    return Volume(total, affine, first.unit)
+
+
+def _corners(mu: Volume) -> NDArray[np.float64]:
+    """Return the corners of a map's box, mm."""
     ends = [(-0.5, count - 0.5) for count in mu.voxels.shape]
     corners = np.array(list(itertools.product(*ends)))
-    places = corners @ mu.affine[:3, :3].T + mu.affine[:3, 3]
+    return np.asarray(corners @ mu.affine[:3, :3].T + mu.affine[:3, 3], np.float64)
+
+
+def _around(mu: Volume, bins: Field) -> Grid:
+    """Return a grid along the scanner's axes that holds an oblique map, as far as the ring."""
+    places = _corners(mu)
     low, high = places.min(axis=0), places.max(axis=0)
     for axis in range(2):
         inside = min(high[axis], bins.radius_mm), max(low[axis], -bins.radius_mm)
@@ -174,7 +209,7 @@ def _around(mu: Volume, bins: Field) -> Grid:
 
 
 def _overlap(grid: Grid, bins: Field) -> None:
-    """Refuse a map beside the field of view, and say where one covers it in part."""
+    """Refuse a map beside the field of view."""
     z = bins.plane_z_mm
     wanted = [(-bins.fov_mm, bins.fov_mm)] * 2 + [(float(z.min()), float(z.max()))]
     for axis, (low, high) in enumerate(wanted):
@@ -185,9 +220,3 @@ def _overlap(grid: Grid, bins: Field) -> None:
                 f"the mu-map lies from {first:.1f} to {last:.1f} mm along {'xyz'[axis]}, the "
                 f"scanner's field of view from {low:.1f} to {high:.1f} mm: {CHECK}"
             )
-        if axis == 2 and (first > low + half or last < high - half):
-            log.warning(
-                "the mu-map covers %.1f to %.1f mm of the axial field of view %.1f to %.1f mm; "
-                "there is taken to be air beyond it",
-                first, last, low, high,
-            )  # fmt: skip

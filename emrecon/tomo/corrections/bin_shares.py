@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.tomo.corrections.bin_places import places_of
+from emrecon.tomo.corrections.components import Components
 from emrecon.tomo.corrections.normalisation import Live, live_pairs
 from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.detectors import planes_of_rings, scanner_of
 from emrecon.volume import Array
-
-Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +35,9 @@ class Given:
     scatter: Array | None = None
     """Mean scatter, counts."""
 
+    components: Components | None = None
+    """Efficiencies of single pairs, instead of those of bins."""
+
     all_background: bool = False
     """Whether `scatter` stands for randoms, too."""
 
@@ -43,33 +45,6 @@ class Given:
     def own_randoms(self) -> bool:
         """Whether randoms are still to be estimated."""
         return self.randoms is None and not self.all_background
-
-
-def places_of(bins: Bins, pairs: NDArray[np.unsignedinteger]) -> Places:
-    """Return the bin of each pair of detectors, as a place in flattened data; -1 for none.
-
-    Parameters
-    ----------
-    bins : Bins
-        Raw bins of all views of a ring scanner, of any span and mashing.
-    pairs : array
-        Detectors, ``ring * crystals + crystal``, in any order, shape ``(n, 2)``.
-    """
-    scanner = scanner_of(bins)
-    views, count, planes = bins.shape
-    half = scanner.crystals // 2
-    ring, crystal = np.divmod(pairs.astype(np.int64), scanner.crystals)
-    offset = (crystal[:, 0] - crystal[:, 1]) % scanner.crystals - half  # of bins from the middle
-    view = (crystal[:, 0] - (offset >> 1)) % scanner.crystals
-    turned = view >= half  # the first detector is at end 2
-    offset = np.where(turned, -offset, offset)
-    view = np.where(turned, (crystal[:, 1] - (offset >> 1)) % scanner.crystals, view)
-    rings = np.where(turned[:, None], ring[:, ::-1], ring)
-    plane = planes_of_rings(bins)[rings[:, 0], rings[:, 1]].astype(np.int64)
-    at = offset + (count - 1 - count // 2)
-    inside = (plane >= 0) & (at >= 0) & (at < count) & (view < half)
-    place = (view // (half // views) * count + at) * planes + plane
-    return np.where(inside, place, -1)
 
 
 class Shares:
@@ -89,7 +64,12 @@ class Shares:
         self._bins, self._given = bins, given
         pairs = live_pairs(bins, live)
         self._share = np.divide(1, pairs, out=np.zeros_like(pairs), where=pairs > 0)
-        efficiency = pairs if given.normalisation is None else given.normalisation * (pairs > 0)
+        self._components = given.components and given.components.with_live(live)
+        if self._components is not None:
+            efficiency = self._components.in_bins(bins)
+        else:
+            given_bins = given.normalisation
+            efficiency = pairs if given_bins is None else given_bins * (pairs > 0)
         if given.attenuation is not None:
             efficiency = efficiency * given.attenuation
         self.efficiency: Array = np.ascontiguousarray(efficiency, np.float32)
@@ -112,4 +92,9 @@ class Shares:
         for part in (self._given.randoms, self._given.scatter):
             if part is not None:
                 behind += part.ravel()[place] * share
-        return self.efficiency.ravel()[place] * share, behind
+        if self._components is None:
+            return self.efficiency.ravel()[place] * share, behind
+        own = self._components.of_pairs(pairs) * inside
+        if self._given.attenuation is not None:
+            own *= self._given.attenuation.ravel()[place]
+        return own, behind

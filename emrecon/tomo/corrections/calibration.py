@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from emrecon.errors import DataError, SettingsError
+from emrecon.tomo.corrections.decay import earlier_over_later, start_over_mean
 from emrecon.volume import Volume
 
 BQ_PER_ML = 1e9
@@ -56,13 +57,12 @@ class Calibration:
     @property
     def decay_during(self) -> float:
         """Activity at the start of the scan over its mean during the scan."""
-        gone = math.log(2) * self.duration_s / self.half_life_s
-        return gone / -math.expm1(-gone) if gone > 0 else 1.0
+        return start_over_mean(self.half_life_s, self.duration_s)
 
     @property
     def decay_before(self) -> float:
         """Activity at the reference time over that at the start of the scan."""
-        return math.exp(math.log(2) * self.decayed_s / self.half_life_s)
+        return earlier_over_later(self.half_life_s, self.decayed_s)
 
     @property
     def factor(self) -> float:

@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 # Place, in each transaxial block, of the "virtual" crystal that stands for the gap between blocks,
 # in the numbering of `geometry.detectors`. mMR: UCL/STIR Scanner.cxx says one in nine; that it
 # is the first is what a scan shows (218,881 prompts and 35,320 delayeds, none of them there).
-_GAP_IN_BLOCK = {"Siemens mMR": 0}
+_GAP_IN_BLOCK = {"Siemens mMR": 0, "Siemens mCT": 0}
+_GAP_RING = {"Siemens mCT": 13}  # the last of a block of 14 rings, by UCL/STIR alone
 
 ALIVE = 0.1
 """A crystal that counts more than this share of what its surroundings do is alive."""
@@ -48,6 +49,9 @@ def known_gaps(scanner: Scanner) -> Live:
     place = _GAP_IN_BLOCK.get(scanner.name)
     if place is not None:
         live[:, place :: scanner.block_crystals[0]] = False
+    ring = _GAP_RING.get(scanner.name)
+    if ring is not None:
+        live[ring :: scanner.block_crystals[1]] = False
     return live
 
 

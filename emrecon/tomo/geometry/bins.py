@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
+from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.tomo.geometry.segments import Segment, ring_difference_ranges
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Grid
@@ -244,6 +245,9 @@ class Scanner:
 
     timing: Timing | None = None
     """Time-of-flight bins as the scanner usually sorts into them, where it measures it."""
+
+    energy: EnergyWindow | None = None
+    """Energies that it usually counts, and how well it measures them, where that is known."""
 
     def __post_init__(self) -> None:
         numbers = (self.rings, self.crystals, self.max_bins, self.radius_mm, self.bin_mm)

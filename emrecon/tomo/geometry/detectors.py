@@ -99,7 +99,12 @@ def planes_of_rings(bins: Bins) -> Indices:
     return planes.astype(np.int32)
 
 
-def sum_over_pairs(bins: Bins, values: NDArray[np.floating]) -> Array:
+def sum_over_pairs(
+    bins: Bins,
+    values: NDArray[np.floating],
+    along: NDArray[np.floating] | None = None,
+    across: NDArray[np.floating] | None = None,
+) -> Array:
     """Return, for every bin, the sum over its detector pairs of the product of both values.
 
     Parameters
@@ -108,6 +113,10 @@ def sum_over_pairs(bins: Bins, values: NDArray[np.floating]) -> Array:
         Raw bins of a ring scanner, of any span and mashing.
     values : array
         A value for each detector, shape ``(rings, crystals)``.
+    along : array, optional
+        What the products are multiplied by for each ring at end 1 and at end 2.
+    across : array, optional
+        What they are multiplied by for each ``(view, bin, mashed view)``, as `crystal_pairs`.
     """
     from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
 
@@ -122,12 +131,17 @@ def sum_over_pairs(bins: Bins, values: NDArray[np.floating]) -> Array:
     plane = planes[ring1, ring2]
     order = np.argsort(plane, kind="stable")
     out = np.empty(bins.shape, np.float32)
+    ends = crystal_pairs(bins)
+    along = np.ones((scanner.rings,) * 2) if along is None else along
+    across = np.ones(ends[0].shape) if across is None else across
     histogram.sum_pairs(
         np.ascontiguousarray(values.T, np.float32),
-        *crystal_pairs(bins),
+        *ends,
         ring1[order].astype(np.int32),
         ring2[order].astype(np.int32),
         plane[order],
+        np.ascontiguousarray(along[ring1, ring2][order], np.float32),
+        np.ascontiguousarray(across, np.float32),
         out,
     )
     return out

@@ -125,7 +125,7 @@ def _count_tag(word, window, state):
 
 
 @nb.njit(cache=True, nogil=True, parallel=True)
-def sum_pairs(values, end1, end2, ring1, ring2, plane, out):
+def sum_pairs(values, end1, end2, ring1, ring2, plane, along, across, out):
     """Set every bin of `out` to the sum over its detector pairs of the product of two values.
 
     Parameters
@@ -136,6 +136,10 @@ def sum_pairs(values, end1, end2, ring1, ring2, plane, out):
         Crystals at both ends of a bin's lines.
     ring1, ring2, plane : int32 (ring pairs,)
         Rings at both ends, and the plane they belong to.
+    along : float32 (ring pairs,)
+        What the products of a ring pair are multiplied by.
+    across : float32 (views, bins, mash)
+        What the products of a pair of crystals are multiplied by.
     out : float32 (views, bins, planes)
         Result; each view is written by one thread alone.
     """
@@ -147,5 +151,7 @@ def sum_pairs(values, end1, end2, ring1, ring2, plane, out):
             for m in range(mash):
                 value1 = values[end1[view, bin_, m]]
                 value2 = values[end2[view, bin_, m]]
+                factor = across[view, bin_, m]
                 for pair in range(plane.size):
-                    row[plane[pair]] += value1[ring1[pair]] * value2[ring2[pair]]
+                    product = value1[ring1[pair]] * value2[ring2[pair]]
+                    row[plane[pair]] += product * (along[pair] * factor)

@@ -19,7 +19,22 @@ if TYPE_CHECKING:
 
 
 class Operator(Protocol):
-    """A linear map ``A`` from an image domain to a data range."""
+    """A linear map ``A`` from an image domain to a data range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> A = em.projector(bins, bins.grid(), em.Settings())
+    >>> A.domain, A.range
+    ((17, 17, 1), (12, 17, 1))
+    >>> rng = np.random.default_rng(0)
+    >>> x, y = (rng.random(shape, np.float32) for shape in (A.domain, A.range))
+    >>> bool(np.isclose(np.vdot(A.forward(x), y), np.vdot(x, A.adjoint(y))))
+    True
+    """
 
     @property
     def domain(self) -> tuple[int, ...]:
@@ -176,7 +191,18 @@ def _refuse_unlike(what: str, shapes: list[tuple[tuple[int, ...], tuple[int, ...
 
 
 def as_linear_operator(operator: Operator) -> LinearOperator:
-    """Return an operator as SciPy's iterative solvers take it, on flat arrays of float32."""
+    """Return an operator as SciPy's iterative solvers take it, on flat arrays of float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> A = em.as_linear_operator(em.projector(bins, bins.grid(), em.Settings()))
+    >>> A.shape
+    (204, 289)
+    """
     from scipy.sparse.linalg import LinearOperator  # noqa: PLC0415 - heavy, seldom needed
 
     shape = int(np.prod(operator.range)), int(np.prod(operator.domain))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,8 +15,6 @@ from emrecon.tomo.operators.blur import TRUNCATE_SIGMAS
 from emrecon.tomo.operators.columns import Columns
 from emrecon.tomo.operators.resampling import resampled, resampling
 from emrecon.volume import Array, Grid, Volume
-
-log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -190,27 +187,13 @@ def fitted(mu: Volume, grid: Grid, camera: Camera, fov_mm: float = 0.0) -> Volum
     )
     if mu.voxels.shape == wide.shape and np.array_equal(mu.affine, wide.affine):
         return mu
-    _say_coverage(mu, wide)
     return replace(resampled(mu, wide), unit="1/mm")
-
-
-def _say_coverage(mu: Volume, grid: Grid) -> None:
-    """Say where a map is shorter than the planes."""
-    corners = np.array(list(np.ndindex(2, 2, 2))) * np.array(mu.voxels.shape) - 0.5
-    ends = (mu.affine[2, :3] @ corners.T) + mu.affine[2, 3]
-    planes = grid.centres_mm(2)
-    if ends.min() > planes[0] or ends.max() < planes[-1]:
-        log.warning(
-            "the mu-map covers %.1f to %.1f mm of the planes from %.1f to %.1f mm; there is taken "
-            "to be air beyond it",
-            ends.min(), ends.max(), planes[0], planes[-1],
-        )  # fmt: skip
 
 
 def _raster(camera: Camera, voxel_mm: float, rows: int, fov_mm: float) -> kernel.Raster:
     """Return the samples of a view: `rows` to a bin, depths no farther apart than voxels."""
     u = (camera.u_mm[:, None] + ((np.arange(rows) + 0.5) / rows - 0.5) * camera.bin_mm).ravel()
-    count = int(np.ceil(2 * fov_mm / voxel_mm - 1e-3))
+    count = max(1, int(np.ceil(2 * fov_mm / voxel_mm - 1e-3)))
     step = 2 * fov_mm / count
     depth = fov_mm - (np.arange(count) + 0.5) * step
     half = np.sqrt(np.maximum(fov_mm**2 - depth**2, 0.0))

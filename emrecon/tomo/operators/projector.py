@@ -56,6 +56,17 @@ def projector(
         What is modelled by depth; for gamma cameras.
     summed : bool, optional
         Whether all time-of-flight bins are taken together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> from emrecon.tomo.geometry.bins import Bins
+    >>> bins = Bins.parallel(np.arange(12) * np.pi / 12, np.arange(-8.0, 9.0))
+    >>> A = em.projector(bins, bins.grid(), em.Settings())
+    >>> disc = np.ones(A.domain, np.float32)
+    >>> A.forward(disc).shape
+    (12, 17, 1)
     """
     raise TypeError(f"no projector is registered for {type(layout).__name__}")
 

@@ -1,0 +1,51 @@
+"""``emrecon normalise``.
+
+For example::
+
+    emrecon normalise cylinder.hs --radius-mm 100 --mu-per-mm 0.0096 --randoms randoms.hs
+    emrecon normalise rods.l.hdr --activity rods.nii.gz -o norm.hs --span 11
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from emrecon.cli.common import CorrectionFlags, Out, VoiceFlags, do
+from emrecon.jobs.normalise import NormalisationJob, Source
+
+SourceFlags = Annotated[Source, Parameter(name="*", group="Source")]
+
+
+def normalise(
+    scan: Path,
+    *,
+    out: Out = Path("norm.hs"),
+    source: SourceFlags | None = None,
+    corrections: CorrectionFlags | None = None,
+    voice: VoiceFlags | None = None,
+) -> None:
+    """Estimate detection efficiencies from the scan of a uniform cylinder or another known source.
+
+    Crystal efficiencies and a geometric profile of most likelihood; reconstruct other scans of the
+    same bins with --normalisation and the file that is written.
+
+    Parameters
+    ----------
+    scan
+        Interfile projection data (.hs), a PETLINK list-mode header, or a folder with scan.toml.
+    out
+        Efficiencies to write (.hs).
+    source
+        The source that was scanned.
+    corrections
+        Files with randoms, scatter and attenuation of the scan.
+    voice
+        How much is said.
+    """
+    from emrecon.tomo.inputs import Corrections
+
+    job = NormalisationJob(scan, out, source or Source(), corrections or Corrections())
+    do(job, voice=voice)

@@ -1,0 +1,219 @@
+"""The calibration job: the image of a cylinder of known activity to a scanner's calibration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from emrecon import io
+from emrecon.errors import DataError, SettingsError
+from emrecon.files import read_text
+from emrecon.io import sidecar
+from emrecon.io.calibration_file import write_calibration
+from emrecon.io.formats import data_files
+from emrecon.io.pet_facts import PetFacts
+from emrecon.jobs import base
+from emrecon.jobs.base import (
+    BASE_MB,
+    MB,
+    START_S,
+    Estimate,
+    Execution,
+    Meters,
+    Once,
+    Summary,
+    no_meters,
+)
+from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.metrics.cylinder import Inside, inside_of
+from emrecon.tomo.corrections.decay import earlier_over_later, emitter_named, start_over_mean
+from emrecon.tomo.corrections.quantity import Counting, PetCalibration
+from emrecon.tomo.problem import UNIT
+
+UNEVEN = 0.05
+"""Departure of a plane's mean beyond which a cylinder is no measure of a scanner."""
+
+
+@dataclass(frozen=True)
+class Cylinder:
+    """What is known about a cylinder, and what stands in for what its image's sidecar lacks."""
+
+    bq_per_ml: float = 0.0
+    """Activity concentration at the start of the scan, Bq/mL. Instead of activity and volume."""
+
+    activity_mbq: float = 0.0
+    """Activity in the cylinder, MBq, as it was assayed."""
+
+    volume_ml: float = 0.0
+    """Volume of the cylinder, mL."""
+
+    assayed_h: float = 0.0
+    """Hours from the assay of the activity to the start of the scan."""
+
+    isotope: str = ""
+    """Isotope, such as F-18, where the sidecar names none."""
+
+    duration_s: float = 0.0
+    """Length of the scan, where the sidecar does not say."""
+
+    scanner: str = ""
+    """Name of the scanner, where the sidecar does not say."""
+
+    inside: float = 0.75
+    """Share of the cylinder's radius and length that is measured."""
+
+    def __post_init__(self) -> None:
+        amounts = (self.bq_per_ml, self.activity_mbq, self.volume_ml, self.duration_s)
+        if not all(0 <= amount < float("inf") for amount in amounts):
+            raise SettingsError(
+                f"activity, volume and time are 0 or more, unlike one of {amounts}"
+            )
+        if self.bq_per_ml and (self.assayed_h or self.activity_mbq or self.volume_ml):
+            raise SettingsError("bq_per_ml is that at the start of the scan: leave the others out")
+        if not 0.1 <= self.inside < 1 or not abs(self.assayed_h) < 1e5:
+            raise SettingsError("inside is from 0.1 to below 1, assayed_h finite")
+
+    def concentration(self, half_life_s: float) -> float:
+        """Return the activity concentration at the start of the scan, Bq/mL."""
+        if self.bq_per_ml:
+            return self.bq_per_ml
+        if not (self.activity_mbq and self.volume_ml):
+            raise SettingsError(
+                "how active is the cylinder? say bq_per_ml, or activity_mbq and "
+                "volume_ml (--bq-per-ml, or --activity-mbq and --volume-ml)"
+            )
+        assayed = 1e6 * self.activity_mbq / self.volume_ml
+        return assayed / earlier_over_later(half_life_s, 3600 * self.assayed_h)
+
+
+@dataclass(frozen=True)
+class CalibrationJob:
+    """Find what makes Bq/mL of a PET scanner's counts/mm, from a cylinder's image."""
+
+    image: Path
+    """Image of a uniform cylinder in counts/mm, with its sidecar beside it."""
+
+    out: Path | None = None
+    """File to write (.json)."""
+
+    cylinder: Cylinder = field(default_factory=Cylinder)
+    """What is known about the cylinder."""
+
+    KIND: ClassVar[str] = "calibrate"
+
+    def inputs(self) -> dict[str, Path]:
+        """Return every file that is read, by what it is."""
+        files = {"image": self.image}
+        base.must_exist(files)
+        beside = sidecar.beside(self.image, ".json")
+        return files | data_files(files) | ({"sidecar": beside} if beside.exists() else {})
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the file that is written, if one is."""
+        return () if self.out is None else (self.out,)
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need, from the headers of its files."""
+        voxels, _ = base.image_size(self.image)
+        return Estimate(BASE_MB + voxels * 30 / MB, START_S)
+
+    def begin(
+        self, meters: Meters = no_meters, execution: Execution | None = None
+    ) -> Once[CalibrationResult]:
+        """Refuse what cannot be read or written."""
+        files = self.inputs()
+        check_outputs(self.outputs(), files)
+        self.cylinder.concentration(float("inf"))  # refuses now what it would then
+        return Once(lambda: self._found(_sidecar(files.get("sidecar"))))
+
+    def _found(self, about: Mapping[str, Any]) -> CalibrationResult:
+        """Measure the cylinder."""
+        facts, cylinder = about.get("Facts", {}), self.cylinder
+        image = io.read_image(self.image)
+        unit = image.unit or str(about.get("Units", ""))
+        if unit != UNIT:
+            raise DataError(
+                f"{self.image.name} is in {unit or 'no stated unit'}: a calibration is made of an "
+                f"image in {UNIT}, reconstructed whole and without one"
+            )
+        stated = PetFacts(dict(about))
+        isotope = cylinder.isotope or str(facts.get("radionuclide") or stated.nuclide)
+        seconds = cylinder.duration_s or stated.duration_s
+        scanner = cylinder.scanner or str(facts.get("scanner", ""))
+        for flag, value in (("isotope", isotope), ("duration_s", seconds), ("scanner", scanner)):
+            if not value:
+                raise SettingsError(
+                    f"the sidecar of {self.image.name} does not say it: give "
+                    f"--{flag.replace('_', '-')}"
+                )
+        emitter = emitter_named(isotope)
+        seconds = float(seconds or 0.0)
+        counting = Counting(
+            seconds, emitter.half_life_s, emitter.branching,
+            start_over_mean(emitter.half_life_s, seconds),
+        )  # fmt: skip
+        inside = inside_of(image, cylinder.inside)
+        true = cylinder.concentration(emitter.half_life_s)
+        calibration = PetCalibration(
+            true / (inside.mean * counting.rate_factor),
+            scanner,
+            str(facts.get("efficiencies_from", "nothing")),
+        )
+        known = {"isotope": emitter.name, "bq_per_ml_at_start": true, **counting.facts()}
+        return CalibrationResult(self, calibration, inside, known)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationResult:
+    """A calibration, and the cylinder that it is from."""
+
+    job: CalibrationJob
+    """What was measured."""
+
+    calibration: PetCalibration
+    """What was found."""
+
+    inside: Inside
+    """What the cylinder's image holds."""
+
+    known: dict[str, Any]
+    """What was known about the cylinder."""
+
+    def summary(self) -> Summary:
+        """Return what is to be said of it."""
+        seen = self.inside
+        lines = (
+            f"1 count/mm/s is {self.calibration.factor:.6g} Bq/mL on {self.calibration.scanner}",
+            f"cylinder: radius {seen.radius_mm:.1f} mm, {seen.length_mm:.1f} mm long",
+            f"inside: {seen.voxels} voxels, which vary by {100 * seen.spread:.2g} %",
+            f"its planes vary by up to {100 * seen.plane_spread:.2g} %",
+        )  # fmt: skip
+        uneven = "the planes differ too much for a uniform cylinder: check the corrections"
+        return Summary((*lines, uneven) if seen.plane_spread > UNEVEN else lines)
+
+    def write(self) -> tuple[Path, ...]:
+        """Write the calibration."""
+        out = self.job.out
+        if out is None:
+            raise SettingsError("there is no name to write the calibration to")
+        about = {
+            "Cylinder": asdict(self.inside) | self.known,
+            "Inputs": {what: sidecar.file_facts(p) for what, p in self.job.inputs().items()},
+        }
+        with written_together(out, out.parent, out.name) as beside:
+            write_calibration(beside / out.name, self.calibration, about)
+        return (out,)
+
+
+def _sidecar(path: Path | None) -> dict[str, Any]:
+    """Return what stands beside an image; nothing of no file, or of another program's."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(read_text(path))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no sidecar that can be read: {error}") from error
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,172 @@
+"""What a PET image is multiplied by: nothing, its rate, Bq/mL by a calibration, or SUV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emrecon.errors import SettingsError
+from emrecon.io.calibration_file import read_calibration
+from emrecon.io.frames import Frame
+from emrecon.io.pet_facts import FOR_SUV, PetFacts, read_pet_facts
+from emrecon.jobs.data_kinds import EVENTS, LISTMODE
+from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
+from emrecon.tomo.corrections.quantity import Counting, PetCalibration, suv_factor
+from emrecon.tomo.exam import ExamInfo
+from emrecon.tomo.gates import Gate
+from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.problem import UNIT
+
+UNIT_OF_FRAMES = "counts/mm/s"
+"""Unit of frames and gates without a calibration, which are rates so that they compare."""
+
+SUV = "g/mL"
+"""Unit of standardised uptake values by body weight."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What counts/mm are multiplied by, and what that gives."""
+
+    scale: float = 1.0
+    """What multiplies counts/mm."""
+
+    unit: str = UNIT
+    """Unit of the product."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Every factor, for the sidecar."""
+
+
+@dataclass(frozen=True)
+class Quantifier:
+    """Turns the counts/mm of the images of one scan into what was asked for."""
+
+    calibration: PetCalibration | None
+    """The scanner's calibration, where there is one."""
+
+    facts: PetFacts
+    """What is known about the examination."""
+
+    suv: bool
+    """Whether standardised uptake values are wanted."""
+
+    decay_corrected: bool
+    """Whether frames and gates without a calibration are brought to the start of the scan."""
+
+    efficiencies: str
+    """Where the scan's efficiencies come from."""
+
+    @classmethod
+    def of(cls, corrections: Corrections, data: str, *, decay_corrected: bool) -> Quantifier:
+        """Read the files, and refuse what they cannot give.
+
+        Raises
+        ------
+        EmreconError
+            If a file cannot be read, or lacks what is needed for SUV.
+        """
+        path = corrections.calibration
+        calibration = None if path is None else read_calibration(path)
+        facts = read_pet_facts(corrections.facts)
+        if corrections.suv:
+            facts.require(*FOR_SUV, purpose="SUV")
+            suv_factor(facts.weight_kg, facts.dose_bq, facts.uptake_s, 1e9)
+        source = efficiencies_from(corrections, data)
+        return cls(calibration, facts, corrections.suv, decay_corrected, source)
+
+    def quantity(
+        self,
+        stretch: Frame | Gate | None,
+        exam: ExamInfo,
+        scan: Mapping[str, Any],
+        counted_s: float | None,
+    ) -> Quantity:
+        """Return what an image of a stretch of a scan, or of all of it, is multiplied by.
+
+        Parameters
+        ----------
+        stretch : Frame, Gate or None
+            What of the scan it is made of.
+        exam : ExamInfo
+            What the scan's files say of isotope and times.
+        scan : mapping
+            The scan's facts, for the name of its scanner.
+        counted_s : float or None
+            Time in which its counts were taken, where the file tells.
+
+        Raises
+        ------
+        SettingsError
+            If isotope or time are needed and not known, or the calibration is of another scanner.
+        """
+        if self.calibration is None:
+            return self._rate(stretch, exam, counted_s)
+        self.calibration.refuse_other(str(scan.get("scanner", "")), self.efficiencies)
+        counting = self._counting(stretch, exam, counted_s)
+        scale = self.calibration.factor * counting.rate_factor
+        facts = counting.facts() | {"calibration_bq_per_ml_per_rate": self.calibration.factor}
+        if not self.suv:
+            return Quantity(scale, "Bq/mL", facts)
+        known = self.facts
+        uptake = suv_factor(known.weight_kg, known.dose_bq, known.uptake_s, counting.half_life_s)
+        return Quantity(scale * uptake, SUV, facts | {"suv_per_bq_per_ml": uptake})
+
+    def _rate(
+        self, stretch: Frame | Gate | None, exam: ExamInfo, counted_s: float | None
+    ) -> Quantity:
+        """Return counts/mm of a scan, or the rate in a frame or gate."""
+        if stretch is None:
+            return Quantity()
+        factor = 1.0
+        if self.decay_corrected:
+            half_life, _ = self._isotope(exam)
+            factor = stretch.decay_factor(half_life)
+        seconds = _seconds(stretch, counted_s)
+        return Quantity(factor / seconds, UNIT_OF_FRAMES, {"decay_factor": factor})
+
+    def _counting(
+        self, stretch: Frame | Gate | None, exam: ExamInfo, counted_s: float | None
+    ) -> Counting:
+        half_life, branching = self._isotope(exam)
+        if stretch is not None:
+            return Counting(
+                _seconds(stretch, counted_s), half_life, branching, stretch.decay_factor(half_life)
+            )
+        seconds = counted_s or self.facts.duration_s
+        if not seconds:
+            raise SettingsError(
+                "Bq/mL need the time of the counts, which the scan does not state: give --facts "
+                "with FrameDuration"
+            )
+        return Counting(seconds, half_life, branching, start_over_mean(half_life, seconds))
+
+    def _isotope(self, exam: ExamInfo) -> tuple[float, float]:
+        """Return half-life and positrons a decay: as the file states them, or of its isotope."""
+        name = exam.nuclide or self.facts.nuclide
+        if exam.half_life_s and exam.branching:
+            return exam.half_life_s, exam.branching
+        if exam.half_life_s and self.calibration is None:
+            return exam.half_life_s, 1.0
+        if not name:
+            raise SettingsError(
+                "decay needs the isotope's half-life, which the scan does not state: give --facts "
+                "with TracerRadionuclide"
+            )
+        known = emitter_named(name)
+        return exam.half_life_s or known.half_life_s, exam.branching or known.branching
+
+
+def efficiencies_from(corrections: Corrections, data: str) -> str:
+    """Return where a scan's efficiencies come from, which set the scale of its counts/mm."""
+    if corrections.norm:
+        return "crystals (Siemens)"
+    if corrections.normalisation or corrections.correction:
+        return "bins"
+    return "live detectors" if data in {LISTMODE, EVENTS} else "nothing"
+
+
+def _seconds(stretch: Frame | Gate, counted_s: float | None) -> float:
+    """Return the time that a stretch's counts are divided by: that counted, in a gate."""
+    return float(counted_s or 0) if isinstance(stretch, Gate) else stretch.duration_s

@@ -1,0 +1,100 @@
+"""Scatter that a reconstruction works out for itself: into the scan, sidecar and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emrecon.errors import SettingsError
+from emrecon.io.pictures.profiles import Chart, Line, charts
+from emrecon.jobs.base import Meters
+from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.listmode_scan import ListmodeScan
+from emrecon.tomo.scan import Scan
+from emrecon.tomo.scatter_loop import Floats, ScatterEstimate, estimate_scatter, window_of
+from emrecon.tomo.subset_likelihoods import silent
+
+
+def with_scatter(
+    scan: Scan | ListmodeScan, corrections: Corrections, threads: int, meters: Meters
+) -> tuple[Scan | ListmodeScan, ScatterEstimate | None]:
+    """Return a scan with its simulated scatter, and how that came about, if it is asked for.
+
+    Raises
+    ------
+    SettingsError
+        If there is no attenuation map, or the energies that count are not known.
+    """
+    if not corrections.simulate_scatter or isinstance(scan, ListmodeScan):
+        return scan, None
+    if corrections.additive is not None:
+        raise SettingsError(
+            "--additive holds randoms and scatter together: give --randoms, and --scatter simulate"
+        )
+    scan.check()
+    window = window_of(scan, corrections.window_kev, corrections.energy_resolution)
+    with meters("scatter", corrections.scatter_rounds) as meter:
+        estimate = estimate_scatter(
+            scan, window, corrections.scatter_rounds, fit=not corrections.scatter_absolute,
+            threads=threads, progress=meter.update if meter else silent,
+        )  # fmt: skip
+    facts = scan.facts | {"scatter_simulation": estimate.facts}
+    return scan.with_(
+        scatter=estimate.scatter, attenuation=estimate.attenuation, mu=None, facts=facts
+    ), estimate
+
+
+def draw_scatter(estimates: Sequence[ScatterEstimate | None], files: Sequence[Path]) -> None:
+    """Draw what the scatter of all images was made of, if there is a file for it among these."""
+    held = [estimate for estimate in estimates if estimate is not None]
+    for path in files:
+        if held and path.name.endswith(".scatter.png"):
+            charts([*_direct(held), _tails(held)], path, title="Scatter")
+
+
+def _direct(held: list[ScatterEstimate]) -> list[Chart]:
+    """Return the charts of the direct planes, through their bins and by plane."""
+    parts = [{name: both[axis] for name, both in _summed(held).items()} for axis in (1, 0)]
+    names = ("by bin, direct planes and all views", "by direct plane")
+    return [
+        Chart(name, _stacked(part), logarithmic=axis == 0)
+        for axis, (name, part) in enumerate(zip(names, parts, strict=True))
+    ]
+
+
+def _summed(held: list[ScatterEstimate]) -> dict[str, tuple[Floats, Floats]]:
+    """Return the profiles of all images together."""
+    return {
+        name: (
+            np.sum([one.profiles[name][0] for one in held], axis=0),
+            np.sum([one.profiles[name][1] for one in held], axis=0),
+        )
+        for name in held[0].profiles
+    }
+
+
+def _stacked(part: dict[str, Floats]) -> list[Line]:
+    """Return lines of what adds up to the prompts: scatter on top of the randoms."""
+    randoms = part.get("randoms", np.zeros_like(part["prompts"]))
+    lines = [Line("prompts", part["prompts"])]
+    if "randoms" in part:
+        lines.append(Line("randoms", randoms))
+    lines.append(Line("+ predicted scatter", randoms + part["predicted"]))
+    return [*lines, Line("+ scatter fitted to the tails", randoms + part["fitted"])]
+
+
+def _tails(held: list[ScatterEstimate]) -> Chart:
+    """Return the chart of what is counted beside the body, by direct plane."""
+    direct = slice(0, len(held[0].profiles["prompts"][0]))
+    counted, expected, fitted = (
+        np.sum([value[direct] for value in values], axis=0)
+        for values in (
+            [one.fit.counted for one in held],
+            [one.fit.expected for one in held],
+            [one.fit.expected * one.fit.scales for one in held],
+        )
+    )
+    lines = [Line("prompts less randoms", counted), Line("predicted scatter", expected)]
+    return Chart("beside the body, by direct plane", [*lines, Line("fitted scatter", fitted)])

@@ -1,0 +1,142 @@
+"""The scale of scatter by what is counted beside the body, plane by plane.
+
+Lines that meet no matter hold randoms and scatter alone. What they count over what is expected of
+scatter is its scale: a ratio of sums, which is nearly the most likely one for counts. Few counts
+leave it uncertain, so each plane is drawn towards the scale of all planes, and that towards the
+absolute one, by how much is known of each (K. Thielemans et al., "Image-based correction for
+scatter in 3D PET", IEEE NSS-MIC 2007, fit the same tails by least squares).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.volume import Array
+
+Floats = NDArray[np.float64]
+
+AIR = 0.98
+"""Attenuation factor above which a line is taken to meet no matter."""
+
+ASIDE_MM = 12.0
+"""Distance that such lines keep from those that meet some, for blur and motion."""
+
+BETWEEN_PLANES, ALL_PLANES = 0.05, 0.15
+"""Standard deviation of a plane's scale about that of all, and of that about 1."""
+
+BOUNDS = (0.5, 2.0)
+"""Least and greatest scale."""
+
+SMOOTH_MM = 12.0
+"""Standard deviation along the axis over which tails of neighbouring planes are taken together."""
+
+
+@dataclass(frozen=True, eq=False)
+class TailFit:
+    """What lies beside the body, and the scale that it gives."""
+
+    scales: Floats
+    """Scale of every plane."""
+
+    scale: float
+    """Scale of all planes together."""
+
+    counted: Floats
+    """Prompts less randoms in the tails of every plane."""
+
+    expected: Floats
+    """Scatter expected there before the fit."""
+
+    bins: int
+    """Number of bins in the tails."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the sidecar says."""
+        return {
+            "scale": self.scale,
+            "least_scale": float(self.scales.min()),
+            "greatest_scale": float(self.scales.max()),
+            "tail_bins": self.bins,
+            "tail_counts": float(self.counted.sum()),
+            "tail_scatter_expected": float(self.expected.sum()),
+        }
+
+
+def tail_fit(
+    bins: Bins, prompts: Array, randoms: Array | None, scatter: Array, attenuation: Array,
+    efficiency: Array | None,
+) -> TailFit:  # fmt: skip
+    """Fit the scale of scatter to the tails of the prompts.
+
+    Parameters
+    ----------
+    bins : Bins
+        Where the counts lie.
+    prompts, randoms : array
+        Counts, and mean randoms; time-of-flight bins are summed.
+    scatter : array
+        Scatter expected, counts.
+    attenuation : array
+        Attenuation factors.
+    efficiency : array, optional
+        Bins with 0 take no part.
+    """
+    counted, expected, variance = np.zeros((3, bins.planes))
+    number = 0
+    for view in range(bins.shape[0]):
+        tail = _tail(attenuation[view], bins.s_mm)
+        if efficiency is not None:
+            tail &= efficiency[view] > 0
+        number += int(np.count_nonzero(tail))
+        seen = _view(prompts, view)
+        variance += np.sum(seen, axis=0, where=tail, dtype=float)
+        counted += np.sum(seen, axis=0, where=tail, dtype=float)
+        if randoms is not None:
+            counted -= np.sum(_view(randoms, view), axis=0, where=tail, dtype=float)
+        expected += np.sum(scatter[view], axis=0, where=tail, dtype=float)
+    near = np.stack([_along_axis(bins, sums) for sums in (counted, expected, variance)])
+    scale = _drawn(counted.sum(), expected.sum(), variance.sum(), 1.0, ALL_PLANES)
+    scales = _drawn(near[0], near[1], near[2], scale, BETWEEN_PLANES)
+    return TailFit(
+        np.clip(scales, *BOUNDS), float(np.clip(scale, *BOUNDS)), counted, expected, number
+    )
+
+
+def _view(data: Array, view: int) -> Array:
+    """Return a view of counts, time-of-flight bins summed."""
+    return data[view] if data.ndim == 3 else np.asarray(data[:, view].sum(axis=0))
+
+
+def _tail(attenuation: Array, s_mm: Floats) -> NDArray[np.bool_]:
+    """Return which bins of a view meet no matter, nor do their neighbours in the same plane."""
+    blocked = attenuation < AIR
+    reach = int(np.ceil(ASIDE_MM / max(float(np.diff(s_mm).mean()), 1e-3))) if s_mm.size > 1 else 0
+    count = np.cumsum(np.pad(blocked, ((reach + 1, reach), (0, 0))), axis=0)
+    return np.asarray(count[2 * reach + 1 :] - count[: -2 * reach - 1] == 0)
+
+
+def _along_axis(bins: Bins, sums: Floats) -> Floats:
+    """Return sums of planes taken together with their neighbours in the same segment."""
+    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - heavy
+
+    out = sums.copy()
+    for first, segment in zip(bins.offsets, bins.segments, strict=True):
+        some = slice(first, first + segment.planes)
+        width = SMOOTH_MM / segment.step_mm
+        # As many as are added up, so that their spread is that of a sum.
+        out[some] = gaussian_filter1d(sums[some], width, mode="nearest") * max(1.0, 3.5 * width)
+    return out
+
+
+def _drawn(counted: Any, expected: Any, variance: Any, towards: float, spread: float) -> Any:  # noqa: ANN401 - floats or arrays
+    """Return ratios drawn towards a value by how uncertain they are."""
+    known = np.square(expected) / np.maximum(variance, 1.0)
+    weight = 1 / spread**2
+    hits = counted * expected / np.maximum(variance, 1.0)
+    return (towards * weight + hits) / (weight + known)

@@ -1,0 +1,228 @@
+"""Scatter and image in turns: each is worked out of the other until the scatter stands still."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import last, until
+from emrecon.errors import DataError, SettingsError
+from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
+from emrecon.tomo.corrections.scatter_model import ScatterModel
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.energy import EnergyWindow
+from emrecon.tomo.prepare import prepare
+from emrecon.tomo.scan import Scan
+from emrecon.tomo.settings import Settings
+from emrecon.tomo.subset_likelihoods import Progress, silent
+from emrecon.volume import Array, Volume
+
+log = logging.getLogger(__name__)
+
+Floats = NDArray[np.float64]
+
+ENOUGH = 0.01
+"""Relative change of the scatter at which the turns end."""
+
+LEAST_VIEWS = 48
+"""Views that the images on the way are made of at least, where there are more."""
+
+VOXELS = 20.0
+"""Voxels in the radius of the body of the images on the way, if bins are no larger."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScatterEstimate:
+    """The scatter of a scan, and what led to it."""
+
+    scatter: Array
+    """Mean scatter in each bin, counts."""
+
+    attenuation: Array
+    """Attenuation factors, which were needed on the way."""
+
+    fit: TailFit
+    """How it was scaled to the tails of the prompts."""
+
+    facts: dict[str, Any]
+    """Figures for the sidecar."""
+
+    profiles: dict[str, tuple[Floats, Floats]]
+    """Counts by plane of the direct planes, and by bin, of prompts, randoms and scatter before and
+    after the fit; by plane those counted and expected beside the body."""
+
+
+def window_of(
+    scan: Scan, window_kev: tuple[float, ...] = (), resolution: float = 0.0
+) -> EnergyWindow:
+    """Return the energies that a scan counts: as chosen, as its file says, or as is usual.
+
+    Raises
+    ------
+    SettingsError
+        If window or resolution are not known.
+    """
+    scanner = scan.bins.scanner if isinstance(scan.bins, Bins) else None
+    usual = scanner.energy if scanner else None
+    limits = window_kev or scan.exam.window_kev or (usual and (usual.low_kev, usual.high_kev))
+    share = resolution or (usual.resolution if usual else 0.0)
+    name = scanner.name if scanner else "the scanner"
+    if not limits:
+        raise SettingsError(f"the energy window of {name} is not known: say --window-kev LOW HIGH")
+    if not share:
+        raise SettingsError(
+            f"the energy resolution of {name} is not known: say --energy-resolution, its FWHM at "
+            "511 keV as a share, such as 0.15"
+        )
+    return EnergyWindow(float(limits[0]), float(limits[1]), share)
+
+
+def estimate_scatter(
+    scan: Scan, window: EnergyWindow, rounds: int = 3, *, fit: bool = True,
+    threads: int = 0, progress: Progress = silent,
+) -> ScatterEstimate:  # fmt: skip
+    """Estimate the scatter of a PET scan from its counts and its mu-map.
+
+    An image is reconstructed on a coarse grid, its scatter simulated, scaled so that trues and
+    scatter make up the prompts less randoms, and made the background of the next image.
+
+    Parameters
+    ----------
+    scan : Scan
+        Counts in bins of a ring scanner with a mu-map; scatter that it has is not used.
+    window : EnergyWindow
+        Energies that count.
+    rounds : int, optional
+        Most images; fewer where the scatter changes by less than 1 %.
+    fit : bool, optional
+        Whether the scatter is scaled to what is counted beside the body.
+    threads : int, optional
+        Processor threads; 0 is all.
+    progress : callable, optional
+        Is shown how many rounds are done.
+
+    Raises
+    ------
+    SettingsError
+        If the scan has no mu-map, or is of a gamma camera.
+    DataError
+        If randoms alone explain the counts.
+    """
+    bins = scan.bins
+    if not isinstance(bins, Bins) or scan.mu is None:
+        raise SettingsError(
+            "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation "
+            "factors do not tell where matter is"
+        )
+    survival = attenuation.factors(scan.mu, bins)
+    model = ScatterModel.of(scan.mu, bins, window)
+    counts = _counts(scan)
+    small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
+    how = replace(_settings(small, model), threads=threads)
+    scatter, history, error = np.empty(0, np.float32), [0.0], 0.0
+    for turn in range(1, rounds + 1):
+        values, error = model.of_pairs(_image(small, how, scatter if turn > 1 else None))
+        scatter = model.in_bins(values, scan.normalisation)
+        total = float(scatter.sum(dtype=np.float64))
+        history.append(total / (total + (1 - history[-1]) * counts))
+        scatter *= np.float32(history[-1] * counts / total)
+        log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
+        progress(turn, rounds)
+        if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
+            break
+    tails = tail_fit(bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
+    profiles = _profiles(scan, scatter, tails, survival)
+    if fit:
+        scatter *= tails.scales.astype(np.float32)
+    facts = {
+        "energy_window_kev": [window.low_kev, window.high_kev],
+        "energy_resolution": window.resolution,
+        "scatter_points": len(model.points.places_mm),
+        "coarse_crystals": model.ring.crystals,
+        "coarse_rings": int(model.ring.z_mm.size),
+        "multiple_over_single": model.again,
+        "sampling_error": error,
+        "predicted_scatter_fraction": history[1:],
+        "scatter_over_net_prompts": float(scatter.sum(dtype=np.float64)) / counts,
+        "fitted": fit,
+        "tails": tails.facts,
+    }
+    return ScatterEstimate(scatter, survival, tails, facts, profiles)
+
+
+def _counts(scan: Scan) -> float:
+    """Return the prompts less randoms of the bins that take part."""
+    live: Any = True if scan.normalisation is None else scan.normalisation > 0
+    counts = float(np.sum(scan.prompts, where=live, dtype=np.float64))
+    if scan.randoms is not None:
+        counts -= float(np.sum(scan.randoms, where=live, dtype=np.float64))
+    if not counts > 0:
+        raise DataError("there are no more prompts than randoms: no scatter can be estimated")
+    return counts
+
+
+def _coarse(scan: Scan) -> Scan:
+    """Return every so manieth view, without time of flight: enough for an image that scatters."""
+    bins = scan.bins
+    assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
+    step = max(1, bins.shape[0] // LEAST_VIEWS)
+    parts = {"prompts": scan.prompts, "randoms": scan.randoms}
+    if bins.timing is not None:
+        flat = {
+            name: data.sum(axis=0) if data is not None and data.ndim == 4 else data
+            for name, data in parts.items()
+        }
+        scan = replace(scan, bins=bins.untimed, **flat)  # type: ignore[arg-type] # arrays
+    return scan.of_views(slice(None, None, step))
+
+
+def _settings(scan: Scan, model: ScatterModel) -> Settings:
+    """Return how the images on the way are made."""
+    bins = scan.bins
+    assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
+    side = max(model.body_mm / VOXELS, bins.bin_mm)
+    usual = bins.grid()
+    axial = usual.spacing_mm[2] * max(1, round(side / usual.spacing_mm[2]))
+    return Settings(
+        iterations=2,
+        subsets=_divisor(bins.shape[0], LEAST_VIEWS // 8),
+        voxel_mm=(side, side, axial),
+    )
+
+
+def _divisor(views: int, most: int) -> int:
+    """Return the largest number up to `most` that divides the views."""
+    return max(n for n in range(1, most + 1) if views % n == 0)
+
+
+def _image(scan: Scan, settings: Settings, scatter: Array | None) -> Volume:
+    """Return the coarse image with a scatter of all views as its background."""
+    if scatter is not None:
+        step = len(scatter) // scan.bins.shape[0]
+        scan = scan.with_(scatter=np.ascontiguousarray(scatter[::step][: scan.bins.shape[0]]))
+    problem = prepare(scan, settings)
+    return problem.volume(last(until(problem.iterates(), *problem.enough())).params)
+
+
+def _profiles(
+    scan: Scan, scatter: Array, tails: TailFit, survival: Array
+) -> dict[str, tuple[Floats, Floats]]:
+    """Return counts by plane and by bin of the direct planes."""
+    assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
+    direct = slice(0, scan.bins.segments[0].planes)
+
+    def sums(data: Array, scale: Floats | None = None) -> tuple[Floats, Floats]:
+        flat = data[..., direct].reshape(-1, *survival[..., direct].shape[1:])
+        both = flat.sum(axis=0, dtype=np.float64)
+        both = both if scale is None else both * scale[direct]
+        return both.sum(axis=0), both.sum(axis=1)
+
+    parts = {"prompts": sums(scan.prompts)}
+    if scan.randoms is not None:
+        parts["randoms"] = sums(scan.randoms)
+    return parts | {"predicted": sums(scatter), "fitted": sums(scatter, tails.scales)}

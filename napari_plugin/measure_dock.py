@@ -1,0 +1,271 @@
+"""The dock that measures: a live table of regions, profiles, contrast and noise, time curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from napari.layers import Image, Labels, Shapes
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFileDialog,
+    QLabel,
+    QTabBar,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from emrecon.errors import EmreconError, WriteError
+from emrecon.files import write_text
+from napari_plugin import measure, slices
+from napari_plugin.dock import Dock, connected, undo_all
+from napari_plugin.labels import COLOURS
+from napari_plugin.layers import KEY, in_space
+from napari_plugin.layout import button, column, inside, lines, row
+from napari_plugin.measure import Values
+from napari_plugin.plot import plot_widget
+from napari_plugin.run_panel import RunPanel
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+_SOON_MS = 150
+_EVENTS = ("data", "set_data", "paint", "labels_update", "scale", "translate", "name")
+_HEADS = ("Region", "Mean", "SD", "Max", "mL", "Noise %", "Truth", "Bias %")
+_PROFILE, _NOISE, _TIME = "Profile", "Contrast and noise", "Time"
+
+
+class MeasureDock(Dock):
+    """Measures an image in regions, against a truth where there is one.
+
+    Parameters
+    ----------
+    napari_viewer : ViewerModel
+        The viewer, given by napari by this name.
+    parent : QWidget, optional
+        Qt's parent.
+    """
+
+    def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, "measure", parent)
+        self.rows: list[measure.Row] = []
+        self.masks: dict[str, measure.Mask] = {}
+        self.image_box, self.region_box, self.truth_box = (QComboBox() for _ in range(3))
+        boxes = {"image": self.image_box, "regions": self.region_box, "truth": self.truth_box}
+        for name, box in boxes.items():
+            box.setObjectName(name)
+            box.setMinimumContentsLength(12)
+        self.region_box.setToolTip("Labels, or shapes drawn in a plane; a line is a profile")
+        self.table = QTableWidget(0, len(_HEADS))
+        self.table.setHorizontalHeaderLabels(list(_HEADS))
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.verticalHeader().hide()
+        self.table.setMinimumHeight(90)
+        self.tabs = QTabBar()
+        for caption in (_PROFILE, _NOISE, _TIME):
+            self.tabs.addTab(caption)
+        self.plot = plot_widget()
+        self.plot.setMinimumHeight(120)
+        self.said = QLabel("")
+        self.said.setWordWrap(True)
+        self.area_button = button("area", "New area", "Draw an ellipse in the plane that is shown")
+        self.line_button = button("line", "New line", "Draw a line for a profile")
+        self.csv_button = button("csv", "Save CSV…", "Write the table")
+        self._watched: list[Callable[[], object]] = []
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SOON_MS)
+        self._timer.timeout.connect(self.measure)
+        self._lay_out()
+        self._connect()
+        self._list()
+
+    def measure(self) -> None:
+        """Measure what is chosen, and show it."""
+        image, layer = self._layer(self.image_box), self._layer(self.region_box)
+        self.rows, self.masks = [], {}
+        self.said.setText("")
+        try:
+            if image is not None and layer is not None:
+                self.masks = measure.regions(layer, image)
+                truth, values = self._truth(image), self._frame(image)
+                size = measure.voxel_ml(image)
+                self.rows = measure.table(values, self.masks, size, truth)
+        except EmreconError as error:
+            self.said.setText(str(error))
+        self._fill()
+        self._draw()
+
+    def save_to(self, path: Path) -> None:
+        """Write the table as CSV."""
+        image = self._layer(self.image_box)
+        try:
+            write_text(path, measure.text(self.rows, _unit(image)))
+        except WriteError as error:
+            show_error(str(error))
+            return
+        show_info(f"wrote {path.name}")
+
+    def _lay_out(self) -> None:
+        whole, head = column(inside(self)), lines()
+        head.addRow("Image", self.image_box)
+        head.addRow("Regions", self.region_box)
+        head.addRow("Truth", self.truth_box)
+        whole.addLayout(head)
+        whole.addLayout(row(self.area_button, self.line_button, self.csv_button))
+        whole.addWidget(self.table, 1)
+        whole.addWidget(self.tabs)
+        whole.addWidget(self.plot, 1)
+        whole.addWidget(self.said)
+
+    def _connect(self) -> None:
+        for box in (self.image_box, self.region_box, self.truth_box):
+            box.activated.connect(lambda _: self._watch())
+        self.tabs.currentChanged.connect(lambda _: self._draw())
+        self.area_button.clicked.connect(lambda _: self._new("add_ellipse"))
+        self.line_button.clicked.connect(lambda _: self._new("add_line"))
+        self.csv_button.clicked.connect(lambda _: self._ask())
+        self.bind(self._viewer.layers.events.inserted, self._list)
+        self.bind(self._viewer.layers.events.removed, self._list)
+        self.bind(self._viewer.dims.events.current_step, self._soon)
+        self.at_end(partial(undo_all, self._watched))
+
+    def _list(self, event: Any = None) -> None:  # noqa: ANN401 - any event
+        """List the layers that may be chosen, keeping what is."""
+        layers = list(self._viewer.layers)
+        images = [layer for layer in layers if isinstance(layer, Image) and in_space(layer)]
+        areas = [layer for layer in layers if isinstance(layer, Labels | Shapes)]
+        for box, there in (
+            (self.image_box, images), (self.region_box, areas), (self.truth_box, [None, *images]),
+        ):  # fmt: skip
+            kept = box.currentData()
+            box.clear()
+            for layer in there:
+                box.addItem("none" if layer is None else layer.name, layer)
+            places = [at for at, layer in enumerate(there) if layer is kept]
+            box.setCurrentIndex(places[0] if places else 0)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Be told of changes of the layers that are chosen."""
+        undo_all(self._watched)
+        for layer in map(self._layer, (self.image_box, self.region_box, self.truth_box)):
+            for name in _EVENTS:
+                if layer is not None and name in layer.events:
+                    self._watched.append(connected(getattr(layer.events, name), self._soon))
+        self._soon()
+
+    def _soon(self, event: Any = None) -> None:  # noqa: ANN401 - any event
+        """Measure in a moment, once for all that happens until then."""
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _layer(self, box: QComboBox) -> Any:  # noqa: ANN401 - a layer or none
+        layer = box.currentData()
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def _frame(self, image: Image) -> Values:
+        """Return the frame that is seen of an image."""
+        lead = slices.index(image, tuple(self._viewer.dims.point))[: image.ndim - 3]
+        return np.asarray(image.data[tuple(lead)])
+
+    def _truth(self, image: Image) -> Values | None:
+        truth = self._layer(self.truth_box)
+        return None if truth is None else measure.truth_on(truth, image)
+
+    def _fill(self) -> None:
+        unit = _unit(self._layer(self.image_box))
+        self.table.setHorizontalHeaderItem(1, QTableWidgetItem(f"Mean {unit}".strip()))
+        self.table.setRowCount(len(self.rows))
+        for place, one in enumerate(self.rows):
+            values = (one.mean, one.sd, one.maximum, one.ml, one.noise_percent, one.truth,
+                      one.bias_percent)  # fmt: skip
+            cells = [one.region, *("" if value is None else f"{value:.4g}" for value in values)]
+            for at, cell in enumerate(cells):
+                self.table.setItem(place, at, QTableWidgetItem(cell))
+        self.table.resizeColumnsToContents()
+
+    def _draw(self) -> None:
+        """Draw what the tab asks for."""
+        item = self.plot.getPlotItem()
+        item.clear()
+        image, layer = self._layer(self.image_box), self._layer(self.region_box)
+        if image is None or layer is None:
+            return
+        which = self.tabs.tabText(self.tabs.currentIndex())
+        {_PROFILE: self._profile, _NOISE: self._noise, _TIME: self._time}[which](image, layer)
+
+    def _profile(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
+        if not isinstance(layer, Shapes):
+            return
+        item, truth = self.plot.getPlotItem(), self._truth(image)
+        item.setLabel("bottom", "mm along the line")
+        item.setLabel("left", _unit(image) or "value")
+        for values, colour in ((truth, COLOURS[0]), (self._frame(image), COLOURS[1])):
+            found = None if values is None else measure.profile(layer, image, values)
+            if found is not None:
+                item.plot(*found, pen=pg.mkPen(colour, width=2))
+
+    def _noise(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
+        """Draw contrast against noise of the pictures kept of the run that is shown."""
+        areas, run = list(self.masks.values()), self._run(image)
+        if len(areas) < 2 or run is None:
+            self.said.setText("two regions (signal, then background) of a run's image are wanted")
+            return
+        pictures = run.session.history.frames()
+        kept = [pictures[at] for at in range(len(pictures))]
+        contrast, noise = measure.contrast_and_noise(kept, areas[0], areas[1])
+        item = self.plot.getPlotItem()
+        item.setLabel("bottom", "noise of the background in %")
+        item.setLabel("left", "contrast in %")
+        item.plot(noise, contrast, pen=pg.mkPen(COLOURS[1], width=2), symbol="o", symbolSize=5)
+
+    def _time(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
+        """Draw the mean of each region over the frames."""
+        if image.ndim != 4:
+            self.said.setText("an image of frames is wanted")
+            return
+        frames = [np.asarray(image.data[at]) for at in range(image.data.shape[0])]
+        seconds = image.translate[0] + image.scale[0] * np.arange(len(frames))
+        item = self.plot.getPlotItem()
+        item.setLabel("bottom", "seconds")
+        item.setLabel("left", _unit(image) or "mean")
+        for place, means in enumerate(measure.curves(frames, self.masks).values()):
+            pen = pg.mkPen(COLOURS[place % len(COLOURS)], width=2)
+            item.plot(seconds, means, pen=pen, symbol="o", symbolSize=5)
+
+    def _run(self, image: Image) -> Any:  # noqa: ANN401 - a run or none
+        """Return the run whose pictures an image shows."""
+        for panel in self.window().findChildren(RunPanel):
+            if panel.layers.live is image and panel.shown is not None:
+                return panel.shown
+        return None
+
+    def _new(self, mode: str) -> None:
+        """Add a layer to draw on, in the place of the image, or take the one that is chosen."""
+        layer = self._layer(self.region_box)
+        if not isinstance(layer, Shapes):
+            layer = self._viewer.add_shapes(
+                ndim=3, name="regions", face_color="transparent", edge_color=COLOURS[0]
+            )
+            self.region_box.setCurrentIndex(self.region_box.findData(layer))
+            self._watch()
+        self._viewer.layers.selection.active = layer
+        layer.mode = mode
+
+    def _ask(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the table", "regions.csv", "*.csv")
+        if name:
+            self.save_to(Path(name))
+
+
+def _unit(image: Any) -> str:  # noqa: ANN401 - a layer or none
+    return str(image.metadata.get(KEY, {}).get("unit", "")) if image is not None else ""

@@ -1,0 +1,210 @@
+"""Every numeric flag of the commands around reconstruction with numbers that no one means.
+
+``python -m tests.benchmarks.flag_fuzz`` runs all of them, or with words those whose command or
+flag holds these; ``tests/cli/test_fuzz.py`` a sample.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin
+
+import numpy as np
+
+from emrecon import cli, forms
+from emrecon.errors import EmreconError
+from emrecon.io import read_image
+from emrecon.jobs.base import Execution
+from emrecon.jobs.measure import MeasurementJob
+from emrecon.jobs.simulate import PhantomJob, SimulationJob
+from emrecon.tomo.inputs import Binning, CameraFacts, Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.settings import Settings
+from phantoms.acquisition import Acquisition
+from phantoms.spect_acquisition import CameraAcquisition
+from tests.io import samples
+
+VALUES = ("0", "-1", "1e-9", "1e9", "1e30", "nan", "inf", "many")
+
+SECONDS = 60
+"""More than any of these small runs takes, however busy the machine is."""
+
+COUNTS = {"pixel_mm": 2, "response_mm": 3, "radius_mm": 1, "start_angles_deg": 1}
+"""How many numbers a flag takes, where that is not three."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that ends well as it is, and the forms whose flags it takes."""
+
+    name: str
+    words: tuple[str, ...]
+    base: tuple[tuple[str, ...], ...]
+    taken: tuple[type, ...]
+
+    def lines(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield the command with one of the flags at one of the values, and what that is."""
+        for flag, count in flags(self.taken):
+            rest = [word for words in self.base if words[0] != flag for word in words]
+            for value in VALUES:
+                yield f"{self.name} {flag} {value}", [*self.words, *rest, flag, *[value] * count]
+
+
+def flags(taken: Sequence[type]) -> Iterator[tuple[str, int]]:
+    """Yield every numeric flag of some forms, and how many numbers it takes."""
+    for form in taken:
+        for name, hint in forms.types_of(form).items():
+            many = get_origin(forms.without_none(hint)[1]) is tuple
+            kinds = set(_plain(hint))
+            if kinds & {int, float}:
+                yield f"--{name.replace('_', '-')}", COUNTS.get(name, 3) if many else 1
+
+
+def _plain(hint: Any) -> list[Any]:
+    return [kind for inner in get_args(hint) for kind in _plain(inner)] or [hint]
+
+
+def commands(folder: Path) -> list[Command]:
+    """Return all commands, with small data of every kind in a folder."""
+    for kind in ("pet", "spect", "dicom", "petlink", "nifti"):
+        (folder / kind).mkdir()
+    (pet,), (spect,), (dicom,) = (
+        getattr(samples, kind)(folder / kind) for kind in ("pet", "spect", "dicom")
+    )
+    (listmode,), image, *_ = samples.petlink(folder / "petlink"), *samples.nifti(folder / "nifti")
+    one = (("--iterations", "1"), ("--subsets", "1"))
+    tiny = (("--scanner", "tiny"), ("--counts", "1e4"), ("--views", "12"), ("--bins", "15"))
+    gamma = (
+        ("--dicom",),
+        ("--counts", "1e4"),
+        ("--views", "4"),
+        ("--bins", "16"),
+        ("--planes", "5"),
+    )
+    return [
+        Command("recon PET", ("recon", str(pet)), one, (Settings, Corrections, Execution)),
+        Command("recon SPECT", ("recon", str(spect)), one, (Settings, CameraFacts)),
+        Command("recon NM", ("recon", str(dicom)), one, (CameraFacts,)),
+        Command(
+            "recon events", ("recon", str(listmode), "--list-mode"), one,
+            (Settings, Corrections, ListmodeSettings),
+        ),
+        Command("info", ("info", str(dicom)), (), (CameraFacts,)),
+        Command("convert events", ("convert", str(listmode)), (), (Binning,)),
+        Command("convert NM", ("convert", str(dicom)), (), (CameraFacts,)),
+        Command("phantom", ("phantom", "cylinder"), (("--voxel-mm", "8"),), (PhantomJob,)),
+        Command("simulate", ("simulate", "cylinder"), tiny, (Acquisition,)),
+        Command(
+            "simulate NM", ("simulate", "cylinder"), gamma, (Acquisition, CameraAcquisition)
+        ),
+        Command(
+            "simulate events", ("simulate", "cylinder", "--petsird"), tiny,
+            (Acquisition, SimulationJob),
+        ),
+        Command("metrics", ("metrics", str(image), "--truth", str(image)), (), (MeasurementJob,)),
+    ]  # fmt: skip
+
+
+def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = True) -> str:
+    """Run a command; return what is wrong with how it ended, empty if nothing is.
+
+    Where its input is not sound, what it writes is not looked at.
+    """
+    folder.mkdir()
+    folders = {"simulate", "phantom", "convert"}
+    out = folder / (name or ("out" if words[0] in folders else "out.nii"))
+    tokens = list(words) if words[0] in {"info", "metrics"} else [*words, "-o", str(out)]
+    code, said = _ended(tokens)
+    left = sorted(path for path in folder.rglob("*") if path.is_file())
+    if code not in {0, 1, 2}:
+        return f"ended by {code}: {said[-1500:]}"
+    lines = [line for line in said.splitlines() if not line.startswith("WARNING:")]
+    if code and (len(lines) != 1 or not lines[0].startswith("emrecon: ")):
+        return f"said in {len(lines)} lines: {said[-1500:]}"
+    if code and left:
+        return f"left {left[0].name} and {len(left) - 1} more"
+    if "Warning:" in said:
+        return f"Python's words: {said[-600:]}"
+    try:
+        return "" if code or not sound else _unsound(left)
+    except EmreconError as error:
+        return f"wrote what cannot be read: {error}"
+
+
+def _unsound(files: Sequence[Path]) -> str:
+    """Return what is wrong with files that were written."""
+    for path in files:
+        if (
+            path.name.endswith((".nii", ".nii.gz"))
+            and not np.isfinite(read_image(path).voxels).all()
+        ):
+            return f"{path.name} is not finite"
+        if path.suffix == ".json" and "NaN" in path.read_text():
+            return f"{path.name} holds NaN"
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        if path.suffix == ".dcm" and b"nan" in path.read_bytes():
+            return f"{path.name} holds nan"
+    return ""
+
+
+def _ended(tokens: Sequence[str]) -> tuple[object, str]:
+    """Return exit code and standard error of a command, or what it was that went through."""
+
+    def late(*about: object) -> NoReturn:
+        raise TimeoutError(f"more than {SECONDS} s")
+
+    said = io.StringIO()
+    handler = logging.StreamHandler(said)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    before, kept = signal.signal(signal.SIGALRM, late), root.handlers[:]
+    root.handlers[:] = [handler]
+    signal.alarm(SECONDS)
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+            cli.main(tokens)
+    except SystemExit as end:
+        return end.code or 0, said.getvalue()
+    except BaseException:  # noqa: BLE001 - what no user shall see
+        return "an exception", traceback.format_exc()
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        root.handlers[:] = kept
+        logging.captureWarnings(capture=False)
+    return 0, said.getvalue()
+
+
+def main() -> int:
+    """Run all of them, or those whose name holds a word; print what ended badly."""
+    words, bad, count = " ".join(sys.argv[1:]), 0, 0
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for command in commands(folder):
+            for name, line in command.lines():
+                if words not in name:
+                    continue
+                count += 1
+                wrong = fault(line, folder / "run")
+                shutil.rmtree(folder / "run")
+                if wrong:
+                    bad += 1
+                    print(f"--- {name}: {wrong}", flush=True)  # noqa: T201
+    print(f"{bad} of {count} ended badly")  # noqa: T201
+    return min(bad, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

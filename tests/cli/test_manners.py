@@ -1,0 +1,194 @@
+"""How commands speak: help, errors, JSON, dry runs, files of settings."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emrecon.cli import COMMANDS, USAGE, app, main
+from emrecon.cli.config_file import OWN, filled
+from emrecon.io import write_image
+from emrecon.tomo.settings import Settings
+from emrecon.volume import Volume
+
+
+def said(*tokens: str) -> int:
+    """Run the command line here; return its exit code."""
+    try:
+        main(tokens)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def examples(command: str) -> list[str]:
+    text = import_module(f"emrecon.cli.{command}").__doc__ or ""
+    return [line.strip() for line in text.partition("For example::\n")[2].splitlines() if line]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    voxels = np.random.default_rng(0).normal(100, 20, (8, 8, 8)).astype(np.float32)
+    write_image(Volume(voxels, np.eye(4)), tmp_path / "image.nii")
+    return tmp_path / "image.nii"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_the_whole_docstring_with_examples_that_are_understood(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(command, "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    function = getattr(import_module(f"emrecon.cli.{command}"), command)
+    for paragraph in function.__doc__.partition("Parameters\n")[0].split("\n\n"):
+        assert " ".join(paragraph.replace("`", "").split()) in shown
+    assert "Exit codes: 0 done, 1 failed, 2 usage" in shown
+    assert ("--quiet" in shown) == (command not in {"batch", "completion"})
+    assert examples(command)
+    for example in examples(command):
+        assert example in shown
+        if "emrecon" in example and "<(" not in example and "how.toml" not in example:
+            words = shlex.split(example.partition(">")[0])[1:]
+            app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    "typed", ["recon --nope", "recon", "nonsense", "recon a.hs --iterations x", "info -q --json a"]
+)
+def test_a_mistake_of_usage_is_one_line(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(*typed.split()) == USAGE
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("emrecon: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_json_and_quiet(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said("info", str(image), "--json") == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["file"] == str(image)
+    truth = ("metrics", str(image), "--truth", str(image))
+    assert said(*truth, "--json", "-o", str(image.with_name("f.json"))) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["files"] == [str(image.with_name("f.json"))]
+    whole, *_ = next(iter(figures["tables"].values()))
+    assert 0.0 in whole.values()  # the error of an image against itself
+    for quiet in (("info", str(image), "-q"), (*truth, "--quiet")):
+        assert said(*quiet) == 0
+        assert capsys.readouterr().out == ""
+
+
+def test_a_dry_run_says_what_is_needed_and_writes_nothing(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(image.parent.iterdir())
+    words = ("segment", str(image), "-o", str(image.parent / "out"), "--dry-run")
+    assert said(*words) == 0
+    shown = capsys.readouterr().out
+    assert str(image) in shown
+    assert "needs about" in shown
+    assert said(*words, "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["memory_mb"] > 0
+    assert plan["inputs"] == {"channel1": str(image)}
+    assert sorted(image.parent.iterdir()) == before
+    assert said("segment", str(image) + "x", "--dry-run") == 1  # it is not there
+
+
+def settings_of(*tokens: str) -> Settings:
+    """Return the settings that ``recon`` is called with."""
+    _, bound, _ = app.parse_args(["recon", "scan", *tokens], exit_on_error=False)
+    return bound.arguments.get("settings") or Settings()
+
+
+def test_a_file_fills_in_what_was_not_typed(tmp_path: Path) -> None:
+    how = tmp_path / "how.toml"
+    how.write_text("iterations = 7\nvoxel_mm = [2, 3.5, 4]\nring_wide = true\npsf_fwhm_mm = 4\n")
+    config = ("--config", str(how))
+    assert settings_of(*config) == Settings(7, 12, (2, 3.5, 4), psf_fwhm_mm=(4,), ring_wide=True)
+    typed = settings_of(*config, "--iterations", "4", "--voxel-mm", "5")
+    assert typed == Settings(4, 12, (5,), psf_fwhm_mm=(4,), ring_wide=True)
+    tables = tmp_path / "tables.toml"
+    tables.write_text("[recon]\nsubsets = 3\n[segment]\nclasses = 2\n")
+    assert settings_of("--config", str(tables)) == Settings(subsets=3)
+
+
+def test_paths_of_a_file_are_beside_it(tmp_path: Path) -> None:
+    how = tmp_path / "how.toml"
+    how.write_text('mu = "mu.nii"\nmu_unit = "1/cm"\n')
+    _, bound, _ = app.parse_args(["recon", "scan", "--config", str(how)], exit_on_error=False)
+    assert bound.arguments["corrections"].mu == (tmp_path / "mu.nii",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("iteration = 3", "recon has no setting 'iteration'"),
+        ("dry_run = true", "recon has no setting 'dry_run'"),
+        ("iterations = 'x'", "iterations is a whole number"),
+        ("iterations = 3.5", "iterations is a whole number"),
+        ("iterations = ", "not TOML"),
+        ("[recon]\n[other]\n", "'other' is in no table"),
+        ("recon = 3", "recon is a table"),
+    ],
+)
+def test_what_a_file_says_wrongly_is_refused(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = tmp_path / "how.toml"
+    how.write_text(text)
+    assert said("recon", "scan", "--config", str(how)) == USAGE
+    err = capsys.readouterr().err
+    assert words in err
+    assert "how.toml" in err
+
+
+def test_a_file_of_settings_that_is_not_there_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said("segment", "t1.nii", "--config", "nowhere.toml") == 1
+    assert "cannot read nowhere.toml" in capsys.readouterr().err
+
+
+def test_flags_of_the_command_line_alone_are_real() -> None:
+    """Those that a file cannot hold are flags of both commands."""
+    assert filled in app.config
+    for command in ("recon", "segment"):
+        words = app[command].assemble_argument_collection()
+        names = {name.removeprefix("--") for one in words for name in one.names}
+        assert names >= OWN
+
+
+def test_one_length_stands_for_three() -> None:
+    assert settings_of("--voxel-mm", "3") == Settings(voxel_mm=(3.0,))
+    from emrecon.tomo.geometry.image_grid import grid_of
+    from emrecon.tomo.geometry.presets import TINY
+
+    one, three = (grid_of(TINY.bins(), Settings(voxel_mm=v)) for v in ((3.0,), (3.0, 3.0, 3.0)))
+    assert [getattr(one, f.name) for f in fields(one)] == [
+        getattr(three, f.name) for f in fields(three)
+    ]
+
+
+def test_doctor_tells_versions_and_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said("doctor", "--json") == 0
+    tables = json.loads(capsys.readouterr().out)
+    assert tables["packages"]["emrecon"] == app.version()  # type: ignore[operator, misc]
+    assert "MISSING" not in tables["packages"].values()
+    assert "NIfTI" in tables["formats and phantoms"]["formats"]
+    assert " of " in tables["machine"]["threads"]
+
+
+def test_completion_is_a_script_that_bash_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said("completion", "bash") == 0
+    script = capsys.readouterr().out
+    assert all(command in script for command in COMMANDS)
+    assert "--psf-fwhm-mm" in script
+    if sys.platform != "win32":
+        subprocess.run(["/bin/bash", "-n"], input=script, text=True, check=True)

@@ -1,0 +1,261 @@
+"""Counts/mm to Bq/mL and SUV: a cylinder calibrates, other isotopes and times come out right."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emrecon import Corrections, Settings, Volume, reconstruct, run
+from emrecon.errors import EmreconError, SettingsError
+from emrecon.io import read_image, write_image
+from emrecon.io.calibration_file import read_calibration
+from emrecon.io.frames import Frame
+from emrecon.io.pet_facts import read_pet_facts
+from emrecon.jobs.calibrate import CalibrationJob, Cylinder
+from emrecon.jobs.quantify import Quantifier
+from emrecon.jobs.scan_files import write_scan
+from emrecon.metrics.cylinder import inside_of
+from emrecon.tomo.corrections.decay import (
+    EMITTERS,
+    earlier_over_later,
+    emitter_named,
+    start_over_mean,
+)
+from emrecon.tomo.exam import ExamInfo
+from emrecon.tomo.gates import Gate
+from emrecon.tomo.geometry.presets import TINY
+from emrecon.tomo.scan import Scan
+from phantoms.lines import line_integrals
+from phantoms.shapes import cylinder
+
+SETTINGS = Settings(iterations=12, subsets=1)
+COUNTED = 0.37
+"""Counts of a bin for 1 mm at 1 Bq/mL, a second and a positron a decay: any number will do."""
+
+DOSE = {
+    "InjectedRadioactivity": 250.0, "InjectedRadioactivityUnits": "MBq", "InjectionStart": 0,
+    "ScanStart": 3300, "PatientWeight": 62.5,
+}  # fmt: skip
+
+
+def scan_of(folder: Path, bq_per_ml: float, nuclide: str, seconds: float) -> Path:
+    """Write the exact counts of a cylinder that held so much at the start of the scan."""
+    bins = TINY.bins(span=3)
+    emitter = EMITTERS[nuclide]
+    times = np.linspace(0, seconds, 20_001)
+    left = np.trapezoid(0.5 ** (times / emitter.half_life_s), times)  # s at the start's activity
+    lines = line_integrals((cylinder((0.0, 0.0, 0.0), (30.0, 30.0), 200.0),), bins, (1.0,))
+    counts = lines * np.float32(COUNTED * bq_per_ml * emitter.branching * left)
+    exam = ExamInfo(nuclide=nuclide)
+    folder.mkdir()
+    return write_scan(folder, Scan(bins, counts, duration_s=seconds, exam=exam))[0]
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("calibration")
+    scan = scan_of(folder / "ge", 5000.0, "F-18", 1800.0)
+    reconstruct(scan, folder / "cylinder.nii.gz", SETTINGS)
+    # 5000 Bq/mL at the start of the scan were more an hour before.
+    mbq = 5000.0 * 200 / 1e6 * 2 ** (3600 / (109.77 * 60))
+    about = Cylinder(activity_mbq=mbq, volume_ml=200.0, assayed_h=1.0)
+    result, (file,) = run(CalibrationJob(folder / "cylinder.nii.gz", folder / "c.json", about))
+    assert result.inside.radius_mm == pytest.approx(30, abs=1)
+    assert result.inside.plane_spread < 0.005
+    return file
+
+
+def test_decay_is_the_integral() -> None:
+    times = np.linspace(0, 600, 100_001)
+    left = 0.5 ** (times / 120)
+    assert start_over_mean(120, 600) == pytest.approx(600 / np.trapezoid(left, times), rel=1e-9)
+    assert start_over_mean(1e12, 600) == pytest.approx(1, rel=1e-9)
+    assert earlier_over_later(120, 240) == pytest.approx(4)
+    later = np.trapezoid(left[times >= 60], times[times >= 60]) / 540
+    assert Frame(60, 540).decay_factor(120) == pytest.approx(1 / later, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["F-18", "18F", "f18", "^18^Fluorine", "Fluorine-18"])
+def test_names_of_isotopes(name: str) -> None:
+    assert emitter_named(name).name == "F-18"
+
+
+def test_an_unknown_isotope_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match="'Tc-99m' is known; known are C-11"):
+        emitter_named("Tc-99m")
+
+
+@pytest.mark.parametrize(("nuclide", "seconds"), [("C-11", 1200.0), ("Ga-68", 60.0)])
+def test_any_isotope_and_time_comes_out_in_bq_per_ml(
+    calibrated: Path, tmp_path: Path, nuclide: str, seconds: float
+) -> None:
+    scan = scan_of(tmp_path / "scan", 1234.0, nuclide, seconds)
+    result = reconstruct(scan, None, SETTINGS, Corrections(calibration=calibrated))
+    assert result.volume.unit == "Bq/mL"
+    assert inside_of(result.volume).mean == pytest.approx(1234.0, rel=1e-4)
+
+
+def test_suv_is_by_weight_and_dose_at_the_start(calibrated: Path, tmp_path: Path) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps(DOSE))
+    chosen = Corrections(calibration=calibrated, facts=facts, suv=True)
+    result = reconstruct(scan, tmp_path / "suv.nii.gz", SETTINGS, chosen)
+    dose = 250e6 * 0.5 ** (3300 / (109.77 * 60))
+    assert inside_of(result.volume).mean == pytest.approx(4000 * 62_500 / dose, rel=1e-4)
+    sidecar = json.loads((tmp_path / "suv.json").read_text())
+    assert sidecar["Units"] == "g/mL"
+    assert sidecar["ImageDecayCorrected"]
+    assert sidecar["ImageDecayCorrectionTime"] == sidecar["FrameTimesStart"][0] == 3300
+    assert sidecar["DecayCorrectionFactor"] == [pytest.approx(1.0159, abs=1e-3)]
+
+
+def test_a_dicom_series_gives_the_same_suv(calibrated: Path, tmp_path: Path) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps(DOSE | {"TimeZero": "09:30:00"}))
+    chosen = Corrections(calibration=calibrated, facts=facts)
+    with pytest.raises(SettingsError, match="a DICOM series needs TimeZero, ScanStart"):
+        reconstruct(scan, tmp_path / "series", SETTINGS, replace(chosen, facts=None))
+    assert not (tmp_path / "series").exists()
+    reconstruct(scan, tmp_path / "series", SETTINGS, chosen)
+    slices = read_image(tmp_path / "series" / "00001.dcm").ras()
+    suv = reconstruct(scan, None, SETTINGS, replace(chosen, suv=True)).volume
+    dose = 250e6 * 0.5 ** (3300 / (109.77 * 60))
+    np.testing.assert_allclose(slices.affine, suv.affine, atol=1e-5)
+    np.testing.assert_allclose(
+        slices.voxels * (62_500 / dose), suv.voxels, atol=2e-5 * suv.voxels.max()
+    )
+    assert {"recon.json", "recon.png"} < {path.name for path in (tmp_path / "series").iterdir()}
+    with pytest.raises(EmreconError, match="a folder with files; name another"):
+        reconstruct(scan, tmp_path / "series", SETTINGS, chosen)
+
+
+@pytest.mark.parametrize("missing", DOSE)
+def test_suv_names_what_is_missing(calibrated: Path, tmp_path: Path, missing: str) -> None:
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps({key: value for key, value in DOSE.items() if key != missing}))
+    chosen = Corrections(calibration=calibrated, facts=facts, suv=True)
+    with pytest.raises(SettingsError, match=f"SUV needs {missing}: state it in pet.json"):
+        Quantifier.of(chosen, "", decay_corrected=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"InjectedRadioactivityUnits": "Curie"}, "InjectedRadioactivityUnits is 'Curie'"),
+        ({"PatientWeight": "70 kg"}, "PatientWeight is '70 kg'; wanted a number"),
+        ({"PatientWeight": 0}, "makes no sense"),
+        ({"ScanStart": True}, "ScanStart is True; wanted a number"),
+    ],
+)
+def test_facts_that_make_no_sense(
+    calibrated: Path, tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps(DOSE | changes))
+    chosen = Corrections(calibration=calibrated, facts=facts, suv=True)
+    with pytest.raises(EmreconError, match=words):
+        Quantifier.of(chosen, "", decay_corrected=False)
+
+
+def test_what_a_calibration_does_not_fit_is_refused(calibrated: Path, tmp_path: Path) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    ones = Corrections(
+        calibration=calibrated, normalisation=scan.parent / "prompts.hs"
+    )  # any efficiencies of bins
+    with pytest.raises(SettingsError, match=r"efficiencies from .nothing.*bins"):
+        reconstruct(scan, None, SETTINGS, ones)
+    other = json.loads(calibrated.read_text()) | {"Scanner": "Siemens mMR"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(SettingsError, match=r"the scanner 'Siemens mMR'.*'tiny'"):
+        reconstruct(scan, None, SETTINGS, Corrections(calibration=tmp_path / "other.json"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Scanner": "x"}', "no json"])
+def test_files_that_are_no_calibration(tmp_path: Path, text: str) -> None:
+    (tmp_path / "c.json").write_text(text)
+    with pytest.raises(EmreconError, match=r"c\.json is no calibration"):
+        read_calibration(tmp_path / "c.json")
+    if text not in {"{}", '{"Scanner": "x"}'}:
+        with pytest.raises(EmreconError, match=r"c\.json holds no facts"):
+            read_pet_facts(tmp_path / "c.json")
+
+
+def test_a_cylinder_without_its_facts_is_refused(tmp_path: Path) -> None:
+    x = np.arange(-10, 11)
+    disc = (np.hypot(x[:, None], x) < 7).astype(np.float32)
+    image = Volume(np.repeat(disc[:, :, None], 12, axis=2), np.diag([4.0, 4.0, 4.0, 1.0]))
+    write_image(image, tmp_path / "c.nii.gz")
+    job = CalibrationJob(tmp_path / "c.nii.gz", None, Cylinder(bq_per_ml=1.0))
+    with pytest.raises(EmreconError, match=r"is in no stated unit: .*counts/mm"):
+        job.begin().iterate()
+    (tmp_path / "c.json").write_text('{"Units": "counts/mm"}')
+    with pytest.raises(SettingsError, match="does not say it: give --isotope"):
+        job.begin().iterate()
+    with pytest.raises(SettingsError, match="how active is the cylinder"):
+        CalibrationJob(tmp_path / "c.nii.gz").begin()
+
+
+@pytest.mark.slow
+def test_the_validator_of_bids_takes_what_a_person_completes(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    tool = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
+    if tool is None:
+        pytest.skip("bids-validator-deno is not installed")
+    facts = tmp_path / "pet.json"
+    facts.write_text(
+        json.dumps(
+            DOSE
+            | {
+                "Manufacturer": "emrecon", "ManufacturersModelName": "tiny", "TracerName": "FDG",
+                "TracerRadionuclide": "F18", "TimeZero": "09:30:00",
+                "ModeOfAdministration": "bolus",
+                "InjectedMass": "n/a", "InjectedMassUnits": "n/a", "SpecificRadioactivity": "n/a",
+                "SpecificRadioactivityUnits": "n/a",
+            }
+        )
+    )  # fmt: skip
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    data = tmp_path / "data"
+    pet = data / "sub-01" / "pet"
+    pet.mkdir(parents=True)
+    chosen = Corrections(calibration=calibrated, facts=facts)
+    reconstruct(scan, tmp_path / "sub-01_pet.nii.gz", SETTINGS, chosen)
+    for end in ("nii.gz", "json"):
+        shutil.move(tmp_path / f"sub-01_pet.{end}", pet)
+    about = {"Name": "one", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    (data / "dataset_description.json").write_text(json.dumps(about))
+    (data / "README").write_text("One cylinder.\n")
+    (data / "participants.tsv").write_text("participant_id\nsub-01\n")
+    done = subprocess.run([tool, str(data), "--json"], capture_output=True, text=True, check=False)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert done.returncode == 0, issues
+    told = [i for i in issues if i["severity"] == "error" or "REQUIRED" in i.get("code", "")]
+    assert not told
+
+
+def test_frames_and_gates_of_a_decaying_source_are_all_alike(calibrated: Path) -> None:
+    """Whatever of a scan is counted, the activity at its start comes out."""
+    chosen = Quantifier.of(Corrections(calibration=calibrated), "", decay_corrected=False)
+    exam, half_life = ExamInfo(nuclide="C-11"), EMITTERS["C-11"].half_life_s
+    gate = Gate(np.array([[0, 1000], [900_000, 1_500_000], [2_000_000, 2_300_000]]))
+    values = []
+    for stretch in (Frame(0, 60), Frame(1800, 600), gate, None):
+        edges = [(0.0, 1200.0)] if stretch is None else [getattr(stretch, "window_s", None)]
+        edges = gate.stretches_ms / 1000 if stretch is gate else edges
+        left = [0.5 ** (np.array(edge) / half_life) * half_life / np.log(2) for edge in edges]
+        counts = sum(start - end for start, end in left)
+        seconds = float(sum(end - start for start, end in edges))
+        quantity = chosen.quantity(stretch, exam, {"scanner": "tiny"}, seconds)
+        assert quantity.unit == "Bq/mL"
+        values.append(counts * quantity.scale)
+    np.testing.assert_allclose(values, values[0], rtol=1e-9)

@@ -1,0 +1,83 @@
+"""Scatter that a reconstruction simulates: used, told and drawn, or refused in a line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from emrecon import jobs
+from emrecon.errors import EmreconError, SettingsError
+from emrecon.io.manifest import write_manifest
+from emrecon.jobs.base import Execution
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.simulate import SimulationJob
+from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.settings import Settings
+from phantoms.acquisition import Acquisition
+
+HOW = Settings(iterations=1, subsets=4)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("scatter") / "scan"
+    scanned = Acquisition(scanner="tiny", counts=2e5, spread=0.0, scatter_fraction=0.1)
+    jobs.run(SimulationJob("cylinder", out, scanned))
+    return out
+
+
+@pytest.fixture
+def job(folder: Path, tmp_path: Path) -> ReconstructionJob:
+    how = Corrections(mu=(folder / "mu.nii.gz",), scatter=Path("simulate"), scatter_rounds=2)
+    return ReconstructionJob(folder, tmp_path / "image.nii.gz", HOW, how)
+
+
+@pytest.mark.slow
+def test_it_is_used_told_and_drawn(job: ReconstructionJob) -> None:
+    assert job.corrections.simulate_scatter
+    assert job.corrections.scatter is None
+    result, written = jobs.run(job)
+    assert [path.name for path in written] == [
+        "image.nii.gz", "image.scatter.png", "image.json", "image.csv", "image.png"
+    ]  # fmt: skip
+    assert all(path.exists() for path in written)
+    facts = json.loads(written[2].read_text())["Facts"]
+    about = facts["scatter_simulation"]
+    assert about["energy_window_kev"] == [430, 610]
+    assert 0.01 < about["scatter_over_net_prompts"] < 0.5
+    scatter = about["scatter_over_net_prompts"] * (facts["prompts"] - facts["randoms"])
+    assert facts["scatter"] == pytest.approx(scatter, rel=1e-3)
+    assert facts["background"] == pytest.approx(facts["randoms"] + facts["scatter"], rel=1e-3)
+    picture = np.asarray(Image.open(written[1]))
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    assert nib.load(written[0]).get_fdata().sum() > 0
+    assert result.images[0].scatter is not None
+
+
+def test_what_cannot_be_is_refused(job: ReconstructionJob, folder: Path) -> None:
+    no_map = replace(job, corrections=Corrections(scatter=Path("simulate")))
+    with pytest.raises(SettingsError, match="give --mu"):
+        no_map.begin().iterate()
+    with pytest.raises(SettingsError, match="not simulated on --workers"):
+        job.begin(execution=Execution(workers="2"))
+    both = replace(job.corrections, scatter=folder / "scatter.hs")
+    with pytest.raises(SettingsError, match=r"--simulate-scatter or --scatter, not both"):
+        replace(job, corrections=both).begin().iterate()
+    alone = Corrections(mu=job.corrections.mu, scatter_absolute=True)
+    with pytest.raises(SettingsError, match="scatter_absolute says nothing without"):
+        replace(job, corrections=alone).begin()
+    with pytest.raises(SettingsError, match="window_kev a lower and an upper"):
+        Corrections(window_kev=(430.0,))
+    assert not job.out.exists()
+
+
+def test_it_is_no_part_of_a_scan(job: ReconstructionJob, tmp_path: Path) -> None:
+    write_manifest(tmp_path / "scan.toml", "prompts.hs", simulate_scatter="true")
+    with pytest.raises(EmreconError, match="unknown key 'simulate_scatter'"):
+        replace(job, scan=tmp_path).begin()

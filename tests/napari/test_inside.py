@@ -1,0 +1,84 @@
+"""One update of EM taken apart: it is the update that the run makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("napari", reason="napari is not installed")
+pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
+
+from emrecon.errors import SettingsError
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.tomo.settings import Settings
+from napari_plugin.inside_view import IN_COUNTS
+from napari_plugin.recon_job import ReconJob
+from tests.napari.test_dock import at, dock, press, told, viewer  # noqa: F401 - fixtures
+from tests.napari.test_recon_job import ran
+
+HOW = Settings(iterations=2, subsets=4)
+
+
+def test_the_pictures_are_those_of_the_update_that_was_made(scan_folder):
+    job = ReconJob(ReconstructionJob(scan_folder, settings=HOW))
+    session = ran(job)
+    frames, problem = session.history.frames(), job.image.problem
+    for number in (0, 5):
+        inside = job.look_at(number, frames[number])
+        assert inside.subset == (number % 4 + 1, 4)
+        np.testing.assert_allclose(inside.next.transpose(), frames[number + 1], rtol=2e-6)
+        assert inside.log_likelihood == pytest.approx(job.rows[number].log_likelihood, rel=1e-9)
+        likelihood = problem.likelihoods[number % 4]
+        np.testing.assert_array_equal(inside.counts.measured, likelihood.measured)
+        ratio = inside.counts.ratio * likelihood._of_views(likelihood.factors)
+        back = likelihood.back(np.ascontiguousarray(ratio))
+        seen = likelihood.sensitivity > 0
+        np.testing.assert_allclose(
+            back[seen] / likelihood.sensitivity[seen],
+            inside.correction[seen],
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    last = job.look_at(8, frames[8])
+    assert last.number == 8
+    job.release()
+    with pytest.raises(SettingsError, match="run it again"):
+        job.look_at(5, frames[5])
+
+
+def test_of_filtered_images_only_the_last_is_taken_apart(scan_folder):
+    job = ReconJob(ReconstructionJob(scan_folder, settings=replace(HOW, post_fwhm_mm=(5.0,))))
+    session = ran(job)
+    assert job.look_at(8, session.history.picture(-1)[1]).number == 8
+    with pytest.raises(SettingsError, match="step through"):
+        job.look_at(5, session.history.picture(5)[1])
+
+
+def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock):  # noqa: F811
+    dock.settings.fill(Settings(iterations=50, subsets=4))
+    press(qtbot, dock, "inside")
+    view = dock.teaching.view
+    qtbot.addWidget(view)
+    assert dock.session.pace_s == 1.0
+    qtbot.waitUntil(lambda: view.inside is not None, timeout=60_000)
+    press(qtbot, dock, "pause")
+    qtbot.waitUntil(at(dock, "paused"), timeout=60_000)
+    halted = dock.session.number
+    for number in (halted + 1, halted + 2):
+        press(qtbot, dock, "step")
+        qtbot.waitUntil(at(dock, "paused", number), timeout=60_000)
+        qtbot.waitUntil(lambda number=number: view.inside.number == number, timeout=60_000)
+    assert f"update {halted + 3}: subset" in view.said.text()
+    shown = view.pictures()
+    assert set(shown) == {*IN_COUNTS, "correction", "next"}
+    np.testing.assert_array_equal(view.items["next"].image, shown["next"])
+    views, _, planes = view.inside.counts.measured.shape
+    assert view.place.maximum() == planes - 1
+    view.way.setCurrentIndex(1)
+    assert view.place.maximum() == views - 1
+    dock.slider.setValue(0)  # an earlier image, taken apart beside the halted run
+    qtbot.waitUntil(lambda: view.inside.number == 0, timeout=60_000)
+    dock.stop()
+    assert dock.session.join(60)

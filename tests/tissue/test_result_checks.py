@@ -1,0 +1,192 @@
+"""Results that cannot be right are refused; what a person must judge is said and written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from emrecon.errors import DataError, SettingsError
+from emrecon.jobs.segment import SegmentationJob, segment_files
+from emrecon.tissue.classes import Classes
+from emrecon.tissue.inputs import TissueInputs
+from emrecon.tissue.result_checks import Findings, distance, judged
+from emrecon.tissue.segment import segment
+from emrecon.tissue.settings import Settings
+from emrecon.volume import Volume
+from tests.tissue.test_segment import dice, head, region, shot
+
+RNG = np.random.default_rng(7)
+
+
+def findings(**changed: object) -> Findings:
+    """Return those of a usual brain, whose white matter lies inside."""
+    rim = np.arange(1000) < 100
+    labels = np.where(rim, np.arange(1000) % 2, np.arange(1000) % 3)
+    classes = Classes(np.full(3, 1 / 3), np.array([0.0, 5, 9]), np.ones(3))
+    usual = Findings(Settings(), classes, np.eye(3, dtype=np.float32)[labels], 1500.0, rim, 0.0,
+                     atlas=False)  # fmt: skip
+    return replace(usual, **changed)
+
+
+def shares(csf: float, gm: float) -> np.ndarray:
+    """Return the fractions of voxels, fluid outermost."""
+    return np.eye(3, dtype=np.float32)[
+        np.digitize(np.arange(1000), [1000 * csf, 1000 * (csf + gm)])
+    ]
+
+
+def levels(*means: float, sd: float = 1.0) -> Classes:
+    return Classes(np.full(3, 1 / 3), np.array(means), np.full(3, sd**2))
+
+
+def test_a_usual_brain_raises_no_doubt() -> None:
+    assert judged(findings()) == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"fractions": shares(0.4, 0.59)}, "WM has 1.0% of the volume"),
+        ({"fractions": shares(0.48, 0.02)}, "GM has 2.0% of the volume"),
+        ({"fractions": shares(0.8, 0.1)}, "CSF has 80% of the volume"),
+        ({"fractions": shares(0.5, 0.5)}, "no voxel was found to be mostly WM"),
+        ({"human_ml": 12_500.0}, "1.25e.04 mL are no brain"),
+        ({"classes": levels(0, 5, 4)}, "changed places"),
+        ({"classes": levels(0, 5, 4), "settings": Settings(mixed=0)}, "changed places"),
+        ({"classes": levels(0, 5, 5.3)}, "0.30 standard deviations apart"),
+        ({"fractions": np.full((9, 3), np.nan, np.float32)}, "not finite"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(changed: dict[str, object], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        judged(findings(**changed))
+
+
+def test_other_images_may_have_any_volumes() -> None:
+    other = Settings(contrast="other")
+    for fractions in (shares(0.4, 0.59), shares(0.8, 0.1)):
+        assert judged(findings(settings=other, fractions=fractions, human_ml=9e4)) == ()
+    with pytest.raises(DataError, match="changed places"):
+        judged(findings(settings=other, classes=levels(0, 5, 4)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"classes": levels(0, 5, 6.5)}, "only 1.5 standard deviations apart"),
+        ({"classes": levels(0, 2, 9)}, "fluid is nearer to grey matter"),
+        ({"human_ml": 2500.0}, "2500 mL are much for a brain"),
+        ({"fractions": shares(0.3, 0.1)}, "0.17 times as much grey as white matter"),
+        ({"outliers": 0.04}, "4.0% of the voxels"),
+        (
+            {"fractions": findings().fractions[:, ::-1]},
+            "more of the white matter than of the fluid",
+        ),
+        ({"fractions": findings().fractions[:, [0, 2, 1]]}, "than of the grey matter lies at the"),
+    ],
+)
+def test_what_a_person_must_judge_is_said(changed: dict[str, object], words: str) -> None:
+    (doubt, *_) = judged(findings(**changed))
+    assert words in doubt
+
+
+def test_channels_tell_classes_apart_together() -> None:
+    """Alike in one channel and three standard deviations apart in the other, which vary alike."""
+    covariance = np.array([[4.0, 2.0], [2.0, 4.0]])
+    classes = Classes(
+        np.ones(2) / 2, np.array([[1.0, 0.0], [1.0, 6.0]]), np.array([covariance] * 2)
+    )
+    assert distance(classes) == pytest.approx(np.sqrt(36 / 3))
+
+
+def test_bright_vessels_take_no_class() -> None:
+    """A few voxels three times as bright as white matter: contrast agent, remnants of fat."""
+    truth, image = head(), shot()
+    voxels = image.voxels.copy()
+    vessels = truth.mask & (RNG.random(voxels.shape) < 0.004)
+    voxels[vessels] = 3 * np.quantile(voxels[truth.mask], 0.95)
+    result = segment([Volume(voxels, image.affine)], mask=region(truth))
+    assert min(dice(result, truth)) > 0.93
+    odd = result.outliers > 0.5
+    there = vessels[result.index]
+    assert odd[there].mean() > 0.99
+    assert odd[~there].mean() < 1e-3
+
+
+def test_lengths_scale_with_the_brain() -> None:
+    """The brain of a mouse: the same labels as at human size, and volumes in its own."""
+    truth, image = head(), shot()
+    tiny = np.diag([0.06, 0.06, 0.06, 1.0]) @ image.affine
+    small, mask = Volume(image.voxels, tiny), Volume(region(truth).voxels, tiny)
+    with pytest.raises(DataError, match=r"a brain of 0.4 mL is no human one.* say --scale 0.066"):
+        segment([small], mask=mask)
+    with pytest.raises(DataError, match="say --scale"):
+        segment([Volume(np.where(truth.mask, image.voxels, 0), tiny)])
+    large = segment([image], mask=region(truth))
+    found = segment([small], Settings(scale=0.06), mask=mask)
+    assert (found.labels == large.labels).mean() > 0.999
+    np.testing.assert_allclose(found.volumes_ml, large.volumes_ml * 0.06**3, rtol=1e-3)
+    np.testing.assert_allclose(found.volume_errors_ml, large.volume_errors_ml * 0.06**3, rtol=0.02)
+    np.testing.assert_allclose(found.affine, tiny, rtol=1e-12)
+
+
+def test_blocks_larger_than_the_brain_are_not_made() -> None:
+    fine = np.diag([0.02, 0.02, 0.02, 1.0])
+    voxels = np.repeat(RNG.choice([30.0, 70.0, 100.0], (60, 60)), 60).reshape(60, 60, 60)
+    voxels += RNG.normal(0, 4, voxels.shape)
+    image = Volume(voxels.astype(np.float32), fine)
+    mask = Volume(np.ones(voxels.shape, np.float32), fine)
+    result = segment([image], Settings(scale=1, iterations=2, starts=2, bias_mm=0), mask=mask)
+    assert len(result.stages) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast", "wanted", "said"),
+    [
+        ("sub-01_T2w.nii.gz", "auto", "T2", "taken as T2 weighted, as its name says"),
+        ("sub-01_T1w.nii.gz", "auto", "T1", ""),
+        ("sub-01_T2w.nii.gz", "T1", "T1", "is named as T2w, but taken as T1 weighted"),
+        ("sub-01_T1w.nii.gz", "T2", "T2", "is named as T1w, but taken as T2 weighted"),
+        ("sub-01_T2w.nii.gz", "other", "other", ""),
+        ("head.nii.gz", "auto", "auto", ""),
+    ],
+)
+def test_names_of_bids_say_the_contrast(
+    name: str, contrast: str, wanted: str, said: str, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    image = tmp_path / name
+    nib.save(nib.Nifti1Image(np.full((9, 9, 9), 4.0, np.float32), np.eye(4)), image)
+    job = SegmentationJob((image,), tmp_path / "out", Settings(contrast=contrast))
+    assert job.settings.contrast == wanted
+    with pytest.raises(DataError, match="constant"):
+        job.begin()
+    assert said in caplog.text
+    assert bool(said) == ("is named as" in caplog.text or "is taken as" in caplog.text)
+
+
+def test_names_of_unknown_contrasts_are_refused(tmp_path: Path) -> None:
+    image = tmp_path / "sub-01_FLAIR.nii.gz"
+    nib.save(nib.Nifti1Image(RNG.random((9, 9, 9)).astype(np.float32), np.eye(4)), image)
+    with pytest.raises(SettingsError, match=r"named as FLAIR.*--contrast"):
+        segment_files([image], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_doubts_and_outliers_are_written(tmp_path: Path) -> None:
+    """A T2-weighted image that is taken for T1 has white matter where fluid is."""
+    truth, image = head(), shot(contrast="T2")
+    nib.save(nib.Nifti1Image(image.voxels, image.affine), tmp_path / "t.nii.gz")
+    nib.save(nib.Nifti1Image(truth.mask.astype(np.uint8), image.affine), tmp_path / "m.nii.gz")
+    settings, files = Settings(iterations=4, starts=2), TissueInputs(mask=tmp_path / "m.nii.gz")
+    segment_files([tmp_path / "t.nii.gz"], tmp_path / "out", settings, files)
+    told = json.loads((tmp_path / "out" / "t_dseg.json").read_text())
+    assert any("more of the white matter than of the fluid" in line for line in told["Warnings"])
+    odd = nib.load(tmp_path / "out" / "t_outliers.nii.gz")
+    share = (np.asarray(odd.dataobj)[truth.mask] > 0.5).mean()
+    assert share == pytest.approx(told["OutlierShare"], abs=1e-4)

@@ -1,0 +1,114 @@
+"""Scatter found from counts: what was put in, at its absolute scale and beside the body."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from emrecon.errors import SettingsError
+from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.corrections.scatter_fit import tail_fit
+from emrecon.tomo.corrections.scatter_model import ScatterModel, continued
+from emrecon.tomo.geometry.presets import ECAT_931, TINY
+from emrecon.tomo.scan import Scan
+from emrecon.tomo.scatter_loop import estimate_scatter, window_of
+from emrecon.volume import Grid, Volume
+from phantoms.lines import line_integrals
+from phantoms.phantom import WATER_PER_MM, Phantom
+from phantoms.shapes import Material, cylinder
+from phantoms.simulate import attenuation_factors
+
+SCANNER = replace(TINY, radius_mm=140.0, crystals=96, max_bins=61, ring_spacing_mm=16.0)
+BINS = SCANNER.bins(span=3)
+BODY = Phantom(
+    "body",
+    (
+        cylinder((0, 5, 0), (60, 45), 200).filled(Material(1.0, WATER_PER_MM), label=1),
+        cylinder((25, 0, 0), (12, 12), 200).filled(Material(3.0, 0.0), label=2),
+    ),
+    {1: "water", 2: "hot"},
+)
+GRID = Grid.centred((44, 44, 28), (4.0, 4.0, 8.0))
+EFFICIENCY = np.random.default_rng(3).uniform(0.5, 1.5, BINS.shape).astype(np.float32)
+EFFICIENCY[:, 20] = 0
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Return trues and scatter in counts, without noise."""
+    mu = BODY.mu(GRID)
+    trues = line_integrals(BODY.bodies, BINS, BODY.activities) * attenuation_factors(BODY, BINS)
+    model = ScatterModel.of(mu, BINS, SCANNER.energy, points=800)
+    values, error = model.of_pairs(BODY.activity(GRID))
+    assert 0 < error < 0.02
+    return mu, trues * EFFICIENCY * 20, model.in_bins(values, EFFICIENCY) * 20
+
+
+def scan(mu, trues, scatter, randoms=None):
+    prompts = trues + scatter + (0 if randoms is None else randoms)
+    return Scan(BINS, prompts, EFFICIENCY, None, randoms, None, mu)
+
+
+@pytest.mark.slow
+def test_the_scatter_that_was_put_in_is_found(parts):
+    mu, trues, scatter = parts
+    randoms = np.full(BINS.shape, 5, np.float32) * EFFICIENCY
+    found = estimate_scatter(scan(mu, trues, scatter, randoms), SCANNER.energy)
+    rounds = found.facts["predicted_scatter_fraction"]
+    assert 0.1 < rounds[-1] < 0.4
+    assert len(rounds) <= 3
+    assert abs(rounds[-1] / rounds[-2] - 1) < 0.02
+    assert found.scatter.sum() == pytest.approx(scatter.sum(), rel=0.04)
+    assert found.fit.scale == pytest.approx(1, abs=0.04)  # the coarse image is smoother
+    strong = scatter > 0.1 * scatter.max()
+    assert np.abs(found.scatter / np.maximum(scatter, 1e-9) - 1)[strong].max() < 0.08
+    assert not found.scatter[:, 20].any()
+
+
+@pytest.mark.slow
+def test_more_scatter_than_predicted_is_seen_beside_the_body(parts):
+    mu, trues, scatter = parts
+    data = scan(mu, trues, 1.2 * scatter)
+    fitted = estimate_scatter(data, SCANNER.energy)
+    absolute = estimate_scatter(data, SCANNER.energy, fit=False)
+    assert fitted.scatter.sum() == pytest.approx(1.2 * scatter.sum(), rel=0.05)
+    assert absolute.scatter.sum() < 1.1 * scatter.sum()
+    assert np.array_equal(absolute.fit.scales, fitted.fit.scales)
+
+
+def test_without_tails_the_scale_is_absolute_and_few_counts_hardly_change_it(parts):
+    mu, trues, scatter = parts
+    survival = attenuation.factors(mu, BINS)
+    prompts = trues + 1.5 * scatter
+    nowhere = tail_fit(BINS, prompts, None, scatter, np.full_like(survival, 0.5), None)
+    assert nowhere.bins == 0
+    assert np.all(nowhere.scales == 1)
+    few = tail_fit(BINS, prompts * 1e-5, None, scatter * np.float32(1e-5), survival, None)
+    assert few.scale == pytest.approx(1, abs=0.1)
+    many = tail_fit(BINS, prompts, None, scatter, survival, None)
+    assert many.scales == pytest.approx(np.full(BINS.planes, 1.5), abs=0.08)
+
+
+def test_what_lies_beyond_the_rings_goes_on_where_there_is_matter():
+    activity = Volume(np.ones((4, 4, 3), np.float32), Grid.centred((4, 4, 3), (10, 10, 10)).affine)
+    mu = np.full((4, 4, 12), 0.0096, np.float32)
+    mu[..., 9:] = 0
+    along = Volume(mu, Grid.centred((4, 4, 12), (10, 10, 10)).affine)
+    wide = continued(activity, along, 30.0)
+    assert wide.voxels[2, 2].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 0]
+    assert wide.affine[2, 3] == pytest.approx(-40)
+
+
+def test_what_is_missing_is_said(parts):
+    mu, trues, scatter = parts
+    data = scan(mu, trues, scatter)
+    with pytest.raises(SettingsError, match="give --mu"):
+        estimate_scatter(data.with_(mu=None), SCANNER.energy)
+    unknown = Scan(ECAT_931.bins(max_ring_difference=0, views=2), np.ones((2, 192, 8), np.float32))
+    with pytest.raises(SettingsError, match=r"energy window of ECAT 931.*--window-kev"):
+        window_of(unknown)
+    with pytest.raises(SettingsError, match="energy resolution of ECAT 931"):
+        window_of(unknown, (250, 850))
+    assert window_of(unknown, (250, 850), 0.3).resolution == 0.3
