@@ -92,7 +92,7 @@ def test_by_events_agrees_with_sinograms_within_noise(
     again = written(tmp_path / "again.l.hdr", truth, 2)
     images = []
     for path, flags in ((scan, ()), (scan, ("--list-mode",)), (again, ())):
-        out = tmp_path / ("events.nii.gz" if flags else "sinogram.nii.gz")
+        out = tmp_path / ("events.nii.gz" if flags else f"{path.name}.nii.gz")
         assert run("recon", path, "-o", out, "--span", 1, *HOW, *flags) == 0
         images.append(image(out))
     binned, events, other = images

@@ -150,16 +150,25 @@ class NormalisationJob:
         if self.out is not None and self.out.suffix != ".hs":
             raise SettingsError(f"efficiencies are written as Interfile (.hs), not {self.out}")
         check_outputs(self.outputs(), self.inputs())
-        if {"norm", "normalisation", "correction", "additive"} & set(
-            forms.paths_in(self.corrections)
-        ):
+        self._refuse_unused()
+        with meters(f"reading {self.scan.name}", 1):
+            scan, files = read_scan(self.scan, self.corrections)
+            return NormalisationRun(self, scan, self._source_scan(scan), files)
+
+    def _refuse_unused(self) -> None:
+        """Refuse corrections that say what is estimated, or that are not made here."""
+        named = set(forms.paths_in(self.corrections))
+        if {"norm", "normalisation", "correction", "additive"} & named:
             raise SettingsError(
                 "efficiencies are what is estimated: leave out --norm, --normalisation, "
                 "--correction and --additive"
             )
-        with meters(f"reading {self.scan.name}", 1):
-            scan, files = read_scan(self.scan, self.corrections)
-            return NormalisationRun(self, scan, self._source_scan(scan), files)
+        if self.corrections.simulate_scatter:
+            raise SettingsError(
+                "scatter is not simulated here, as that needs the efficiencies: give a file"
+            )
+        if self.source.mu_per_mm and {"mu", "mu1", "ct", "attenuation"} & named:
+            raise SettingsError("give mu_per_mm of the cylinder, or --mu, --ct or --attenuation")
 
     def _source_scan(self, scan: Scan) -> SourceScan:
         """Return the scan as the estimation wants it."""

@@ -181,6 +181,8 @@ def test_an_image_of_the_source_will_do(noisy: tuple[Path, Path], tmp_path: Path
         (Source(radius_mm=40.0, activity=Path("x.nii")), Corrections(), "what was scanned"),
         (Source(radius_mm=40.0), Corrections(norm=Path("n.n.hdr")), "there is no n.n.hdr"),
         (Source(radius_mm=40.0, at_mm=(500.0, 0.0)), Corrections(), "too few"),
+        (Source(radius_mm=40.0), Corrections(scatter=Path("simulate")), "not simulated here"),
+        (Source(radius_mm=40.0, mu_per_mm=MU), Corrections(mu=Path(__file__)), "give mu_per_mm"),
     ],
 )
 def test_what_cannot_be_estimated(
