@@ -197,6 +197,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
             }
             for o in result.optima
         ],
+        "MaskFrom": result.mask_from,
         "MaskVoxels": len(result.fractions),
         "Settings": asdict(result.settings),
         "Inputs": {what: sidecar.file_facts(path) for what, path in read.items()},

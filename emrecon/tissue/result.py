@@ -15,6 +15,7 @@ from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
+from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
 from emrecon.tissue.result_checks import Findings, judged, rim_of
@@ -119,6 +120,9 @@ class Segmentation:
 
     atlas: Atlas | None = None
     """Tissue priors as they were laid on the image."""
+
+    mask_from: MaskFrom = "given"
+    """Where the mask is from."""
 
     @property
     def beta(self) -> float:

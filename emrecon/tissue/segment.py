@@ -17,7 +17,7 @@ from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resize
 from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
-from emrecon.tissue.mask import MOST_ML, brain_mask, shown_brain
+from emrecon.tissue.mask import MOST_ML, MaskFrom, brain_mask, shown_brain
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import check_size
@@ -45,10 +45,6 @@ BINS = 256
 
 SAMPLE = 8_000
 """Voxels from which the starts of several channels are fitted."""
-
-TISSUES = ("CSF", "GM", "WM")
-"""Classes whose maps tell where the inside of the skull is."""
-
 
 HeadMaps = Callable[[], Sequence[Volume]]
 """Returns maps of CSF, grey and white matter, such as `emrecon.io.head_maps.installed_maps`."""
@@ -149,10 +145,11 @@ def begin(  # noqa: PLR0913 - as for `segment`
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
     mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
     channels, region, affine = gather(images, mask, resample=settings.resample)
+    mask_from: MaskFrom = "given"
     if region is None:
         if channels[0].min() < channels[0].max():  # else there is nothing in it
             check_size(int(np.count_nonzero(channels[0])), affine, settings)
-        region = _brain(Volume(channels[0], affine), settings, head_maps)
+        region, mask_from = _brain(Volume(channels[0], affine), settings, head_maps)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
@@ -167,22 +164,22 @@ def begin(  # noqa: PLR0913 - as for `segment`
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
-    return Fit(data, layout, settings, optima, atlas)
+    return Fit(data, layout, settings, optima, atlas, mask_from)
 
 
-def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> Flags:
-    """Return where there is brain in an image without a mask."""
+def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[Flags, MaskFrom]:
+    """Return where there is brain in an image without a mask, and how that was found."""
     most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
     shown = shown_brain(image.voxels, image.spacing_mm, most_ml)
     if shown is not None:
-        return shown
-    human = settings.names == TISSUES and settings.times == 1
-    maps = head_maps() if human else ()
+        return shown, "image"
+    maps = head_maps() if settings.human else ()
     if not maps:
-        return brain_mask(image.voxels, image.spacing_mm, most_ml)
+        return brain_mask(image.voxels, image.spacing_mm, most_ml), "intensities"
     log.warning("no mask was given: the head was stripped with maps of a brain; look at it")
-    stacked, affine = stack(maps, len(TISSUES), ())
-    return strip_with_maps(image, stacked, affine, fat_is_bright=settings.contrast == "T1")
+    stacked, affine = stack(maps, settings.classes, ())
+    fat_is_bright = settings.weighting == "T1"
+    return strip_with_maps(image, stacked, affine, fat_is_bright=fat_is_bright), "maps"
 
 
 def _check_used(

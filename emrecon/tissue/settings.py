@@ -195,6 +195,11 @@ class Settings:
         return self.classes == 3 and self.contrast != "other"
 
     @property
+    def human(self) -> bool:
+        """Whether maps of the tissues of a human brain fit the classes."""
+        return self.tissues and self.times == 1
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Class names, in the order of the labels from 1."""
         if self.tissues:
