@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, fit, gap
 from emrecon.tissue.volumes import NORMAL_95, Errors, errors
 from emrecon.volume import Volume
+
+if TYPE_CHECKING:
+    from emrecon.tissue.choose import Choice
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +127,9 @@ class Segmentation:
 
     mask_from: MaskFrom = "given"
     """Where the mask is from."""
+
+    choices: tuple[Choice, ...] = ()
+    """How the numbers of classes compared, where that was asked."""
 
     @property
     def beta(self) -> float:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ from emrecon.tissue.result_checks import DISTINCT
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, gap
 from emrecon.tissue.strength import strength
+
+if TYPE_CHECKING:
+    from emrecon.tissue.choose import Choice
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +89,9 @@ class Fit:
 
     mask_from: MaskFrom
     """Where the mask is from."""
+
+    choices: tuple[Choice, ...] = ()
+    """How the numbers of classes compared, where that was asked."""
 
     def stages(self, look: Look, *rules: Rule) -> list[Stage]:
         """Return the fits of ever smaller blocks' means, the whole image last.
@@ -148,7 +155,7 @@ class Fit:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
         atlas = self.atlas and self.atlas.resized(self.data.times)
-        return replace(made, atlas=atlas, mask_from=self.mask_from)
+        return replace(made, atlas=atlas, mask_from=self.mask_from, choices=self.choices)
 
 
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
