@@ -18,7 +18,7 @@ from emrecon.io.pictures.histogram import Curve, histogram
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
-from emrecon.tissue.choose import Choice
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.maps import Atlas

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.data import Data, gather, prepare, resized
 from emrecon.tissue.information import Free
 from emrecon.tissue.layout import Layout
@@ -22,26 +23,6 @@ Floats = NDArray[np.float64]
 
 SAMPLE = 20_000
 """Voxels from which the criteria are computed."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How well a number of classes explains an image; the lower a criterion, the better."""
-
-    classes: int
-    """Number of classes."""
-
-    bic: float
-    """Bayesian information criterion."""
-
-    icl: float
-    """The same with the entropy of the memberships: prefers classes that are told apart."""
-
-    gap: float
-    """Least distance of two classes, in standard deviations."""
-
-    effective_voxels: float
-    """Independent voxels that the criteria count with."""
 
 
 def compare_classes(

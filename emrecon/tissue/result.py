@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data
 from emrecon.tissue.evidence import Evidence
@@ -24,9 +24,6 @@ from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, fit, gap
 from emrecon.tissue.volumes import NORMAL_95, Errors, errors
 from emrecon.volume import Volume
-
-if TYPE_CHECKING:
-    from emrecon.tissue.choose import Choice
 
 log = logging.getLogger(__name__)
 

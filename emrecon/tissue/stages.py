@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from emrecon.errors import DataError
 from emrecon.neighbours import neighbourhood
 from emrecon.stop import Rule, after
 from emrecon.tissue.bias import basis
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.data import Data
 from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
@@ -31,9 +31,6 @@ from emrecon.tissue.result_checks import DISTINCT
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, gap
 from emrecon.tissue.strength import strength
-
-if TYPE_CHECKING:
-    from emrecon.tissue.choose import Choice
 
 log = logging.getLogger(__name__)
 
