@@ -77,6 +77,9 @@ class Record:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that decide the result."""
 
+    said: tuple[str, ...] = ()
+    """What the job found, in lines: volumes with their intervals, totals of counts."""
+
     warnings: tuple[str, ...] = ()
     """What the job warned of."""
 
@@ -101,9 +104,8 @@ class Record:
     def of(cls, plain: dict[str, Any]) -> Record:
         """Return the record that `plain` holds; names of a later version are left out."""
         known = {item.name for item in fields(cls)}
-        tuples = {
-            name: tuple(plain.get(name, ())) for name in ("curve", "outputs", "sizes", "warnings")
-        }
+        lists = ("curve", "outputs", "sizes", "said", "warnings")
+        tuples = {name: tuple(plain.get(name, ())) for name in lists}
         inputs = {what: tuple(file) for what, file in plain.get("inputs", {}).items()}
         named = {name: value for name, value in plain.items() if name in known}
         return cls(**(named | tuples | {"inputs": inputs}))

@@ -7,30 +7,23 @@ import html
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+from emrecon import forms, jobs
 from emrecon.batch.record import Record
+from emrecon.batch.report_page import CONTROLS, SCRIPT, STYLE
 from emrecon.batch.store import Store, safe
 from emrecon.files import replacing, write_text
+from emrecon.jobs.base import forms_of
 
-THUMB_PX = 360
-
-STYLE = """
-body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:78em;padding:0 1em;color:#222}
-h1{font-size:1.5em;margin-bottom:.2em}h2{font-size:1.15em;margin-top:1.6em}
-.sum b{font-size:1.3em}.sum span{margin-right:1.6em}
-.bad{color:#a40000}table{border-collapse:collapse;width:100%}
-td,th{text-align:left;padding:.3em .8em .3em 0;border-bottom:1px solid #ddd;vertical-align:top}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(19em,1fr));gap:1em}
-.card{border:1px solid #ddd;border-radius:6px;padding:.7em;overflow-wrap:anywhere}
-.card img{max-width:100%;background:#fff}.card svg{width:100%;height:5.5em}
-.warn{color:#7a4b00;font-size:.87em;margin:.4em 0 0;padding-left:1.2em}
-.small{color:#555;font-size:.87em}code{font-size:.92em}
-polyline{fill:none;stroke:#0072b2;stroke-width:1.6;vector-effect:non-scaling-stroke}
-"""
+THUMB_PX = 720
+"""Least width of a picture in the page."""
 
 
 def write_reports(store: Store, records: Sequence[Record]) -> None:
@@ -40,11 +33,9 @@ def write_reports(store: Store, records: Sequence[Record]) -> None:
 
 
 def page(store: Store, records: Sequence[Record]) -> str:
-    """Return the report as one HTML page that needs no other file."""
+    """Return the report as one HTML page that needs no other file and no network."""
     found: Counter[str] = Counter(record.status for record in records)
-    failed = [record for record in records if record.status == "failed"]
     open_ = [record for record in records if record.status in {"running", "waiting"}]
-    done = [record for record in records if record.status == "done"]
     title = f"{found['done']} of {len(records)} done"
     where = _text(str(store.folder.parent))
     parts = [
@@ -54,10 +45,11 @@ def page(store: Store, records: Sequence[Record]) -> str:
         f"<h1>{_text(title)}</h1>",
         f"<p class=small>{where}, emrecon {version('emrecon')}, {datetime.now(UTC):%F %R} UTC</p>",
         _summary(records, found),
-        _failures(store, failed),
+        CONTROLS,
+        _section(store, records, "failed"),
         _unfinished(open_),
-        _done(store, done),
-        "</body></html>\n",
+        _section(store, records, "done"),
+        f"<script>{SCRIPT}</script></body></html>\n",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -76,21 +68,6 @@ def _summary(records: Sequence[Record], found: Mapping[str, int]) -> str:
     return f"<p class=sum>{''.join(words)}</p>"
 
 
-def _failures(store: Store, failed: Sequence[Record]) -> str:
-    if not failed:
-        return ""
-    rows = []
-    for record in failed:
-        log = store.log_of(record.name)
-        link = f"<a href='logs/{safe(record.name)}.log'>log</a>" if log.exists() else ""
-        rows.append(
-            f"<tr><td>{_text(record.name)}</td><td>{_text(record.kind)}</td>"
-            f"<td class=bad>{_text(record.error)}{_warnings(record)}</td><td>{link}</td></tr>"
-        )
-    head = "<tr><th>job</th><th>kind</th><th>why</th><th></th></tr>"
-    return f"<h2 class=bad>Failed</h2><table>{head}{''.join(rows)}</table>"
-
-
 def _unfinished(records: Sequence[Record]) -> str:
     if not records:
         return ""
@@ -98,31 +75,98 @@ def _unfinished(records: Sequence[Record]) -> str:
     return f"<h2>Not finished</h2><p>{names}. Run the same command with <code>--resume</code>.</p>"
 
 
-def _done(store: Store, records: Sequence[Record]) -> str:
-    if not records:
+def _section(store: Store, records: Sequence[Record], status: str) -> str:
+    """Return all jobs of one status, under a heading."""
+    jobs = [_job(store, one, at) for at, one in enumerate(records) if one.status == status]
+    if not jobs:
         return ""
-    cards = "".join(_card(store, record) for record in records)
-    return f"<h2>Done</h2><div class=grid>{cards}</div>"
+    head = f"<h2 class={'bad' if status == 'failed' else 'good'}>{status.capitalize()}</h2>"
+    return f"<section>{head}<div class=grid>{''.join(jobs)}</div></section>"
 
 
-def _card(store: Store, record: Record) -> str:
-    facts = [f"{record.seconds:.1f} s", f"{record.peak_mb:.0f} MB"]
+def _job(store: Store, record: Record, at: int) -> str:
+    """Return what there is to see of a job: why it failed or what it made, and how."""
+    classes = f"job {record.status} {record.kind}{' warned' if record.warnings else ''}"
+    name = _text(record.name)
+    return (
+        f"<article class='{classes}' data-at={at} data-name='{name}' "
+        f"data-seconds={record.seconds} data-mb={record.peak_mb}>"
+        f"<h3>{name} <span>{_text(record.kind)}</span></h3>"
+        + (f"<p class=bad>{_text(record.error)}</p>" if record.error else "")
+        + _thumbnail(store, record)
+        + _list(record.said, "small")
+        + _list(record.warnings, "warn")
+        + _curve(record)
+        + f"<p class=small>{_text(' · '.join(_facts(record)))}</p>"
+        + _settings(record)
+        + _files(store, record)
+        + "</article>"
+    )
+
+
+def _facts(record: Record) -> list[str]:
+    facts = [f"{record.seconds:.1f} s", f"{record.peak_mb:.0f} MB"] if record.started else []
     if record.counts is not None:
         facts.append(f"{record.counts:,.0f} {'voxels' if record.kind == 'segment' else 'counts'}")
     if record.resumed_at:
         facts.append(f"taken up at update {record.resumed_at}")
-    main = Path(record.outputs[0]).name if record.outputs else ""
-    return (
-        f"<div class=card><b>{_text(record.name)}</b> {_thumbnail(store, record)}"
-        f"{_curve(record)}<div class=small>{_text(' · '.join(facts))}<br>{_text(main)}</div>"
-        f"{_warnings(record)}</div>"
-    )
+    return facts
 
 
-def _warnings(record: Record) -> str:
-    """Return what a job warned of, as a list."""
-    lines = "".join(f"<li>{_text(line)}</li>" for line in record.warnings)
-    return f"<ul class=warn>{lines}</ul>" if lines else ""
+def _list(lines: Sequence[str], kind: str) -> str:
+    """Return lines, such as what a job warned of, as a list."""
+    items = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    return f"<ul class={kind}>{items}</ul>" if items else ""
+
+
+def _settings(record: Record) -> str:
+    """Return the settings that are not the defaults, and behind a click all of them."""
+    if not record.settings:
+        return ""
+    usual = _defaults(record.kind)
+    texts = {name: forms.to_text(value) for name, value in record.settings.items()}
+    chosen = [
+        f"{name} = {text}"
+        for name, text in texts.items()
+        if record.settings[name] != usual.get(name)
+    ]
+    rows = "".join(f"<dt>{_text(name)}<dd>{_text(text)}" for name, text in texts.items())
+    shown = _text(", ".join(chosen) or "defaults")
+    return f"<details class=small><summary>Settings: {shown}</summary><dl>{rows}</dl></details>"
+
+
+@cache
+def _defaults(kind: str) -> dict[str, Any]:
+    """Return the default of each setting of a kind of job."""
+    forms_ = forms_of(jobs.kind(kind))
+    return {
+        item.name: forms.to_plain(forms.default_of(item))
+        for form in forms_
+        for item in fields(form)
+    }
+
+
+def _files(store: Store, record: Record) -> str:
+    """Return links to the sidecar and the log, and behind a click to all files."""
+    files = {Path(name).name: _link(store, name) for name in record.outputs}
+    links = [link for name, link in files.items() if name.endswith(".json")]
+    if store.log_of(record.name).exists():
+        links.append(f"<a href='{quote(f'logs/{safe(record.name)}.log')}'>log</a>")
+    first = f"<p class=small>{' · '.join(links)}</p>" if links else ""
+    if not files:
+        return first
+    items = "".join(f"<li>{link}</li>" for link in files.values())
+    words = f"{len(files)} files: {_text(next(iter(files)))}"
+    return f"{first}<details class=small><summary>{words}</summary><ul>{items}</ul></details>"
+
+
+def _link(store: Store, name: str) -> str:
+    """Return a link to a file, as it is seen from the page."""
+    return f"<a href='{quote(_from_page(store, name))}'>{_text(Path(name).name)}</a>"
+
+
+def _from_page(store: Store, name: str) -> str:
+    return Path(os.path.relpath(name, store.folder)).as_posix()
 
 
 def write_thumbnail(picture: Path, to: Path) -> None:
@@ -131,7 +175,7 @@ def write_thumbnail(picture: Path, to: Path) -> None:
 
     with Image.open(picture) as image, replacing(to) as beside:
         small = image.reduce(max(1, image.width // THUMB_PX))
-        small.save(beside, "JPEG", quality=80)
+        small.save(beside, "JPEG", quality=70)
 
 
 def _thumbnail(store: Store, record: Record) -> str:
@@ -140,9 +184,8 @@ def _thumbnail(store: Store, record: Record) -> str:
     if not (record.picture and path.is_file()):
         return ""
     data = base64.b64encode(path.read_bytes()).decode()
-    large = Path(os.path.relpath(record.picture, store.folder)).as_posix()
     image = f"<img alt='{_text(record.name)}' src='data:image/jpeg;base64,{data}'>"
-    return f"<a href='{quote(large)}'>{image}</a>"
+    return f"<a href='{quote(_from_page(store, record.picture))}' title='full size'>{image}</a>"
 
 
 def _curve(record: Record) -> str:

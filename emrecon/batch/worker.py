@@ -157,6 +157,7 @@ def _with_outputs(facts: Record, made: Made) -> Record:
         curve=made.summary.curve,
         subsets=made.summary.subsets,
         resumed_at=made.summary.resumed_at,
+        said=made.summary.lines,
         outputs=tuple(str(path) for path in written),
         sizes=tuple(path.stat().st_size for path in written),
         picture=pictures[0] if pictures else "",

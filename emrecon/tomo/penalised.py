@@ -161,4 +161,5 @@ class Penalised:
         if self.penalty.eta != "auto" or self.anatomy is None:
             return 1.0 if self.penalty.eta == "auto" else self.penalty.eta
         steps = [np.abs(np.diff(self.anatomy[0], axis=axis)) for axis in range(3)]
-        return 0.1 * max(float(np.percentile(one, 99.5)) for one in steps) or 1.0
+        largest = [float(np.percentile(one, 99.5)) for one in steps if one.size]  # one slice: none
+        return 0.1 * max(largest, default=0.0) or 1.0

@@ -50,7 +50,7 @@ WHY = {
     "p003": "there is no .*mu.nii.gz",
     "p004": "finite|NaN",
     "p005": "prompts.hs",
-    "absurd": "of memory, but may have",
+    "absurd": "would take about .* of memory",
     "greedy": "stopped at .* MB of memory; it may hold 480",
     "killed": "SIGKILL",
 }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,9 @@ from emrecon.tomo.algorithms.lbfgs import Lbfgs
 from emrecon.tomo.algorithms.objective import Objective
 from emrecon.tomo.algorithms.subset_ascent import Bsrem, Svrg
 from emrecon.tomo.emission import Emission
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.penalised import Penalised
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.priors import (
     BUILT_IN,
@@ -28,6 +32,7 @@ from emrecon.tomo.priors import (
     Quadratic,
     RelativeDifference,
 )
+from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
 from tests.stir_case import CENTRE_MM, SIZE, VOXEL_MM, Case
 
@@ -177,3 +182,17 @@ def test_stirs_converged_images_are_the_maximum(shared_data, which):
         return near and apart(iterate.params) < 0.005
 
     assert any(map(there, islice(Lbfgs().iterates(objective, first.params), 150)))
+
+
+@pytest.mark.parametrize("prior", BUILT_IN)
+def test_one_slice_has_a_prior_too(prior):
+    bins = Bins.parallel(np.arange(8) * np.pi / 8, np.arange(-7, 8) * 4.0, slice_mm=4.0)
+    counts = np.random.default_rng(0).poisson(20, bins.shape).astype(np.float32)
+    ready = prepare(Scan(bins, counts), Settings(subsets=2))
+    anatomy = np.random.default_rng(1).random((1, *ready.grid.shape), np.float32)
+    images = () if prior == "tv" else (Path("anatomy.nii"),)
+    penalised = Penalised(Penalty(prior, anatomy=images), anatomy=anatomy if images else None)
+    run = list(islice(replace(ready, penalised=penalised).iterates(), 40))
+    assert np.isfinite(run[-1].params).all()
+    reached = [one.objective for one in run if hasattr(one, "objective")]
+    assert reached[-1] > reached[0]
