@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from itertools import islice, pairwise, repeat
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from scipy import ndimage
 
 from emrecon.em import em
 from emrecon.errors import DataError, GeometryError
@@ -25,6 +28,8 @@ from emrecon.tomo.priors.quadratic import Quadratic
 from emrecon.tomo.priors.relative_difference import RelativeDifference
 from emrecon.tomo.transmission import Transmission
 from tests.tomo.makers import ring
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "transmission.py"
 
 POTENTIALS = [None, Quadratic(), RelativeDifference(2.0, 1e-3), LogCosh(50.0)]
 
@@ -237,6 +242,41 @@ def test_of_few_photons_it_makes_a_better_image_than_the_logarithm() -> None:
             filtered = transform.iradon(integrals, theta, filter_name=window)[::-1].T
             assert rms((found - truth)[field]) < 0.7 * rms((filtered - truth)[field])
         assert abs(found[inside].mean() / mu - 1) < 0.01
+
+
+@pytest.mark.slow
+def test_a_tooth_of_few_photons_is_nearer_to_that_of_many(shared_data) -> None:
+    """Real X-rays, thinned to 100 photons a ray; the reference is filtered back-projection."""
+    pytest.importorskip("h5py")
+    transform = pytest.importorskip("skimage.transform")
+    tutorial = runpy.run_path(str(TUTORIAL))
+    frames = tutorial["summed"](tutorial["measured"](shared_data / "xray_tooth" / "tooth.h5"))
+    shades = ((frames.counts - frames.dark) / (frames.white - frames.dark))[:, :, 0]
+    half, columns = int(frames.axis), np.arange(shades.shape[1])
+    turned = frames.axis + np.arange(-half, half + 1)  # the axis in the middle, for both
+    shades = np.stack([np.interp(turned, columns, view) for view in shades])
+    counts = np.random.default_rng(0).poisson(100 * np.maximum(shades, 0)).astype(np.float32)
+
+    def filtered(transmitted, window: str):
+        integrals = -np.log(transmitted).T
+        theta = np.rad2deg(frames.angles_rad)
+        return transform.iradon(integrals, theta, filter_name=window)[::-1].T
+
+    many = filtered(shades, "ramp")
+    distance = np.hypot(*(np.indices(many.shape) - half))
+    tooth = ndimage.binary_erosion((many > 0.3 * many.max()) & (distance < half), iterations=3)
+    bins = Bins.parallel(frames.angles_rad, np.arange(-half, half + 1.0))
+    likelihood = Transmission(
+        JosephProjector(bins.grid(), bins), counts[:, :, None], np.float32(100)
+    )
+    prior = PairPrior(4e3, Quadratic(), Pairs.around((1.0, 1.0, 1.0)))
+    start = np.zeros(bins.grid().shape, np.float32)
+    *_, last = islice(em(repeat(Mltr(likelihood, prior)), start), 100)
+    found = last.params[:, :, 0]
+    for window in ("ramp", "hann"):
+        few = filtered(np.maximum(counts, 0.5) / 100, window)
+        assert rms((found - many)[distance < half]) < 0.75 * rms((few - many)[distance < half])
+    assert abs(found[tooth].mean() / many[tooth].mean() - 1) < 0.01
 
 
 def disc(size: int, width: float, radius: float):
