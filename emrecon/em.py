@@ -64,6 +64,17 @@ class Iterate(Generic[P_co]):
     params: P_co
     log_likelihood: float
 
+    penalty: float = 0.0
+    """What a prior takes off the log-likelihood."""
+
+    residual: float = float("nan")
+    """Distance from the maximum in percent, where the algorithm knows it."""
+
+    @property
+    def objective(self) -> float:
+        """What is maximised: the log-likelihood less the penalty."""
+        return self.log_likelihood - self.penalty
+
 
 def em(models: Iterable[Model[P, E]], params: P, *, start: int = 0) -> Iterator[Iterate[P]]:
     """Yield `params`, then each estimate that follows, one model a step.

@@ -43,23 +43,28 @@ def seconds(limit: float) -> Rule:
     return lambda iterate: time.monotonic() >= end
 
 
+def converged(percent: float) -> Rule:
+    """Stop at the first iterate that is known to be so near to the maximum."""
+    return lambda iterate: iterate.residual <= percent
+
+
 def pressed(flag: Flag) -> Rule:
     """Stop once `flag` is set: the Cancel of a panel, the Ctrl-C of a terminal."""
     return lambda iterate: flag.is_set()
 
 
 class Flat:
-    """Stop once the log-likelihood grows by less than a share `tol` of itself.
+    """Stop once the objective, the log-likelihood without a prior, grows by a share below `tol`.
 
     Parameters
     ----------
     tol : float
-        Share of the log-likelihood's size.
+        Share of the objective's size.
     period : int, optional
         Compare with the iterate this many updates ago: the number of subsets, as only
-        likelihoods of the same subset can be compared.
+        objectives of the same subset can be compared.
     earlier : sequence of float, optional
-        Log-likelihoods of the iterates before the first that comes, when a stopped run goes on.
+        Objectives of the iterates before the first that comes, when a stopped run goes on.
 
     Examples
     --------
@@ -76,5 +81,5 @@ class Flat:
     def __call__(self, iterate: Iterate[object]) -> bool:
         full = len(self._last) == self._last.maxlen
         last = self._last[0] if full else float("-inf")
-        self._last.append(iterate.log_likelihood)
-        return iterate.log_likelihood - last < self._tol * abs(iterate.log_likelihood)
+        self._last.append(iterate.objective)
+        return iterate.objective - last < self._tol * abs(iterate.objective)

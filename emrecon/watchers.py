@@ -45,6 +45,17 @@ class Row:
     seconds: float
     """Since the log was made."""
 
+    penalty: float = 0.0
+    """What a prior takes off the log-likelihood; of a subset its share."""
+
+    residual_percent: float = math.nan
+    """Distance from the maximum in percent of the typical value, where it is known."""
+
+    @property
+    def objective(self) -> float:
+        """What is maximised: the log-likelihood less the penalty."""
+        return self.log_likelihood - self.penalty
+
 
 _BLOCK = 1 << 16
 """Voxels that are looked at at once: their difference stays in the cache."""
@@ -102,6 +113,8 @@ class ConvergenceLog:
                 iterate.log_likelihood,
                 change,
                 time.perf_counter() - self._began,
+                iterate.penalty,
+                iterate.residual,
             )
         )
 
@@ -119,6 +132,8 @@ class ConvergenceLog:
                     repr(row.log_likelihood),
                     change,
                     f"{row.seconds:.3f}",
+                    repr(row.penalty),
+                    "" if np.isnan(row.residual_percent) else f"{row.residual_percent:.6e}",
                 ]
             )
         return out.getvalue()

@@ -146,8 +146,9 @@ def volume_of(layer: Layer) -> Volume:
 
 def in_space(layer: Layer) -> bool:
     """Return whether a layer is an image that lies in the patient."""
-    kind = getattr(layer, "_type_string", "")
-    return kind == "image" and layer.ndim >= 3 and tuple(layer.axis_labels[-3:]) == AXES
+    from napari.layers import Image  # noqa: PLC0415 - heavy
+
+    return isinstance(layer, Image) and layer.ndim >= 3 and tuple(layer.axis_labels[-3:]) == AXES
 
 
 def blank_labels(layer: Layer, name: str) -> Info:

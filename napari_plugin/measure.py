@@ -73,7 +73,9 @@ def regions(layer: Labels | Shapes, image: Layer) -> dict[str, Mask]:
         If labels have time frames, or an area lies across the planes of voxels.
     """
     shape = image.data.shape[-3:]
-    if getattr(layer, "_type_string", "") == "labels":
+    from napari.layers import Labels  # noqa: PLC0415 - heavy
+
+    if isinstance(layer, Labels):
         marks = _labels(layer, image)
         names = _names(layer)
         present = (int(value) for value in np.unique(marks) if value)

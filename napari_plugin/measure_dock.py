@@ -128,7 +128,7 @@ class MeasureDock(Dock):
 
     def _connect(self) -> None:
         for box in (self.image_box, self.region_box, self.truth_box):
-            box.activated.connect(lambda _: self._watch())
+            box.currentIndexChanged.connect(lambda _: self._watch())
         self.tabs.currentChanged.connect(lambda _: self._draw())
         self.area_button.clicked.connect(lambda _: self._new("add_ellipse"))
         self.line_button.clicked.connect(lambda _: self._new("add_line"))
@@ -147,11 +147,13 @@ class MeasureDock(Dock):
             (self.image_box, images), (self.region_box, areas), (self.truth_box, [None, *images]),
         ):  # fmt: skip
             kept = box.currentData()
+            box.blockSignals(True)  # noqa: FBT003 - Qt's own name
             box.clear()
             for layer in there:
                 box.addItem("none" if layer is None else layer.name, layer)
-            places = [at for at, layer in enumerate(there) if layer is kept]
+            places = [at for at, layer in enumerate(there) if layer == kept]
             box.setCurrentIndex(places[0] if places else 0)
+            box.blockSignals(False)  # noqa: FBT003
         self._watch()
 
     def _watch(self) -> None:
@@ -245,7 +247,7 @@ class MeasureDock(Dock):
     def _run(self, image: Image) -> Any:  # noqa: ANN401 - a run or none
         """Return the run whose pictures an image shows."""
         for panel in self.window().findChildren(RunPanel):
-            if panel.layers.live is image and panel.shown is not None:
+            if panel.layers.live == image and panel.shown is not None:
                 return panel.shown
         return None
 
@@ -256,7 +258,7 @@ class MeasureDock(Dock):
             layer = self._viewer.add_shapes(
                 ndim=3, name="regions", face_color="transparent", edge_color=COLOURS[0]
             )
-            self.region_box.setCurrentIndex(self.region_box.findData(layer))
+            self.region_box.setCurrentIndex(self.region_box.findText(layer.name))
             self._watch()
         self._viewer.layers.selection.active = layer
         layer.mode = mode

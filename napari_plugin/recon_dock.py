@@ -16,6 +16,7 @@ from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
@@ -83,9 +84,11 @@ class ReconDock(RunPanel):
         self.corrections: Form[Corrections] = Form(Corrections(), self._files)
         self.listmode: Form[ListmodeSettings] = Form(ListmodeSettings())
         self.camera: Form[CameraFacts] = Form(CameraFacts())
+        self.penalty: Form[Penalty] = Form(Penalty(), self._files)
         self.curves = Curves(CURVES)
         tabs: dict[str, Form[Any]] = {
             "Settings": self.settings,
+            "Prior": self.penalty,
             "Corrections": self.corrections,
             "List-mode": self.listmode,
             "SPECT files": self.camera,
@@ -163,7 +166,7 @@ class ReconDock(RunPanel):
 
     def _about(self, job: ReconJob) -> tuple[str, str]:
         how = job.job.settings
-        name = "OSEM" if how.subsets > 1 else "MLEM"
+        name = job.job.penalty.name or ("OSEM" if how.subsets > 1 else "MLEM")
         return f"{name} {how.iterations} x {how.subsets}", as_command(replace(job.job, out=OUT))
 
     def _forget(self) -> None:
@@ -180,7 +183,7 @@ class ReconDock(RunPanel):
         layers = chosen(self._viewer, path, corrections)
         job = ReconstructionJob(
             path, None, self.settings.value(), corrections, self.camera.value(),
-            self.listmode.value(),
+            self.listmode.value(), self.penalty.value(),
         )  # fmt: skip
 
         def ready(job: ReconstructionJob, session: Session) -> ReconstructionJob:

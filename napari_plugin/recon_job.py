@@ -245,7 +245,7 @@ def pass_likelihoods(rows: list[Row], subsets: int) -> tuple[list[int], list[flo
     such sums can be compared. There is none before the end of the first pass.
     """
     numbers = [row.sub_iteration for row in rows]
-    sums = np.cumsum([0.0] + [row.log_likelihood for row in rows])
+    sums = np.cumsum([0.0] + [row.objective for row in rows])
     if len(rows) < subsets:
         return [], []
     return numbers[subsets - 1 :], list(sums[subsets:] - sums[:-subsets])

@@ -85,7 +85,8 @@ def result_as_command(result: ReconResult) -> str:
             "the command line makes whole passes. Copy as Python makes this image again"
         )
     settings = replace(job.settings, iterations=passes, tolerance=0.0)
-    return as_command(replace(job, settings=settings))
+    penalty = replace(job.penalty, until_converged=False)
+    return as_command(replace(job, settings=settings, penalty=penalty))
 
 
 def _refuse_start(result: ReconResult) -> None:

@@ -127,6 +127,9 @@ class RunPanel(Dock):
         self.session, self.job = Session(0), None
         self.shown = self.number = self._begun = None
         self._count = 0
+        for run in self.runs.runs:
+            run.job.release()
+            run.session.forget()
         self.runs.clear()
         self._forget()
         self._look()
@@ -261,7 +264,8 @@ class RunPanel(Dock):
         if begun not in self.runs.runs:
             for run in self.runs.runs:
                 run.job.release()
-            self.runs.add(begun)
+            for gone in self.runs.add(begun):
+                gone.session.forget()
             self.shown = begun
             self._changed_run()
         if begun is not self.shown:

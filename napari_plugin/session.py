@@ -144,6 +144,10 @@ class Session:
         if self.phase == "preparing":
             self.phase, self.note = "stopped", ""
 
+    def forget(self) -> None:
+        """Let go of pictures and result at once: a result knows its session, a circle of both."""
+        self.history, self.result = History(0), None
+
     def join(self, timeout_s: float | None = None) -> bool:
         """Wait for the thread to end; return whether it has."""
         if self.thread is not None:

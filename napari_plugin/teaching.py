@@ -58,7 +58,7 @@ class Teaching(QObject):
             dock.job.wants_inside = True
         if dock.shown is None and not dock.session.live:
             dock.start()
-        elif dock.shown is not None and not dock.session.live:
+        elif dock.shown is not None and dock.session.phase != "running":
             dock.seek(dock.slider.value())
 
     def look(self, run: Kept, number: int, picture: Image) -> None:

@@ -220,6 +220,19 @@ class Scan:
     brightest: float = 1000.0
     """Signal of the brightest pure tissue."""
 
+    def __post_init__(self) -> None:
+        shares = (self.deep_shift, self.myelin, self.vessels)
+        if not all(0 <= share <= 1 for share in shares):
+            raise SettingsError(f"deep_shift, myelin and vessels are from 0 to 1, unlike {shares}")
+        spreads = (self.noise_percent, *self.texture_percent)
+        if not all(0 <= spread < math.inf for spread in spreads):
+            raise SettingsError(f"noise and texture are not negative, unlike {spreads}")
+        if not (0 <= self.bias_percent < 200 and 0 < self.brightest < math.inf):
+            raise SettingsError(
+                "bias_percent is from 0 to below 200, where the field would reach zero, and "
+                f"brightest above 0, unlike {self.bias_percent} and {self.brightest}"
+            )
+
 
 def acquire(brain: Brain, scan: Scan, rng: np.random.Generator) -> tuple[Volume, Floats]:
     """Return a magnitude image of `brain` and the field in it.

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from emrecon.errors import GeometryError
 from phantoms.phantom import LUNG_PER_MM, WATER_PER_MM, Phantom
 from phantoms.shapes import Body, Material, box, cylinder, sphere
 
@@ -53,7 +54,17 @@ def nema(
         Inner length of the body; the standard asks for at least 180 mm.
     first_deg : float, optional
         Azimuth of the largest sphere; the others follow in steps of 60 degrees.
+
+    Raises
+    ------
+    GeometryError
+        If the body is too short to hold the largest sphere.
     """
+    least = PLANE_MM + DIAMETERS_MM[0] / 2
+    if not length_mm >= least:
+        raise GeometryError(
+            f"a body of {length_mm} mm does not hold the spheres: give {least} or more"
+        )
     water = Material(background, WATER_PER_MM)
     bodies = [part.filled(water, label=1) for part in torso(length_mm)]
     middle = PLANE_MM - length_mm / 2

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emrecon.errors import GeometryError
+from emrecon.errors import GeometryError, SettingsError
 from phantoms.disc import disc_area
 
 Floats = NDArray[np.float64]
@@ -35,6 +35,13 @@ class Material:
 
     mu_per_mm: float = 0.0
     """Linear attenuation coefficient at 511 keV, 1/mm."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.activity < np.inf and 0 <= self.mu_per_mm < np.inf):
+            raise SettingsError(
+                f"activity and attenuation of a material are finite and not negative, unlike "
+                f"{self.activity} and {self.mu_per_mm}"
+            )
 
 
 AIR = Material()

@@ -7,6 +7,7 @@ the activities are this project's, with the signs of the originals.
 
 from __future__ import annotations
 
+from emrecon.errors import SettingsError
 from phantoms.phantom import BONE_PER_MM, WATER_PER_MM, Phantom
 from phantoms.shapes import ellipsoid, rotation
 
@@ -34,7 +35,14 @@ def shepp_logan(half_size_mm: float = 110.0, contrast: float = 1.0) -> Phantom:
         Half the cube that holds the head; the head is 0.92 of it high.
     contrast : float, optional
         What the added activities inside the brain are multiplied by, above 0 and at most 1.
+
+    Raises
+    ------
+    SettingsError
+        If the contrast is outside that range: more would make activities below zero.
     """
+    if not 0 < contrast <= 1:
+        raise SettingsError(f"the contrast is above 0 and at most 1, not {contrast}")
     bodies = []
     for label, (_, axes, centre, turn, activity) in enumerate(ELLIPSOIDS, start=1):
         shape = ellipsoid(centre, axes, rotation(z_deg=turn)).scaled(half_size_mm)

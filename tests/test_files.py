@@ -152,7 +152,7 @@ def test_sigterm_removes_the_events_of_a_run(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     points = np.zeros((4, 3), np.float32)
 
-    def run(tokens: object) -> None:
+    def run(tokens: object, **how: object) -> None:
         with building(None, points):
             assert list(tmp_path.iterdir())
             os.kill(os.getpid(), signal.SIGTERM)

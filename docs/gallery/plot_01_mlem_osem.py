@@ -19,7 +19,7 @@ from phantoms.shepp_logan import shepp_logan
 angles = np.arange(96) * np.pi / 96
 bins = Bins.parallel(angles, np.arange(-50, 51) * 2.0, slice_mm=2.0)
 made = em.simulate(
-    shepp_logan(contrast=3.0).fitted(95),
+    shepp_logan(100),
     bins,
     counts=2e6,
     rng=np.random.default_rng(0),

@@ -16,7 +16,7 @@ from phantoms.shepp_logan import shepp_logan
 
 angles = np.arange(96) * np.pi / 96
 bins = Bins.parallel(angles, np.arange(-50, 51) * 2.0, slice_mm=2.0)
-phantom = shepp_logan(contrast=3.0).fitted(95)
+phantom = shepp_logan(100)
 
 
 def error(image, truth):

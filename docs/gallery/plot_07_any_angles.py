@@ -22,9 +22,7 @@ choices = {
 figure, panels = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
 for axes, (title, angles) in zip(panels, choices.items(), strict=True):
     bins = Bins.parallel(angles, np.arange(-50, 51) * 2.0, slice_mm=2.0)
-    made = em.simulate(
-        shepp_logan(contrast=3.0).fitted(95), bins, counts=2e6, rng=rng, attenuate=False
-    )
+    made = em.simulate(shepp_logan(100), bins, counts=2e6, rng=rng, attenuate=False)
     image = em.recon(made.scan, em.Settings(subsets=1, iterations=25))
     scale = made.facts["counts_per_mm_per_unit"]
     axes.imshow(image.voxels[:, ::-1, 0].T / scale, cmap="gray_r")

@@ -17,7 +17,7 @@ from emrecon.tomo.geometry.bins import Bins
 from phantoms.shepp_logan import shepp_logan
 
 bins = Bins.parallel(np.arange(60) * np.pi / 60, np.arange(-32, 33) * 3.0, slice_mm=3.0)
-phantom = shepp_logan(contrast=3.0).fitted(90)
+phantom = shepp_logan(95)
 made = em.simulate(phantom, bins, counts=3e5, rng=np.random.default_rng(0), attenuate=False)
 grid = bins.grid()
 A = em.projector(bins, grid, em.Settings())

@@ -46,7 +46,7 @@ class Smooth:
 
 
 bins = Bins.parallel(np.arange(90) * np.pi / 90, np.arange(-45, 46) * 2.2, slice_mm=2.2)
-phantom = shepp_logan(contrast=3.0).fitted(95)
+phantom = shepp_logan(100)
 made = em.simulate(phantom, bins, counts=3e5, rng=np.random.default_rng(0), attenuate=False)
 problem = em.prepare(made.scan, em.Settings(subsets=1))
 

@@ -17,7 +17,7 @@ from emrecon.tomo.geometry.bins import Bins
 from phantoms.shepp_logan import shepp_logan
 
 bins = Bins.parallel(np.arange(80) * np.pi / 80, np.arange(-40, 41) * 2.5, slice_mm=2.5)
-phantom = shepp_logan(contrast=3.0).fitted(95)
+phantom = shepp_logan(100)
 made = em.simulate(phantom, bins, counts=2e6, rng=np.random.default_rng(0), attenuate=False)
 problem = em.prepare(made.scan, em.Settings(subsets=1))
 likelihood = problem.likelihoods[0]

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from emrecon.errors import SettingsError
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ SettingsFlags = Annotated[Settings, Parameter(name="*", group="Reconstruction")]
 CorrectionFlags = Annotated[Corrections, Parameter(name="*", group="Corrections")]
 CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
+PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 
 

@@ -20,6 +20,7 @@ from emrecon.cli.common import (
     CorrectionFlags,
     ListmodeFlags,
     Out,
+    PenaltyFlags,
     SettingsFlags,
     VoiceFlags,
     do,
@@ -38,13 +39,14 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     corrections: CorrectionFlags | None = None,
     camera: CameraFlags | None = None,
     listmode: ListmodeFlags | None = None,
+    penalty: PenaltyFlags | None = None,
     execution: ExecutionFlags | None = None,
     overwrite: bool = False,
     config: Path | None = None,
     dry_run: bool = False,
     voice: VoiceFlags | None = None,
 ) -> None:
-    """Reconstruct a scan by MLEM or OSEM.
+    """Reconstruct a scan by MLEM, OSEM or with a prior.
 
     Writes the image, and beside it a picture (.png), a sidecar with every setting and checksum
     (.json) and the convergence log (.csv).
@@ -64,6 +66,8 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         What to take from SPECT files, and what stands in for what they do not say.
     listmode
         Event by event, in frames or in gates.
+    penalty
+        A prior, and the algorithm that takes it.
     execution
         Checkpoint, cache, workers.
     overwrite
@@ -79,11 +83,12 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     from emrecon.jobs.recon import ReconstructionJob
     from emrecon.tomo.inputs import CameraFacts, Corrections
     from emrecon.tomo.listmode_settings import ListmodeSettings
+    from emrecon.tomo.penalty import Penalty
     from emrecon.tomo.settings import Settings
 
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(),
+        listmode or ListmodeSettings(), penalty or Penalty(),
     )  # fmt: skip
     if not overwrite:
         job.keep_others()

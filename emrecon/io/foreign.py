@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 MAGIC = {
+    b"/annex/objects/": "a pointer of git-annex, whose content is not here: datalad get it",
+    b"version https://git-lfs": "a pointer of Git LFS, whose content is not here: git lfs pull",
     b"root": "a ROOT file, as GATE writes: let GATE write Interfile, or convert it to PETSIRD",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file: no format in HDF5 is read",
     b"MATRIX7": "ECAT 7: convert images to NIfTI, sinograms to STIR's Interfile",
@@ -26,6 +28,8 @@ TEXT = {
 
 def foreign(head: bytes) -> str:
     """Return what a file that begins so is, and what to do; empty where that is not known."""
+    if not head:
+        return "an empty file"
     for magic, words in MAGIC.items():
         if head.startswith(magic):
             return words

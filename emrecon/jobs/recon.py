@@ -24,6 +24,7 @@ from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Array
 from emrecon.watchers import Checkpoint, ConvergenceLog, State
@@ -31,14 +32,15 @@ from emrecon.watchers import Checkpoint, ConvergenceLog, State
 log = logging.getLogger(__name__)
 
 ONLY_STOPS = base.PINNED | {
-    "iterations", "tolerance", "post_fwhm_mm", "cps_per_mbq", "view_s", "decayed_h"
+    "iterations", "tolerance", "until_converged", "post_fwhm_mm", "cps_per_mbq", "view_s",
+    "decayed_h",
 }  # fmt: skip
 """Settings that say when to stop or how an iterate is shown, and decide no iterate."""
 
 
 @dataclass(frozen=True)
 class ReconstructionJob(ReconChoice):
-    """Reconstruct a scan by MLEM or OSEM: whole, event by event, in frames or in gates.
+    """Reconstruct a scan by MLEM or OSEM, or with a prior: whole, by events, frames or gates.
 
     Examples
     --------
@@ -60,13 +62,16 @@ class ReconstructionJob(ReconChoice):
         EmreconError
             If anything is wrong with input, settings or output.
         """
+        fitted = self.penalty.fitted(self.settings)
+        if fitted != self.settings:  # what takes no subsets
+            return replace(self, settings=fitted).begin(meters, execution)
         execution = execution or Execution()
         if self.out is not None:
             self.check_format()
             check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
-        chosen = (self.settings, corrections, self.camera, self.listmode)
+        chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
         refuse_unused(data, path.name, *chosen)
         _refuse_execution(self, execution, data)
         inputs = self.inputs()
@@ -149,7 +154,7 @@ class ReconRun:
         shown = replace(image, history=history)
         observers += look(shown)
         run = problem.iterates(state.image, state.number) if state else problem.iterates()
-        earlier = [row.log_likelihood for row in state.rows[:-1]] if state else []
+        earlier = [row.objective for row in state.rows[:-1]] if state else []
         enough = _Enough(problem.enough(earlier))
         reached: Iterate[Array] = last(until(watch(run, *observers), enough, *rules))
         return shown.done(reached, whole=enough.reached, state=state)
@@ -158,8 +163,9 @@ class ReconRun:
         """Return after how many updates the state is saved; 0 is never."""
         every = self.job.settings.checkpoint_every
         if every is None and self.images.execution.SAVES and not self.job.listmode.several:
-            return image.subsets
-        return every or 0
+            every = image.subsets
+        period = image.problem.period
+        return -(-(every or 0) // period) * period  # a run goes on from these alone
 
 
 @dataclass(eq=False)
@@ -212,6 +218,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     *,
     camera: CameraFacts | None = None,
     listmode: ListmodeSettings | None = None,
+    penalty: Penalty | None = None,
     execution: Execution | None = None,
     meters: Meters = no_meters,
 ) -> ReconResult:
@@ -231,6 +238,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         What to take from SPECT files, and what stands in for what they do not say.
     listmode : ListmodeSettings, optional
         Event by event, in frames or in gates.
+    penalty : Penalty, optional
+        A prior, and the algorithm that takes it.
     execution : Execution, optional
         Checkpoint, cache, workers.
     meters : callable, optional
@@ -257,7 +266,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     """
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(),
+        listmode or ListmodeSettings(), penalty or Penalty(),
     )  # fmt: skip
     if out is not None:
         result, _ = base.run(job, meters, execution)

@@ -15,6 +15,7 @@ from emrecon.jobs import base
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 
 
@@ -41,6 +42,9 @@ class ReconChoice:
     listmode: ListmodeSettings = field(default_factory=ListmodeSettings)
     """Event by event, in frames or in gates."""
 
+    penalty: Penalty = field(default_factory=Penalty)
+    """A prior, and the algorithm that takes it."""
+
     KIND: ClassVar[str] = "recon"
 
     def inputs(self) -> dict[str, Path]:
@@ -53,6 +57,7 @@ class ReconChoice:
         """
         base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
         files = scan_files(self.scan, self.corrections) | self.listmode.tables()
+        files |= forms.paths_in(self.penalty)
         base.must_exist(files)
         return files
 

@@ -17,6 +17,7 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
 from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
+from emrecon.jobs.prior_images import penalised
 from emrecon.jobs.quantify import Quantifier, Quantity
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_scatter import with_scatter
@@ -69,6 +70,11 @@ class ImageResult:
     scatter: ScatterEstimate | None = None
     """Its scatter, where that was simulated."""
 
+    @property
+    def passes(self) -> int:
+        """How many passes were made, a begun one counting."""
+        return -(-self.reached.number // self.settings.subsets)
+
 
 @dataclass(frozen=True, eq=False)
 class ReconImage:
@@ -109,7 +115,7 @@ class ReconImage:
     @property
     def updates(self) -> int:
         """Most updates that are made."""
-        return self.problem.settings.iterations * self.subsets
+        return self.problem.updates
 
     def volume(self, image: Array) -> Volume:
         """Return an iterate in its unit where it lies in the patient, after the post-filter."""
@@ -130,6 +136,8 @@ class ReconImage:
             "expected_over_prompts": self.problem.balance(reached.params),
             "resumed_at_update": state.number if state else None,
         }
+        if self.problem.penalised is not None:
+            facts |= self.problem.penalised.report(self.history.rows)
         return ImageResult(
             self.volume(reached.params), facts, self.history, self.problem.settings, self.inputs,
             reached, whole, self.scatter,
@@ -200,7 +208,7 @@ class Images:
                 _check_end(stretch, read.duration_s)
                 scan, scatter = with_scatter(read, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
-                problem = self._problem(scan, kept)
+                problem = self._penalised(self._problem(scan, kept))
                 yield replace(self._image(number, problem, facts | problem.facts), scatter=scatter)
 
     def _shared(self) -> Iterator[ReconImage]:
@@ -213,6 +221,7 @@ class Images:
             with self.meters("sensitivity", settings.subsets) as meter:
                 progress = meter.update if meter else silent
                 problem = share(workers, self._load(None), settings, execution.chunks, progress)
+            problem = self._penalised(problem)
             yield self._image(0, problem, problem.facts | self._reading())
 
     def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
@@ -245,7 +254,16 @@ class Images:
                 progress=meter.update if meter else silent,
             )  # fmt: skip
 
+    def _penalised(self, problem: Problem) -> Problem:
+        """Return the problem with the prior, where one is chosen, and the images that it takes."""
+        chosen = self.job.penalty
+        if not chosen.prior:
+            return problem
+        return replace(problem, penalised=penalised(chosen, problem.grid, problem.origin_mm))
+
     def _name(self, number: int, stretch: Stretch) -> str:
+        if stretch is None and self.job.penalty.prior:
+            return self.job.penalty.name
         if stretch is None:
             return "OSEM" if self.job.settings.subsets > 1 else "MLEM"
         if isinstance(stretch, Gate):

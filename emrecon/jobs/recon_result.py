@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from emrecon import io
+from emrecon import forms, io
 from emrecon.errors import DataError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import sidecar
@@ -75,7 +75,7 @@ class ReconResult:
         return Summary(lines, counts, self._curve(), self.subsets, at)
 
     def _curve(self) -> tuple[float, ...]:
-        """Return the log-likelihood of all images together after every update.
+        """Return the objective of all images together after every update.
 
         One that ended sooner counts by its last iterate of the same subset.
         """
@@ -83,7 +83,7 @@ class ReconResult:
 
         def at(own: list[Row], n: int) -> float:
             beyond = max(0, n - len(own) + 1)
-            return own[n - -(-beyond // self.subsets) * self.subsets].log_likelihood
+            return own[n - -(-beyond // self.subsets) * self.subsets].objective
 
         return tuple(sum(at(own, n) for own in rows) for n in range(max(map(len, rows))))
 
@@ -128,8 +128,8 @@ class ReconResult:
             image, *others, json, csv, png = (beside / path.name for path in outputs)
             sidecar.write(json, about)
             write_text(csv, self._log())
-            used = about["Settings"]
-            title = f"{about['ReconMethodName']} {used['iterations']} x {used['subsets']}"
+            used, passes = about["Settings"], self.images[-1].passes
+            title = f"{about['ReconMethodName']} {passes} x {used['subsets']}"
             preview(self.volume, png, title=title)
             draw_scatter([image.scatter for image in self.images], others)
             if io.is_series(job.out):
@@ -150,6 +150,10 @@ class ReconResult:
             facts = gates if listmode.gates else named
         used = replace(newest.settings, centre_mm=self.job.settings.centre_mm)
         about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
+        penalty = self.job.penalty
+        if penalty.prior:
+            about["ReconMethodName"] = penalty.name
+            about["Settings"] |= forms.plain(penalty)
         about |= recon_keys(about["Settings"], about["ReconMethodName"])
         if self.several:
             about["Convergence"] = [

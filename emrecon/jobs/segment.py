@@ -13,6 +13,7 @@ from emrecon import forms, io
 from emrecon.errors import SettingsError, WriteError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
+from emrecon.io.head_maps import installed_maps
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
@@ -156,7 +157,8 @@ class SegmentationJob:
         check_outputs(self.outputs(), files, makes=self.out)
         check_contrast(self.images[0].name, self.settings.contrast)
         volumes = {what: io.read_image(path) for what, path in files.items()}
-        channels = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
+        every = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
+        channels = one_volume(every, self.files.volume)
         fit = begin(
             channels,
             self.settings,
@@ -165,9 +167,31 @@ class SegmentationJob:
             means=np.array(self.files.means) if self.files.means else None,
             labels=volumes.get("labels"),
             prior_classes=self.files.prior_classes,
+            head_maps=installed_maps,
             priors=[volumes[f"prior{n}"] for n in range(1, len(self.files.priors) + 1)],
         )
         return SegmentRun(self, fit, channels, files)
+
+
+def one_volume(channels: Sequence[Volume], number: int) -> list[Volume]:
+    """Return channels of one volume each: those of several (4D) at a number, counted from 1.
+
+    Raises
+    ------
+    SettingsError
+        If a number is given and no channel has so many volumes, or none has several.
+    """
+    if not number:
+        return list(channels)
+    several = [len(one.voxels) for one in channels if one.voxels.ndim > 3]
+    if not several:
+        raise SettingsError("--volume: every image holds one volume alone, leave it away")
+    if not 1 <= number <= min(several):
+        raise SettingsError(f"--volume {number}: there are volumes 1 to {min(several)}")
+    return [
+        replace(one, voxels=one.voxels[number - 1]) if one.voxels.ndim > 3 else one
+        for one in channels
+    ]
 
 
 @dataclass(frozen=True, eq=False)

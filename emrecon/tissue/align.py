@@ -171,15 +171,15 @@ def _symmetric() -> Floats:
 _SYMMETRIC = _symmetric()
 
 
-def _generators() -> tuple[Floats, Floats]:
-    """Return steps of a rigid motion with one scale, and all steps, as columns of 12 numbers."""
+def _generators() -> tuple[Floats, Floats, Floats]:
+    """Return steps, columns of 12 numbers: rigid with one scale, with three, and all."""
     whole = np.eye(12)
     columns = [whole[:, 4 * a + 3] for a in range(3)]
     for a, b in ((0, 1), (0, 2), (1, 2)):
         columns.append(whole[:, 4 * a + b] - whole[:, 4 * b + a])
-    columns.append(whole[:, 0] + whole[:, 5] + whole[:, 10])
-    return np.stack(columns, axis=1), whole
+    scales = [whole[:, 0], whole[:, 5], whole[:, 10]]
+    return np.stack([*columns, sum(scales)], axis=1), np.stack([*columns, *scales], axis=1), whole
 
 
-RIGID, AFFINE = _generators()
-"""Steps that a pose may take: rigid with one scale, or any affine."""
+RIGID, STRETCHED, AFFINE = _generators()
+"""Steps that a pose may take: rigid with one scale, with one along each axis, or any affine."""

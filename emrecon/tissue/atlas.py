@@ -150,13 +150,13 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
     """
     coarse = points(image, region, maps, affine, 8.0)
     coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
-    begun = [_run(coarsest, coarsest.begin(m), 20) for m in starting_maps(coarsest, maps, affine)]
+    begun = [climb(coarsest, coarsest.begin(m), 20) for m in starting_maps(coarsest, maps, affine)]
     best = max(begun, key=lambda one: one.log_likelihood)
     best = _upright(coarsest, best)
     coarse = points(image, region, maps, affine, 8.0)
-    best = _run(coarse, coarse.begin(best.params.matrix), 30)
+    best = climb(coarse, coarse.begin(best.params.matrix), 30)
     fine = points(image, region, maps, affine, 5.0)
-    end = _run(fine, fine.begin(best.params.matrix), 40)
+    end = climb(fine, fine.begin(best.params.matrix), 40)
     matrix = end.params.matrix
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if scales.max() > _MOST_SCALE or scales.min() < 1 / _MOST_SCALE:
@@ -233,8 +233,8 @@ def _binned(values: Floats32) -> NDArray[np.int32]:
     return np.where(above, bins, 0).astype(np.int32)
 
 
-def _run(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
-    """Climb until the likelihood is flat."""
+def climb(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
+    """Return the last of at most so many iterates, where the likelihood is flat."""
     iterates = until(em(repeat(model), pose), after(most))
     last = next(iterates)
     for iterate in iterates:
@@ -252,10 +252,10 @@ def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
         about = np.eye(4)
         about[:3, :3] = turn
         about[:3, 3] = model.middle - turn @ model.middle
-        found = _run(model, model.begin(best.params.matrix @ about), 5)
+        found = climb(model, model.begin(best.params.matrix @ about), 5)
         tried.append((found.log_likelihood, found.params))
     for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
-        found = _run(model, pose, 25)
+        found = climb(model, pose, 25)
         gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
         if gain > _CLEARLY and angle(found.params.matrix, best.params.matrix) > _STEEP:
             raise DataError(

@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
+SAME_GRID = 0.02
+"""Share of a voxel by which images of one grid may lie apart: headers are rounded."""
+
 _TAIL = 0.001
 _HEADROOM = 0.3
 
@@ -235,6 +238,13 @@ def _varied(values: Floats32, classes: int, channel: int) -> None:
         )
 
 
+def apart_mm(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:
+    """Return the largest distance between a voxel's places in two affines."""
+    ends = np.indices((2, 2, 2)).reshape(3, -1).T * (np.array(shape[-3:]) - 1)
+    moved = ends @ (one - other)[:3, :3].T + (one - other)[:3, 3]
+    return float(np.linalg.norm(moved, axis=1).max())
+
+
 def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: bool) -> Floats32:
     """Return a volume's voxels on the first image's grid, nearest (order 0) or linear (1).
 
@@ -244,15 +254,18 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
         If it has time frames, or its grid differs and may not be resampled.
     """
     if volume.voxels.ndim != 3:
-        raise GeometryError(f"{what} has {len(volume.voxels)} time frames: choose one")
+        raise GeometryError(
+            f"{what} holds {len(volume.voxels)} volumes (4D): choose one, channels with --volume"
+        )
     same = volume.voxels.shape == first.voxels.shape
-    if same and np.allclose(volume.affine, first.affine, rtol=0, atol=1e-3):
+    apart = apart_mm(volume.affine, first.affine, first.voxels.shape) if same else np.inf
+    if apart <= SAME_GRID * min(first.spacing_mm):
         return np.asarray(volume.voxels, np.float32)
     if not resample:
+        why = f"; up to {apart:.3g} mm apart" if same else ""
         raise GeometryError(
-            f"{what} ({volume.voxels.shape} voxels{'; its affine differs' if same else ''}) does "
-            f"not lie on the first channel's grid ({first.voxels.shape}): resample it "
-            "(--resample), or give one on the same grid"
+            f"{what} ({volume.voxels.shape} voxels{why}) does not lie on the first channel's grid "
+            f"({first.voxels.shape}): resample it (--resample), or give one on the same grid"
         )
     log.warning("%s is interpolated onto the first channel's voxels", what)
     return np.asarray(onto(volume, first, 1 if order else 0), np.float32)

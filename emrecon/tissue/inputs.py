@@ -29,3 +29,7 @@ class TissueInputs:
 
     means: tuple[float, ...] = ()
     """Start from these class means of the one channel, in order of brightness."""
+
+    volume: int = 0
+    """Time frame or contrast to take of channels that hold several (4D), counted from 1; without
+    it those are refused."""

@@ -2,8 +2,8 @@
 
 An image that has one value, such as 0, over much of its grid, and shows no more than a brain, was
 stripped before. A whole head is stripped here: intensity classes by EM, then morphology. This
-wants a T1-weighted head with a dark skull around the brain; in other images, or with a bright
-scalp grown to the brain, give a mask.
+wants a T1-weighted head with a dark skull around the brain; with maps of an average brain see
+`emrecon.tissue.head_cut`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _ERODE_MM, _GROW_MM, _CLOSE_MM = 2.5, 7.0, 10.0
 _WORK_MM = 2.0
 
 
-def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -> Flags:
-    """Return where there is brain.
+def shown_brain(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -> Flags | None:
+    """Return where an image that was stripped before is shown; none for a whole head.
 
     Parameters
     ----------
@@ -56,8 +56,7 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
     Raises
     ------
     DataError
-        If the image is constant, no brain can be made out, or it cannot be told whether it was
-        stripped.
+        If nothing is shown, or it cannot be told whether the image was stripped.
     """
     if not (np.isfinite(image) & (image != 0)).any():
         raise DataError("the image is 0 or missing everywhere")
@@ -70,6 +69,22 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
                 "part of a head: give a mask (a stripped image can be its own)"
             )
         return np.asarray(shown)
+    return None
+
+
+def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -> Flags:
+    """Return where there is brain: what is shown, or a whole head stripped without maps.
+
+    Parameters are those of `shown_brain`.
+
+    Raises
+    ------
+    DataError
+        As `shown_brain`, or if no brain can be made out.
+    """
+    brain = shown_brain(image, spacing_mm, most_ml)
+    if brain is not None:
+        return brain
     brain = strip(image, spacing_mm)
     volume_ml = float(brain.sum() * np.prod(spacing_mm)) / 1000
     if volume_ml > most_ml:
@@ -77,7 +92,10 @@ def brain_mask(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) -
             f"stripped by intensity and shape the head has a brain of {volume_ml:.4g} mL, and no "
             f"brain has more than {most_ml:.0f}: give a mask (--mask)"
         )
-    log.warning("no mask was given: the brain was stripped by intensity and shape; look at it")
+    log.warning(
+        "no mask was given: the brain was stripped by intensity and shape, which loses fluid. "
+        "Look at it, give a mask, or install maps of an average brain: emrecon[maps]"
+    )
     return brain
 
 
@@ -97,7 +115,7 @@ def head_mask(image: Floats32) -> Flags:
     *_, last = until(em(repeat(model), start), after(20))
     level = float(last.params.means[:, 0].mean()) ** 2
     head = ndimage.binary_opening(shown > level, iterations=1)
-    return _filled(_largest(head))
+    return _filled(largest(head))
 
 
 def strip(image: Floats32, spacing_mm: Spacing) -> Flags:
@@ -118,9 +136,9 @@ def strip(image: Floats32, spacing_mm: Spacing) -> Flags:
     low, high = _tissue_range(coarse[middle])
     tissue = head & (coarse > low) & (coarse < high) & (deep > 5.0)
     inner = ndimage.distance_transform_edt(tissue, sampling) > _ERODE_MM
-    inner = _largest(inner)
+    inner = largest(inner)
     brain = tissue & (ndimage.distance_transform_edt(~inner, sampling) <= _ERODE_MM + _GROW_MM)
-    brain = _largest(brain)
+    brain = largest(brain)
     far = ndimage.distance_transform_edt(~np.pad(brain, 8), sampling) <= _CLOSE_MM
     closed = ndimage.distance_transform_edt(far, sampling) > _CLOSE_MM
     core = tuple(slice(8, -8) for _ in range(3))
@@ -164,7 +182,8 @@ def _cut(shown: Flags) -> bool:
     return sum(bool(e.mean() > _CUT) for e in faces) >= 2
 
 
-def _largest(mask: Flags) -> Flags:
+def largest(mask: Flags) -> Flags:
+    """Return the largest connected piece."""
     from scipy import ndimage  # noqa: PLC0415 - heavy, and not needed with a mask
 
     labels, count = ndimage.label(mask)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 
 from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
-from emrecon.tissue.atlas import lay
+from emrecon.tissue.atlas import lay, stack
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
+from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
-from emrecon.tissue.mask import MOST_ML, brain_mask
+from emrecon.tissue.mask import MOST_ML, brain_mask, shown_brain
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import check_size
@@ -33,13 +35,28 @@ from emrecon.tissue.starts import (
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
 from emrecon.volume import Volume
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
 BINS = 256
 """Bins of the histogram from which the starts of one channel are fitted."""
 
 SAMPLE = 8_000
 """Voxels from which the starts of several channels are fitted."""
+
+TISSUES = ("CSF", "GM", "WM")
+"""Classes whose maps tell where the inside of the skull is."""
+
+
+HeadMaps = Callable[[], Sequence[Volume]]
+"""Returns maps of CSF, grey and white matter, such as `emrecon.io.head_maps.installed_maps`."""
+
+
+def no_maps() -> Sequence[Volume]:
+    """Return no maps."""
+    return ()
 
 
 def segment(  # noqa: PLR0913 - all but two are files that may go with an image
@@ -52,6 +69,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     labels: Volume | None = None,
     priors: Sequence[Volume] = (),
     prior_classes: Sequence[int] = (),
+    head_maps: HeadMaps = no_maps,
     observers: Sequence[Observer] = (),
 ) -> Segmentation:
     """Segment an image of one or more channels into tissue classes.
@@ -65,7 +83,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     mask : Volume, optional
         Where there is brain; see `emrecon.tissue.soft_mask.as_flags`. Without one, an image that
         is 0 over much of its grid is taken as it is, and a whole head is stripped; see
-        `emrecon.tissue.mask.brain_mask`.
+        `emrecon.tissue.head_cut` and, where there are no maps, `emrecon.tissue.mask`.
     exclude : Volume, optional
         Where voxels are left out, such as lesions.
     means : array, optional
@@ -77,6 +95,9 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
         `Settings.align`.
     prior_classes : sequence of int, optional
         Class of each prior, from 1, where several make up a class; by default one a class.
+    head_maps : callable, optional
+        Called for maps of an average brain by which a whole head is stripped; without them, and
+        for other classes than CSF, GM and WM, intensity and shape alone tell.
     observers : sequence of callable, optional
         Are shown every iterate.
 
@@ -100,7 +121,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     """
     begun = begin(
         images, settings, mask=mask, exclude=exclude, means=means, labels=labels,
-        priors=priors, prior_classes=prior_classes,
+        priors=priors, prior_classes=prior_classes, head_maps=head_maps,
     )  # fmt: skip
     return begun.finish(begun.stages(lambda *_: observers))
 
@@ -115,6 +136,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     labels: Volume | None = None,
     priors: Sequence[Volume] = (),
     prior_classes: Sequence[int] = (),
+    head_maps: HeadMaps = no_maps,
 ) -> Fit:
     """Check what is to be segmented and find where to start from.
 
@@ -130,8 +152,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     if region is None:
         if channels[0].min() < channels[0].max():  # else there is nothing in it
             check_size(int(np.count_nonzero(channels[0])), affine, settings)
-        most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
-        region = brain_mask(channels[0], Volume(channels[0], affine).spacing_mm, most_ml)
+        region = _brain(Volume(channels[0], affine), settings, head_maps)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
@@ -147,6 +168,21 @@ def begin(  # noqa: PLR0913 - as for `segment`
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
     return Fit(data, layout, settings, optima, atlas)
+
+
+def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> Flags:
+    """Return where there is brain in an image without a mask."""
+    most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
+    shown = shown_brain(image.voxels, image.spacing_mm, most_ml)
+    if shown is not None:
+        return shown
+    human = settings.names == TISSUES and settings.times == 1
+    maps = head_maps() if human else ()
+    if not maps:
+        return brain_mask(image.voxels, image.spacing_mm, most_ml)
+    log.warning("no mask was given: the head was stripped with maps of a brain; look at it")
+    stacked, affine = stack(maps, len(TISSUES), ())
+    return strip_with_maps(image, stacked, affine, fat_is_bright=settings.contrast == "T1")
 
 
 def _check_used(

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from emrecon.em import Iterate, em
 from emrecon.errors import DataError
-from emrecon.stop import Flat, Rule, after
+from emrecon.stop import Flat, Rule, after, converged
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.corrections.calibration import Calibration
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.likelihood import Likelihood
 from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, Penalised
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Array, Grid, Volume
 
@@ -59,6 +60,9 @@ class Problem:
     exam: ExamInfo = field(default_factory=ExamInfo)
     """Isotope and times of the scan."""
 
+    penalised: Penalised | None = None
+    """The prior and its algorithm; None for MLEM or OSEM."""
+
     @property
     def models(self) -> tuple[Mlem[Any], ...]:
         """One model a subset for MLEM or OSEM, in the order of their turns."""
@@ -66,15 +70,34 @@ class Problem:
 
     def iterates(self, image: Array | None = None, number: int = 0) -> Iterator[Iterate[Array]]:
         """Yield the start image, or the `image` of a stopped run, and every update after it."""
+        image = self.start if image is None else image
+        if self.penalised is not None:
+            return self.penalised.iterates(self.likelihoods, self.start, self.grid, image, number)
         turns = islice(cycle(self.models), number % len(self.models), None)
-        return em(turns, self.start if image is None else image, start=number)
+        return em(turns, image, start=number)
+
+    @property
+    def updates(self) -> int:
+        """Most updates that are made."""
+        penalised = self.penalised
+        until = penalised is not None and penalised.penalty.until_converged
+        return len(self.likelihoods) * (MOST_PASSES if until else self.settings.iterations)
+
+    @property
+    def period(self) -> int:
+        """How many updates lie between iterates from which a run goes on to the same bits."""
+        if self.penalised is None:
+            return 1
+        return self.penalised.maximiser.period * len(self.likelihoods)
 
     def enough(self, earlier: Sequence[float] = ()) -> list[Rule]:
         """Return the rules that end the run by the settings.
 
-        A run that goes on gives the log-likelihoods of its `earlier` iterates.
+        A run that goes on gives the objectives of its `earlier` iterates.
         """
-        rules = [after(self.settings.iterations * len(self.likelihoods))]
+        rules = [after(self.updates)]
+        if self.penalised is not None and self.penalised.penalty.until_converged:
+            rules.append(converged(CONVERGED))
         if self.settings.tolerance:
             rules.append(Flat(self.settings.tolerance, len(self.likelihoods), earlier))
         return rules

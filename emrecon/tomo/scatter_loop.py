@@ -109,7 +109,7 @@ def estimate_scatter(
     Raises
     ------
     SettingsError
-        If the scan has no mu-map, or is of a gamma camera.
+        If the scan has no mu-map, has time of flight, or is of a gamma camera.
     DataError
         If randoms alone explain the counts.
     """
@@ -121,6 +121,8 @@ def estimate_scatter(
         )
     survival = attenuation.factors(scan.mu, bins)
     model = ScatterModel.of(scan.mu, bins, window)
+    if bins.timing is not None:
+        raise SettingsError("scatter is not simulated by time of flight: sum it (--sum-tof)")
     counts = _counts(scan)
     small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
     how = replace(_settings(small, model), threads=threads)
@@ -136,7 +138,7 @@ def estimate_scatter(
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
     tails = tail_fit(bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
-    profiles = _profiles(scan, scatter, tails, survival)
+    profiles = _profiles(scan, scatter, tails)
     if fit:
         scatter *= tails.scales.astype(np.float32)
     facts = {
@@ -167,17 +169,10 @@ def _counts(scan: Scan) -> float:
 
 
 def _coarse(scan: Scan) -> Scan:
-    """Return every so manieth view, without time of flight: enough for an image that scatters."""
+    """Return every so manieth view: enough for an image that scatters."""
     bins = scan.bins
     assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
     step = max(1, bins.shape[0] // LEAST_VIEWS)
-    parts = {"prompts": scan.prompts, "randoms": scan.randoms}
-    if bins.timing is not None:
-        flat = {
-            name: data.sum(axis=0) if data is not None and data.ndim == 4 else data
-            for name, data in parts.items()
-        }
-        scan = replace(scan, bins=bins.untimed, **flat)  # type: ignore[arg-type] # arrays
     return scan.of_views(slice(None, None, step))
 
 
@@ -209,16 +204,13 @@ def _image(scan: Scan, settings: Settings, scatter: Array | None) -> Volume:
     return problem.volume(last(until(problem.iterates(), *problem.enough())).params)
 
 
-def _profiles(
-    scan: Scan, scatter: Array, tails: TailFit, survival: Array
-) -> dict[str, tuple[Floats, Floats]]:
+def _profiles(scan: Scan, scatter: Array, tails: TailFit) -> dict[str, tuple[Floats, Floats]]:
     """Return counts by plane and by bin of the direct planes."""
     assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
     direct = slice(0, scan.bins.segments[0].planes)
 
     def sums(data: Array, scale: Floats | None = None) -> tuple[Floats, Floats]:
-        flat = data[..., direct].reshape(-1, *survival[..., direct].shape[1:])
-        both = flat.sum(axis=0, dtype=np.float64)
+        both = data[..., direct].sum(axis=0, dtype=np.float64)
         both = both if scale is None else both * scale[direct]
         return both.sum(axis=0), both.sum(axis=1)
 

@@ -27,6 +27,9 @@ FILES = {
     "Interfile": (b"!INTERFILE :=\n!matrix size [1] := 8\n", "Interfile of neither"),
     "Interfile behind text": (b"A title\n\n!INTERFILE :=\n", "remove all before !INTERFILE"),
     "nothing": (b"Hello\n", "cannot tell"),
+    "empty": (b"", "an empty file"),
+    "annex": (b"/annex/objects/SHA256E-s12--ab.nii.gz\n", "git-annex.*datalad get"),
+    "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
 }
 
 

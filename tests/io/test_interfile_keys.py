@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from emrecon import io
-from emrecon.errors import FormatError
+from emrecon.errors import FormatError, SettingsError
 from emrecon.io.interfile import read_image
 from emrecon.io.interfile import read_projections as read_pet
 from emrecon.io.interfile.spect import read_projections
+from emrecon.io.scan import read_scan
 from emrecon.tomo.inputs import CameraFacts
 from emrecon.volume import Grid, Volume
 from tests.io.spect_points import POINTS, found_at
@@ -46,6 +47,33 @@ def test_an_order_that_makes_counts_absurd_is_said(tmp_path, data, stated, other
 def test_a_right_order_is_no_cause_for_words(tmp_path, data, caplog):
     read_projections(written(tmp_path, data))
     assert "byte order" not in caplog.text
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tails_of_a_model_are_no_sign_of_another_order(tmp_path, data, order, caplog):
+    path = written(tmp_path, data, **{ORDER: "LITTLEENDIAN"})
+    tails = np.where(data > np.median(data), data, 1e-35 * (1 + data)).astype(order + "f4")
+    tails.tofile(path.with_suffix(".s"))
+    read_projections(path)
+    assert ("is 'imagedata byte order' right?" in caplog.text) is (order == ">")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"window": "1"}, {"gate": 1}, {"first_row": "feet"}, {"parallel_holes": True},
+     {"frame_order": ("view",)}],
+)  # fmt: skip
+def test_what_says_nothing_of_interfile_is_refused(tmp_path, data, chosen):
+    path, camera = written(tmp_path, data), CameraFacts(**chosen)
+    with pytest.raises(SettingsError, match=f"{next(iter(chosen))} is for DICOM NM"):
+        read_scan(path, camera=camera)
+    read_projections(path, camera)  # as a correction of a scan that has them
+
+
+def test_where_the_axis_lies_is_taken_from_who_says_it(tmp_path, data):
+    path = written(tmp_path, data)
+    assert read_projections(path).origin_mm is None
+    assert read_projections(path, CameraFacts(axis_mm=(1, 2, 500))).origin_mm == (1, 2, 500)
 
 
 @pytest.mark.parametrize(

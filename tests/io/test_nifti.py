@@ -187,3 +187,11 @@ def test_qform_and_sform_that_disagree_are_told_with_millimetres(tmp_path, caplo
     caplog.clear()
     io.read_image(tmp_path / "a.nii")
     assert "apart" not in caplog.text
+
+
+def test_a_file_that_was_unpacked_is_read_by_its_content(tmp_path):
+    """As browsers leave it: plain, and still named .nii.gz."""
+    voxels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "a.nii")
+    (tmp_path / "a.nii").rename(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(nifti.read(tmp_path / "a.nii.gz").voxels, voxels)

@@ -5,6 +5,7 @@ import pytest
 
 from emrecon.errors import DataError, FormatError, GeometryError, SettingsError
 from emrecon.io.petlink import sinograms as petlink
+from emrecon.io.petlink.events import reading
 from emrecon.io.petlink.header import header_text
 from emrecon.tomo.corrections.normalisation import known_gaps, ring_pairs
 from emrecon.tomo.geometry.bins import Scanner
@@ -286,6 +287,16 @@ def test_damaged_words_are_refused(tmp_path):
         petlink.histogram(written(tmp_path, [*words, beyond, beyond + 9]), 1)
     with pytest.raises(FormatError, match="backwards 1 time"):
         petlink.histogram(written(tmp_path, [TIME + 25, TIME + 14]), 1)
+
+
+@pytest.mark.parametrize(("last_ms", "told"), [(2000, False), (500_000, True)])
+def test_time_that_jumps_ahead_is_told(tmp_path, caplog, last_ms, told):
+    """The header plans 1 s."""
+    path = written(tmp_path, [TIME, 5, TIME + 900, 6, TIME + last_ms])
+    petlink.read_scan(path, 1)
+    assert ("time tags run over 500" in caplog.text) is told
+    with reading(path, 1):
+        assert caplog.text.count("its header plans 1 s") == 2 * told
 
 
 def test_a_time_tag_that_is_late_by_a_few_ms_is_read(tmp_path, caplog):

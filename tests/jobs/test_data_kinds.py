@@ -23,6 +23,7 @@ from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
@@ -41,13 +42,14 @@ CHOICES = {
     "first_row": "head", "pixel_mm": (4.0, 4.0), "axis_mm": (0.0, 0.0, 1.0),
     "response_mm": (0.1, 1.0), "frames": "0:1", "frame_order": ("view",), "isotope": "Tc-99m",
     "radius_mm": (200.0,), "start_angles_deg": (0.0,), "scatter_rounds": 5,
-    "window_kev": (430.0, 610.0),
+    "window_kev": (430.0, 610.0), "beta": 0.1, "gamma": 1.0, "epsilon": 0.1, "edge": 0.1,
+    "eta": 0.1, "anatomy": (Path("x.nii"),), "algorithm": "bsrem",
 }  # fmt: skip
 
 
 def chosen(field: str) -> object:
     """Return a form with a value in this field that it takes."""
-    for form in (Settings, Corrections, CameraFacts, ListmodeSettings):
+    for form in (Settings, Corrections, CameraFacts, ListmodeSettings, Penalty):
         for item in fields(form):
             if item.name == field:
                 hint = forms.types_of(form)[field]
@@ -71,7 +73,7 @@ def test_a_field_is_taken_by_the_data_that_use_it_alone(field: str, data: str) -
 @pytest.mark.parametrize("field", sorted(NEEDS))
 def test_a_field_that_needs_another_says_which(field: str) -> None:
     other = NEEDS[field][0]
-    forms_ = [Settings(), Corrections(), CameraFacts(), ListmodeSettings()]
+    forms_ = [Settings(), Corrections(), CameraFacts(), ListmodeSettings(), Penalty()]
     if field == "gate_by":
         return  # the form itself refuses it
     value = chosen(field)

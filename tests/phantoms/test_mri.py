@@ -1,8 +1,11 @@
 """Brains of label maps."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from emrecon.errors import SettingsError
 from phantoms.mri import Brain, Scan, grouped, of_shares, tissue_signal
 
 CODES = {  # FreeSurferColorLUT.txt
@@ -56,3 +59,20 @@ def test_vessels_are_few_bright_and_outside_white_matter() -> None:
     bright = drawn(vessels=0.01) > drawn().max()
     assert bright.mean() == pytest.approx(0.01, rel=0.05)
     assert not bright[24:].any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"deep_shift": 1.5},
+        {"myelin": -0.1},
+        {"vessels": 2.0},
+        {"noise_percent": -3.0},
+        {"texture_percent": (0.0, -1.0, 0.0)},
+        {"bias_percent": 200.0},
+        {"brightest": 0.0},
+    ],
+)
+def test_a_scan_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=next(iter(wrong)).split("_")[0]):
+        Scan(**wrong)

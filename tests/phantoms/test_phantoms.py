@@ -5,13 +5,23 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from emrecon.errors import GeometryError
+from emrecon.errors import EmreconError, GeometryError
 from emrecon.volume import Grid
-from phantoms import PHANTOMS, Phantom, brain, derenzo, flip_finder, nema, uniform_cylinder
+from phantoms import (
+    PHANTOMS,
+    Phantom,
+    brain,
+    derenzo,
+    flip_finder,
+    nema,
+    shepp_logan,
+    uniform_cylinder,
+)
 from phantoms.derenzo import rod_centres
 from phantoms.nema import DIAMETERS_MM, spheres, torso
 from phantoms.phantom import BONE_PER_MM, LUNG_PER_MM, WATER_PER_MM
@@ -46,6 +56,38 @@ def test_nothing_is_negative_anywhere(phantom: Phantom) -> None:
     grid = fitting_grid(phantom, 4.0)
     assert phantom.activity(grid, samples=3).voxels.min() >= 0
     assert phantom.mu(grid, samples=3).voxels.min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (shepp_logan, {"contrast": 3.0}),
+        (shepp_logan, {"contrast": 0.0}),
+        (shepp_logan, {"contrast": np.nan}),
+        (derenzo, {"background": -1.0}),
+        (derenzo, {"contrast": -1.0}),
+        (nema, {"background": np.nan}),
+        (nema, {"contrast": -4.0, "background": 1.0}),
+        (nema, {"length_mm": 88.0}),
+        (brain, {"white": -1.0}),
+        (flip_finder, {"background": -3.0}),
+        (uniform_cylinder, {"activity": np.inf}),
+        (uniform_cylinder, {"mu_per_mm": -0.01}),
+    ],
+)
+def test_values_out_of_range_are_refused(
+    make: Callable[..., Phantom], wrong: dict[str, float]
+) -> None:
+    with pytest.raises(EmreconError, match=str(next(iter(wrong.values())))):
+        make(**wrong)
+
+
+def test_the_least_contrast_and_length_that_are_held() -> None:
+    assert min(shepp_logan(contrast=1e-3).at((0.0, 0.0, 0.0))) >= 0
+    shortest = nema(length_mm=88.5)
+    activity, _, label = shortest.at(points_in(shortest))
+    assert set(label) == set(nema().labels) | {0}
+    assert activity.min() >= 0
 
 
 def test_every_label_has_voxels_and_a_name(phantom: Phantom) -> None:

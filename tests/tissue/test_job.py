@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emrecon.cli import main
-from emrecon.errors import DataError, SettingsError, WriteError
+from emrecon.errors import DataError, GeometryError, SettingsError, WriteError
 from emrecon.io import nifti
 from emrecon.jobs.segment import segment_files
 from emrecon.tissue.inputs import TissueInputs
@@ -169,3 +169,24 @@ def test_the_command_takes_priors_and_estimates_the_field(
     np.testing.assert_array_equal(told["Atlas"]["ImageToAtlasMM"], np.eye(4))
     found = np.asarray(nib.load(tmp_path / "out" / "t1_dseg.nii.gz").dataobj)
     assert (found[head().mask] == head().labels[head().mask]).mean() > 0.95
+
+
+def test_one_volume_of_a_4d_image_is_segmented(files: tuple[Path, Path], tmp_path: Path) -> None:
+    image, mask = files
+    voxels = nib.load(image).get_fdata(dtype=np.float32)
+    both = tmp_path / "both.nii.gz"
+    nib.save(nib.Nifti1Image(np.stack([np.ones_like(voxels), voxels], -1), AFFINE), both)
+    alone = Settings(iterations=1, starts=1)
+    with pytest.raises(GeometryError, match=r"2 volumes .* --volume"):
+        segment_files([both], tmp_path / "out", alone, TissueInputs(mask=mask))
+    with pytest.raises(SettingsError, match="volumes 1 to 2"):
+        segment_files([both], tmp_path / "out", alone, TissueInputs(mask=mask, volume=3))
+    with pytest.raises(SettingsError, match="one volume alone"):
+        segment_files([image], tmp_path / "out", alone, TissueInputs(mask=mask, volume=1))
+    assert not (tmp_path / "out").exists()
+    chosen = TissueInputs(mask=mask, volume=2)
+    _, written = segment_files([both], tmp_path / "out", alone, chosen)
+    _, wanted = segment_files([image], tmp_path / "other", alone, TissueInputs(mask=mask))
+    labels = nib.load(written[0])
+    assert labels.shape == voxels.shape
+    assert np.array_equal(labels.get_fdata(), nib.load(wanted[0]).get_fdata())

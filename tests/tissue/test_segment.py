@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError, GeometryError, SettingsError
+from emrecon.tissue.data import on_grid
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
@@ -225,3 +226,18 @@ def test_no_image_is_refused() -> None:
 def test_more_threads_than_there_are_are_refused() -> None:
     with pytest.raises(SettingsError, match="threads wanted"):
         segment([], Settings(threads=9999))
+
+
+@pytest.mark.parametrize(("moved_mm", "same"), [(0.002, True), (0.05, True), (0.08, False)])
+def test_grids_that_a_header_rounds_are_one(moved_mm: float, same: bool) -> None:  # noqa: FBT001
+    """Of voxels of 3 mm; a mask further off is refused with the distance."""
+    image, moved = shot(), region(head()).affine.copy()
+    moved[0, 3] += moved_mm
+    mask = Volume(head().mask.astype(np.float32), moved)
+    if same:
+        np.testing.assert_array_equal(
+            on_grid(mask, image, "the mask", 0, resample=False), mask.voxels
+        )
+    else:
+        with pytest.raises(GeometryError, match=r"up to 0.08 mm apart.*--resample"):
+            on_grid(mask, image, "the mask", 0, resample=False)

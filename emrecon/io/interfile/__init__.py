@@ -156,6 +156,8 @@ class _InterfileSpect(_Headers):
         from emrecon.io.interfile import spect  # noqa: PLC0415 - brings numba
         from emrecon.io.spect import camera_scan  # noqa: PLC0415 - likewise
 
+        if reading.prompts:
+            spect.refuse_unused(path, reading.camera)
         return camera_scan(spect.read_projections(path, reading.camera, reading.isotope), reading)
 
 

@@ -280,12 +280,18 @@ def warn_of_order(path: Path, dtype: np.dtype[Any], start: int) -> None:
 
 
 def _oddness(values: NDArray[Any]) -> float:
-    """Return the total of whole numbers; of others 1 if any is beyond all measure, else 0."""
+    """Return the total of whole numbers; of others how many are beyond all measure.
+
+    One that is too large, or no number, weighs more than all that are too small: those may be the
+    tails of a model.
+    """
     with np.errstate(invalid="ignore"):  # signalling NaN
         sizes = np.abs(values[values != 0].astype(np.float64))
     if values.dtype.kind != "f":
         return float(sizes.sum())
-    return float(not np.all((sizes > MEASURE[0]) & (sizes < MEASURE[1])))
+    if not np.all(sizes < MEASURE[1]):
+        return float(UNLIKELY**2)
+    return float(np.mean(sizes <= MEASURE[0])) if sizes.size else 0.0
 
 
 def read_values(path: Path, dtype: np.dtype[Any], count: int, start: int) -> NDArray[Any]:

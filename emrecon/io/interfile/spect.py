@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.errors import FormatError, GeometryError, WriteError
+from emrecon.errors import FormatError, GeometryError, SettingsError, WriteError
 from emrecon.files import replacing
 from emrecon.io.interfile.common import (
     POSITIONS,
@@ -50,6 +50,9 @@ MODALITIES = ("nucmed", "nm", "spect")
 
 SAME_DEG = 1e-4
 """How far views may lie from the even steps that a header can say."""
+
+NOT_HERE = ("window", "gate", "first_row", "parallel_holes", "frame_order")
+"""What may be chosen or stated of other files of projections, and decides nothing of these."""
 
 FOCUSED = ("fan", "cone", "pinhole", "slant", "verging")
 """Words for collimators whose holes are not parallel to the radius."""
@@ -97,7 +100,27 @@ def read_projections(
         energy = emission_kev(name, windows[0] if windows else None)
         exam = replace(exam, nuclide=name, emission_kev=energy)
         facts |= {"radionuclide": name, "emission_kev": energy}
-    return Projections(camera, data, exam, facts, windows=windows, heads=(1,) * views)
+    origin = supplied.axis_mm
+    return Projections(
+        camera, data, exam, facts, windows=windows, heads=(1,) * views,
+        origin_mm=(origin[0], origin[1], origin[2]) if origin else None,
+    )  # fmt: skip
+
+
+def refuse_unused(path: Path, supplied: CameraFacts) -> None:
+    """Refuse what says nothing of a scan in Interfile.
+
+    Raises
+    ------
+    SettingsError
+        If something is chosen that such a file has not.
+    """
+    for name in NOT_HERE:
+        if getattr(supplied, name):
+            raise SettingsError(
+                f"{name} is for DICOM NM, and {path.name} is Interfile of one window and gate: "
+                "leave it out"
+            )
 
 
 def write_projections(

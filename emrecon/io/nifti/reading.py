@@ -215,7 +215,8 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - an image of nibabel's
     if not (is_mgh(head) or is_nifti(head, SINGLE)):
         return nib.load(path)  # a pair, by the names of its files
     packed = _packed(path)
-    if not (packed or is_mgh(head)):  # nibabel leaves files of MGH open
+    misnamed = path.suffix in {".gz", ".bz2", ".zst"}  # nibabel would unpack it by its name
+    if not (packed or misnamed or is_mgh(head)):  # nibabel leaves files of MGH open
         return _class(head).from_file_map({"image": FileHolder(str(path))})
     with gzip.open(path) if packed else path.open("rb") as file:
         return _class(head).from_bytes(file.read())

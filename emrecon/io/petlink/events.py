@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.io.event_store import EventStore, building
-from emrecon.io.petlink.header import ListmodeHeader, read_header
+from emrecon.io.petlink.header import ListmodeHeader, read_header, say_duration
 from emrecon.io.petlink.sinograms import blocks, sinogram_rings
 from emrecon.tomo.corrections.bin_shares import Given, Shares
 from emrecon.tomo.corrections.map_place import events_survival
@@ -129,6 +129,7 @@ def _coincidences(header: ListmodeHeader, window_s: When, store: EventStore) -> 
         if seen.finished:
             break
     seen.check()
+    say_duration(header, seen.duration_s)
     return seen
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ _PASSED_OVER = (
 
 
 _WORDS = "%total listmode word counts"
+
+log = logging.getLogger(__name__)
+
+LONGER = 1.1
+"""How much longer than planned, besides a second, time tags may run without a word."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,17 @@ def read_header(path: Path) -> ListmodeHeader:
         exam=replace(stated, duration_s=None),
         facts=facts,
     )
+
+
+def say_duration(header: ListmodeHeader, duration_s: float) -> None:
+    """Warn where time tags run for much longer than the scan was planned: one may have jumped."""
+    planned = header.facts.get("planned_duration_s")
+    if planned and duration_s > LONGER * planned + 1:
+        log.warning(
+            "%s: time tags run over %.6g s, where its header plans %.6g s: rates are counts over "
+            "the time by the tags",
+            header.path, duration_s, planned,
+        )  # fmt: skip
 
 
 def header_text(scanner: Scanner, data: str, count: int, most: int, duration_s: float) -> str:

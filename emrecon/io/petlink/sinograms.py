@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import DataError, FormatError, GeometryError, SettingsError
 from emrecon.files import replacing, write_text
-from emrecon.io.petlink.header import ListmodeHeader, header_text, read_header
+from emrecon.io.petlink.header import ListmodeHeader, header_text, read_header, say_duration
 from emrecon.tomo.corrections.normalisation import find_live, known_gaps, live_pairs
 from emrecon.tomo.corrections.randoms import mean_randoms
 from emrecon.tomo.gates import When
@@ -150,6 +150,7 @@ def read_scan(
     header = read_header(path)
     bins = header.bins(span, max_ring_difference, views)
     counts = _histogram(header, bins, window_s, progress, keep_delayeds=False)
+    say_duration(header, counts.duration_s)
     scanner = header.scanner
     live = known_gaps(scanner)
     live &= find_live(counts.prompt_fans + counts.delayed_fans, scanner.block_crystals)

@@ -79,7 +79,7 @@ def tail_fit(
     bins : Bins
         Where the counts lie.
     prompts, randoms : array
-        Counts, and mean randoms; time-of-flight bins are summed.
+        Counts, and mean randoms.
     scatter : array
         Scatter expected, counts.
     attenuation : array
@@ -94,23 +94,17 @@ def tail_fit(
         if efficiency is not None:
             tail &= efficiency[view] > 0
         number += int(np.count_nonzero(tail))
-        seen = _view(prompts, view)
-        variance += np.sum(seen, axis=0, where=tail, dtype=float)
-        counted += np.sum(seen, axis=0, where=tail, dtype=float)
+        variance += np.sum(prompts[view], axis=0, where=tail, dtype=float)
         if randoms is not None:
-            counted -= np.sum(_view(randoms, view), axis=0, where=tail, dtype=float)
+            counted -= np.sum(randoms[view], axis=0, where=tail, dtype=float)
         expected += np.sum(scatter[view], axis=0, where=tail, dtype=float)
+    counted += variance  # that of a count is its mean
     near = np.stack([_along_axis(bins, sums) for sums in (counted, expected, variance)])
     scale = _drawn(counted.sum(), expected.sum(), variance.sum(), 1.0, ALL_PLANES)
     scales = _drawn(near[0], near[1], near[2], scale, BETWEEN_PLANES)
     return TailFit(
         np.clip(scales, *BOUNDS), float(np.clip(scale, *BOUNDS)), counted, expected, number
     )
-
-
-def _view(data: Array, view: int) -> Array:
-    """Return a view of counts, time-of-flight bins summed."""
-    return data[view] if data.ndim == 3 else np.asarray(data[:, view].sum(axis=0))
 
 
 def _tail(attenuation: Array, s_mm: Floats) -> NDArray[np.bool_]:

@@ -72,7 +72,7 @@ def _log_cosh(of: Ingredients) -> Prior:
 
 
 def _total_variation(of: Ingredients) -> Prior:
-    return ParallelLevelSets(of.beta, of.epsilon, scale_of(of.spacing_mm), of.kappa)
+    return ParallelLevelSets(of.beta, of.epsilon, scale_of(of.spacing_mm), _squares(of))
 
 
 def _parallel_level_sets(of: Ingredients) -> Prior:
@@ -80,7 +80,12 @@ def _parallel_level_sets(of: Ingredients) -> Prior:
         raise SettingsError("parallel level sets follow one anatomical image: give one")
     scale = scale_of(of.spacing_mm)
     guide = guide_of(of.anatomy[0], of.eta, scale)
-    return ParallelLevelSets(of.beta, of.epsilon, scale, of.kappa, guide)
+    return ParallelLevelSets(of.beta, of.epsilon, scale, _squares(of), guide)
+
+
+def _squares(of: Ingredients) -> Array | None:
+    """Return the factors of voxels as they count in a pair: both, so of one voxel its square."""
+    return None if of.kappa is None else of.kappa * of.kappa
 
 
 BUILT_IN: dict[str, Callable[[Ingredients], Prior]] = {

@@ -1,0 +1,36 @@
+"""Maps of an average brain, where a package that holds them is installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from emrecon.io.nifti import read
+from emrecon.volume import Volume
+
+PACKAGE = "nilearn"
+"""Its files hold the ICBM 2009a average of 152 brains; nothing of its code is loaded."""
+
+_NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+
+
+def installed_maps() -> tuple[Volume, ...]:
+    """Return maps of CSF, grey and white matter, 0 to 1 on one grid; none where there are none.
+
+    References
+    ----------
+    Fonov et al., NeuroImage 54, 313 (2011).
+    """
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        return ()
+    folder = Path(found.origin).parent / "datasets" / "data"
+    files = [folder / _NAME.format(what) for what in ("t1", "gm", "wm")]
+    if not all(file.exists() for file in files):
+        return ()
+    brain, grey, white = (read(file) for file in files)
+    parts = [one.voxels / max(float(one.voxels.max()), 1e-6) for one in (grey, white)]
+    fluid = np.clip((brain.voxels > 0) - parts[0] - parts[1], 0, 1)
+    return tuple(Volume(p.astype(np.float32), grey.affine) for p in (fluid, *parts))

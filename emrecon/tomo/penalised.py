@@ -1,0 +1,164 @@
+"""A penalised reconstruction in memory: from likelihoods and choices to iterates."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.em import Iterate, em
+from emrecon.tomo.algorithms.de_pierro import DePierro
+from emrecon.tomo.algorithms.lbfgs import Lbfgs
+from emrecon.tomo.algorithms.mlem import Mlem
+from emrecon.tomo.algorithms.objective import Maximiser, Objective, body_of
+from emrecon.tomo.algorithms.subset_ascent import Bsrem, Svrg
+from emrecon.tomo.likelihood import Likelihood, Sum
+from emrecon.tomo.operators.blur import Blur
+from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.priors import PRIORS, Ingredients, Pairs, Prior
+from emrecon.volume import Array, Grid
+from emrecon.watchers import Row
+
+log = logging.getLogger(__name__)
+
+WARM_UPDATES = 12
+"""Updates of OSEM, and those that complete their pass, before the prior counts: they give the
+image that auto values are taken from."""
+
+SMOOTH_MM = 5.0
+"""FWHM of a Gaussian on that image, before curvatures are taken from it."""
+
+STRENGTH = 0.06
+"""Curvature of the prior over that of the data, both summed along a row: beta auto."""
+
+CONVERGED = 0.1
+"""Percent of the typical value that a residual is below once a run has converged."""
+
+MOST_PASSES = 200
+"""Passes after which a run ends that has not converged."""
+
+
+@dataclass(frozen=True, eq=False)
+class Penalised:
+    """What is chosen about a prior, with the images that it takes, on the grid."""
+
+    penalty: Penalty
+    """The choices."""
+
+    kappa: Array | None = None
+    """Factor of each voxel that was given."""
+
+    anatomy: Array | None = None
+    """Images of the same body, ``(n, i, j, k)``."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What auto values came to, once it iterates."""
+
+    @property
+    def maximiser(self) -> Maximiser:
+        """The algorithm."""
+        seed = self.penalty.order_seed
+        known: dict[str, Maximiser] = {
+            "svrg": Svrg(seed), "bsrem": Bsrem(seed), "de-pierro": DePierro(), "lbfgs": Lbfgs()
+        }  # fmt: skip
+        return known[self.penalty.algorithm]
+
+    def iterates(
+        self,
+        likelihoods: Sequence[Likelihood[Any]],
+        start: Array,
+        grid: Grid,
+        image: Array,
+        number: int,
+    ) -> Iterator[Iterate[Array]]:
+        """Yield `image` as iterate `number`, and every update after it.
+
+        The first ones are of OSEM. A run that goes on beyond them makes them once more, for what
+        is taken from them.
+        """
+        subsets = len(likelihoods)
+        warm = -(-WARM_UPDATES // subsets) * subsets
+        models = [Mlem(likelihood) for likelihood in likelihoods]
+        if number < warm:
+            turns = islice(cycle(models), number % subsets, None)
+            for iterate in em(turns, image, start=number):
+                if iterate.number == warm:
+                    break
+                yield iterate
+            near = image = iterate.params
+            number = warm
+        else:
+            near = next(islice(em(cycle(models), start), warm, None)).params
+        objective = self.objective(likelihoods, near, start > 0, grid)
+        yield from self.maximiser.iterates(objective, image, number)
+
+    def objective(
+        self,
+        likelihoods: Sequence[Likelihood[Any]],
+        near: Array,
+        field: NDArray[np.bool_],
+        grid: Grid,
+    ) -> Objective:
+        """Return what is maximised, auto values taken from `near`."""
+        row_sums = Sum(likelihoods).curvature(near, field.astype(np.float32))
+        row_sums = np.maximum(row_sums, 0)
+        body = body_of(near, field)
+        typical, knowledge = float(np.median(near[body])), float(np.median(row_sums[body]))
+        kappa = self.kappa
+        if kappa is not None:
+            knowledge /= float(np.median(kappa[body].astype(np.float64) ** 2)) or 1.0
+        elif not self.penalty.uniform:
+            kappa, knowledge = np.sqrt(row_sums), 1.0
+        prior = self._prior(near, typical, knowledge, kappa, grid)
+        smooth = np.maximum(Blur(grid, (SMOOTH_MM,) * 3).forward(near), 0)
+        return Objective(likelihoods, prior, field, smooth)
+
+    def _prior(
+        self, near: Array, typical: float, knowledge: float, kappa: Array | None, grid: Grid
+    ) -> Prior:
+        """Return the prior, with what is auto by the data."""
+        of = self.penalty
+        epsilon = 1e-3 * float(near.max()) if of.epsilon == "auto" else of.epsilon
+        edge = 0.2 * typical if of.edge == "auto" else of.edge
+        spacing = grid.spacing_mm
+        made = Ingredients(
+            1.0, spacing, kappa, self.anatomy, of.similar if self.anatomy is not None else 0,
+            of.gamma, epsilon, edge, self._eta(),
+        )  # fmt: skip
+        beta = self._beta(typical, knowledge, edge, spacing) if of.beta == "auto" else of.beta
+        self.facts.update(beta=beta, epsilon=epsilon, edge=edge, eta=made.eta)
+        return PRIORS[of.prior](replace(made, beta=beta))
+
+    def _beta(
+        self, typical: float, knowledge: float, edge: float, spacing: tuple[float, float, float]
+    ) -> float:
+        """Return a strength by what the data know in the body, and by what they show there."""
+        beta = STRENGTH * knowledge / float(Pairs.around(spacing).weights.sum())
+        if self.penalty.prior == "rdp":
+            beta *= typical  # its curvature goes with the inverse of the image
+        if self.penalty.prior in {"tv", "pls"}:
+            beta *= edge  # and theirs with that of a step
+        return beta
+
+    def report(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Return what is to be known about a run, and warn where it should have converged."""
+        told = [row.residual_percent for row in rows if not np.isnan(row.residual_percent)]
+        residual = told[-1] if told else None
+        if self.penalty.until_converged and not (told and told[-1] <= CONVERGED):
+            log.warning(
+                "not converged: the residual is %.3g %% after %d passes, wanted %g %%",
+                told[-1] if told else np.nan, rows[-1].iteration, CONVERGED,
+            )  # fmt: skip
+        return {"prior": dict(self.facts), "residual_percent": residual}
+
+    def _eta(self) -> float:
+        """Return the size of steps of the anatomy that are noise."""
+        if self.penalty.eta != "auto" or self.anatomy is None:
+            return 1.0 if self.penalty.eta == "auto" else self.penalty.eta
+        steps = [np.abs(np.diff(self.anatomy[0], axis=axis)) for axis in range(3)]
+        return 0.1 * max(float(np.percentile(one, 99.5)) for one in steps) or 1.0
