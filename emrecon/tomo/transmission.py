@@ -19,8 +19,8 @@ LONGEST = 20.0
 
 HOW_TO_COUNT = (
     "transmission takes the counts of the detector as they were measured, not -log(counts/white): "
-    "undo the logarithm (white exp(-data)) or read the raw frames, and give the dark and white "
-    "fields beside them"
+    "read the raw frames or undo the logarithm, (white - dark) exp(-data) + dark, and give both "
+    "fields, dark and white, beside them"
 )
 
 
