@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emrecon.tissue.segment import segment
     from emrecon.tissue.settings import Settings as TissueSettings
     from emrecon.tomo.algorithms.mlem import Mlem
+    from emrecon.tomo.algorithms.mltr import Mltr
     from emrecon.tomo.inputs import CameraFacts, Corrections
     from emrecon.tomo.likelihood import Likelihood
     from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from emrecon.tomo.radon import from_radon
     from emrecon.tomo.scan import Scan
     from emrecon.tomo.settings import Settings
+    from emrecon.tomo.transmission import Transmission
     from emrecon.volume import Grid, Volume
     from phantoms.simulate import simulate
 
@@ -46,6 +48,7 @@ _PLACES = {
     "emrecon.stop": ("Flat", "after"),
     "emrecon.tissue.segment": ("segment",),
     "emrecon.tomo.algorithms.mlem": ("Mlem",),
+    "emrecon.tomo.algorithms.mltr": ("Mltr",),
     "emrecon.tomo.inputs": ("CameraFacts", "Corrections"),
     "emrecon.tomo.likelihood": ("Likelihood",),
     "emrecon.tomo.listmode_settings": ("ListmodeSettings",),
@@ -55,6 +58,7 @@ _PLACES = {
     "emrecon.tomo.radon": ("from_radon",),
     "emrecon.tomo.scan": ("Scan",),
     "emrecon.tomo.settings": ("Settings",),
+    "emrecon.tomo.transmission": ("Transmission",),
     "emrecon.volume": ("Grid", "Volume"),
     "phantoms.simulate": ("simulate",),
 }
@@ -72,6 +76,7 @@ __all__ = [
     "ListmodeSettings",
     "MeasurementJob",
     "Mlem",
+    "Mltr",
     "Model",
     "Operator",
     "ReconstructionJob",
@@ -80,6 +85,7 @@ __all__ = [
     "Settings",
     "SimulationJob",
     "TissueSettings",
+    "Transmission",
     "Volume",
     "__version__",
     "after",
