@@ -16,3 +16,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder of real data: set EMRECON_TEST_DATA")
     return folder
+
+
+@pytest.fixture
+def one_thread():
+    """Of some dozen voxels: to wake a second thread costs ten times what it saves."""
+    import numba
+
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(threads)

@@ -16,6 +16,16 @@ PACKAGE = "nilearn"
 _NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 
+def map_files() -> dict[str, Path]:
+    """Return the files of `installed_maps` by what they are; none where one is missing."""
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        return {}
+    folder = Path(found.origin).parent / "datasets" / "data"
+    files = {f"head map {what}": folder / _NAME.format(what) for what in ("t1", "gm", "wm")}
+    return files if all(file.exists() for file in files.values()) else {}
+
+
 def installed_maps() -> tuple[Volume, ...]:
     """Return maps of CSF, grey and white matter, 0 to 1 on one grid; none where there are none.
 
@@ -23,14 +33,10 @@ def installed_maps() -> tuple[Volume, ...]:
     ----------
     Fonov et al., NeuroImage 54, 313 (2011).
     """
-    found = find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    files = map_files()
+    if not files:
         return ()
-    folder = Path(found.origin).parent / "datasets" / "data"
-    files = [folder / _NAME.format(what) for what in ("t1", "gm", "wm")]
-    if not all(file.exists() for file in files):
-        return ()
-    brain, grey, white = (read(file) for file in files)
+    brain, grey, white = (read(file) for file in files.values())
     parts = [one.voxels / max(float(one.voxels.max()), 1e-6) for one in (grey, white)]
     fluid = np.clip((brain.voxels > 0) - parts[0] - parts[1], 0, 1)
     return tuple(Volume(p.astype(np.float32), grey.affine) for p in (fluid, *parts))

@@ -13,7 +13,7 @@ from emrecon import forms, io
 from emrecon.errors import SettingsError, WriteError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
-from emrecon.io.head_maps import installed_maps
+from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
@@ -85,6 +85,9 @@ class SegmentationJob:
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is.
 
+        Without a mask the installed maps of a brain are among them, as whether there are any
+        decides the mask of a whole head.
+
         Raises
         ------
         DataError
@@ -92,7 +95,8 @@ class SegmentationJob:
         """
         images = self.named()
         base.must_exist(images)
-        return images | data_files(images)
+        heads = {} if self.files.mask or not self.settings.human else map_files()
+        return images | data_files(images) | heads
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that may be written, the labels first.
@@ -251,9 +255,9 @@ class SegmentRun:
 
         stages = self.fit.stages(watchers, *rules)
         fitted()
-        return SegmentResult(
-            self.fit.finish(stages), self.channels[0], self.read, self.job.out, self.job.stem
-        )
+        made = self.fit.finish(stages)
+        read = self.read | (map_files() if made.mask_from == "maps" else {})
+        return SegmentResult(made, self.channels[0], read, self.job.out, self.job.stem)
 
 
 def segment_files(

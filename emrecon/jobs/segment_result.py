@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from emrecon.io.pictures.histogram import Curve, histogram
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.maps import Atlas
@@ -57,6 +58,8 @@ class SegmentResult:
         lines = [
             f"{n}: {_ml(ml)} mL (95 % {_ml(low)} to {_ml(high)})" for n, ml, (low, high) in rows
         ]
+        if found.choices:
+            lines.insert(0, f"{len(found.names)} classes, of {_range(found.choices)} compared")
         if not found.converged:
             lines.append("stopped at the most iterations allowed, before the free energy was flat")
         curve = tuple(map(float, found.stages[-1].trace))
@@ -107,6 +110,10 @@ class SegmentResult:
 def _ml(volume: float, digits: int = 1) -> str:
     """Return a volume in mL in words, that of a mouse with three digits."""
     return f"{volume:.{digits}f}" if volume >= 10 or not volume else f"{volume:.3g}"
+
+
+def _range(choices: Sequence[Choice]) -> str:
+    return f"{choices[0].classes} to {choices[-1].classes}"
 
 
 def _label_table(names: tuple[str, ...]) -> str:
@@ -188,6 +195,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "OutlierShare": float((result.outliers > 0.5).mean()),
         "Warnings": list(result.doubts),
         "FreeEnergy": [list(stage.trace) for stage in result.stages],
+        "ClassesCompared": [asdict(choice) for choice in result.choices],
         "Starts": [
             {
                 "Start": o.start,
@@ -197,6 +205,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
             }
             for o in result.optima
         ],
+        "MaskFrom": result.mask_from,
         "MaskVoxels": len(result.fractions),
         "Settings": asdict(result.settings),
         "Inputs": {what: sidecar.file_facts(path) for what, path in read.items()},

@@ -61,7 +61,7 @@ def lay(
     EmreconError
         If the maps do not fit the classes or the image, or cannot be aligned with it.
     """
-    maps, affine = stack(priors, settings.classes, classes_of)
+    maps, affine = stack(priors, settings.most_classes, classes_of)
     if settings.reversed:
         maps = np.ascontiguousarray(maps[..., ::-1])
     same = maps.shape[:3] == image.voxels.shape

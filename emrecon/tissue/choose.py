@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.data import Data, gather, prepare, resized
 from emrecon.tissue.information import Free
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mask import brain_mask
 from emrecon.tissue.mixture import Mixture, Prior
-from emrecon.tissue.segment import starting_points
-from emrecon.tissue.settings import Settings
+from emrecon.tissue.settings import CANDIDATES, Settings
+from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.starts import Optimum
 from emrecon.volume import Volume
 
@@ -24,29 +25,9 @@ SAMPLE = 20_000
 """Voxels from which the criteria are computed."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """How well a number of classes explains an image; the lower a criterion, the better."""
-
-    classes: int
-    """Number of classes."""
-
-    bic: float
-    """Bayesian information criterion."""
-
-    icl: float
-    """The same with the entropy of the memberships: prefers classes that are told apart."""
-
-    gap: float
-    """Least distance of two classes, in standard deviations."""
-
-    effective_voxels: float
-    """Independent voxels that the criteria count with."""
-
-
 def compare_classes(
     images: Sequence[Volume],
-    candidates: Sequence[int] = (2, 3, 4, 5),
+    candidates: Sequence[int] = CANDIDATES,
     settings: Settings | None = None,
     *,
     mask: Volume | None = None,
@@ -84,8 +65,12 @@ def compare_classes(
     channels, region, affine = gather(images, mask, resample=settings.resample)
     if region is None:
         region = brain_mask(channels[0], Volume(channels[0], affine).spacing_mm)
-    data = prepare(channels, region, affine, max(candidates))
-    chosen = [replace(settings, classes=k, contrast="other") for k in candidates]
+    return compare(prepare(channels, region, affine, max(candidates)), candidates, settings)
+
+
+def compare(data: Data, candidates: Sequence[int], settings: Settings) -> list[Choice]:
+    """Return the criteria of several numbers of classes; see `compare_classes`."""
+    chosen = [replace(settings, classes=k, criterion="icl", contrast="other") for k in candidates]
     layouts = [Layout.of(k, settings.gaussians, settings.mixed) for k in candidates]
     best = [
         starting_points(data, layout, one, {})[0]
@@ -102,6 +87,16 @@ def compare_classes(
     ]
 
 
+def chosen(data: Data, settings: Settings) -> tuple[Settings, tuple[Choice, ...]]:
+    """Return settings with a number of classes, and how well each compared with the others."""
+    if settings.classes != "auto":
+        return settings, ()
+    found = compare(data, CANDIDATES, settings)
+    best = min(found, key=lambda one: one.icl if settings.criterion == "icl" else one.bic)
+    given = replace(settings, classes=best.classes, criterion="icl", contrast="other")
+    return given, tuple(found)
+
+
 def _choice(data: Data, settings: Settings, layout: Layout, best: Optimum, count: float) -> Choice:
     values = data.standard(SAMPLE)
     model = Mixture(values, layout, settings.covariance, prior=Prior())
@@ -111,7 +106,7 @@ def _choice(data: Data, settings: Settings, layout: Layout, best: Optimum, count
     entropy = -float((shares * np.log(shares)).sum(axis=1).mean())
     size = Free(best.classes, layout, settings.covariance).size
     bic = -2 * count * log_likelihood + size * float(np.log(count))
-    return Choice(settings.classes, bic, bic + 2 * count * entropy, best.gap, count)
+    return Choice(settings.most_classes, bic, bic + 2 * count * entropy, best.gap, count)
 
 
 def _independent(data: Data, means: Floats, layout: Layout) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from itertools import repeat
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
+MaskFrom = Literal["given", "image", "intensities", "maps"]
+"""Where a mask is from: given, shown by an image stripped before, or of a whole head that was
+stripped by intensity and shape, or with maps of a brain."""
 
 STRIPPED = 0.2
 """Share of voxels that are exactly 0 or missing, from which an image may be stripped before."""

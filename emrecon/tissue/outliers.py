@@ -30,7 +30,7 @@ def outlier_map(image: Image, state: State, settings: Settings) -> Floats32:
     settings : Settings
         Which classes it has.
     """
-    layout = Layout.of(settings.classes, settings.gaussians, settings.mixed, outliers=True)
+    layout = Layout.of(settings.most_classes, settings.gaussians, settings.mixed, outliers=True)
     weights = state.classes.weights[: len(layout.mixing) - 1]
     inner = replace(state.classes, weights=weights / weights.sum() * (1 - OUTLIERS))
     rules = replace(image.rules, layout=layout)

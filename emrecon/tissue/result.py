@@ -9,12 +9,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
+from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
 from emrecon.tissue.result_checks import Findings, judged, rim_of
@@ -119,6 +121,12 @@ class Segmentation:
 
     atlas: Atlas | None = None
     """Tissue priors as they were laid on the image."""
+
+    mask_from: MaskFrom = "given"
+    """Where the mask is from."""
+
+    choices: tuple[Choice, ...] = ()
+    """How the numbers of classes compared, where that was asked."""
 
     @property
     def beta(self) -> float:

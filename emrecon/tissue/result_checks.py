@@ -112,12 +112,12 @@ def _check_alive(found: Findings) -> None:
     fractions, settings = found.fractions, found.settings
     if not np.isfinite(fractions).all():
         raise DataError("the segmentation came to values that are not finite: check the image")
-    count = np.bincount(fractions.argmax(axis=1), minlength=settings.classes)
+    count = np.bincount(fractions.argmax(axis=1), minlength=settings.most_classes)
     dead = [name for name, n in zip(settings.names, count, strict=True) if not n]
     if dead:
         raise DataError(
             f"no voxel was found to be mostly {' or '.join(dead)}: the image does not show "
-            f"{settings.classes} classes; ask for fewer, or give means to start from"
+            f"{settings.most_classes} classes; ask for fewer, or give means to start from"
         )
 
 
@@ -129,14 +129,14 @@ def _check_order(found: Findings) -> None:
     if gap(found.classes) <= 0:
         raise DataError(
             "two classes have changed places: the image does not show "
-            f"{settings.classes} classes in order; ask for fewer, lower the weight prior or beta, "
-            "or give means (--means) or priors (--priors) to start from"
+            f"{settings.most_classes} classes in order; ask for fewer, lower the weight prior or "
+            "beta, or give means (--means) or priors (--priors) to start from"
         )
     if distance(found.classes) < MERGED and not found.atlas:
         raise DataError(
             f"two classes are only {distance(found.classes):.2f} standard deviations apart: the "
-            f"image does not show {settings.classes} classes; ask for fewer, check the mask and "
-            "--contrast, or give priors (--priors)"
+            f"image does not show {settings.most_classes} classes; ask for fewer, check the mask "
+            "and --contrast, or give priors (--priors)"
         )
 
 

@@ -10,28 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.compiled import set_threads
-from emrecon.errors import DataError, SettingsError
+from emrecon.errors import SettingsError
 from emrecon.tissue.atlas import lay, stack
+from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
 from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
-from emrecon.tissue.mask import MOST_ML, brain_mask, shown_brain
-from emrecon.tissue.mixture import Mixture
+from emrecon.tissue.mask import MOST_ML, MaskFrom, brain_mask, shown_brain
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import check_size
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.splitmerge import split_and_merge
-from emrecon.tissue.stages import Fit, Observer, prior_of
-from emrecon.tissue.starts import (
-    Optimum,
-    from_means,
-    kmeans_means,
-    quantile_means,
-    search,
-    with_outliers,
-)
+from emrecon.tissue.stages import Fit, Observer
+from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
 from emrecon.volume import Volume
 
@@ -40,16 +32,6 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
-BINS = 256
-"""Bins of the histogram from which the starts of one channel are fitted."""
-
-SAMPLE = 8_000
-"""Voxels from which the starts of several channels are fitted."""
-
-TISSUES = ("CSF", "GM", "WM")
-"""Classes whose maps tell where the inside of the skull is."""
-
-
 HeadMaps = Callable[[], Sequence[Volume]]
 """Returns maps of CSF, grey and white matter, such as `emrecon.io.head_maps.installed_maps`."""
 
@@ -149,17 +131,19 @@ def begin(  # noqa: PLR0913 - as for `segment`
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
     mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
     channels, region, affine = gather(images, mask, resample=settings.resample)
+    mask_from: MaskFrom = "given"
     if region is None:
         if channels[0].min() < channels[0].max():  # else there is nothing in it
             check_size(int(np.count_nonzero(channels[0])), affine, settings)
-        region = _brain(Volume(channels[0], affine), settings, head_maps)
+        region, mask_from = _brain(Volume(channels[0], affine), settings, head_maps)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
-    data = replace(prepare(channels, region, affine, settings.classes), times=settings.times)
+    data = replace(prepare(channels, region, affine, settings.most_classes), times=settings.times)
     check_size(data.values.shape[1], affine, settings)
+    settings, choices = chosen(data, settings)
     layout = Layout.of(
-        settings.classes, settings.gaussians, settings.mixed, outliers=settings.outliers
+        settings.most_classes, settings.gaussians, settings.mixed, outliers=settings.outliers
     )
     atlas = lay(priors, prior_classes, settings, images[0], data.mask) if priors else None
     drawn = None
@@ -167,22 +151,22 @@ def begin(  # noqa: PLR0913 - as for `segment`
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
-    return Fit(data, layout, settings, optima, atlas)
+    return Fit(data, layout, settings, optima, atlas, mask_from, choices)
 
 
-def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> Flags:
-    """Return where there is brain in an image without a mask."""
+def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[Flags, MaskFrom]:
+    """Return where there is brain in an image without a mask, and how that was found."""
     most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
     shown = shown_brain(image.voxels, image.spacing_mm, most_ml)
     if shown is not None:
-        return shown
-    human = settings.names == TISSUES and settings.times == 1
-    maps = head_maps() if human else ()
+        return shown, "image"
+    maps = head_maps() if settings.human else ()
     if not maps:
-        return brain_mask(image.voxels, image.spacing_mm, most_ml)
+        return brain_mask(image.voxels, image.spacing_mm, most_ml), "intensities"
     log.warning("no mask was given: the head was stripped with maps of a brain; look at it")
-    stacked, affine = stack(maps, len(TISSUES), ())
-    return strip_with_maps(image, stacked, affine, fat_is_bright=settings.contrast == "T1")
+    stacked, affine = stack(maps, settings.most_classes, ())
+    fat_is_bright = settings.weighting == "T1"
+    return strip_with_maps(image, stacked, affine, fat_is_bright=fat_is_bright), "maps"
 
 
 def _check_used(
@@ -193,6 +177,11 @@ def _check_used(
     labels: Volume | None,
 ) -> None:
     """Refuse what would have no effect beside the other inputs."""
+    if settings.classes == "auto" and (priors or means is not None or labels is not None):
+        raise SettingsError(
+            "classes auto finds their number, and means, labels and priors are of a given one: "
+            "say which (--classes)"
+        )
     default = Settings()
     idle = [
         name for name in ("align", "atlas_weight") if vars(settings)[name] != vars(default)[name]
@@ -222,69 +211,3 @@ def _given(
     if atlas is not None and settings.start in {"auto", "atlas"}:
         return {"atlas": atlas_start(atlas, data, layout, settings)}
     return {}
-
-
-def starting_points(
-    data: Data, layout: Layout, settings: Settings, given: dict[str, Classes]
-) -> list[Optimum]:
-    """Return where several starts lead on a histogram or sample of the intensities, best first.
-
-    Parameters
-    ----------
-    data : Data
-        What is to be segmented.
-    layout : Layout
-        How components make up classes.
-    settings : Settings
-        Number of starts, priors, seed.
-    given : dict of Classes
-        Starts to take in place of all others.
-
-    Raises
-    ------
-    EmreconError
-        If no start leads anywhere.
-    """
-    if len(data.values) == 1:
-        values, counts = data.binned(BINS)
-    else:
-        values = data.standard(SAMPLE)
-        counts = np.ones(len(values))
-    prior = prior_of(settings, float(counts.sum()), data)
-    model = Mixture(values, layout, settings.covariance, counts, prior=prior)
-    complete = ~np.isnan(values).any(axis=1)
-    whole, many = values[complete], counts[complete]
-    spread = np.full(values.shape[1], 0.1)
-    if given:
-        return search(model, given, settings.unlike)
-    if len(whole) < layout.gaussians:
-        raise DataError("too few voxels have all channels to start from: give means")
-    count = layout.gaussians
-    rng = np.random.default_rng(settings.seed)
-    starts: dict[str, Classes] = {}
-    for number in range(settings.starts):
-        kind = {"quantiles": 0, "k-means": 1}.get(settings.start, number % 2)
-        if kind == 0:
-            tail = 0.01 + 0.04 * (number // 2)
-            found = quantile_means(whole, many, count, min(tail, 0.3))
-            starts[f"quantiles {tail:.2f}"] = from_means(found, layout, spread)
-        else:
-            found = kmeans_means(whole, many, count, rng)
-            starts[f"k-means {number // 2 + 1}"] = from_means(found, layout, spread)
-    if layout.outliers:
-        starts |= _fitted_without_outliers(model, starts)
-    return split_and_merge(model, search(model, starts, settings.unlike), rng)
-
-
-def _fitted_without_outliers(model: Mixture, starts: dict[str, Classes]) -> dict[str, Classes]:
-    """Return where the starts lead without outliers, as further starts of a model with them.
-
-    All are so ranked by one model, and the best does not hang on how outliers grew on the way.
-    """
-    layout = Layout.of(1) if model.layout is None else model.layout.inner()
-    inner = {
-        name: replace(start, weights=start.weights[:-1] / start.weights[:-1].sum())
-        for name, start in starts.items()
-    }
-    optima = search(replace(model, layout=layout), inner)
-    return {f"{one.start}, no outliers": with_outliers(one.classes) for one in optima}

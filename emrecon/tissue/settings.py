@@ -23,6 +23,9 @@ real and simulated T1-weighted images."""
 
 Contrast = Literal["auto", "T1", "T2", "other"]
 
+CANDIDATES = (2, 3, 4, 5)
+"""Numbers of classes that are compared where nobody says which."""
+
 SUFFIXES: dict[str, Contrast] = {
     "T1w": "T1", "UNIT1": "T1", "inplaneT1": "T1", "T2w": "T2", "inplaneT2": "T2",
 }  # fmt: skip
@@ -84,8 +87,13 @@ class Settings:
     emrecon.errors.SettingsError: classes must be 2 to 50, not 1
     """
 
-    classes: int = 3
-    """Tissue classes."""
+    classes: int | Literal["auto"] = 3
+    """Tissue classes, numbered from dark to bright where they are not 3; auto compares 2 to 5 of
+    them on the intensities, best of an image without much of a bias field, and numbers them."""
+
+    criterion: Literal["icl", "bic"] = "icl"
+    """What --classes auto makes least: icl prefers classes that are told apart, bic finds ever
+    more of them in real tissue."""
 
     contrast: Contrast = "auto"
     """Names of three classes by the first channel: T1 dark to bright is CSF, GM, WM; T2 is WM,
@@ -171,6 +179,8 @@ class Settings:
             value = getattr(self, name)
             if value != "auto" and not least <= value <= most:
                 raise SettingsError(f"{name} must be {least:g} to {most:g}, not {value}")
+        if self.criterion != "icl" and self.classes != "auto":
+            raise SettingsError("criterion is about --classes auto, and their number is given")
         if self.mixed and self.gaussians > 1:
             raise SettingsError("classes of several Gaussians need --mixed 0")
         if 0 < self.bias_mm < 20:
@@ -190,16 +200,26 @@ class Settings:
         return 1.0 if self.scale == "auto" else self.scale
 
     @property
+    def most_classes(self) -> int:
+        """The number of classes; the largest that is tried where it is not given."""
+        return max(CANDIDATES) if self.classes == "auto" else self.classes
+
+    @property
     def tissues(self) -> bool:
         """Whether the classes are CSF, grey and white matter of a brain."""
         return self.classes == 3 and self.contrast != "other"
+
+    @property
+    def human(self) -> bool:
+        """Whether maps of the tissues of a human brain fit the classes."""
+        return self.tissues and self.times == 1
 
     @property
     def names(self) -> tuple[str, ...]:
         """Class names, in the order of the labels from 1."""
         if self.tissues:
             return ("CSF", "GM", "WM")
-        return tuple(f"class{k + 1}" for k in range(self.classes))
+        return tuple(f"class{k + 1}" for k in range(self.most_classes))
 
     def unlike(self, levels: ArrayLike) -> bool:
         """Return whether fluid is too near grey matter for the contrast.

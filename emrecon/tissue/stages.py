@@ -15,12 +15,14 @@ from emrecon.errors import DataError
 from emrecon.neighbours import neighbourhood
 from emrecon.stop import Rule, after
 from emrecon.tissue.bias import basis
+from emrecon.tissue.choice import Choice
 from emrecon.tissue.data import Data
 from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
+from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.mixture import Prior
 from emrecon.tissue.moments import Rules
 from emrecon.tissue.pure_means import pure_means
@@ -81,6 +83,12 @@ class Fit:
 
     atlas: Atlas | None
     """Priors of the classes, where there are some."""
+
+    mask_from: MaskFrom
+    """Where the mask is from."""
+
+    choices: tuple[Choice, ...] = ()
+    """How the numbers of classes compared, where that was asked."""
 
     def stages(self, look: Look, *rules: Rule) -> list[Stage]:
         """Return the fits of ever smaller blocks' means, the whole image last.
@@ -143,7 +151,8 @@ class Fit:
     def finish(self, stages: list[Stage]) -> Segmentation:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
-        return replace(made, atlas=self.atlas and self.atlas.resized(self.data.times))
+        atlas = self.atlas and self.atlas.resized(self.data.times)
+        return replace(made, atlas=atlas, mask_from=self.mask_from, choices=self.choices)
 
 
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:

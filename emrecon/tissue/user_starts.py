@@ -66,16 +66,16 @@ def labels_start(
         order of brightness that their names stand for.
     """
     own = np.nan_to_num(labels[data.mask])
-    if own.min(initial=0) < 0 or own.max(initial=0) > settings.classes:
+    if own.min(initial=0) < 0 or own.max(initial=0) > settings.most_classes:
         raise DataError(
-            f"the start's labels go from {own.min():g} to {own.max():g}: {settings.classes} "
-            f"classes have labels 1 to {settings.classes}, and 0 is none"
+            f"the start's labels go from {own.min():g} to {own.max():g}: {settings.most_classes} "
+            f"classes have labels 1 to {settings.most_classes}, and 0 is none"
         )
     if (own != np.rint(own)).any():
         raise DataError("the start's labels are not whole numbers")
     known = own > 0
     rank = own[known].astype(np.intp)
-    rank = settings.classes + 1 - rank if settings.reversed else rank
+    rank = settings.most_classes + 1 - rank if settings.reversed else rank
     values = data.values[:, known].T
     standard = ((values - data.centre) / data.scale).astype(np.float64)
     return _from_ranks(standard, rank, layout, settings, "the start's labels")

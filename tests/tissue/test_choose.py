@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
+import pytest
 from scipy.ndimage import gaussian_filter
 
+from emrecon.cli import main
+from emrecon.io import nifti
 from emrecon.tissue.choose import compare_classes
-from emrecon.tissue.settings import Settings
+from emrecon.tissue.settings import CANDIDATES, Settings
 from emrecon.volume import Volume
 
 
@@ -26,6 +32,47 @@ def test_three_layers_are_three_classes() -> None:
     best = found[1]
     assert best.gap > 5
     assert 0.7 * image.voxels.size < best.effective_voxels <= image.voxels.size
+
+
+def files(tmp_path: Path) -> list[str]:
+    """The layers and their mask, as arguments of the command."""
+    image = layered(np.random.default_rng(0).normal(0, 12, (36, 20, 20)))
+    for name, voxels in (("i.nii", image.voxels), ("m.nii", np.ones_like(image.voxels))):
+        nifti.write(Volume(voxels, image.affine), tmp_path / name)
+    mask = ["--mask", str(tmp_path / "m.nii"), "--bias-mm", "0", "--scale", "1"]
+    return ["segment", str(tmp_path / "i.nii"), *mask, "-o", str(tmp_path / "out")]
+
+
+def test_the_command_finds_the_number_and_the_layers(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main([*files(tmp_path), "--classes", "auto"])
+    told = json.loads((tmp_path / "out" / "i_dseg.json").read_text())
+    assert list(told["LabelMap"].values()) == ["class1", "class2", "class3"]
+    compared = {one["classes"]: one["icl"] for one in told["ClassesCompared"]}
+    assert set(compared) == set(CANDIDATES)
+    assert min(compared, key=lambda number: compared[number]) == 3
+    labels = nifti.read(tmp_path / "out" / "i_dseg.nii.gz").voxels
+    assert (labels == np.repeat([1, 2, 3], 12)[:, None, None]).mean() > 0.99
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["--classes", "auto", "--means", "1", "2", "3"], "of a given one"),
+        (["--classes", "auto", "--labels", "i.nii"], "of a given one"),
+        (["--classes", "auto", "--priors", "i.nii", "m.nii"], "of a given one"),
+        (["--criterion", "bic"], "their number is given"),
+    ],
+)
+def test_what_a_found_number_has_no_use_for_is_refused(
+    more: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = [str(tmp_path / word) if word.endswith(".nii") else word for word in more]
+    with pytest.raises(SystemExit) as ended:
+        main([*files(tmp_path), *more])
+    assert ended.value.code in {1, 2}
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_smooth_noise_counts_for_fewer_voxels() -> None:

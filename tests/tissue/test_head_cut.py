@@ -1,6 +1,8 @@
 """A whole head is stripped with maps of a brain that lies elsewhere: fluid stays, scalp goes."""
 
+import json
 import sys
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -10,9 +12,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from emrecon.errors import DataError
+from emrecon.files import sha256
 from emrecon.io import head_maps
+from emrecon.jobs.base import digests, key_of
+from emrecon.jobs.segment import SegmentationJob, segment_files
 from emrecon.tissue.head_cut import strip_with_maps
-from emrecon.tissue.segment import segment
+from emrecon.tissue.inputs import TissueInputs
+from emrecon.tissue.settings import Settings
 from emrecon.volume import Grid, Volume
 from phantoms.brain import brain
 from phantoms.mri import Brain, Scan, acquire, from_phantom, signal
@@ -51,6 +57,16 @@ def maps_elsewhere() -> tuple[np.ndarray, np.ndarray]:
     return maps, turn @ GRID.affine
 
 
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Make a package that is to hold maps; return where they belong, by what they are."""
+    folder = tmp_path / "nilearn" / "datasets" / "data"
+    folder.mkdir(parents=True)
+    spec = ModuleSpec("nilearn", None, origin=str(tmp_path / "nilearn" / "__init__.py"))
+    monkeypatch.setattr(head_maps, "find_spec", lambda name: spec)
+    name = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+    return {what: folder / name.format(what) for what in ("t1", "gm", "wm")}
+
+
 def dice(one: np.ndarray, two: np.ndarray) -> float:
     return float(2 * (one & two).sum() / (one.sum() + two.sum()))
 
@@ -69,15 +85,49 @@ def test_a_t2_head_is_stripped_with_its_fluid() -> None:
 
 
 @pytest.mark.slow
-def test_segment_strips_a_t1_head_with_the_maps_it_is_given(
-    caplog: pytest.LogCaptureFixture,
+def test_a_t1_head_is_stripped_with_the_installed_maps_and_the_sidecar_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     maps, affine = maps_elsewhere()
-    volumes = [Volume(np.ascontiguousarray(maps[..., k]), affine) for k in range(3)]
-    made = segment([whole_head("T1")], head_maps=lambda: volumes)
+    places = install(tmp_path, monkeypatch)
+    inside = 100.0 * (maps.sum(axis=-1) > 0.5)
+    for what, values in (("t1", inside), ("gm", maps[..., 1]), ("wm", maps[..., 2])):
+        nib.save(nib.Nifti1Image(values.astype(np.float32), affine), places[what])
+    head = whole_head("T1")
+    nib.save(nib.Nifti1Image(head.voxels, head.affine), tmp_path / "head.nii.gz")
+    found, _ = segment_files([tmp_path / "head.nii.gz"], tmp_path / "out")
+    made = found.segmentation
     assert "stripped with maps" in caplog.text
     keeps_fluid(made.volume(np.ones(len(made.labels), np.uint8)).voxels > 0)
     assert np.allclose(made.volumes_ml, truth().volumes_ml, rtol=0.15)
+    told = json.loads((tmp_path / "out" / "head_dseg.json").read_text())
+    assert told["MaskFrom"] == "maps"
+    assert told["Inputs"]["head map gm"]["SHA256"] == sha256(places["gm"])
+
+
+def test_whether_maps_are_installed_is_in_the_key_of_a_job_without_a_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "t1.nii"
+    image.write_bytes(b"an image")
+
+    def keys() -> list[str]:
+        bare = SegmentationJob((image,))
+        masked = replace(bare, files=TissueInputs(mask=image))
+        other = replace(bare, settings=Settings(classes=4))
+        return [key_of(job, digests(job.inputs())) for job in (bare, masked, other)]
+
+    places = install(tmp_path, monkeypatch)
+    without = keys()
+    for what, path in places.items():
+        path.write_bytes(what.encode())
+    first = keys()
+    assert first[0] != without[0]
+    assert first[1:] == without[1:]
+    places["wm"].write_bytes(b"maps of another version")
+    again = keys()
+    assert again[0] not in {first[0], without[0]}
+    assert again[1:] == without[1:]
 
 
 def test_a_constant_image_has_no_head() -> None:
@@ -89,18 +139,14 @@ def test_a_constant_image_has_no_head() -> None:
 def test_maps_are_found_where_a_package_holds_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "nilearn" / "datasets" / "data"
-    folder.mkdir(parents=True)
-    spec = ModuleSpec("nilearn", None, origin=str(tmp_path / "nilearn" / "__init__.py"))
-    monkeypatch.setattr(head_maps, "find_spec", lambda name: spec)
+    places = install(tmp_path, monkeypatch)
     assert head_maps.installed_maps() == ()
     for what, value in (("t1", 100), ("gm", 50), ("wm", 0)):
         values = np.full((2, 2, 2), value, np.uint8)
         values[0] = 0
         if what == "wm":
             values[1, 1] = 200
-        name = f"mni_icbm152_{what}_tal_nlin_sym_09a_converted.nii.gz"
-        nib.save(nib.Nifti1Image(values, np.eye(4)), folder / name)
+        nib.save(nib.Nifti1Image(values, np.eye(4)), places[what])
     fluid, grey, white = (one.voxels for one in head_maps.installed_maps())
     assert grey[1, 0, 0] == 1
     assert white[1, 1, 1] == 1

@@ -70,6 +70,7 @@ def test_the_sidecar_says_how_it_came_about(files: tuple[Path, Path], tmp_path: 
     assert np.shape(told["Errors"]["Means"]) == (3, 1)
     assert len(told["Inputs"]["channel1"]["SHA256"]) == 64
     assert told["Settings"]["iterations"] == 2
+    assert told["MaskFrom"] == "given"
     assert len(told["Starts"]) == 2 * Settings().starts  # each with outliers throughout, or late
     (trace,) = told["FreeEnergy"]
     assert (np.diff(trace) > -1e-4).all()

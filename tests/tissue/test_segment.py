@@ -162,7 +162,7 @@ NOISE = np.random.default_rng(0).normal(100, 10, (12, 12, 12))
         (np.full((12, 12, 12), 7.0), None, DataError, "constant"),
         (np.zeros((12, 12, 12)), None, DataError, "0 or missing everywhere"),
         (np.zeros((12, 12, 12)), np.ones((12, 12, 12)), DataError, "does the mask fit"),
-        (np.stack([NOISE, NOISE]), np.ones((12, 12, 12)), GeometryError, "2 time frames"),
+        (np.stack([NOISE, NOISE]), np.ones((12, 12, 12)), GeometryError, "2 volumes"),
         (NOISE, np.ones((5, 5, 5)), GeometryError, "does not lie on"),
     ],
 )

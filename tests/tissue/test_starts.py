@@ -7,8 +7,8 @@ import pytest
 
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mixture import Mixture, Prior
-from emrecon.tissue.segment import starting_points
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.starts import from_means, search
 from tests.tissue.test_user_starts import data
 

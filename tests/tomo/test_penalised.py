@@ -80,6 +80,7 @@ def problem(seed, prior="rdp", beta=0.3, *, zeros=True, subsets=3):
     return Objective(terms, PRIORS[prior](of), seen > 0, start)
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("prior", BUILT_IN)
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**6), log_beta=st.floats(-3, 4))
@@ -94,6 +95,7 @@ def test_de_pierros_objective_never_falls(prior, seed, log_beta):
     assert course[-1].objective > course[0].objective
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("prior", BUILT_IN)
 def test_every_algorithm_climbs_to_the_same_image(prior):
     objective = problem(7, prior, 0.5, zeros=False)
@@ -112,6 +114,7 @@ def test_every_algorithm_climbs_to_the_same_image(prior):
     assert 0 <= left < 0.05 * (best.objective - (data_near - penalty_near))
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_taken_up_gives_the_same_bits():
     objective = problem(3)
     for algorithm in (DePierro(), Svrg(), Bsrem(), Lbfgs(period=3)):
@@ -125,6 +128,7 @@ def test_a_run_taken_up_gives_the_same_bits():
             assert np.array_equal(one.params, other.params), algorithm
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_terms_of_subsets_add_up_and_the_residual_is_told():
     objective = problem(5)
     course = list(islice(Svrg(long=60).iterates(objective, objective.near), 9 * 30 + 1))

@@ -16,7 +16,8 @@ def test_bins_stay_inside_the_ring(scanner):
 def test_figures_fit_each_other(scanner):
     around, along = scanner.block_crystals
     assert scanner.crystals % around == 0
-    assert scanner.rings % along == 0
+    gap = scanner.name == "Siemens mCT"  # one ring between blocks, and none after the last
+    assert (scanner.rings + gap) % along == 0
     # An arc-corrected bin is made about as wide as the crystals sample the centre.
     sampling = scanner.effective_radius_mm * np.pi / scanner.crystals
     assert scanner.bin_mm == pytest.approx(sampling, rel=0.2)

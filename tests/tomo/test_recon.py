@@ -375,7 +375,7 @@ def test_parts_of_another_shape() -> None:
         ({"iterations": 0}, "iterations must be 1 or more"),
         ({"tolerance": -1.0}, "tolerance must be 0"),
         ({"tolerance": float("nan")}, "tolerance must be 0"),
-        ({"voxel_mm": (1.0, 2.0)}, "takes 3 numbers, not 2"),
+        ({"voxel_mm": (1.0, 2.0)}, "takes 1 or 3 numbers, not 2"),
         ({"voxel_mm": (1.0, 0.0, 1.0)}, "above zero"),
         ({"psf_fwhm_mm": (1.0, 2.0)}, "takes 1 or 3"),
         ({"psf_fwhm_mm": (-1.0,)}, "zero or more"),
