@@ -220,6 +220,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         ],
         "MaskFrom": result.mask_from,
         "MaskVoxels": len(result.fractions),
+        "MaskVolumeML": len(result.fractions) * result.voxel_ml,
         "Settings": asdict(result.settings),
         "Inputs": {what: sidecar.file_facts(path) for what, path in read.items()},
     }
