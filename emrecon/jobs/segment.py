@@ -99,36 +99,40 @@ class SegmentationJob:
         return images | data_files(images) | heads
 
     def outputs(self) -> tuple[Path, ...]:
-        """Return the files that may be written, the labels first.
+        """Return the files that may be written, the labels (or the bias field) first.
 
         Those of a bias field are not where the image shows none.
         """
         if self.out is None:
             return ()
         names, channels = self.settings.names, len(self.images)
+        marks = [""] if channels == 1 else [f"_channel-{n}" for n in range(1, channels + 1)]
+        fields = [f"{w}{m}.nii.gz" for m in marks for w in ("biasfield", "corrected")]
+        if self.settings.only_bias:
+            return tuple(self.out / f"{self.stem}_{end}" for end in [*fields, "biasfield.json"])
         ends = ["dseg.nii.gz", "dseg.tsv", "dseg.json", "dseg.png", "histogram.png"]
         ends += ["entropy.nii.gz", "outliers.nii.gz"]
         ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
-        marks = [""] if channels == 1 else [f"_channel-{n}" for n in range(1, channels + 1)]
         if self.settings.bias_mm:
-            ends += [f"{w}{mark}.nii.gz" for mark in marks for w in ("biasfield", "corrected")]
+            ends += fields
         return tuple(self.out / f"{self.stem}_{end}" for end in ends)
 
     def keep_others(self) -> None:
-        """Refuse to write over labels that were not made of the same first image.
+        """Refuse to write over results that were not made of the same first image.
 
         Raises
         ------
         WriteError
-            If there are such labels: those of another image of the same name, say.
+            If there are such files: those of another image of the same name, say.
         """
         image = self.images[0]
-        for labels in self.outputs()[:1]:
-            if not (labels.exists() and image.exists()):
+        for first in self.outputs()[:1]:
+            if not (first.exists() and image.exists()):
                 continue
-            if not sidecar.made_of(sidecar.beside(labels, ".json"), "channel1", image):
+            facts = next(path for path in self.outputs() if path.suffix == ".json")
+            if not sidecar.made_of(facts, "channel1", image):
                 raise WriteError(
-                    f"{labels} was made of another image than {image}: name another folder "
+                    f"{first} was made of another image than {image}: name another folder "
                     "(--out), or say --overwrite"
                 )
 

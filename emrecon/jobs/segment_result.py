@@ -66,7 +66,9 @@ class SegmentResult:
         return Summary(tuple(lines), float(len(found.fractions)), curve)
 
     def write(self, out: Path | None = None) -> tuple[Path, ...]:
-        """Write everything to a folder, all of it or nothing; return the files, the labels first.
+        """Write everything to a folder, all of it or nothing; return the files, labels first.
+
+        Of a bias field alone there are neither labels nor pictures.
 
         Parameters
         ----------
@@ -76,13 +78,12 @@ class SegmentResult:
         folder, stem, found = out or self.out, self.stem, self.segmentation
         if folder is None:
             raise SettingsError("there is no folder to write to")
-        main = f"{stem}_dseg.nii.gz"
+        alone = found.settings.only_bias
+        facts = f"{stem}_{'biasfield' if alone else 'dseg'}.json"
+        main = facts if alone else f"{stem}_dseg.nii.gz"
         with written_together(folder, folder, main, self.read) as beside:
-            labels, like = found.volume(found.labels), self.read.get("channel1")
-            written = [beside / main]
-            nifti.write(labels, written[0], labels=True, like=like, intent="label")
-            written.append(beside / f"{stem}_dseg.tsv")
-            write_text(written[-1], _label_table(found.names))
+            like = self.read.get("channel1")
+            written = [] if alone else self._labels(beside / stem)
             for name, image, step in _maps(found):
                 written.append(beside / f"{stem}_{name}.nii.gz")
                 intent = (
@@ -91,14 +92,23 @@ class SegmentResult:
                     else "none"
                 )
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
-            written.append(beside / f"{stem}_dseg.json")
+            written.append(beside / facts)
             sidecar.write(written[-1], describe(found, self.read))
-            written += self._pictures(beside / stem, labels)
+            written += [] if alone else self._pictures(beside / stem)
         return tuple(folder / path.name for path in written)
 
-    def _pictures(self, stem: Path, labels: Volume) -> list[Path]:
+    def _labels(self, stem: Path) -> list[Path]:
+        """Write the labels, and what they stand for."""
+        found, like = self.segmentation, self.read.get("channel1")
+        image, table = (stem.with_name(f"{stem.name}_dseg.{end}") for end in ("nii.gz", "tsv"))
+        nifti.write(found.volume(found.labels), image, labels=True, like=like, intent="label")
+        write_text(table, _label_table(found.names))
+        return [image, table]
+
+    def _pictures(self, stem: Path) -> list[Path]:
         """Write the pictures of the labels and of the histogram."""
         found = self.segmentation
+        labels = found.volume(found.labels)
         volumes = zip(found.names, found.volumes_ml, strict=True)
         title = ", ".join(f"{name} {_ml(ml, 0)} mL" for name, ml in volumes)
         planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
@@ -132,7 +142,8 @@ def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
     tuple
         Name, image and step.
     """
-    for k, name in enumerate(result.names):
+    alone = result.settings.only_bias
+    for k, name in enumerate(() if alone else result.names):
         for what, values in (("probseg", result.probabilities), ("fraction", result.fractions)):
             yield f"label-{name}_{what}", *_rounded(result, values[:, k], _STEP)
     for c in range(len(result.corrected)):
@@ -140,6 +151,8 @@ def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
         if result.settings.bias_mm:
             yield f"biasfield{suffix}", *_rounded(result, result.field[c], _STEP, 1.0)
             yield f"corrected{suffix}", result.volume(result.corrected[c]), 0.0
+    if alone:
+        return
     yield "entropy", *_rounded(result, result.entropy, _ENTROPY_STEP)
     yield "outliers", *_rounded(result, result.outliers, _ENTROPY_STEP)
 
@@ -207,6 +220,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         ],
         "MaskFrom": result.mask_from,
         "MaskVoxels": len(result.fractions),
+        "MaskVolumeML": len(result.fractions) * result.voxel_ml,
         "Settings": asdict(result.settings),
         "Inputs": {what: sidecar.file_facts(path) for what, path in read.items()},
     }

@@ -134,6 +134,10 @@ class Settings:
     bias: Literal["auto", "always"] = "auto"
     """Bias field: auto keeps it only where the image shows one, always does not ask."""
 
+    only_bias: bool = False
+    """Bias field: write the field, the corrected image and the sidecar alone. Where the image
+    shows no field, they are 1 and the image as it was."""
+
     starts: int = 6
     """Start: points tried, each with outliers and without; the one with the best penalised
     likelihood goes on."""
@@ -181,6 +185,8 @@ class Settings:
                 raise SettingsError(f"{name} must be {least:g} to {most:g}, not {value}")
         if self.criterion != "icl" and self.classes != "auto":
             raise SettingsError("criterion is about --classes auto, and their number is given")
+        if self.only_bias and not self.bias_mm:
+            raise SettingsError("only_bias writes a bias field, and bias_mm 0 has none")
         if self.mixed and self.gaussians > 1:
             raise SettingsError("classes of several Gaussians need --mixed 0")
         if 0 < self.bias_mm < 20:

@@ -71,6 +71,8 @@ def test_the_sidecar_says_how_it_came_about(files: tuple[Path, Path], tmp_path: 
     assert len(told["Inputs"]["channel1"]["SHA256"]) == 64
     assert told["Settings"]["iterations"] == 2
     assert told["MaskFrom"] == "given"
+    volume_ml = head().mask.sum() * abs(np.linalg.det(AFFINE)) / 1000
+    assert told["MaskVolumeML"] == pytest.approx(volume_ml, rel=1e-5)
     assert len(told["Starts"]) == 2 * Settings().starts  # each with outliers throughout, or late
     (trace,) = told["FreeEnergy"]
     assert (np.diff(trace) > -1e-4).all()
