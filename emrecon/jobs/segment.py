@@ -176,7 +176,7 @@ class SegmentationJob:
             labels=volumes.get("labels"),
             prior_classes=self.files.prior_classes,
             head_maps=installed_maps,
-            priors=[volumes[f"prior{n}"] for n in range(1, len(self.files.priors) + 1)],
+            priors=[volumes[what] for what in forms.numbered("prior", self.files.priors)],
         )
         return SegmentRun(self, fit, channels, files)
 

@@ -78,6 +78,13 @@ def test_the_sidecar_says_how_it_came_about(files: tuple[Path, Path], tmp_path: 
     assert (np.diff(trace) > -1e-4).all()
 
 
+def test_a_prior_alone_is_refused_in_a_line(files: tuple[Path, Path], tmp_path: Path) -> None:
+    image, mask = files
+    with pytest.raises((DataError, SettingsError), match="prior"):
+        segment_files([image], tmp_path / "out", Settings(), TissueInputs(mask, priors=(mask,)))
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_is_written_when_it_fails(files: tuple[Path, Path], tmp_path: Path) -> None:
     flat = tmp_path / "flat.nii.gz"
     nib.save(nib.Nifti1Image(np.full((9, 9, 9), 4.0, np.float32), np.eye(4)), flat)
