@@ -103,7 +103,7 @@ def by_panel(job: jobs.Job, folder: Path) -> None:
 
     plain = replace(job, out=None)
     session = Session(10**8)
-    session.start(TissueJob(plain) if job.KIND == "segment" else ReconJob(lambda: plain))
+    session.start(TissueJob(plain) if job.KIND == "segment" else ReconJob(plain))
     assert session.join(300)
     assert session.phase == "done", session.error
     session.result.write(job.out)

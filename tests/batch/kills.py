@@ -93,7 +93,8 @@ def _content(path: Path) -> object:
     """Return what must be the same whenever a job is done."""
     if path.suffix == ".csv":
         with path.open(newline="") as file:
-            return [row[:-1] for row in csv.reader(file)]
+            rows = csv.DictReader(file)
+            return [{key: row[key] for key in row.keys() - VOLATILE} for row in rows]
     if path.suffix == ".json":
         return _lasting(json.loads(path.read_text()))
     return path.read_bytes()

@@ -71,7 +71,9 @@ def test_a_segmentation_estimates_it_when_asked() -> None:
         image = Volume(noisy.astype(np.float32), np.eye(4))
         mask = Volume(np.ones(truth.shape, np.float32), np.eye(4))
         result = segment(
-            [image], Settings(beta="auto", neighbours=6, mixed=0, bias_mm=0), mask=mask
+            [image],
+            Settings(beta="auto", neighbours=6, mixed=0, bias_mm=0, scale=1.0),
+            mask=mask,
         )
         assert (result.labels == truth[result.index] + 1).mean() > 0.95
         for stage in result.stages:
