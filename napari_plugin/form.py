@@ -282,7 +282,9 @@ class Field:
         if kind is int:
             return _Counter()
         if kind is Path or (self._paths and choices):
-            return FileChooser(self.caption, choices or list, folders=name == "ct")
+            chooser = FileChooser(self.caption, choices or list, folders=name == "ct")
+            chooser.several = self._many
+            return chooser
         if options := forms.choices(kind) or (SUGGESTIONS[name] if self._free else ()):
             return _box(
                 [forms.to_text(option) for option in options],
@@ -351,6 +353,8 @@ class FileChooser(QWidget):
     ) -> None:
         super().__init__(parent)
         self._what, self._choices = what, choices
+        self.several = False
+        """Whether files stand side by side, those with blanks in quotes."""
         self._default = ""
         self.box = QComboBox(self)
         self.box.setEditable(True)
@@ -379,7 +383,7 @@ class FileChooser(QWidget):
 
     def dropEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
         """Choose the file or folder that was dropped."""
-        self.box.setEditText(event.mimeData().urls()[0].toLocalFile())
+        self._take(event.mimeData().urls()[0].toLocalFile())
 
     def refresh(self) -> None:
         """List what may be chosen now, keeping what is."""
@@ -418,15 +422,18 @@ class FileChooser(QWidget):
             text = str(self.box.itemData(place))
         return Path(text).expanduser() if text else None
 
+    def _take(self, name: str) -> None:
+        self.box.setEditText(shlex.quote(name) if self.several else name)
+
     def _browse(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, self._what)
         if name:
-            self.box.setEditText(name)
+            self._take(name)
 
     def _browse_folders(self) -> None:
         name = QFileDialog.getExistingDirectory(self, self._what)
         if name:
-            self.box.setEditText(name)
+            self._take(name)
 
     def _folder_button(self) -> QToolButton:
         button = QToolButton(self)

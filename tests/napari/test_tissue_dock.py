@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from emrecon import io
 from emrecon.tissue.settings import Settings
-from napari_plugin import run_panel
+from napari_plugin import form, run_panel
 from napari_plugin.labels import named
 from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
@@ -140,10 +140,10 @@ def test_reset_forgets_and_mistakes_are_told(qtbot, dock, viewer, told):
     press(qtbot, dock, "run")
     assert told[-1] == "classes must be 2 to 50, not 1"
     dock.settings.fill(QUICK)
-    dock.inputs.fields["priors"].widget.setText("'open quote")
+    dock.inputs.fields["priors"].widget.box.setEditText("'open quote")
     press(qtbot, dock, "run")
     assert "Priors" in told[-1]
-    dock.inputs.fields["priors"].widget.setText("'/nowhere/a b.nii' c.nii")
+    dock.inputs.fields["priors"].widget.box.setEditText("'/nowhere/a b.nii' c.nii")
     assert [str(path) for path in dock.inputs.value().priors] == ["/nowhere/a b.nii", "c.nii"]
     press(qtbot, dock, "run")
     qtbot.waitUntil(lambda: dock.session.phase == "failed", timeout=60_000)
@@ -151,6 +151,14 @@ def test_reset_forgets_and_mistakes_are_told(qtbot, dock, viewer, told):
     dock.channels.list.item(0).setCheckState(Qt.CheckState.Unchecked)
     press(qtbot, dock, "run")
     assert told[-1].startswith("tick an image")
+
+
+def test_a_file_with_a_blank_that_is_browsed_for_is_one_file(qtbot, dock, monkeypatch):
+    monkeypatch.setattr(form.QFileDialog, "getOpenFileName", lambda *_: ("/x/a b.nii", ""))
+    dock.inputs.fields["priors"].widget._browse()
+    dock.inputs.fields["mask"].widget._browse()
+    assert dock.inputs.value().priors == (Path("/x/a b.nii"),)
+    assert dock.inputs.value().mask == Path("/x/a b.nii")
 
 
 def test_beta_is_typed_as_a_number_or_auto_and_blank_is_its_default(qtbot, dock, told):
