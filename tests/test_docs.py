@@ -68,6 +68,7 @@ def test_the_reference_holds_every_public_name() -> None:
     assert sorted(listed) == sorted(set(emrecon.__all__) - {"__version__"})
 
 
+@pytest.mark.skipif(not (DOCS.parent / "README.md").exists(), reason="not in a clone")
 def test_every_page_that_is_linked_exists() -> None:
     pages = [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]
     assert pages
