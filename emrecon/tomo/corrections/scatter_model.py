@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.integrate import trapezoid
 
 from emrecon.tomo.corrections.attenuation import aligned
 from emrecon.tomo.corrections.scatter_sampling import CoarseRing
@@ -100,7 +101,7 @@ class ScatterModel:
         """Share of photons that still count after one deflection, of those that did before."""
         cosine = np.linspace(-1, 1, 2001)
         kept = self.window.accepts(scattered_kev(cosine)) / self.window.accepts(REST_KEV)
-        return float(2 * np.pi * np.trapezoid(angular_density(cosine) * kept, cosine))
+        return float(2 * np.pi * trapezoid(angular_density(cosine) * kept, cosine))
 
     @property
     def again(self) -> float:
