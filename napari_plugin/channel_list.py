@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.form import Choices
+from napari_plugin.file_chooser import Choices
 
 _ROLE = Qt.ItemDataRole.UserRole
 

@@ -16,30 +16,24 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QFileDialog,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
-    QSizePolicy,
     QSpinBox,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from emrecon import forms
 from emrecon.errors import EmreconError, SettingsError
+from napari_plugin.file_chooser import WIDE, Choices, FileChooser
 from napari_plugin.layout import Section, lines
 from napari_plugin.suggestions import ADVANCED, SUGGESTIONS
 
 T = TypeVar("T")
-Choices = Callable[[], list[tuple[str, str]]]
-"""Returns what a file may be chosen from: what is shown, and the path it stands for."""
 
 _UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp"}
 _CAPITALS = {"psf", "fwhm", "ct", "tof"}
-_WIDE = 130
 _MOST = 10**6
 _WRONG = "#d55e00"
 
@@ -291,7 +285,7 @@ class Field:
                 self._text(self._default) if self._free else None,
             )
         line = QLineEdit()
-        line.setMinimumWidth(_WIDE // 2)
+        line.setMinimumWidth(WIDE // 2)
         line.setPlaceholderText(self._text(self._default) or "default")
         return line
 
@@ -302,7 +296,7 @@ class _Counter(QSpinBox):  # type: ignore[misc] # Qt has no types
     def __init__(self) -> None:
         super().__init__()
         self.setRange(0, _MOST)
-        self.setMinimumWidth(_WIDE // 2)
+        self.setMinimumWidth(WIDE // 2)
 
     def wheelEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
         """Leave the wheel to the form."""
@@ -333,111 +327,3 @@ def _complaint() -> QLabel:
 
 def _there(path: Path) -> bool:
     return str(path).startswith(_SHARED) or path.expanduser().exists()
-
-
-class FileChooser(QWidget):
-    """A file: typed, browsed for, or that of a layer.
-
-    Parameters
-    ----------
-    what : str
-        What is chosen, for the title of the file dialog.
-    choices : callable
-        What may be chosen from.
-    parent : QWidget, optional
-        Qt's parent.
-    """
-
-    def __init__(
-        self, what: str, choices: Choices, parent: QWidget | None = None, *, folders: bool = False
-    ) -> None:
-        super().__init__(parent)
-        self._what, self._choices = what, choices
-        self.several = False
-        """Whether files stand side by side, those with blanks in quotes."""
-        self._default = ""
-        self.box = QComboBox(self)
-        self.box.setEditable(True)
-        self.box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.box.setMinimumWidth(_WIDE)
-        self.box.lineEdit().setPlaceholderText("none")
-        browse = QToolButton(self)
-        browse.setText("…")
-        browse.setToolTip("Choose a file")
-        browse.clicked.connect(self._browse)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(1)
-        row.addWidget(self.box, 1)
-        row.addWidget(browse)
-        if folders:
-            row.addWidget(self._folder_button())
-        self.setAcceptDrops(True)
-        self.refresh()
-
-    def dragEnterEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
-        """Take a file or folder that is dragged here."""
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
-        """Choose the file or folder that was dropped."""
-        self._take(event.mimeData().urls()[0].toLocalFile())
-
-    def refresh(self) -> None:
-        """List what may be chosen now, keeping what is."""
-        text = self.box.currentText()
-        self.box.blockSignals(True)  # noqa: FBT003 - Qt's own name
-        self.box.clear()
-        self.box.addItem("", "")
-        for shown, path in self._choices():
-            self.box.addItem(shown, path)
-        self.box.setCurrentIndex(max(0, self.box.findText(text)))
-        self.box.setEditText(text)
-        self.box.blockSignals(False)  # noqa: FBT003
-
-    def choose_first(self) -> None:
-        """Choose the first that may be chosen; it gives way to what comes until one is typed."""
-        if self.box.count() > 1:
-            self.box.setCurrentIndex(1)
-            self._default = self.box.currentText()
-
-    @property
-    def is_default(self) -> bool:
-        """Whether what is chosen was not chosen by a person."""
-        return bool(self._default) and self.box.currentText() == self._default
-
-    @property
-    def is_listed(self) -> bool:
-        """Whether what is chosen is one of those that may be chosen."""
-        place = self.box.findText(self.box.currentText().strip())
-        return place >= 0 and bool(self.box.itemData(place))
-
-    def path(self) -> Path | None:
-        """Return the file, if one is chosen."""
-        text = self.box.currentText().strip()
-        place = self.box.findText(text)
-        if place >= 0 and self.box.itemData(place):
-            text = str(self.box.itemData(place))
-        return Path(text).expanduser() if text else None
-
-    def _take(self, name: str) -> None:
-        self.box.setEditText(shlex.quote(name) if self.several else name)
-
-    def _browse(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, self._what)
-        if name:
-            self._take(name)
-
-    def _browse_folders(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, self._what)
-        if name:
-            self._take(name)
-
-    def _folder_button(self) -> QToolButton:
-        button = QToolButton(self)
-        button.setText("▤")
-        button.setToolTip("Choose a folder: a scan's, or that of a DICOM series")
-        button.clicked.connect(self._browse_folders)
-        return button

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QApplication, QLabel, QSlider, QTabWidget, QWidget
 
 from emrecon.errors import EmreconError
 from napari_plugin.dock import Dock
-from napari_plugin.form import FileChooser, Form
+from napari_plugin.file_chooser import FileChooser
+from napari_plugin.form import Form
 from napari_plugin.history import Image
 from napari_plugin.layout import button, column, inside, lines, row, scrolled, shrinking
 from napari_plugin.live import FIRST_S, Live

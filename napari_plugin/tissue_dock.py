@@ -21,7 +21,8 @@ from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin.channel_list import ChannelList
-from napari_plugin.form import FileChooser, Form
+from napari_plugin.file_chooser import FileChooser
+from napari_plugin.form import Form
 from napari_plugin.history import Image
 from napari_plugin.layer_files import choice, chosen, file_for, with_files
 from napari_plugin.layers import KEY

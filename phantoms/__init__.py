@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 
-from emrecon.plugins import installed
+from emrecon.plugins import Extended
 from phantoms.brain import brain
 from phantoms.cylinder import uniform_cylinder
 from phantoms.derenzo import derenzo
@@ -27,21 +27,7 @@ GROUP = "emrecon.phantoms"
 """Entry points of other packages' phantoms, which name what makes a `Phantom`."""
 
 
-class Phantoms(Mapping[str, Callable[[], Phantom]]):
-    """What makes each phantom, by name; those of other packages come last."""
-
-    def __getitem__(self, name: str) -> Callable[[], Phantom]:
-        return BUILT_IN[name] if name in BUILT_IN else installed(GROUP)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from BUILT_IN
-        yield from (name for name in installed(GROUP) if name not in BUILT_IN)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-PHANTOMS = Phantoms()
+PHANTOMS: Extended[Callable[[], Phantom]] = Extended(BUILT_IN, GROUP)
 """Phantoms by the name asked for on the command line, in the panel and in batches."""
 
 __all__ = [

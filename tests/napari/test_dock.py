@@ -23,7 +23,8 @@ from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.settings import Settings
 from napari_plugin import recon_dock, run_panel, samples
-from napari_plugin.form import FileChooser, Form, caption
+from napari_plugin.file_chooser import FileChooser
+from napari_plugin.form import Form, caption
 from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
 from napari_plugin.recon_dock import ReconDock

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from emrecon import io
 from emrecon.tissue.settings import Settings
-from napari_plugin import form, run_panel
+from napari_plugin import file_chooser, run_panel
 from napari_plugin.labels import named
 from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
@@ -154,7 +154,7 @@ def test_reset_forgets_and_mistakes_are_told(qtbot, dock, viewer, told):
 
 
 def test_a_file_with_a_blank_that_is_browsed_for_is_one_file(qtbot, dock, monkeypatch):
-    monkeypatch.setattr(form.QFileDialog, "getOpenFileName", lambda *_: ("/x/a b.nii", ""))
+    monkeypatch.setattr(file_chooser.QFileDialog, "getOpenFileName", lambda *_: ("/x/a b.nii", ""))
     dock.inputs.fields["priors"].widget._browse()
     dock.inputs.fields["mask"].widget._browse()
     assert dock.inputs.value().priors == (Path("/x/a b.nii"),)

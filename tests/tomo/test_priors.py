@@ -10,9 +10,9 @@ import numba
 import numpy as np
 import pytest
 
+from emrecon import plugins
 from emrecon.errors import GeometryError, SettingsError
 from emrecon.testing import check_prior
-from emrecon.tomo import priors
 from emrecon.tomo.priors import (
     PRIORS,
     Ingredients,
@@ -158,7 +158,7 @@ def test_priors_of_other_packages_are_known_by_name(monkeypatch):
     def made(of):
         return PairPrior(2 * of.beta, Quadratic(), Pairs.around(of.spacing_mm))
 
-    monkeypatch.setattr(priors, "installed", lambda group: {"theirs": made, "rdp": made})
+    monkeypatch.setattr(plugins, "installed", lambda group: {"theirs": made, "rdp": made})
     assert list(PRIORS) == ["quadratic", "rdp", "log-cosh", "tv", "pls", "theirs"]
     assert PRIORS["theirs"](Ingredients(3.0, SPACING)).beta == 6.0
     assert PRIORS["rdp"](Ingredients(3.0, SPACING)).beta == 3.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from emrecon.errors import SettingsError
-from emrecon.plugins import installed
+from emrecon.plugins import Extended
 from emrecon.tomo.priors.bowsher import bowsher
 from emrecon.tomo.priors.log_cosh import LogCosh
 from emrecon.tomo.priors.pairs import PairPrior, Pairs, Potential
@@ -101,21 +101,7 @@ GROUP = "emrecon.priors"
 """Entry points of other packages' priors, which name what makes one of `Ingredients`."""
 
 
-class Priors(Mapping[str, Callable[[Ingredients], Prior]]):
-    """What makes each prior, by name; those of other packages come last."""
-
-    def __getitem__(self, name: str) -> Callable[[Ingredients], Prior]:
-        return BUILT_IN[name] if name in BUILT_IN else installed(GROUP)[name]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from BUILT_IN
-        yield from (name for name in installed(GROUP) if name not in BUILT_IN)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-PRIORS = Priors()
+PRIORS: Extended[Callable[[Ingredients], Prior]] = Extended(BUILT_IN, GROUP)
 """Priors by the name asked for on the command line, in the panel and in batches."""
 
 __all__ = [
