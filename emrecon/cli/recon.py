@@ -22,6 +22,7 @@ from emrecon.cli.common import (
     ListmodeFlags,
     Out,
     PenaltyFlags,
+    RegionFlags,
     SettingsFlags,
     VoiceFlags,
     do,
@@ -42,6 +43,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     listmode: ListmodeFlags | None = None,
     penalty: PenaltyFlags | None = None,
     kernel: KernelFlags | None = None,
+    regions: RegionFlags | None = None,
     execution: ExecutionFlags | None = None,
     overwrite: bool = False,
     config: Path | None = None,
@@ -51,7 +53,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     """Reconstruct a scan by MLEM, OSEM, with a prior or a kernel.
 
     Writes the image, and beside it a picture (.png), a sidecar with every setting and checksum
-    (.json) and the convergence log (.csv).
+    (.json) and the convergence log (.csv); with regions their table (.regions.tsv).
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A prior, and the algorithm that takes it.
     kernel
         Images of which kernel EM takes what looks alike.
+    regions
+        Labels of regions to measure, and where their standard errors come from.
     execution
         Checkpoint, cache, workers.
     overwrite
@@ -89,11 +93,13 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     from emrecon.tomo.kernel_settings import KernelSettings
     from emrecon.tomo.listmode_settings import ListmodeSettings
     from emrecon.tomo.penalty import Penalty
+    from emrecon.tomo.region_settings import RegionSettings
     from emrecon.tomo.settings import Settings
 
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
         listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
+        regions or RegionSettings(),
     )  # fmt: skip
     if not overwrite:
         job.keep_others()
