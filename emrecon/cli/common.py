@@ -28,6 +28,9 @@ CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
+Overwrite = Annotated[
+    bool, Parameter(help="Write over files of the same names that come of something else.")
+]
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,18 @@ def print_table(title: str, rows: Iterable[Sequence[object]], header: Sequence[s
     console.print(table)
 
 
-def do(job: Job, execution: Execution | None = None, voice: Voice | None = None) -> Result:
+def do(
+    job: Job,
+    execution: Execution | None = None,
+    voice: Voice | None = None,
+    *,
+    overwrite: bool = False,
+) -> Result:
     """Do a job, say in lines what came of it, and name the files that were written."""
     from emrecon.jobs import no_meters, run
 
+    if not overwrite:
+        job.keep_others()
     voice = voice or Voice()
     result, written = run(job, no_meters if voice.quiet else bars, execution)
     summary = result.summary()
@@ -112,10 +123,12 @@ def do(job: Job, execution: Execution | None = None, voice: Voice | None = None)
     return result
 
 
-def plan(job: Job, voice: Voice | None = None) -> None:
+def plan(job: Job, voice: Voice | None = None, *, overwrite: bool = False) -> None:
     """Say what a job would read, write and need, and do nothing."""
     from emrecon.jobs.base import must_exist
 
+    if not overwrite:
+        job.keep_others()
     inputs, outputs = job.inputs(), job.outputs()
     must_exist(inputs)
     need = job.estimate()

@@ -20,6 +20,7 @@ from emrecon.cli.common import (
     CorrectionFlags,
     ListmodeFlags,
     Out,
+    Overwrite,
     PenaltyFlags,
     SettingsFlags,
     VoiceFlags,
@@ -41,7 +42,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     listmode: ListmodeFlags | None = None,
     penalty: PenaltyFlags | None = None,
     execution: ExecutionFlags | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     config: Path | None = None,
     dry_run: bool = False,
     voice: VoiceFlags | None = None,
@@ -70,8 +71,6 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A prior, and the algorithm that takes it.
     execution
         Checkpoint, cache, workers.
-    overwrite
-        Write over files that come of another scan.
     config
         TOML file with settings by the names of these flags, flat or in a table [recon]; paths in
         it are relative to it. What is typed here goes before it.
@@ -90,9 +89,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
         listmode or ListmodeSettings(), penalty or Penalty(),
     )  # fmt: skip
-    if not overwrite:
-        job.keep_others()
     if dry_run:
-        plan(job, voice)
+        plan(job, voice, overwrite=overwrite)
     else:
-        do(job, execution, voice)
+        do(job, execution, voice, overwrite=overwrite)
