@@ -3,9 +3,11 @@
 Each case is a process with a window of its own, whose dock or window is closed at one moment: while an
 example is simulated, while kernels are compiled (in an empty cache), while it reads, runs, is paused, or
 in slow motion; likewise a segmentation. It tells how long it took from there until the process had ended,
-or, of a dock that was closed, until its threads had; and what it wrote to the standard error.
+or, of a dock that was closed, until its threads had; how much processor time the process used after that
+moment; and what it wrote to the standard error.
 """  # noqa: E501 - a command to copy
 
+import atexit
 import os
 import re
 import subprocess
@@ -17,6 +19,7 @@ from pathlib import Path
 
 MOST_S = 2.0
 CASES = {
+    "window in which nothing was done": ("recon", "idle", "window"),
     "window while simulating": ("recon", "simulating", "window"),
     "window while compiling": ("recon", "compiling", "window"),
     "dock while compiling": ("recon", "compiling", "dock"),
@@ -41,12 +44,13 @@ def one(kind, moment, what):
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1280, 800)
     before = {thread.name for thread in threading.enumerate()}
+    atexit.register(lambda: sys.stdout.write(f"used {time.process_time()}\n"))
     dock_widget, dock = started(viewer, kind, moment)
     until(lambda: is_there(dock.session, moment))
     if moment == "paused":
         dock.pause()
         QTest.qWait(1500)
-    sys.stdout.write(f"closed {time.time()}\n")
+    sys.stdout.write(f"closed {time.time()}\nbefore {time.process_time()}\n")
     if what == "window":
         viewer.close()
         return
@@ -67,17 +71,18 @@ def started(viewer, kind, moment):
         dock.scan.box.setEditText(os.environ["EMRECON_SCAN"])
     if moment == "slow":
         dock.run_bar.mode.setCurrentText("Slow motion")
-    dock.start()
+    if moment != "idle":
+        dock.start()
     return dock_widget, dock
 
 
 def is_there(session, moment):
     """Return whether a run is at a moment; it may not have missed it."""
-    assert moment == "done" or session.live, f"{moment} was missed: {session.phase}"
+    assert moment in {"done", "idle"} or session.live, f"{moment} was missed: {session.phase}"
     if moment in {"simulating", "compiling"}:
         return session.note.startswith(moment)
     wanted = "running" if moment in {"slow", "paused"} else moment
-    return session.phase == wanted and (moment == "preparing" or session.number > 0)
+    return session.phase == wanted and (moment in {"preparing", "idle"} or session.number > 0)
 
 
 def until(true):
@@ -129,17 +134,18 @@ def main(wanted):
             command = [sys.executable, __file__, "one", *words]
             done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
             ended = time.time()
-            stamps = dict(re.findall(r"(closed|ended) ([\d.]+)", done.stdout))
+            stamps = dict(re.findall(r"(closed|ended|before|used) ([\d.]+)", done.stdout))
             if "closed" not in stamps:
                 sys.stdout.write(f"{name}: {done.stderr}\n")
                 late += 1
                 continue
             took = float(stamps.get("ended", ended)) - float(stamps["closed"])
+            used = float(stamps["used"]) - float(stamps["before"])
             said = [line for line in done.stderr.splitlines() if "Warning" not in line]
             bad = done.returncode or took > MOST_S or any("Traceback" in line for line in said)
             late += bool(bad)
             sys.stdout.write(
-                f"{name}: {took:.2f} s, exit {done.returncode}, {len(said)} lines of errors"
+                f"{name}: {took:.2f} s, {used:.2f} s of processor, exit {done.returncode}, {len(said)} lines of errors"
                 f"{': ' + ' | '.join(said[-3:]) if said else ''}{'   MISSED' * bool(bad)}\n"
             )
             sys.stdout.flush()
