@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -35,6 +37,14 @@ class Cine(QObject):
     def set_rate(self, hz: int) -> None:
         """Play so many frames a second."""
         self._timer.setInterval(1000 // hz)
+
+    def scenes(self) -> list[Callable[[], object]]:
+        """Return what shows each frame, in order; nothing where there are none."""
+        axis = self._dims.ndim - 4
+        if axis < 0:
+            return []
+        count = round(float(self._dims.nsteps[axis]))
+        return [partial(self._dims.set_current_step, axis, place) for place in range(count)]
 
     def go_on(self) -> None:
         """Go to the next frame, or the first after the last."""

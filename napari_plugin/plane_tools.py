@@ -58,6 +58,7 @@ class PlaneTools(QWidget):
         self.rate.setValue(FIRST_HZ)
         self.rate.setSuffix(" /s")
         self.rate.setToolTip("Frames a second")
+        self.film = button("film-frames", "Film…", "Save the frames as a film of the canvas")
         self.low, self.high = _End("low"), _End("high")
         self.unit = QLabel("")
         self.place.returnPressed.connect(self._go)
@@ -67,7 +68,7 @@ class PlaneTools(QWidget):
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(3)
         whole.addLayout(row(self.place, self.maximum, self.reset))
-        whole.addLayout(row(self.ruler, self.projection, self.cine, self.rate))
+        whole.addLayout(row(self.ruler, self.projection, self.cine, self.rate, self.film))
         whole.addLayout(row(QLabel("Window"), self.low, QLabel("to"), self.high, self.unit))
 
     def show_window(self, limits: tuple[float, float] | None, unit: str) -> None:
@@ -80,7 +81,7 @@ class PlaneTools(QWidget):
 
     def show_frames(self, count: int) -> None:
         """Offer cine where there are frames."""
-        for each in (self.cine, self.rate):
+        for each in (self.cine, self.rate, self.film):
             each.setVisible(count > 1)
         if count < 2:
             self.cine.setChecked(False)

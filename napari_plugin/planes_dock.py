@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFormLayout, QLabel, QSlider
 from napari_plugin import slices, views
 from napari_plugin.cine import Cine
 from napari_plugin.dock import Dock, connected, undo_all
+from napari_plugin.film import Filming
 from napari_plugin.layers import AXES, look, usual, world
 from napari_plugin.layout import column, inside
 from napari_plugin.plane_tools import PlaneTools
@@ -56,6 +57,7 @@ class PlanesDock(Dock):
         self.turntable = Turntable(self._source, self)
         self._watched: list[Callable[[], object]] = []
         self.cine = Cine(napari_viewer.dims, self)
+        self.filming = Filming(napari_viewer, self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SOON_MS)
@@ -264,6 +266,7 @@ class PlanesDock(Dock):
         tools.ruler.toggled.connect(self._measure)
         tools.projection.toggled.connect(self._project)
         tools.cine.toggled.connect(self.cine.switch)
+        tools.film.clicked.connect(lambda _: self.filming.ask(self.cine.scenes()))
         tools.rate.valueChanged.connect(self.cine.set_rate)
 
     def _maximise(self, plane: Plane) -> None:
