@@ -44,7 +44,7 @@ def check_film(path: Path) -> None:
     if path.suffix.lower() == ".mp4" and find_spec(_FFMPEG) is None:
         raise SettingsError(
             "MP4 needs the package imageio-ffmpeg, which is not installed: type "
-            '`pip install imageio-ffmpeg`, or choose a name that ends in .gif'
+            "`pip install imageio-ffmpeg`, or choose a name that ends in .gif"
         )
 
 
