@@ -22,6 +22,7 @@ from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
+from napari_plugin.cine import Cine
 from napari_plugin.file_chooser import FileChooser
 from napari_plugin.form import Form
 from napari_plugin.history import Image
@@ -176,6 +177,12 @@ class ReconDock(RunPanel):
         return f"{job.job.method} {how.iterations} x {how.subsets}", as_command(
             replace(job.job, out=OUT)
         )
+
+    def _scenes(self) -> list[Callable[[], object]]:
+        """Film frames where they are seen, else iterations."""
+        if self.layers.place_of_frame() is not None:
+            return Cine(self._viewer.dims, self).scenes()
+        return super()._scenes()
 
     def _forget(self) -> None:
         self.layers.clear()

@@ -21,6 +21,7 @@ from emrecon.cli.common import (
     KernelFlags,
     ListmodeFlags,
     Out,
+    Overwrite,
     PenaltyFlags,
     RegionFlags,
     SettingsFlags,
@@ -45,7 +46,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     kernel: KernelFlags | None = None,
     regions: RegionFlags | None = None,
     execution: ExecutionFlags | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     config: Path | None = None,
     dry_run: bool = False,
     voice: VoiceFlags | None = None,
@@ -78,8 +79,6 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         Labels of regions to measure, and where their standard errors come from.
     execution
         Checkpoint, cache, workers.
-    overwrite
-        Write over files that come of another scan.
     config
         TOML file with settings by the names of these flags, flat or in a table [recon]; paths in
         it are relative to it. What is typed here goes before it.
@@ -101,9 +100,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
         regions or RegionSettings(),
     )  # fmt: skip
-    if not overwrite:
-        job.keep_others()
     if dry_run:
-        plan(job, voice)
+        plan(job, voice, overwrite=overwrite)
     else:
-        do(job, execution, voice)
+        do(job, execution, voice, overwrite=overwrite)
