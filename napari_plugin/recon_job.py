@@ -85,7 +85,7 @@ class ReconJob:
             If it is of frames or gates.
         """
         if result.several:
-            raise SettingsError("frames and gates cannot be gone on with: run them again")
+            raise SettingsError("frames, gates and betas cannot be gone on with: run them again")
         reached = result.images[-1].reached
         passes = reached.number // self.subsets + iterations
         settings = replace(self.job.settings, iterations=passes)
@@ -100,7 +100,7 @@ class ReconJob:
         session.compile = partial(compiled_elsewhere, job)
         run = job.begin(session.meters)
         session.go_on()
-        images, several = len(run.images.names), run.job.listmode.several
+        images, several = len(run.images.names), run.job.several
         self.names = run.images.names if several else ()
         if self._earlier is not None:
             run = replace(run, state=self._earlier[0])

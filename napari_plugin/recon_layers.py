@@ -76,14 +76,18 @@ class ReconLayers(RunLayers):
         self._adapt(self.live, image)
         self.say(words)
 
-    def series(self, frames: Frames, times_s: tuple[float, float]) -> None:
-        """Show frames as a layer with a slider over them: the time of the first, and the step."""
+    def series(self, frames: Frames, times_s: tuple[float, float] | None) -> None:
+        """Show frames as a layer with a slider over them: the time of the first, and the step.
+
+        Images of something else than times have none.
+        """
         self.no_series()
-        info, (start, step) = self._info(frames.shape[1:]), times_s
+        info, (start, step) = self._info(frames.shape[1:]), times_s or (0.0, 1.0)
         info["scale"] = (step, *info["scale"])
         info["translate"] = (start, *info["translate"])
-        info["units"] = ("s", *info["units"])  # as time series have: see `reader`
-        info["axis_labels"] = ("t", *info["axis_labels"])
+        unit, label = ("s", "t") if times_s else ("pixel", "beta")  # as `reader` has them
+        info["units"] = (unit, *info["units"])
+        info["axis_labels"] = (label, *info["axis_labels"])
         window = tuple(self.live.contrast_limits)
         self.frames = self._viewer.add_image(
             frames, name=f"{NAME} frames", contrast_limits=window, **info

@@ -134,7 +134,9 @@ class Penalised:
             1.0, spacing, kappa, self.anatomy, of.similar if self.anatomy is not None else 0,
             of.gamma, epsilon, edge, self._eta(),
         )  # fmt: skip
-        beta = self._beta(typical, knowledge, edge, spacing) if of.beta == "auto" else of.beta
+        beta = of.strength
+        if beta == "auto":
+            beta = self._beta(typical, knowledge, edge, spacing)
         self.facts.update(beta=beta, epsilon=epsilon, edge=edge, eta=made.eta)
         return PRIORS[of.prior](replace(made, beta=beta))
 
