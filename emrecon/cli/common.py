@@ -103,7 +103,9 @@ def print_table(title: str, rows: Iterable[Sequence[object]], header: Sequence[s
 def do(job: Job, execution: Execution | None = None, voice: Voice | None = None) -> Result:
     """Do a job, say in lines what came of it, and name the files that were written."""
     from emrecon.jobs import no_meters, run
+    from emrecon.memory import keep_freed
 
+    keep_freed()
     voice = voice or Voice()
     result, written = run(job, no_meters if voice.quiet else bars, execution)
     summary = result.summary()
