@@ -11,7 +11,7 @@ from typing import Any
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
-from emrecon.files import keep_inputs
+from emrecon.files import hashing, keep_inputs
 from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
@@ -128,7 +128,8 @@ class ReconRun:
         """
         done: list[ImageResult] = []
         several, whole = self.job.listmode.several, True
-        with closing(self.images.ready()) as images, suppress(Stopped):
+        inputs = self.images.inputs.values() if self.job.out else ()
+        with closing(self.images.ready()) as images, hashing(inputs), suppress(Stopped):
             for image in images:
                 result = self._one(image, look, rules)
                 whole = result.whole
