@@ -18,6 +18,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
@@ -89,11 +90,13 @@ class ReconDock(RunPanel):
         self.camera: Form[CameraFacts] = Form(CameraFacts())
         self.penalty: Form[Penalty] = Form(Penalty(), self._files)
         self.kernel: Form[KernelSettings] = Form(KernelSettings(), self._files)
+        self.regions: Form[RegionSettings] = Form(RegionSettings(), self._files)
         self.curves = Curves(CURVES)
         tabs: dict[str, Form[Any]] = {
             "Settings": self.settings,
             "Prior": self.penalty,
             "Kernel": self.kernel,
+            "Regions": self.regions,
             "Corrections": self.corrections,
             "List-mode": self.listmode,
             "SPECT files": self.camera,
@@ -196,6 +199,7 @@ class ReconDock(RunPanel):
         job = ReconstructionJob(
             path, None, self.settings.value(), corrections, self.camera.value(),
             self.listmode.value(), self.penalty.value(), self.kernel.value(),
+            self.regions.value(),
         )  # fmt: skip
 
         def ready(job: ReconstructionJob, session: Session) -> ReconstructionJob:

@@ -17,6 +17,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
 KernelFlags = Annotated[KernelSettings, Parameter(name="*", group="Kernel EM")]
+RegionFlags = Annotated[RegionSettings, Parameter(name="*", group="Regions")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 Overwrite = Annotated[
     bool, Parameter(help="Write over files of the same names that come of something else.")
