@@ -90,8 +90,8 @@ class PhotonScan:
     def body(self) -> tuple[Volume, Volume]:
         """Activity and attenuation of all of the phantom, beyond the scanner's ends too."""
         low, high = self.phantom.bounds_mm
-        i, j, k = (int(n) for n in np.ceil((high - low) / BODY_MM) + 1)
-        x, y, z = (float(value) for value in low)
+        i, j, k = (int(n) for n in np.ceil((high - low) / BODY_MM) + 3)
+        x, y, z = (float(value) for value in low - BODY_MM)
         grid = Grid((i, j, k), (BODY_MM,) * 3, (x, y, z))
         mu = self.phantom.mu(grid)
         if not self.attenuate:

@@ -16,6 +16,7 @@ from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
 from emrecon.tomo.corrections.scatter_model import ScatterModel
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import EnergyWindow
+from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
@@ -41,24 +42,27 @@ class ScatterEstimate:
     """The scatter of a scan, and what led to it."""
 
     scatter: Array
-    """Mean scatter in each bin, counts."""
-
-    attenuation: Array
-    """Attenuation factors, which were needed on the way."""
-
-    fit: TailFit
-    """How it was scaled to the tails of the prompts."""
+    """Mean scatter in each bin, counts; of single events that of each event's pair."""
 
     facts: dict[str, Any]
     """Figures for the sidecar."""
 
     profiles: dict[str, tuple[Floats, Floats]]
     """Counts by plane of the direct planes, and by bin, of prompts, randoms and scatter before and
-    after the fit; by plane those counted and expected beside the body."""
+    after the fit; of single events along the axis, and by distance from it."""
+
+    total: float
+    """Scatter of all bins, or pairs, together."""
+
+    attenuation: Array | None = None
+    """Attenuation factors of the bins, which were needed on the way."""
+
+    fit: TailFit | None = None
+    """How it was scaled to the tails of the prompts."""
 
 
 def window_of(
-    scan: Scan, window_kev: tuple[float, ...] = (), resolution: float = 0.0
+    scan: Scan | ListmodeScan, window_kev: tuple[float, ...] = (), resolution: float = 0.0
 ) -> EnergyWindow:
     """Return the energies that a scan counts: as chosen, as its file says, or as is usual.
 
@@ -70,7 +74,8 @@ def window_of(
     scanner = scan.bins.scanner if isinstance(scan.bins, Bins) else None
     usual = scanner.energy if scanner else None
     limits = window_kev or scan.exam.window_kev or (usual and (usual.low_kev, usual.high_kev))
-    share = resolution or (usual.resolution if usual else 0.0)
+    known = scan.exam.energy_resolution or (usual.resolution if usual else 0.0)
+    share = resolution or known
     name = scanner.name if scanner else "the scanner"
     if not limits:
         raise SettingsError(f"the energy window of {name} is not known: say --window-kev LOW HIGH")
@@ -109,7 +114,7 @@ def estimate_scatter(
     Raises
     ------
     SettingsError
-        If the scan has no mu-map, has time of flight, or is of a gamma camera.
+        If the scan has no mu-map, or is of a gamma camera.
     DataError
         If randoms alone explain the counts.
     """
@@ -121,8 +126,6 @@ def estimate_scatter(
         )
     survival = attenuation.factors(scan.mu, bins)
     model = ScatterModel.of(scan.mu, bins, window)
-    if bins.timing is not None:
-        raise SettingsError("scatter is not simulated by time of flight: sum it (--sum-tof)")
     counts = _counts(scan)
     small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
     how = replace(_settings(small, model), threads=threads)
@@ -141,7 +144,17 @@ def estimate_scatter(
     profiles = _profiles(scan, scatter, tails)
     if fit:
         scatter *= tails.scales.astype(np.float32)
-    facts = {
+    total = float(scatter.sum(dtype=np.float64))
+    facts = facts_of(model, error, history) | {
+        "scatter_over_net_prompts": total / counts, "fitted": fit, "tails": tails.facts,
+    }  # fmt: skip
+    return ScatterEstimate(scatter, facts, profiles, total, survival, tails)
+
+
+def facts_of(model: ScatterModel, error: float, history: list[float]) -> dict[str, Any]:
+    """Return what the sidecar says of a model and its turns."""
+    window = model.window
+    return {
         "energy_window_kev": [window.low_kev, window.high_kev],
         "energy_resolution": window.resolution,
         "scatter_points": len(model.points.places_mm),
@@ -150,11 +163,7 @@ def estimate_scatter(
         "multiple_over_single": model.again,
         "sampling_error": error,
         "predicted_scatter_fraction": history[1:],
-        "scatter_over_net_prompts": float(scatter.sum(dtype=np.float64)) / counts,
-        "fitted": fit,
-        "tails": tails.facts,
     }
-    return ScatterEstimate(scatter, survival, tails, facts, profiles)
 
 
 def _counts(scan: Scan) -> float:
@@ -198,8 +207,10 @@ def _divisor(views: int, most: int) -> int:
 def _image(scan: Scan, settings: Settings, scatter: Array | None) -> Volume:
     """Return the coarse image with a scatter of all views as its background."""
     if scatter is not None:
-        step = len(scatter) // scan.bins.shape[0]
-        scan = scan.with_(scatter=np.ascontiguousarray(scatter[::step][: scan.bins.shape[0]]))
+        views = scan.bins.shape[0]
+        step = scatter.shape[-3] // views
+        some = scatter[..., ::step, :, :][..., :views, :, :]
+        scan = scan.with_(scatter=np.ascontiguousarray(some))
     problem = prepare(scan, settings)
     return problem.volume(last(until(problem.iterates(), *problem.enough())).params)
 
@@ -210,7 +221,8 @@ def _profiles(scan: Scan, scatter: Array, tails: TailFit) -> dict[str, tuple[Flo
     direct = slice(0, scan.bins.segments[0].planes)
 
     def sums(data: Array, scale: Floats | None = None) -> tuple[Floats, Floats]:
-        both = data[..., direct].sum(axis=0, dtype=np.float64)
+        each = data.reshape(-1, *data.shape[-2:])  # views, of all time-of-flight bins
+        both = each[..., direct].sum(axis=0, dtype=np.float64)
         both = both if scale is None else both * scale[direct]
         return both.sum(axis=0), both.sum(axis=1)
 
