@@ -58,12 +58,11 @@ def with_scatter(
     ), estimate
 
 
-def draw_scatter(estimates: Sequence[ScatterEstimate | None], files: Sequence[Path]) -> None:
-    """Draw what the scatter of all images was made of, if there is a file for it among these."""
+def draw_scatter(estimates: Sequence[ScatterEstimate | None], path: Path) -> None:
+    """Draw what the scatter of all images was made of, if there is any."""
     held = [estimate for estimate in estimates if estimate is not None]
-    for path in files:
-        if held and path.name.endswith(".scatter.png"):
-            charts([*_direct(held), *_tails(held)], path, title="Scatter")
+    if held:
+        charts([*_direct(held), *_tails(held)], path, title="Scatter")
 
 
 def _direct(held: list[ScatterEstimate]) -> list[Chart]:

@@ -17,6 +17,7 @@ from emrecon.tomo.corrections.scatter_model import ScatterModel
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.tomo.listmode_scan import ListmodeScan
+from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
@@ -118,14 +119,9 @@ def estimate_scatter(
     DataError
         If randoms alone explain the counts.
     """
-    bins = scan.bins
-    if not isinstance(bins, Bins) or scan.mu is None:
-        raise SettingsError(
-            "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation "
-            "factors do not tell where matter is"
-        )
-    survival = attenuation.factors(scan.mu, bins)
-    model = ScatterModel.of(scan.mu, bins, window)
+    bins, mu = _bins_and_mu(scan)
+    survival = attenuation.factors(mu, bins)
+    model = ScatterModel.of(mu, bins, window)
     counts = _counts(scan)
     small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
     how = replace(_settings(small, model), threads=threads)
@@ -140,15 +136,92 @@ def estimate_scatter(
         progress(turn, rounds)
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
-    tails = tail_fit(bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
+    facts = facts_of(model, error, history)
+    return _finished(scan, scatter, survival, facts, fit=fit)
+
+
+def scatter_of_image(
+    scan: Scan, image: Volume, window: EnergyWindow, *, fit: bool = False, absolute: bool = True
+) -> ScatterEstimate:
+    """Return the scatter of a scan as an image of its activity tells it.
+
+    Parameters
+    ----------
+    scan : Scan
+        Counts in bins of a ring scanner with a mu-map; scatter that it has is not used.
+    image : Volume
+        Activity in counts/mm of that scan, or in another unit.
+    window : EnergyWindow
+        Energies that count.
+    fit : bool, optional
+        Whether the scatter is scaled to what is counted beside the body.
+    absolute : bool, optional
+        Whether the image's unit is counts/mm. If not, trues and scatter are first scaled together
+        to the prompts less randoms.
+
+    Raises
+    ------
+    SettingsError
+        If the scan has no mu-map, or is of a gamma camera.
+    DataError
+        If the image holds nothing, or randoms alone explain the counts.
+    """
+    bins, mu = _bins_and_mu(scan)
+    activity = attenuation.aligned(image.ras(), bins)
+    if not activity.voxels.min() >= 0 or not activity.voxels.any():
+        raise DataError("the image holds no activity, or less than none, that could scatter")
+    survival = attenuation.factors(mu, bins)
+    model = ScatterModel.of(mu, bins, window)
+    values, error = model.of_pairs(activity)
+    scatter = model.in_bins(values, scan.normalisation)
+    trues = _trues(scan, activity, survival)
+    expected = trues + float(scatter.sum(dtype=np.float64))
+    counts = _counts(scan)
+    if not absolute:
+        scatter *= np.float32(counts / expected)
+    facts = facts_of(model, error, [0.0, 1 - trues / expected])
+    facts["image_over_net_prompts"] = expected / counts if absolute else None
+    return _finished(scan, scatter, survival, facts, fit=fit)
+
+
+def _bins_and_mu(scan: Scan) -> tuple[Bins, Volume]:
+    """Return where counts lie and what attenuates, which scatter is made of."""
+    if not isinstance(scan.bins, Bins) or scan.mu is None:
+        raise SettingsError(
+            "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation "
+            "factors do not tell where matter is"
+        )
+    return scan.bins, scan.mu
+
+
+def _trues(scan: Scan, activity: Volume, survival: Array) -> float:
+    """Return the trues to expect of an activity, view by view."""
+    assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
+    total = 0.0
+    for number in range(scan.bins.shape[0]):
+        view = scan.bins.untimed.of_views(np.array([number]))
+        lines = JosephProjector(activity.grid(), view).forward(activity.voxels)
+        lines *= survival[number]
+        if scan.normalisation is not None:
+            lines *= scan.normalisation[number]
+        total += float(lines.sum(dtype=np.float64))
+    return total
+
+
+def _finished(
+    scan: Scan, scatter: Array, survival: Array, facts: dict[str, Any], *, fit: bool
+) -> ScatterEstimate:
+    """Return scatter, changed in place where it is fitted to the tails, and what led to it."""
+    assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
+    tails = tail_fit(scan.bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
     profiles = _profiles(scan, scatter, tails)
     if fit:
         scatter *= tails.scales.astype(np.float32)
     total = float(scatter.sum(dtype=np.float64))
-    facts = facts_of(model, error, history) | {
-        "scatter_over_net_prompts": total / counts, "fitted": fit, "tails": tails.facts,
+    more = {
+        "scatter_over_net_prompts": total / _counts(scan), "fitted": fit, "tails": tails.facts
     }  # fmt: skip
-    return ScatterEstimate(scatter, facts, profiles, total, survival, tails)
+    return ScatterEstimate(scatter, facts | more, profiles, total, survival, tails)
 
 
 def facts_of(model: ScatterModel, error: float, history: list[float]) -> dict[str, Any]:
