@@ -23,6 +23,7 @@ from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
@@ -72,7 +73,7 @@ class ReconstructionJob(ReconChoice):
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
-        refuse_unused(data, path.name, *chosen)
+        refuse_unused(data, path.name, *chosen, self.kernel)
         _refuse_execution(self, execution, data)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
@@ -219,6 +220,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     camera: CameraFacts | None = None,
     listmode: ListmodeSettings | None = None,
     penalty: Penalty | None = None,
+    kernel: KernelSettings | None = None,
     execution: Execution | None = None,
     meters: Meters = no_meters,
 ) -> ReconResult:
@@ -240,6 +242,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         Event by event, in frames or in gates.
     penalty : Penalty, optional
         A prior, and the algorithm that takes it.
+    kernel : KernelSettings, optional
+        Images of which kernel EM takes what looks alike.
     execution : Execution, optional
         Checkpoint, cache, workers.
     meters : callable, optional
@@ -266,7 +270,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     """
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(), penalty or Penalty(),
+        listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
     )  # fmt: skip
     if out is not None:
         result, _ = base.run(job, meters, execution)

@@ -196,6 +196,18 @@ class PhantomJob:
         names = ("activity.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "activity.png")
         return () if self.out is None else tuple(self.out / name for name in names)
 
+    def keep_others(self) -> None:
+        """Refuse to write over files of anything but a phantom, such as those of a scan.
+
+        Raises
+        ------
+        WriteError
+            If there are some.
+        """
+        if self.out is not None:
+            labels = self.out / "labels.json"
+            keep_others(self.outputs(), "a phantom", ours=lambda: sidecar.is_phantom(labels))
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need."""
         return Estimate(BASE_MB + 12 * math.prod(self._grid().shape) / MB, START_S)
@@ -216,7 +228,8 @@ class PhantomJob:
                     "labels": phantom.label_map(grid),
                 }
             return FolderResult(
-                self.out, lambda to: _write_volumes(to, volumes, phantom.labels, phantom.name)
+                self.out,
+                lambda to: _write_volumes(to, volumes, phantom.labels, phantom=phantom.name),
             )
 
         return Once(work)
@@ -286,11 +299,11 @@ def write_camera_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noq
 def _write_truth(folder: Path, made: Any, mu: dict[str, Volume]) -> tuple[Path, ...]:  # noqa: ANN401
     """Write what is true of a simulated scan."""
     volumes = {"truth": made.truth, **mu, "labels": made.labels}
-    return _write_volumes(folder, volumes, made.facts["labels"], "truth")
+    return _write_volumes(folder, volumes, made.facts["labels"])
 
 
 def _write_volumes(
-    folder: Path, volumes: Mapping[str, Volume], labels: Mapping[int, str], title: str
+    folder: Path, volumes: Mapping[str, Volume], labels: Mapping[int, str], phantom: str = ""
 ) -> tuple[Path, ...]:
     """Write volumes as NIfTI under their names, labels as whole numbers, and a picture."""
     from emrecon.io import nifti  # noqa: PLC0415 - brings nibabel
@@ -298,6 +311,6 @@ def _write_volumes(
     first = next(iter(volumes))
     for name, volume in volumes.items():
         nifti.write(volume, folder / f"{name}.nii.gz", labels=name == "labels")
-    names = sidecar.write_label_names(folder / "labels.nii.gz", labels)
-    preview(volumes[first], folder / f"{first}.png", title=title)
+    names = sidecar.write_label_names(folder / "labels.nii.gz", labels, phantom)
+    preview(volumes[first], folder / f"{first}.png", title=phantom or "truth")
     return (*(folder / f"{name}.nii.gz" for name in volumes), names, folder / f"{first}.png")
