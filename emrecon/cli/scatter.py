@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import CorrectionFlags, Out, VoiceFlags, do
+from emrecon.cli.common import CorrectionFlags, Out, Overwrite, VoiceFlags, do
 from emrecon.jobs.scatter import ScatterJob
 
 
@@ -21,6 +21,7 @@ def scatter(
     out: Out = Path("scatter.hs"),
     fit: bool = False,
     corrections: CorrectionFlags | None = None,
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Work out the scatter of a PET scan from an image of its activity and an attenuation map.
@@ -45,4 +46,5 @@ def scatter(
     """
     from emrecon.tomo.inputs import Corrections
 
-    do(ScatterJob(image, out, like, fit, corrections or Corrections()), voice=voice)
+    job = ScatterJob(image, out, like, fit, corrections or Corrections())
+    do(job, voice=voice, overwrite=overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +27,7 @@ from emrecon.jobs.base import (
     Summary,
     no_meters,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import Corrections
@@ -91,6 +92,19 @@ class ScatterJob:
             return ()
         beside = (sidecar.beside(self.out, end) for end in (".json", ".png"))
         return (self.out, self.out.with_suffix(".s"), *beside)
+
+    def keep_others(self) -> None:
+        """Refuse to write over files that are no scatter of the same image.
+
+        Raises
+        ------
+        WriteError
+            If there are some.
+        """
+        outputs = self.outputs()
+        if any(path.is_file() for path in outputs):
+            ours = partial(sidecar.made_of, outputs[-2], "image", self.image)
+            keep_others(outputs, str(self.image), ours=ours)
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

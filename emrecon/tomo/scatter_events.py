@@ -16,7 +16,6 @@ from emrecon.tomo.corrections.scatter_model import ScatterModel
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.tomo.geometry.events import CHUNK, Events
-from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
@@ -34,7 +33,7 @@ SAMPLED = 4
 """Chunks of pairs that the total of scatter is summed over, of as many as there are."""
 
 STRIPS = 64
-"""Strips of the profiles, along bins and along the axis."""
+"""Most strips of the profiles, across and along the axis."""
 
 
 def estimate_event_scatter(
@@ -160,19 +159,18 @@ def _of_events(events: Events, model: ScatterModel, values: Array) -> Array:
 def _by_place(scan: ListmodeScan, model: ScatterModel, values: Array) -> Floats:
     """Return the scatter of all pairs by distance from the axis and place along it."""
     flat = values.reshape(-1, values.shape[-1]).sum(axis=0)
-    out = np.zeros((STRIPS, STRIPS))
     if isinstance(scan.bins, Bins):
         data = model.ring.in_bins(flat, scan.bins.untimed, scan.efficiency).sum(
             axis=0, dtype=float
         )
         s, z = np.broadcast_arrays(scan.bins.s_mm[:, None], scan.bins.plane_z_mm)
         return _histogram(scan, s.ravel(), z.ravel(), data.ravel())
-    rng = np.random.default_rng(0)
-    for part, share in _some_pairs(scan.bins, rng):
+    sums = []
+    for part, share in _some_pairs(scan.bins, np.random.default_rng(0)):
         mean = model.ring.at_pairs(flat, _ends(part), None)
         mean = mean if part.factors is None else mean * part.factors
-        out += _histogram(scan, *_places(_ends(part)), mean / share)
-    return out
+        sums.append(_histogram(scan, *_places(_ends(part)), mean / share))
+    return np.asarray(np.sum(sums, axis=0), float)
 
 
 def _some_pairs(pairs: Pairs, rng: np.random.Generator) -> Iterator[tuple[Events, float]]:
@@ -186,10 +184,9 @@ def _some_pairs(pairs: Pairs, rng: np.random.Generator) -> Iterator[tuple[Events
 
 def _events_by_place(scan: ListmodeScan) -> Floats:
     """Return the number of events by distance from the axis and place along it."""
-    out = np.zeros((STRIPS, STRIPS))
-    for part in scan.events.subset(0, 1, CHUNK):
-        out += _histogram(scan, *_places(_ends(part)), None)
-    return out
+    parts = scan.events.subset(0, 1, CHUNK)
+    sums = [_histogram(scan, *_places(_ends(part)), None) for part in parts]
+    return np.asarray(np.sum(sums, axis=0), float)
 
 
 def _places(ends: Array) -> tuple[Floats, Floats]:
@@ -203,14 +200,19 @@ def _places(ends: Array) -> tuple[Floats, Floats]:
 
 def _histogram(scan: ListmodeScan, s: Floats, z: Floats, weights: Floats | Array | None) -> Floats:
     """Return sums of weights by distance from the axis and place along it."""
-    grid = grid_of(scan.bins, Settings())
-    low = grid.origin_mm[2] - grid.spacing_mm[2] / 2
-    high = low + grid.shape[2] * grid.spacing_mm[2]
-    reach = float(np.abs(s).max()) if isinstance(scan.bins, Bins) else scan.bins.fov_mm
-    reach = max(reach, scan.bins.fov_mm) * (1 + 1e-6)
-    return np.histogram2d(
-        s, np.clip(z, low, high), STRIPS, ((-reach, reach), (low, high)), weights=weights
-    )[0]
+    edges = _edges(scan)
+    inside = [np.clip(x, each[0], each[-1]) for x, each in zip((s, z), edges, strict=True)]
+    sums, _, _ = np.histogram2d(inside[0], inside[1], edges, weights=weights)
+    return np.asarray(sums, float)
+
+
+def _edges(scan: ListmodeScan) -> tuple[Floats, Floats]:
+    """Return the edges of strips two bins wide or more, across and along the axis."""
+    grid = scan.bins.grid()
+    across, along = (grid.shape[axis] * grid.spacing_mm[axis] / 2 for axis in (0, 2))
+    middle = grid.origin_mm[2] - grid.spacing_mm[2] / 2 + along
+    wide, long = (int(np.clip(grid.shape[axis] // 2, 1, STRIPS)) for axis in (0, 2))
+    return np.linspace(-across, across, wide + 1), middle + np.linspace(-along, along, long + 1)
 
 
 def _sides(both: Floats) -> tuple[Floats, Floats]:
