@@ -136,7 +136,7 @@ def test_reset_forgets_and_mistakes_are_told(qtbot, dock, viewer, told):
     press(qtbot, dock, "reset")
     assert [layer.name for layer in viewer.layers] == ["t1", "true tissue"]
     assert dock.table.rowCount() == 0
-    dock.settings.fields["classes"].widget.setText("1")
+    dock.settings.fields["classes"].widget.fill(1)
     press(qtbot, dock, "run")
     assert told[-1] == "classes must be 2 to 50, not 1"
     dock.settings.fill(QUICK)
@@ -161,20 +161,25 @@ def test_a_file_with_a_blank_that_is_browsed_for_is_one_file(qtbot, dock, monkey
     assert dock.inputs.value().mask == Path("/x/a b.nii")
 
 
-def test_beta_is_typed_as_a_number_or_auto_and_blank_is_its_default(qtbot, dock, told):
+def test_beta_is_a_number_with_a_slider_or_left_to_the_program(qtbot, dock):
     beta = dock.settings.fields["beta"].widget
-    assert beta.placeholderText() == "1"
-    beta.setText("much")
+    assert beta.value() == 1.0
+    for fill, wanted in (
+        (lambda: beta.tick.setChecked(True), "auto"),
+        (lambda: beta.tick.setChecked(False), 1.0),
+        (lambda: beta.slider.setValue(beta.slider.maximum()), 1000.0),
+        (lambda: beta.spin.setValue(0.0625), 0.0625),
+    ):
+        fill()
+        assert dock.settings.value().beta == wanted
+        assert beta.spin.isEnabled() is (wanted != "auto")
+    assert beta.slider.value() == round(20 * np.log10(0.0625))
+    beta.tick.setChecked(True)
     press(qtbot, dock, "run")
-    assert told == ["Beta: 'much' is not a number or auto"]
-    for text, wanted in (("auto", "auto"), ("", 1.0)):
-        beta.setText(text)
-        press(qtbot, dock, "run")
-        qtbot.waitUntil(done(dock), timeout=60_000)
-        assert dock.job.job.settings.beta == wanted
-        press(qtbot, dock, "command")
-        assert ("--beta" in QApplication.clipboard().text()) is bool(text)
-        press(qtbot, dock, "reset")
+    qtbot.waitUntil(done(dock), timeout=60_000)
+    assert dock.job.job.settings.beta == "auto"
+    press(qtbot, dock, "command")
+    assert "--beta auto" in QApplication.clipboard().text()
 
 
 def test_painted_labels_are_a_mask_and_images_without_file_are_channels(qtbot, dock, viewer):
