@@ -133,7 +133,7 @@ def _modes() -> QComboBox:
     box.setObjectName("mode")
     box.addItems(list(SHARES))
     box.setToolTip(
-        "<p>Quick: a picture now and then, at hardly any cost. Watch: as many as a fifth of the "
+        "<p>Quick: a picture now and then, at hardly any cost. Watch: as many as a tenth of the "
         "processor's time draws. Slow motion: every update is shown, so many a second</p>"
     )
     return box
