@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,7 +92,7 @@ class ReconstructionJob(ReconChoice):
                 raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
             needs = ("TimeZero", "ScanStart")
             images.quantifier.facts.require(*needs, purpose="a DICOM series")
-        return ReconRun(self, images, key, state)
+        return ReconRun(self, images, key, {} if state is None else {0: state})
 
     def _state(self, key: str) -> State | None:
         """Return where a stopped run stood, if it left a checkpoint."""
@@ -117,8 +118,8 @@ class ReconRun:
     key: str
     """Name of all that decides the iterates; empty where nothing is kept."""
 
-    state: State | None
-    """Where a stopped run stood, if it is taken up."""
+    states: Mapping[int, State]
+    """Where images stood, by their numbers, that are gone on with."""
 
     def iterate(self, look: Look = nobody, *rules: Rule) -> ReconResult:
         """Iterate image after image; of several, one that a rule stopped is left out.
@@ -146,7 +147,7 @@ class ReconRun:
 
     def _one(self, image: ReconImage, look: Look, rules: tuple[Rule, ...]) -> ImageResult:
         """Iterate one image to its end."""
-        problem, state = image.problem, self.state
+        problem, state = image.problem, self.states.get(image.number)
         if state is not None:
             _check(state, problem.start.shape, image)
         rows = state.rows if state else None
