@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, not spin; read on load
@@ -18,10 +18,12 @@ import numpy as np
 from numba.core import event
 
 from emrecon.errors import SettingsError
+from emrecon.scratch import Scratch
 
 log = logging.getLogger(__name__)
 
-Compile = Callable[[Callable[..., Any]], Any]
+KERNEL_THREADS = "emrecon-kernel"
+"""What the names of threads begin with that run kernels for others."""
 
 _njit: Any = numba.njit  # takes options as they come
 
@@ -36,16 +38,16 @@ def keep_kernels() -> None:
     try:
         numba.njit(cache=True)(_probe)
     except RuntimeError:
-        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="emrecon-kernels-")  # type: ignore[attr-defined] # set at run time
+        numba.config.CACHE_DIR = str(_kernels().path)  # type: ignore[attr-defined] # set at run time
         log.warning("no folder to keep compiled kernels in: they are compiled for this run alone")
 
 
-def kernel(**options: Any) -> Compile:  # noqa: ANN401 - numba's options
+def kernel(**options: Any) -> Any:  # noqa: ANN401 - as numba has it
     """Return what compiles a function that Python calls, which leaves Python to other threads."""
     return _njit(nogil=True, cache=True, no_cfunc_wrapper=True, **options)
 
 
-def inline(**options: Any) -> Compile:  # noqa: ANN401 - numba's options
+def inline(**options: Any) -> Any:  # noqa: ANN401 - as numba has it
     """Return what compiles a function into those that call it.
 
     It is for compiled code alone: ways for Python and C to call it, which numba makes of all by
@@ -67,7 +69,7 @@ def share(work: Callable[..., object], tasks: int, *args: Any) -> None:  # noqa:
         work(0, tasks, *args)
         return
     cuts = np.linspace(0, tasks, min(8 * threads, tasks) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, KERNEL_THREADS) as pool:
         for done in [pool.submit(work, *cut, *args) for cut in itertools.pairwise(cuts)]:
             done.result()
 
@@ -122,6 +124,12 @@ class _Compiling(event.Listener):
         self._within -= 1
         if not self._within:
             self._tell(False)  # noqa: FBT003 - likewise
+
+
+@cache
+def _kernels() -> Scratch:
+    """Return a folder for kernels, which goes with this process."""
+    return Scratch("kernels")
 
 
 def _probe() -> None:

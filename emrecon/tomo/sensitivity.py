@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ import numpy as np
 
 from emrecon.errors import WriteError
 from emrecon.files import replacing
+from emrecon.scratch import Scratch
 from emrecon.volume import Array
 
 Compute = Callable[[], Array]
@@ -81,8 +79,8 @@ class Sensitivities:
 
     def _place(self) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="emrecon-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            self._scratch = Scratch("sensitivity")  # goes with this
+            self._folder = self._scratch.path
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -7,7 +7,7 @@ neighbouring numbers; sums are kept by chunk, so that the threads do not change 
 import numpy as np
 from numba import njit
 
-from emrecon.compiled import share
+from emrecon.compiled import kernel, share
 
 CHUNK = 8192
 """Voxels whose sums are taken together, whatever the number of threads."""
@@ -185,15 +185,12 @@ def _store(field, at, count, q, fractions, total, before, evidence, parts):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _pull(q, count, fractions, beta, total, external, at, pull):
-    """Add to every component what the neighbours and the atlas say of its fractions."""
+def _pull(q, count, fractions, beta, total, external, known, at, pull):
+    """Add to every component what the neighbours and its place say of it."""
     components, classes = fractions.shape
     for k in range(classes):
         for b in range(count):
             pull[k, b] = beta * total[k, b]
-        if external.size:
-            for b in range(count):
-                pull[k, b] += external[at + b, k]
     for j in range(components):
         row = q[j]
         for k in range(classes):
@@ -201,6 +198,11 @@ def _pull(q, count, fractions, beta, total, external, at, pull):
             if share != 0:
                 for b in range(count):
                     row[b] += share * pull[k, b]
+        for e in range(external.shape[1]):
+            share = known[j, e]
+            if share != 0:
+                for b in range(count):
+                    row[b] += share * external[at + b, e]
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -227,10 +229,10 @@ def sweep(first, last, *args):
     share(some, -(-(last - first) // CHUNK))
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@kernel(fastmath=True)
 def _sweep(
     first, last, values, pattern, beside, means, factors, constants, fractions,
-    weights, earlier, beta, external, loads, old, field, expected, sums, parts,
+    weights, earlier, beta, external, known, loads, old, field, expected, sums, parts,
 ):  # fmt: skip
     """Fill the fractions in `field` of voxels ``first`` to ``last``.
 
@@ -252,8 +254,10 @@ def _sweep(
         Of the neighbours: weights, and whether updated before this colour.
     beta : float32
         Strength of the spatial field.
-    external : float32 array, shape (n, k)
-        What is added to each class's exponent, such as an atlas; empty for none.
+    external : float32 array, shape (n, e)
+        What is known of each place, such as an atlas; empty for nothing.
+    known : float32 array, shape (j, e)
+        How much of it is added to each component's exponent.
     loads : float32 array, shape (j, l)
         Numbers a component stands for, whose expectation is stored in `expected`.
     old : float32 array, shape (k, n + 1)
@@ -288,7 +292,7 @@ def _sweep(
                     x[c, b] = values[c, at + b]
             _densities(x, count, means, factors, constants, q, work)
             _neighbours(old, field, beside, at, count, weights, earlier, total, before)
-            _pull(q, count, fractions, beta, total, external, at, pull)
+            _pull(q, count, fractions, beta, total, external, known, at, pull)
             _memberships(q, count, most, work, seen, bits, powers)
             _store(field, at, count, q, fractions, total, before, most, parts[chunk])
             _gather(x, count, q, sums[chunk, pattern])
