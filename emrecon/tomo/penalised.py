@@ -141,7 +141,7 @@ class Penalised:
             1.0, grid.spacing_mm, kappa, self.anatomy, similar, of.gamma, epsilon, edge,
             self._eta(),
         )  # fmt: skip
-        beta = of.beta
+        beta = of.strength
         if beta == "auto":
             weights = PRIORS["quadratic"](replace(made, similar=0)).diagonal(near)
             weight = float(np.median(weights[body])) * _share(of.prior, similar)
