@@ -35,7 +35,7 @@ class ScatterView(QLabel):  # type: ignore[misc] # Qt has no types
             return False
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.scatter.png"
-            draw_scatter(held, [path])
+            draw_scatter(held, path)
             self._charts = QPixmap(str(path))
         self._fit()
         return True
