@@ -24,6 +24,7 @@ from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalised import warm_of
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Array
@@ -74,6 +75,7 @@ class ReconstructionJob(ReconChoice):
         chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
         refuse_unused(data, path.name, *chosen)
         _refuse_execution(self, execution, data)
+        _refuse_few_updates(self)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
@@ -187,6 +189,18 @@ def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
         raise FormatError("the checkpoint holds an image of another shape: remove it")
     if state.number > image.updates:
         raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
+
+
+def _refuse_few_updates(job: ReconstructionJob) -> None:
+    """Refuse a run with a prior that ends before the prior counts."""
+    subsets, iterations = job.settings.subsets, job.settings.iterations
+    warm = warm_of(subsets)
+    if job.penalty.prior and not job.penalty.until_converged and iterations * subsets <= warm:
+        raise SettingsError(
+            f"the first {warm} updates are without the prior, and {iterations} iterations of "
+            f"{subsets} subset(s) are {iterations * subsets}: give more (--iterations), or "
+            "--until-converged"
+        )
 
 
 def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:

@@ -259,6 +259,7 @@ class Images:
         chosen = self.job.penalty
         if not chosen.prior:
             return problem
+        problem = problem.whole_if_few()
         return replace(problem, penalised=penalised(chosen, problem.grid, problem.origin_mm))
 
     def _name(self, number: int, stretch: Stretch) -> str:

@@ -87,9 +87,8 @@ class StoredImage:
         """
         slope, inter = self.scaling
         if slope != 1 or inter != 0:
-            with _readable(self.path):
-                with np.errstate(over="ignore"):
-                    scaled = np.asarray(self.image.dataobj, np.float32)
+            with _readable(self.path), np.errstate(over="ignore"):
+                scaled = np.asarray(self.image.dataobj, np.float32)
             if np.isinf(scaled).any() and not np.isinf(self.unscaled()).any():
                 raise FormatError(f"{self.path} scales its numbers by {slope:g}: {_BEYOND}")
             return scaled
@@ -207,7 +206,8 @@ def _check_range(path: Path, numbers: NDArray[Any]) -> None:
     if numbers.dtype.kind != "f" or numbers.itemsize <= 4:
         return
     most = float(np.abs(numbers).max(initial=0, where=np.isfinite(numbers)))
-    if most > np.finfo(np.float32).max or 0 < most < np.finfo(np.float32).tiny:
+    limits = np.finfo(np.float32)
+    if most > float(limits.max) or 0 < most < float(limits.tiny):
         raise FormatError(f"{path} holds numbers up to {most:.3g}: {_BEYOND}")
 
 
