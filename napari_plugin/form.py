@@ -35,7 +35,7 @@ T = TypeVar("T")
 _UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp"}
 _CAPITALS = {"psf", "fwhm", "ct", "tof"}
 _MOST = 10**6
-_WRONG = "#d55e00"
+WRONG = "#d55e00"
 
 _SELDOM = "Advanced"
 
@@ -207,7 +207,7 @@ class Field:
 
     def complain(self, words: str) -> None:
         """Mark the line as wrong, and say why."""
-        self._input.setStyleSheet(f"border: 1px solid {_WRONG}")
+        self._input.setStyleSheet(f"border: 1px solid {WRONG}")
         self._wrong.setText(words.removeprefix(f"{self.caption}: "))
         self._wrong.show()
 
@@ -320,7 +320,7 @@ def _complaint() -> QLabel:
     """Return where it is said what is wrong."""
     label = QLabel("")
     label.setWordWrap(True)
-    label.setStyleSheet(f"color: {_WRONG}")
+    label.setStyleSheet(f"color: {WRONG}")
     label.hide()
     return label
 

@@ -28,11 +28,12 @@ from emrecon.files import write_text
 from napari_plugin import measure, slices
 from napari_plugin.dock import Dock, connected, undo_all
 from napari_plugin.labels import COLOURS
-from napari_plugin.layers import KEY, in_space
+from napari_plugin.layers import in_space
 from napari_plugin.layout import button, column, inside, lines, row
 from napari_plugin.measure import Values
 from napari_plugin.plot import plot_widget
 from napari_plugin.run_panel import RunPanel
+from napari_plugin.units import unit_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -108,7 +109,7 @@ class MeasureDock(Dock):
         """Write the table as CSV."""
         image = self._layer(self.image_box)
         try:
-            write_text(path, measure.text(self.rows, _unit(image)))
+            write_text(path, measure.text(self.rows, unit_of(image)))
         except WriteError as error:
             show_error(str(error))
             return
@@ -184,7 +185,7 @@ class MeasureDock(Dock):
         return None if truth is None else measure.truth_on(truth, image)
 
     def _fill(self) -> None:
-        unit = _unit(self._layer(self.image_box))
+        unit = unit_of(self._layer(self.image_box))
         self.table.setHorizontalHeaderItem(1, QTableWidgetItem(f"Mean {unit}".strip()))
         self.table.setRowCount(len(self.rows))
         for place, one in enumerate(self.rows):
@@ -210,7 +211,7 @@ class MeasureDock(Dock):
             return
         item, truth = self.plot.getPlotItem(), self._truth(image)
         item.setLabel("bottom", "mm along the line")
-        item.setLabel("left", _unit(image) or "value")
+        item.setLabel("left", unit_of(image) or "value")
         for values, colour in ((truth, COLOURS[0]), (self._frame(image), COLOURS[1])):
             found = None if values is None else measure.profile(layer, image, values)
             if found is not None:
@@ -239,7 +240,7 @@ class MeasureDock(Dock):
         seconds = image.translate[0] + image.scale[0] * np.arange(len(frames))
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "seconds")
-        item.setLabel("left", _unit(image) or "mean")
+        item.setLabel("left", unit_of(image) or "mean")
         for place, means in enumerate(measure.curves(frames, self.masks).values()):
             pen = pg.mkPen(COLOURS[place % len(COLOURS)], width=2)
             item.plot(seconds, means, pen=pen, symbol="o", symbolSize=5)
@@ -267,7 +268,3 @@ class MeasureDock(Dock):
         name, _ = QFileDialog.getSaveFileName(self, "Save the table", "regions.csv", "*.csv")
         if name:
             self.save_to(Path(name))
-
-
-def _unit(image: Any) -> str:  # noqa: ANN401 - a layer or none
-    return str(image.metadata.get(KEY, {}).get("unit", "")) if image is not None else ""

@@ -15,11 +15,13 @@ from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
+from napari_plugin.cine import Cine
 from napari_plugin.file_chooser import FileChooser
 from napari_plugin.form import Form
 from napari_plugin.history import Image
@@ -86,10 +88,12 @@ class ReconDock(RunPanel):
         self.listmode: Form[ListmodeSettings] = Form(ListmodeSettings())
         self.camera: Form[CameraFacts] = Form(CameraFacts())
         self.penalty: Form[Penalty] = Form(Penalty(), self._files)
+        self.kernel: Form[KernelSettings] = Form(KernelSettings(), self._files)
         self.curves = Curves(CURVES)
         tabs: dict[str, Form[Any]] = {
             "Settings": self.settings,
             "Prior": self.penalty,
+            "Kernel": self.kernel,
             "Corrections": self.corrections,
             "List-mode": self.listmode,
             "SPECT files": self.camera,
@@ -167,8 +171,15 @@ class ReconDock(RunPanel):
 
     def _about(self, job: ReconJob) -> tuple[str, str]:
         how = job.job.settings
-        name = job.job.penalty.name or ("OSEM" if how.subsets > 1 else "MLEM")
-        return f"{name} {how.iterations} x {how.subsets}", as_command(replace(job.job, out=OUT))
+        return f"{job.job.method} {how.iterations} x {how.subsets}", as_command(
+            replace(job.job, out=OUT)
+        )
+
+    def _scenes(self) -> list[Callable[[], object]]:
+        """Film frames where they are seen, else iterations."""
+        if self.layers.place_of_frame() is not None:
+            return Cine(self._viewer.dims, self).scenes()
+        return super()._scenes()
 
     def _forget(self) -> None:
         self.layers.clear()
@@ -184,7 +195,7 @@ class ReconDock(RunPanel):
         layers = chosen(self._viewer, path, corrections)
         job = ReconstructionJob(
             path, None, self.settings.value(), corrections, self.camera.value(),
-            self.listmode.value(), self.penalty.value(),
+            self.listmode.value(), self.penalty.value(), self.kernel.value(),
         )  # fmt: skip
 
         def ready(job: ReconstructionJob, session: Session) -> ReconstructionJob:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from emrecon.stop import pressed
 from emrecon.tomo.problem import UNIT
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, Row, State, lengths
+from napari_plugin.elsewhere import compiled_elsewhere
 from napari_plugin.history import History
 from napari_plugin.inside import Inside, look_inside
 from napari_plugin.session import Session
@@ -94,7 +96,9 @@ class ReconJob:
 
     def __call__(self, session: Session) -> ReconResult:
         """Run to the end, or until stopped; of frames or gates, those that were whole are kept."""
-        run = self._ready(self.job, session).begin(session.meters)
+        job = self._ready(self.job, session)
+        session.compile = partial(compiled_elsewhere, job)
+        run = job.begin(session.meters)
         session.go_on()
         images, several = len(run.images.names), run.job.listmode.several
         self.names = run.images.names if several else ()

@@ -32,5 +32,7 @@ ADVANCED = frozenset({
     # simulation
     "max_ring_difference", "arc_corrected", "tof_width_ps", "tof_bins", "spread", "dead_blocks",
     "detector_fastest", "patient_mm",
+    # kernel EM
+    "kernel_as_stir",
 })  # fmt: skip
 """Fields that are folded away at first."""

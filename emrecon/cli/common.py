@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from emrecon.errors import SettingsError
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
@@ -27,6 +28,7 @@ CorrectionFlags = Annotated[Corrections, Parameter(name="*", group="Corrections"
 CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
+KernelFlags = Annotated[KernelSettings, Parameter(name="*", group="Kernel EM")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 Overwrite = Annotated[
     bool, Parameter(help="Write over files of the same names that come of something else.")

@@ -18,6 +18,7 @@ from cyclopts import Parameter
 from emrecon.cli.common import (
     CameraFlags,
     CorrectionFlags,
+    KernelFlags,
     ListmodeFlags,
     Out,
     Overwrite,
@@ -41,13 +42,14 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     camera: CameraFlags | None = None,
     listmode: ListmodeFlags | None = None,
     penalty: PenaltyFlags | None = None,
+    kernel: KernelFlags | None = None,
     execution: ExecutionFlags | None = None,
     overwrite: Overwrite = False,
     config: Path | None = None,
     dry_run: bool = False,
     voice: VoiceFlags | None = None,
 ) -> None:
-    """Reconstruct a scan by MLEM, OSEM or with a prior.
+    """Reconstruct a scan by MLEM, OSEM, with a prior or a kernel.
 
     Writes the image, and beside it a picture (.png), a sidecar with every setting and checksum
     (.json) and the convergence log (.csv).
@@ -69,6 +71,8 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         Event by event, in frames or in gates.
     penalty
         A prior, and the algorithm that takes it.
+    kernel
+        Images of which kernel EM takes what looks alike.
     execution
         Checkpoint, cache, workers.
     config
@@ -81,13 +85,14 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     """
     from emrecon.jobs.recon import ReconstructionJob
     from emrecon.tomo.inputs import CameraFacts, Corrections
+    from emrecon.tomo.kernel_settings import KernelSettings
     from emrecon.tomo.listmode_settings import ListmodeSettings
     from emrecon.tomo.penalty import Penalty
     from emrecon.tomo.settings import Settings
 
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(), penalty or Penalty(),
+        listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
     )  # fmt: skip
     if dry_run:
         plan(job, voice, overwrite=overwrite)

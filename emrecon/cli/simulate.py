@@ -42,7 +42,8 @@ def simulate(  # noqa: PLR0913 - each is a flag
     Writes a folder: prompts, normalisation, attenuation, randoms and scatter as Interfile, truth,
     attenuation map and labels as NIfTI, and scan.toml that says which is which. With --dicom it is
     a SPECT scan: the projections of all energy windows in one DICOM NM TOMO file. With --petsird
-    it is a PET scan event by event, without scatter: the list-mode data in one PETSIRD file.
+    it is a PET scan event by event: the list-mode data in one PETSIRD file. With --scatter
+    monte-carlo trues, single and multiple scatter lie beside the prompts, and none is corrected.
 
     Parameters
     ----------

@@ -11,6 +11,8 @@ from typing import Any
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import read_text
 from emrecon.io.nuclides import nuclide_in
+from emrecon.tomo.corrections.decay import emitter_named
+from emrecon.tomo.corrections.quantity import suv_factor
 
 WEIGHT = "PatientWeight"
 """Weight of the body in kg: BIDS has no key for it, this is the one of dcm2niix and DICOM."""
@@ -23,6 +25,10 @@ BECQUEREL = {
 FOR_SUV = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "ScanStart",
            WEIGHT)  # fmt: skip
 """What standardised uptake values need."""
+
+OF_IMAGES = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", WEIGHT,
+             "TracerRadionuclide", "ImageDecayCorrectionTime")  # fmt: skip
+"""What those of an image that is in Bq/mL need."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,21 @@ class PetFacts:
     def uptake_s(self) -> float:
         """Time from the injection to the start of the scan."""
         return self.number("ScanStart") - self.number("InjectionStart")
+
+    @property
+    def suv_per_bq_per_ml(self) -> float:
+        """Standardised uptake value, g/mL, of 1 Bq/mL in the image that the facts are of.
+
+        The dose is brought to the time that the image's decay is corrected to.
+        """
+        self.require(*OF_IMAGES, purpose="SUV")
+        if self.values.get("ImageDecayCorrected") is not True:
+            raise self.refusal(
+                "ImageDecayCorrected", "true: SUV are of images corrected for decay"
+            )
+        uptake = self.number("ImageDecayCorrectionTime") - self.number("InjectionStart")
+        half_life_s = emitter_named(self.nuclide).half_life_s
+        return suv_factor(self.weight_kg, self.dose_bq, uptake, half_life_s)
 
     def require(self, *keys: str, purpose: str) -> None:
         """Refuse facts that lack one of these keys, naming all that are missing."""

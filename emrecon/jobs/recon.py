@@ -23,6 +23,7 @@ from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalised import warm_of
 from emrecon.tomo.penalty import Penalty
@@ -73,7 +74,7 @@ class ReconstructionJob(ReconChoice):
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
-        refuse_unused(data, path.name, *chosen)
+        refuse_unused(data, path.name, *chosen, self.kernel)
         _refuse_execution(self, execution, data)
         _refuse_few_updates(self)
         inputs = self.inputs()
@@ -233,6 +234,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     camera: CameraFacts | None = None,
     listmode: ListmodeSettings | None = None,
     penalty: Penalty | None = None,
+    kernel: KernelSettings | None = None,
     execution: Execution | None = None,
     meters: Meters = no_meters,
 ) -> ReconResult:
@@ -254,6 +256,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         Event by event, in frames or in gates.
     penalty : Penalty, optional
         A prior, and the algorithm that takes it.
+    kernel : KernelSettings, optional
+        Images of which kernel EM takes what looks alike.
     execution : Execution, optional
         Checkpoint, cache, workers.
     meters : callable, optional
@@ -280,7 +284,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     """
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(), penalty or Penalty(),
+        listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
     )  # fmt: skip
     if out is not None:
         result, _ = base.run(job, meters, execution)

@@ -14,6 +14,7 @@ from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
@@ -45,6 +46,9 @@ class ReconChoice:
     penalty: Penalty = field(default_factory=Penalty)
     """A prior, and the algorithm that takes it."""
 
+    kernel: KernelSettings = field(default_factory=KernelSettings)
+    """What the image is made of in kernel EM."""
+
     KIND: ClassVar[str] = "recon"
 
     def inputs(self) -> dict[str, Path]:
@@ -57,7 +61,7 @@ class ReconChoice:
         """
         base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
         files = scan_files(self.scan, self.corrections) | self.listmode.tables()
-        files |= forms.paths_in(self.penalty)
+        files |= forms.paths_in(self.penalty) | forms.paths_in(self.kernel)
         base.must_exist(files)
         return files
 
@@ -124,6 +128,12 @@ class ReconChoice:
             self.outputs(), f"{prompts}",
             ours=lambda: sidecar.made_of(about, "prompts", prompts),
         )  # fmt: skip
+
+    @property
+    def method(self) -> str:
+        """What the reconstruction is called."""
+        plain = "OSEM" if self.settings.subsets > 1 else "MLEM"
+        return self.penalty.name or (f"kernel {plain}" if self.kernel.kernel else plain)
 
     @property
     def checkpoint(self) -> Path | None:

@@ -152,8 +152,11 @@ class ReconResult:
         about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
         penalty = self.job.penalty
         if penalty.prior:
-            about["ReconMethodName"] = penalty.name
             about["Settings"] |= forms.plain(penalty)
+        if self.job.kernel.kernel:
+            about["Settings"] |= forms.plain(self.job.kernel)
+        if penalty.prior or self.job.kernel.kernel:
+            about["ReconMethodName"] = self.job.method
         about |= recon_keys(about["Settings"], about["ReconMethodName"])
         if self.several:
             about["Convergence"] = [

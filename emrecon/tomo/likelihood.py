@@ -11,11 +11,13 @@ their mean ``ybar = f A x + b``,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from operator import add
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+from emrecon.tomo.operators.algebra import Operator
+from emrecon.tomo.sensitivity import InMemory, Keep
 from emrecon.volume import Array
 
 E = TypeVar("E")
@@ -98,3 +100,43 @@ class Sum:
 def _back(term: Likelihood[Any], expected: Any) -> Array:  # noqa: ANN401 - what the term expects
     """Return the back-projection of one term."""
     return term.back(expected)
+
+
+@dataclass(frozen=True, eq=False)
+class Through(Generic[E]):
+    """The likelihood of coefficients of which an operator makes the image: that of kernel EM.
+
+    What is maximised are the coefficients; `operator` gives the image to look at.
+    """
+
+    likelihood: Likelihood[E]
+    """That of the image."""
+
+    operator: Operator
+    """From coefficients to the image."""
+
+    keep: Keep = field(default_factory=InMemory)
+    """Where the sensitivity is kept once it was computed."""
+
+    @property
+    def sensitivity(self) -> Array:
+        """How well each coefficient is seen."""
+        return self.keep(lambda: self.operator.adjoint(self.likelihood.sensitivity))
+
+    def expect(self, image: Array) -> tuple[E, float]:
+        """Return what `back` takes, and the log-likelihood of the coefficients."""
+        return self.likelihood.expect(self.operator.forward(image))
+
+    def back(self, expected: E) -> Array:
+        """Return the back-projection to the coefficients."""
+        return self.operator.adjoint(self.likelihood.back(expected))
+
+    def ratio(self, image: Array) -> tuple[Array, float]:
+        """Return `expect`, then `back`, and the log-likelihood."""
+        ratio, log_likelihood = self.likelihood.ratio(self.operator.forward(image))
+        return self.operator.adjoint(ratio), log_likelihood
+
+    def curvature(self, image: Array, along: Array) -> Array:
+        """Return minus the Hessian at the coefficients `image` times `along`."""
+        seen, step = self.operator.forward(image), self.operator.forward(along)
+        return self.operator.adjoint(self.likelihood.curvature(seen, step))

@@ -17,9 +17,11 @@ from emrecon.stop import Flat, Rule, after, converged
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.corrections.calibration import Calibration
 from emrecon.tomo.exam import ExamInfo
-from emrecon.tomo.likelihood import Likelihood, Sum
+from emrecon.tomo.likelihood import Likelihood, Sum, Through
+from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, WARM_UPDATES, Penalised
+from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Array, Grid, Volume
 
@@ -68,6 +70,18 @@ class Problem:
 
     penalised: Penalised | None = None
     """The prior and its algorithm; None for MLEM or OSEM."""
+
+    kernel: Operator | None = None
+    """What makes the image of what is iterated, in kernel EM; None where that is the image."""
+
+    def through(self, kernel: Operator) -> Problem:
+        """Return the problem of the coefficients that a kernel makes an image of."""
+        kept, subsets = Sensitivities(), len(self.likelihoods)
+        each = tuple(
+            Through(likelihood, kernel, kept.of(number, subsets, self.grid.shape))
+            for number, likelihood in enumerate(self.likelihoods)
+        )
+        return replace(self, likelihoods=each, kernel=kernel)
 
     @property
     def models(self) -> tuple[Mlem[Any], ...]:
@@ -166,6 +180,8 @@ class Problem:
 
     def volume(self, image: Array) -> Volume:
         """Return an iterate as a volume, after the post-filter."""
+        if self.kernel is not None:
+            image = self.kernel.forward(image)
         fwhm = per_axis(self.settings.post_fwhm_mm)
         if any(fwhm):
             image = Blur(self.grid, fwhm).forward(image)

@@ -22,6 +22,7 @@ from emrecon.jobs.data_kinds import (
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
@@ -49,7 +50,7 @@ CHOICES = {
 
 def chosen(field: str) -> object:
     """Return a form with a value in this field that it takes."""
-    for form in (Settings, Corrections, CameraFacts, ListmodeSettings, Penalty):
+    for form in (Settings, Corrections, CameraFacts, ListmodeSettings, Penalty, KernelSettings):
         for item in fields(form):
             if item.name == field:
                 hint = forms.types_of(form)[field]
@@ -73,7 +74,8 @@ def test_a_field_is_taken_by_the_data_that_use_it_alone(field: str, data: str) -
 @pytest.mark.parametrize("field", sorted(NEEDS))
 def test_a_field_that_needs_another_says_which(field: str) -> None:
     other = NEEDS[field][0]
-    forms_ = [Settings(), Corrections(), CameraFacts(), ListmodeSettings(), Penalty()]
+    forms_ = [Settings(), Corrections(), CameraFacts(), ListmodeSettings(), Penalty(),
+              KernelSettings()]  # fmt: skip
     if field == "gate_by":
         return  # the form itself refuses it
     value = chosen(field)
