@@ -35,7 +35,7 @@ from emrecon.io.interfile.common import (
     scaled,
     time_lines,
 )
-from emrecon.io.interfile.header import Header, parse
+from emrecon.io.interfile.header import Header, parse, writable
 from emrecon.io.nuclides import nuclide_in
 from emrecon.io.spect import Projections, Window, emission_kev
 from emrecon.tomo.exam import ExamInfo
@@ -311,7 +311,7 @@ def _header_text(camera: Camera, data: str, position: Position, exam: ExamInfo) 
         "!INTERFILE  :=\n"
         "!imaging modality := nucmed\n"
         "!version of keys := 3.3\n"
-        f"name of data file := {data}\n"
+        f"name of data file := {writable(data)}\n"
         "!GENERAL IMAGE DATA :=\n"
         "!type of data := Tomographic\n"
         "imagedata byte order := LITTLEENDIAN\n"
