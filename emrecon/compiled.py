@@ -15,6 +15,9 @@ from emrecon.scratch import Scratch
 
 log = logging.getLogger(__name__)
 
+KERNEL_THREADS = "emrecon-kernel"
+"""What the names of threads begin with that run kernels for others."""
+
 
 def keep_kernels() -> None:
     """Make sure that numba has a folder to keep compiled kernels in.

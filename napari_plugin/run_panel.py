@@ -77,12 +77,7 @@ class RunPanel(Dock):
         self.slider.setToolTip("Go through the pictures kept of the run that is shown")
         self.kept = shrinking(QLabel(""))
         self.kept.setToolTip("The most memory is set in napari's preferences, under emrecon")
-        self.stage = QLabel("")
-        self.warned = QLabel("")
-        self.warned.setObjectName("warnings")
-        self.warned.setWordWrap(True)
-        self.warned.setStyleSheet(_WARNING)
-        self.warned.hide()
+        self.stage, self.warned = QLabel(""), _warnings()
         self.save_button = button("save", "Save…", f"{self.SAVED}: of what is seen")
         again = f"that makes the {self.WHAT} that is seen, to the clipboard"
         self.python_button = button("python", "Copy as Python", f"Python {again}")
@@ -386,3 +381,13 @@ class RunPanel(Dock):
 
     def _rate(self) -> float:
         return preferences().live_hz
+
+
+def _warnings() -> QLabel:
+    """Return where it stands what a run warned of."""
+    label = QLabel("")
+    label.setObjectName("warnings")
+    label.setWordWrap(True)
+    label.setStyleSheet(_WARNING)
+    label.hide()
+    return label

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
 from emrecon import io
-from emrecon.em import em, watch
 from emrecon.errors import DataError, GeometryError
 from emrecon.jobs.base import Meters
 from emrecon.tomo.kernel_settings import KernelSettings
@@ -67,12 +65,9 @@ class Guide:
 
     def _warm(self, problem: Problem) -> Array:
         """Return the smoothed image of a pass of OSEM."""
-        subsets = len(problem.likelihoods)
-        updates = -(-WARM_UPDATES // subsets) * subsets
-        with self.meters("first image", updates) as meter:
-            run = em(cycle(problem.models), problem.start)
-            *_, reached = islice(watch(run, *([meter] if meter else [])), updates + 1)
-        return Blur(problem.grid, (SMOOTH_MM,) * 3).forward(reached.params)
+        with self.meters("first image", WARM_UPDATES) as meter:
+            image = problem.first(*([meter] if meter else []))
+        return Blur(problem.grid, (SMOOTH_MM,) * 3).forward(image)
 
 
 def penalised(penalty: Penalty, grid: Grid) -> Penalised:

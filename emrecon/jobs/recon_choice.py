@@ -17,7 +17,11 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
+
+REGIONS = ".regions.tsv"
+"""Ending of the table of regions."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class ReconChoice:
     kernel: KernelSettings = field(default_factory=KernelSettings)
     """What the image is made of in kernel EM."""
 
+    regions: RegionSettings = field(default_factory=RegionSettings)
+    """What of the image is measured, and how sure that is."""
+
     KIND: ClassVar[str] = "recon"
 
     def inputs(self) -> dict[str, Path]:
@@ -61,9 +68,12 @@ class ReconChoice:
         """
         base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
         files = scan_files(self.scan, self.corrections) | self.listmode.tables()
-        files |= forms.paths_in(self.penalty) | forms.paths_in(self.kernel)
+        for form in (self.penalty, self.kernel, self.regions):
+            files |= forms.paths_in(form)
         base.must_exist(files)
-        return files
+        labels = self.regions.regions
+        names = sidecar.beside(labels, ".json") if labels else None
+        return files | ({"region names": names} if names and names.exists() else {})
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the image first."""
@@ -79,7 +89,8 @@ class ReconChoice:
     def _endings(self) -> tuple[str, ...]:
         """The endings of what is written beside the image."""
         scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
-        return (*scatter, ".json", ".csv", ".png")
+        table = (REGIONS,) if self.regions.regions else ()
+        return (*scatter, *table, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.

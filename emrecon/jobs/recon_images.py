@@ -21,6 +21,7 @@ from emrecon.jobs.prior_images import Guide
 from emrecon.jobs.quantify import Quantifier, Quantity
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_scatter import with_scatter
+from emrecon.jobs.region_table import RegionTable
 from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.chunks import Only
 from emrecon.tomo.gates import Gate, When
@@ -69,6 +70,9 @@ class ImageResult:
 
     scatter: ScatterEstimate | None = None
     """Its scatter, where that was simulated."""
+
+    regions: RegionTable | None = None
+    """Its regions, where such were named."""
 
     @property
     def passes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +13,18 @@ from numpy.typing import NDArray
 from emrecon.compiled import set_threads
 from emrecon.errors import SettingsError
 from emrecon.stop import Rule
-from emrecon.tissue.atlas import lay, stack
+from emrecon.tissue.atlas import lay, place, stack
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
 from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.maps import Atlas
+from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MOST_ML, MaskFrom, brain_mask, shown_brain
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import ImplausibleError, check_size
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.stage_models import FEW
 from emrecon.tissue.stages import Fit, Look, Observer
 from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
@@ -174,6 +176,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     settings = settings or Settings()
     _check_used(settings, priors, prior_classes, means, labels)
     set_threads(settings.threads)
+    head_maps = cache(head_maps)
     grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
     mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
@@ -193,6 +196,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     drawn = None
     if labels is not None:
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
+    average = _average(images[0], data, settings, head_maps)
 
     def fit(settings: Settings) -> Fit:
         layout = Layout.of(
@@ -200,7 +204,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
         )
         given = _given(data, layout, settings, means, drawn, atlas)
         optima = starting_points(data, layout, settings, given)
-        return Fit(data, layout, settings, optima, atlas, mask_from, choices)
+        return Fit(data, layout, settings, optima, atlas, average, mask_from, choices)
 
     toggled = replace(settings, outliers=not settings.outliers)
     return replace(fit(settings), again=lambda: fit(toggled))
@@ -219,6 +223,16 @@ def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[Flag
     stacked, affine = stack(maps, settings.most_classes, ())
     fat_is_bright = settings.weighting == "T1"
     return strip_with_maps(image, stacked, affine, fat_is_bright=fat_is_bright), "maps"
+
+
+def _average(image: Volume, data: Data, settings: Settings, head_maps: HeadMaps) -> Average:
+    """Return where the average brain of installed maps lies on an image, or why it does not."""
+    if not settings.shows_nuclei or data.values.shape[1] <= FEW:
+        return Average(why_not="not asked for, or not of this contrast, scale or size")
+    maps = head_maps()
+    if not maps:
+        return Average(why_not="no maps of an average brain are installed")
+    return place(image, data.mask, *stack(maps, settings.most_classes, ()))
 
 
 def _check_used(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import Iterate, em
+from emrecon.em import Iterate, em, watch
 from emrecon.errors import DataError
 from emrecon.stop import Flat, Rule, after, converged
 from emrecon.tomo.algorithms.mlem import Mlem
@@ -95,6 +95,13 @@ class Problem:
             return self.penalised.iterates(self.likelihoods, self.start, self.grid, image, number)
         turns = islice(cycle(self.models), number % len(self.models), None)
         return em(turns, image, start=number)
+
+    def first(self, *observers: Callable[[Iterate[Array]], object]) -> Array:
+        """Return the image after a pass of OSEM, from which is taken what depends on an image."""
+        updates = -(-WARM_UPDATES // len(self.models)) * len(self.models)
+        run = em(cycle(self.models), self.start)
+        *_, reached = islice(watch(run, *observers), updates + 1)
+        return reached.params
 
     @property
     def updates(self) -> int:
