@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 
 from emrecon import forms, io
-from emrecon.errors import SettingsError, WriteError
+from emrecon.errors import SettingsError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
 from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
-from emrecon.jobs.bundle import check_outputs
+from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.stop import Rule
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings, check_contrast, contrast_of
@@ -127,16 +127,13 @@ class SegmentationJob:
         WriteError
             If there are such files: those of another image of the same name, say.
         """
-        image = self.images[0]
-        for first in self.outputs()[:1]:
-            if not (first.exists() and image.exists()):
-                continue
-            facts = next(path for path in self.outputs() if path.suffix == ".json")
-            if not sidecar.made_of(facts, "channel1", image):
-                raise WriteError(
-                    f"{first} was made of another image than {image}: name another folder "
-                    "(--out), or say --overwrite"
-                )
+        facts = [path for path in self.outputs() if path.suffix == ".json"]
+        facts += [self.out / f"{self.stem}_dseg.json"] if self.out else []
+
+        def ours() -> bool:
+            return any(sidecar.made_of(path, "channel1", self.images[0]) for path in facts)
+
+        keep_others(self.outputs(), str(self.images[0]), ours=ours)
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
