@@ -120,8 +120,9 @@ def repeated(heads: dict[str, Brain], scans: int) -> None:
             image, _ = acquire(placed, how, rng)
             mask = Volume(placed.mask.astype(np.float32), placed.affine)
             found = segment([image], mask=mask)
-            volumes.append(found.volumes_ml)
-            intervals.append(found.repeat_intervals_ml)
+            same = truth.volumes_ml / placed.volumes_ml  # some of it left the box
+            volumes.append(found.volumes_ml * same)
+            intervals.append(found.repeat_intervals_ml * same[:, None])
         pairs = [(intervals[a], volumes[b]) for a, b in permutations(range(scans), 2)]
         held = np.mean([(i[:, 0] <= v) & (v <= i[:, 1]) for i, v in pairs], axis=0)
         every.append(held)
