@@ -49,7 +49,8 @@ class Guide:
         if self.penalty.prior:
             chosen = penalised(self.penalty, grid)
             each = [replace(chosen, penalty=one, facts={}) for one in self.penalty.each()]
-            return [replace(problem, penalised=one) for one in each]
+            whole = problem.whole_if_few()
+            return [replace(whole, penalised=one) for one in each]
         if self.kernel.kernel:
             return [problem.through(self._kernel(problem, grid))]
         return [problem]

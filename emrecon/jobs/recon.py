@@ -26,6 +26,7 @@ from emrecon.stop import Enough, Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalised import warm_of
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
@@ -80,6 +81,7 @@ class ReconstructionJob(ReconChoice):
         if self.listmode.several and self.penalty.betas:
             raise SettingsError("several betas are of one image: leave out frames and gates")
         _refuse_execution(self, execution, data)
+        _refuse_few_updates(self)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
@@ -190,6 +192,18 @@ def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
         raise FormatError("the checkpoint holds an image of another shape: remove it")
     if state.number > image.updates:
         raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
+
+
+def _refuse_few_updates(job: ReconstructionJob) -> None:
+    """Refuse a run with a prior that ends before the prior counts."""
+    subsets, iterations = job.settings.subsets, job.settings.iterations
+    warm = warm_of(subsets)
+    if job.penalty.prior and not job.penalty.until_converged and iterations * subsets <= warm:
+        raise SettingsError(
+            f"the first {warm} updates are without the prior, and {iterations} iterations of "
+            f"{subsets} subset(s) are {iterations * subsets}: give more (--iterations), or "
+            "--until-converged"
+        )
 
 
 def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice, repeat
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -39,14 +39,16 @@ STRENGTH = 0.7
 of the data there. Whatever counts, voxels and planes, the mean square error of images was least
 for 1.2 to 2; the contrast of small hot spheres at equal noise wants half of that."""
 
-LOST = 0.7
-"""Share of the counts that those updates must have kept."""
-
 CONVERGED = 0.1
 """Percent of the typical value that a residual is below once a run has converged."""
 
 MOST_PASSES = 200
 """Passes after which a run ends that has not converged."""
+
+
+def warm_of(subsets: int) -> int:
+    """Return how many updates are of OSEM, before the prior counts."""
+    return -(-WARM_UPDATES // subsets) * subsets
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ class Penalised:
         is taken from them.
         """
         subsets = len(likelihoods)
-        warm = -(-WARM_UPDATES // subsets) * subsets
+        warm = warm_of(subsets)
         models = [Mlem(likelihood) for likelihood in likelihoods]
         if number < warm:
             turns = islice(cycle(models), number % subsets, None)
@@ -96,11 +98,10 @@ class Penalised:
                 if iterate.number == warm:
                     break
                 yield iterate
-            near = image = _kept(iterate.params, start, likelihoods)
+            near = image = iterate.params
             number = warm
         else:
             near = next(islice(em(cycle(models), start), warm, None)).params
-            near = _kept(near, start, likelihoods)
         objective = self.objective(likelihoods, near, start > 0, grid)
         yield from self.maximiser.iterates(objective, image, number)
 
@@ -173,26 +174,6 @@ class Penalised:
         steps = [np.abs(np.diff(self.anatomy[0], axis=axis)) for axis in range(3)]
         largest = [float(np.percentile(one, 99.5)) for one in steps if one.size]  # one slice: none
         return 0.1 * max(largest, default=0.0) or 1.0
-
-
-def _kept(image: Array, start: Array, likelihoods: Sequence[Likelihood[Any]]) -> Array:
-    """Return an image of OSEM, or one of as many updates of MLEM where it lost the counts.
-
-    A subset without counts along the lines of a voxel sets it to 0 for good. The start image
-    makes up for all counts.
-    """
-    seen = Sum(likelihoods)
-    counts, wanted = (
-        float(np.sum(one * seen.sensitivity, dtype=np.float64)) for one in (image, start)
-    )
-    if counts > LOST * wanted:
-        return image
-    log.warning(
-        "%d subsets of so few counts leave %.3g %% of them in an image: the prior begins from one "
-        "of MLEM",
-        len(likelihoods), 100 * counts / wanted,
-    )  # fmt: skip
-    return next(islice(em(repeat(Mlem(seen)), start), WARM_UPDATES, None)).params
 
 
 def _share(prior: str, similar: int) -> float:
