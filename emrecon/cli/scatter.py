@@ -14,7 +14,7 @@ from emrecon.cli.common import CorrectionFlags, Out, Overwrite, VoiceFlags, do
 from emrecon.jobs.scatter import ScatterJob
 
 
-def scatter(
+def scatter(  # noqa: PLR0913 - each is a flag
     image: Path,
     *,
     like: Path,

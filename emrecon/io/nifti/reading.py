@@ -87,9 +87,8 @@ class StoredImage:
         """
         slope, inter = self.scaling
         if slope != 1 or inter != 0:
-            with _readable(self.path):
-                with np.errstate(over="ignore"):
-                    scaled = np.asarray(self.image.dataobj, np.float32)
+            with _readable(self.path), np.errstate(over="ignore"):
+                scaled = np.asarray(self.image.dataobj, np.float32)
             if np.isinf(scaled).any() and not np.isinf(self.unscaled()).any():
                 raise FormatError(f"{self.path} scales its numbers by {slope:g}: {_BEYOND}")
             return scaled
