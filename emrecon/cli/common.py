@@ -17,6 +17,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
 KernelFlags = Annotated[KernelSettings, Parameter(name="*", group="Kernel EM")]
+RegionFlags = Annotated[RegionSettings, Parameter(name="*", group="Regions")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 Overwrite = Annotated[
     bool, Parameter(help="Write over files of the same names that come of something else.")
@@ -114,9 +116,11 @@ def do(
 ) -> Result:
     """Do a job, say in lines what came of it, and name the files that were written."""
     from emrecon.jobs import no_meters, run
+    from emrecon.memory import keep_freed
 
     if not overwrite:
         job.keep_others()
+    keep_freed()
     voice = voice or Voice()
     result, written = run(job, no_meters if voice.quiet else bars, execution)
     summary = result.summary()

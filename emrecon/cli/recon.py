@@ -23,6 +23,7 @@ from emrecon.cli.common import (
     Out,
     Overwrite,
     PenaltyFlags,
+    RegionFlags,
     SettingsFlags,
     VoiceFlags,
     do,
@@ -43,6 +44,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     listmode: ListmodeFlags | None = None,
     penalty: PenaltyFlags | None = None,
     kernel: KernelFlags | None = None,
+    regions: RegionFlags | None = None,
     execution: ExecutionFlags | None = None,
     overwrite: Overwrite = False,
     config: Path | None = None,
@@ -52,7 +54,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     """Reconstruct a scan by MLEM, OSEM, with a prior or a kernel.
 
     Writes the image, and beside it a picture (.png), a sidecar with every setting and checksum
-    (.json) and the convergence log (.csv).
+    (.json) and the convergence log (.csv); with regions their table (.regions.tsv).
 
     Parameters
     ----------
@@ -73,6 +75,8 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A prior, and the algorithm that takes it.
     kernel
         Images of which kernel EM takes what looks alike.
+    regions
+        Labels of regions to measure, and where their standard errors come from.
     execution
         Checkpoint, cache, workers.
     config
@@ -88,11 +92,13 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     from emrecon.tomo.kernel_settings import KernelSettings
     from emrecon.tomo.listmode_settings import ListmodeSettings
     from emrecon.tomo.penalty import Penalty
+    from emrecon.tomo.region_settings import RegionSettings
     from emrecon.tomo.settings import Settings
 
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
         listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
+        regions or RegionSettings(),
     )  # fmt: skip
     if dry_run:
         plan(job, voice, overwrite=overwrite)

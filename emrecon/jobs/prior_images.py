@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
 from emrecon import io
-from emrecon.em import em, watch
 from emrecon.errors import DataError, GeometryError
 from emrecon.jobs.base import Meters
 from emrecon.tomo.kernel_settings import KernelSettings
@@ -38,8 +36,8 @@ class Guide:
 
     _made: tuple[Grid, Kernel] | None = field(default=None, init=False)
 
-    def of(self, problem: Problem) -> Problem:
-        """Return a problem with the prior or the kernel, if either is chosen.
+    def of(self, problem: Problem) -> list[Problem]:
+        """Return a problem with the prior or the kernel, if either is chosen; one a strength.
 
         Raises
         ------
@@ -49,10 +47,13 @@ class Guide:
         """
         grid = _in_patient(problem.grid, problem.origin_mm)
         if self.penalty.prior:
-            return replace(problem, penalised=penalised(self.penalty, grid))
+            chosen = penalised(self.penalty, grid)
+            each = [replace(chosen, penalty=one, facts={}) for one in self.penalty.each()]
+            whole = problem.whole_if_few()
+            return [replace(whole, penalised=one) for one in each]
         if self.kernel.kernel:
-            return problem.through(self._kernel(problem, grid))
-        return problem
+            return [problem.through(self._kernel(problem, grid))]
+        return [problem]
 
     def _kernel(self, problem: Problem, grid: Grid) -> Kernel:
         """Return the kernel; one of images alone serves all frames of a grid."""
@@ -67,12 +68,9 @@ class Guide:
 
     def _warm(self, problem: Problem) -> Array:
         """Return the smoothed image of a pass of OSEM."""
-        subsets = len(problem.likelihoods)
-        updates = -(-WARM_UPDATES // subsets) * subsets
-        with self.meters("first image", updates) as meter:
-            run = em(cycle(problem.models), problem.start)
-            *_, reached = islice(watch(run, *([meter] if meter else [])), updates + 1)
-        return Blur(problem.grid, (SMOOTH_MM,) * 3).forward(reached.params)
+        with self.meters("first image", WARM_UPDATES) as meter:
+            image = problem.first(*([meter] if meter else []))
+        return Blur(problem.grid, (SMOOTH_MM,) * 3).forward(image)
 
 
 def penalised(penalty: Penalty, grid: Grid) -> Penalised:

@@ -17,7 +17,14 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
+
+REGIONS = ".regions.tsv"
+"""Ending of the table of regions."""
+
+SWEEP = ".sweep.tsv"
+"""Ending of the table of a sweep of a prior's strength."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,9 @@ class ReconChoice:
     kernel: KernelSettings = field(default_factory=KernelSettings)
     """What the image is made of in kernel EM."""
 
+    regions: RegionSettings = field(default_factory=RegionSettings)
+    """What of the image is measured, and how sure that is."""
+
     KIND: ClassVar[str] = "recon"
 
     def inputs(self) -> dict[str, Path]:
@@ -61,9 +71,12 @@ class ReconChoice:
         """
         base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
         files = scan_files(self.scan, self.corrections) | self.listmode.tables()
-        files |= forms.paths_in(self.penalty) | forms.paths_in(self.kernel)
+        for form in (self.penalty, self.kernel, self.regions):
+            files |= forms.paths_in(form)
         base.must_exist(files)
-        return files
+        labels = self.regions.regions
+        names = sidecar.beside(labels, ".json") if labels else None
+        return files | ({"region names": names} if names and names.exists() else {})
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the image first."""
@@ -79,7 +92,9 @@ class ReconChoice:
     def _endings(self) -> tuple[str, ...]:
         """The endings of what is written beside the image."""
         scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
-        return (*scatter, ".json", ".csv", ".png")
+        table = (REGIONS,) if self.regions.regions else ()
+        sweep = (SWEEP,) if self.penalty.betas else ()
+        return (*scatter, *table, *sweep, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.
@@ -92,13 +107,13 @@ class ReconChoice:
         if self.out is None:
             return
         if io.is_series(self.out):
-            if self.listmode.gates:
-                raise SettingsError("gates are not written as DICOM: name it .nii.gz")
+            if self.listmode.gates or self.penalty.betas:
+                raise SettingsError("gates and betas are not written as DICOM: name it .nii.gz")
             refuse_full(self.out)
-        elif io.image_format(self.out).name != "NIfTI" and self.listmode.several:
+        elif io.image_format(self.out).name != "NIfTI" and self.several:
             raise SettingsError(
-                "several frames or gates are written as NIfTI: name it .nii.gz, or without an "
-                "ending for a folder of DICOM (frames)"
+                "several frames, gates or betas are written as NIfTI: name it .nii.gz, or without "
+                "an ending for a folder of DICOM (frames)"
             )
 
     def keep_others(self) -> None:
@@ -128,6 +143,11 @@ class ReconChoice:
             self.outputs(), f"{prompts}",
             ours=lambda: sidecar.made_of(about, "prompts", prompts),
         )  # fmt: skip
+
+    @property
+    def several(self) -> bool:
+        """Whether it makes several images: of frames, gates or strengths of a prior."""
+        return self.listmode.several or bool(self.penalty.betas)
 
     @property
     def method(self) -> str:

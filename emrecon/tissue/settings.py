@@ -171,6 +171,11 @@ class Settings:
     macaque. All lengths, those of these settings too, are those of a human brain and scale with
     it. Auto is 1, and refuses a brain that is too small for it."""
 
+    deep_grey: Literal["auto", "none"] = "auto"
+    """Thalamus, putamen and pallidum, nearly as bright as white matter in T1-weighted images: auto
+    has Gaussians of their own for them where maps of an average brain are installed
+    (emrecon[maps]) and lie well on the image, so that they are grey matter."""
+
     resample: bool = False
     """Interpolate further channels and masks onto the first channel's voxels where their grids
     differ; refused otherwise."""
@@ -219,6 +224,12 @@ class Settings:
     def human(self) -> bool:
         """Whether maps of the tissues of a human brain fit the classes."""
         return self.tissues and self.times == 1
+
+    @property
+    def shows_nuclei(self) -> bool:
+        """Whether Gaussians of deep nuclei are wanted and fit the classes."""
+        wanted = self.deep_grey == "auto" and self.pure_means and not self.only_bias
+        return wanted and self.mixed > 0 and self.human and self.weighting == "T1"
 
     @property
     def names(self) -> tuple[str, ...]:

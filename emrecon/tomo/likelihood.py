@@ -11,11 +11,13 @@ their mean ``ybar = f A x + b``,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from emrecon.errors import SettingsError
+from emrecon.tomo.draw import Draw
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.sensitivity import InMemory, Keep
 from emrecon.volume import Array
@@ -60,6 +62,14 @@ class Likelihood(Protocol[E]):
 
     def curvature(self, image: Array, along: Array) -> Array:
         """Return ``A^T [f^2 y / ybar^2 A along]``: minus the Hessian at `image` times `along`."""
+        ...
+
+
+class Redrawable(Likelihood[E], Protocol[E]):
+    """A likelihood whose counts can be drawn again, for a bootstrap."""
+
+    def redrawn(self, draw: Draw) -> Redrawable[E]:
+        """Return the likelihood of a replicate; its sensitivity is that of the scan."""
         ...
 
 
@@ -140,3 +150,29 @@ class Through(Generic[E]):
         """Return minus the Hessian at the coefficients `image` times `along`."""
         seen, step = self.operator.forward(image), self.operator.forward(along)
         return self.operator.adjoint(self.likelihood.curvature(seen, step))
+
+    def redrawn(self, draw: Draw) -> Through[E]:
+        """Return the likelihood of coefficients with the counts drawn again."""
+        drawn = _redrawable(self.likelihood).redrawn(draw)
+        return replace(self, likelihood=drawn)
+
+
+def redrawn(likelihoods: Sequence[Likelihood[Any]], draw: Draw) -> tuple[Redrawable[Any], ...]:
+    """Return the likelihoods of all subsets of one replicate of a scan.
+
+    Raises
+    ------
+    SettingsError
+        If one of another package cannot be drawn again.
+    """
+    return tuple(_redrawable(likelihood).redrawn(draw) for likelihood in likelihoods)
+
+
+def _redrawable(likelihood: Likelihood[E]) -> Redrawable[E]:
+    """Return a likelihood that can be drawn again, or refuse it."""
+    if not hasattr(likelihood, "redrawn"):
+        raise SettingsError(
+            f"{type(likelihood).__name__} has no redrawn(), which a bootstrap needs: choose "
+            "another uncertainty"
+        )
+    return cast("Redrawable[E]", likelihood)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import trapezoid
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.corrections.attenuation import aligned
@@ -112,6 +111,8 @@ class ScatterModel:
     @property
     def kept(self) -> float:
         """Share of photons that still count after one deflection, of those that did before."""
+        from scipy.integrate import trapezoid  # noqa: PLC0415 - heavy
+
         cosine = np.linspace(-1, 1, 2001)
         kept = self.window.accepts(scattered_kev(cosine)) / self.window.accepts(REST_KEV)
         return float(2 * np.pi * trapezoid(angular_density(cosine) * kept, cosine))
