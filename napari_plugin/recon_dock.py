@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.recon import ReconstructionJob
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -91,12 +92,14 @@ class ReconDock(RunPanel):
         self.camera: Form[CameraFacts] = Form(CameraFacts())
         self.penalty: Form[Penalty] = Form(Penalty(), self._files)
         self.kernel: Form[KernelSettings] = Form(KernelSettings(), self._files)
+        self.anatomical: Form[AnatomySettings] = Form(AnatomySettings())
         self.regions: Form[RegionSettings] = Form(RegionSettings(), self._files)
         self.curves = Curves(CURVES)
         tabs: dict[str, Form[Any]] = {
             "Settings": self.settings,
             "Prior": self.penalty,
             "Kernel": self.kernel,
+            "Anatomy": self.anatomical,
             "Regions": self.regions,
             "Corrections": self.corrections,
             "List-mode": self.listmode,
@@ -203,7 +206,7 @@ class ReconDock(RunPanel):
         job = ReconstructionJob(
             path, None, self.settings.value(), corrections, self.camera.value(),
             self.listmode.value(), self.penalty.value(), self.kernel.value(),
-            self.regions.value(),
+            self.anatomical.value(), self.regions.value(),
         )  # fmt: skip
 
         def ready(job: ReconstructionJob, session: Session) -> ReconstructionJob:
