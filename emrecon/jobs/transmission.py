@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle, islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from emrecon.io.data_exchange import ENDINGS, read_frames
 from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
+from emrecon.jobs.anatomy import inputs_of, read_on_grid
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -30,10 +32,11 @@ from emrecon.jobs.base import (
     no_meters,
     nobody,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.jobs.prior_images import penalised
 from emrecon.stop import Rule, after
 from emrecon.tomo.algorithms.mltr import Mltr
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.operators.projector import projector
@@ -69,7 +72,9 @@ class TransmissionJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        files = {"scan": self.scan} | forms.paths_in(self.rays) | forms.paths_in(self.penalty)
+        files = {"scan": self.scan} | forms.paths_in(self.rays)
+        files |= forms.paths_in(replace(self.penalty, anatomy=()))
+        files |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
         base.must_exist(files)
         return files
 
@@ -78,6 +83,19 @@ class TransmissionJob:
         if self.out is None:
             return ()
         return (self.out, *(sidecar.beside(self.out, end) for end in (".json", ".png")))
+
+    def keep_others(self) -> None:
+        """Refuse to write over a map of other counts.
+
+        Raises
+        ------
+        WriteError
+            If there is one.
+        """
+        if out := self.outputs():
+            keep_others(
+                out, str(self.scan), ours=lambda: sidecar.made_of(out[1], "scan", self.scan)
+            )
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the sizes of its files."""
@@ -200,12 +218,12 @@ class TransmissionRun:
 
     @property
     def subsets(self) -> int:
-        """Subsets of the quick passes."""
+        """The subsets of the quick passes."""
         return min(self.job.settings.subsets, len(self.rays.bins.phi_rad))
 
     @property
     def quick(self) -> int:
-        """Updates of the quick passes."""
+        """How many updates of the quick passes."""
         return self.job.settings.quick * self.subsets
 
     @property
@@ -232,7 +250,7 @@ class TransmissionRun:
         """Return the prior, its strength by the data."""
         if not self.job.penalty.prior:
             return None
-        chosen = penalised(self.job.penalty, self.grid, None)
+        chosen = penalised(self.job.penalty, self.grid, partial(read_on_grid, grid=self.grid))
         seen = whole.system.adjoint(np.ones(whole.system.range, np.float32)) > 0
         prior = chosen.objective([whole], near, seen, self.grid).prior
         self.facts.update(chosen.facts)
