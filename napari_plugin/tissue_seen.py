@@ -102,7 +102,7 @@ def seen(
     if not fractions.any():  # the first of a stage: no sweep was made
         fractions, _ = image.posterior(state, image.rules.layout.fractions)
     inside = fractions[:-1]
-    order = np.arange(inside.shape[1])[:: -1 if fit.settings.reversed else 1]
+    order = fit.settings.ranks
     inside = inside[:, order]
     shape = tuple(-(-n // step) for n, step in zip(fit.data.mask.shape, stride, strict=True))
     small = image.lattice.paint((inside.argmax(axis=1) + 1).astype(np.uint8), shape)
@@ -143,7 +143,7 @@ def _seen(
     low, high = np.quantile(some, [0.0005, 0.9995])
     counts, edges = np.histogram(values, _bins(some, float(low), float(high)))
     parts = densities(*model, (edges[1:] + edges[:-1]) / 2)
-    parts = parts[:, :: -1 if fit.settings.reversed else 1] * len(values) * (edges[1] - edges[0])
+    parts = parts[:, fit.settings.ranks] * len(values) * (edges[1] - edges[0])
     size, whole = model[0].lattice.size, int(fit.data.mask.sum())
     stage = f"all {size:,} voxels" if size == whole else f"{size:,} blocks"
     held = np.asarray(shares[0], np.float32), np.asarray(shares[1], np.int32), shares[2]
@@ -178,7 +178,7 @@ def table(
     means = classes.means * data.scale + data.centre
     squares = classes.variances * data.scale**2 + means**2
     shares = classes.weights @ layout.fractions
-    order = np.arange(layout.classes)[:: -1 if fit.settings.reversed else 1]
+    order = fit.settings.ranks
     rows = []
     for place, k in enumerate(order):
         own = layout.owners == k

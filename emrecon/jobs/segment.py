@@ -18,8 +18,9 @@ from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
 from emrecon.stop import Rule
+from emrecon.tissue.contrasts import check_contrast, contrast_of
 from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.settings import Settings, check_contrast, contrast_of
+from emrecon.tissue.settings import Settings
 
 if TYPE_CHECKING:
     from emrecon.jobs.segment_result import SegmentResult
@@ -86,7 +87,7 @@ class SegmentationJob:
         """Return every file that is read, by what it is.
 
         Without a mask the installed maps of a brain are among them, as whether there are any
-        decides the mask of a whole head.
+        decides the mask of a whole head; and where they may be priors.
 
         Raises
         ------
@@ -95,7 +96,8 @@ class SegmentationJob:
         """
         images = self.named()
         base.must_exist(images)
-        heads = {} if self.files.mask or not self.settings.human else map_files()
+        wanted = not self.files.mask or (self.settings.crossed and not self.files.priors)
+        heads = map_files() if wanted and self.settings.human else {}
         return images | data_files(images) | heads
 
     def outputs(self) -> tuple[Path, ...]:
@@ -113,7 +115,7 @@ class SegmentationJob:
         ends = ["dseg.nii.gz", "dseg.tsv", "dseg.json", "dseg.png", "histogram.png"]
         ends += ["entropy.nii.gz", "outliers.nii.gz"]
         ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
-        if self.settings.bias_mm:
+        if self.settings.wavelength_mm:
             ends += fields
         return tuple(self.out / f"{self.stem}_{end}" for end in ends)
 
@@ -260,7 +262,8 @@ class SegmentRun:
         stages = self.fit.stages(watchers, *rules)
         fitted()
         made = self.fit.finish(stages)
-        read = self.read | (map_files() if made.mask_from == "maps" else {})
+        own = made.atlas is None or self.job.files.priors
+        read = self.read | ({} if own and made.mask_from != "maps" else map_files())
         return SegmentResult(made, self.channels[0], read, self.job.out, self.job.stem)
 
 

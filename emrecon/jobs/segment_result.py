@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from emrecon.volume import Volume
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
 """Of the labels, in their order; after the last the first comes again."""
+
+SHOWN_HU = (0.0, 80.0)
+"""Window in which a CT of a brain is shown."""
 
 _STEP, _ENTROPY_STEP = 1 / 4096, 1 / 256
 """Of shares and fields, and of doubt: powers of two, so that they are exact in float32."""
@@ -112,7 +115,10 @@ class SegmentResult:
         volumes = zip(found.names, found.volumes_ml, strict=True)
         title = ", ".join(f"{name} {_ml(ml, 0)} mL" for name, ml in volumes)
         planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
-        preview(self.first, planes, title=title, labels=labels, inverted=False)
+        first = self.first
+        if found.settings.contrast == "CT":  # air beside brain would ring
+            first = replace(first, voxels=first.voxels.clip(*SHOWN_HU))
+        preview(first, planes, title=title, labels=labels, inverted=False)
         _histogram(found, curves)
         return [planes, curves]
 
@@ -148,7 +154,7 @@ def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
             yield f"label-{name}_{what}", *_rounded(result, values[:, k], _STEP)
     for c in range(len(result.corrected)):
         suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
-        if result.settings.bias_mm:
+        if result.settings.wavelength_mm:
             yield f"biasfield{suffix}", *_rounded(result, result.field[c], _STEP, 1.0)
             yield f"corrected{suffix}", result.volume(result.corrected[c]), 0.0
     if alone:

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.tissue.field import Image, State
-from emrecon.tissue.layout import Layout
-from emrecon.tissue.settings import Settings
+from emrecon.tissue.settings import Settings, layout_of
 from emrecon.tissue.starts import OUTLIERS, with_outliers
 
 Floats32 = NDArray[np.float32]
@@ -30,7 +29,7 @@ def outlier_map(image: Image, state: State, settings: Settings) -> Floats32:
     settings : Settings
         Which classes it has.
     """
-    layout = Layout.of(settings.most_classes, settings.gaussians, settings.mixed, outliers=True)
+    layout = layout_of(settings, outliers=True)
     weights = state.classes.weights[: len(layout.mixing) - 1]
     inner = replace(state.classes, weights=weights / weights.sum() * (1 - OUTLIERS))
     rules = replace(image.rules, layout=layout)

@@ -209,7 +209,7 @@ class Segmentation:
         """Return each class's part of the model's density of channel 1, ``(n, k)``."""
         last = self.stages[-1]
         parts = densities(last.image, last.state.classes, values)
-        return parts[:, :: -1 if self.settings.reversed else 1]
+        return parts[:, self.settings.ranks]
 
     def volume(self, values: NDArray[np.generic], outside: float = 0.0, unit: str = "") -> Volume:
         """Return the image with one value for each voxel of the mask, in the order of NIfTI."""
@@ -264,7 +264,7 @@ def finish(
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
         corrected[lack, run.first : run.last] = np.nan
-    order = slice(None, None, -1 if settings.reversed else 1)
+    order = settings.ranks
     fractions, chances = fractions[:, order], chances[:, order]
     odd = outlier_map(image, state, settings)
     doubts = judged(
@@ -351,7 +351,7 @@ def _raw(
 ) -> Classes:
     """Return parameters, or their errors, in the image's units and the order of the names."""
     shift = 0.0 if errors else data.centre
-    order = np.arange(layout.gaussians)[:: -1 if settings.reversed else 1]
+    order = np.arange(layout.gaussians).reshape(layout.classes, -1)[settings.ranks].ravel()
     means = classes.means * data.scale + shift
     covariances = classes.covariances * np.outer(data.scale, data.scale)
     inner = classes.weights[: layout.gaussians][order]

@@ -154,13 +154,13 @@ def _check_volumes(found: Findings) -> None:
             raise DataError(
                 f"{name} has {held[name]:.1%} of the volume, and of a brain {LEAST_SHARE:.0%} or "
                 f"more: some voxels that are far brighter or darker were taken for it, or the "
-                f"image is not {settings.weighting} weighted (--contrast). Look at it; leave such "
+                f"image is not {settings.weighted} (--contrast). Look at it; leave such "
                 "voxels out (--mask, --exclude), or give means (--means) or priors (--priors)"
             )
     if held["CSF"] > MOST_FLUID:
         raise DataError(
             f"CSF has {held['CSF']:.0%} of the volume: the mask seems to hold more than the "
-            f"brain, or the image is not {settings.weighting} weighted (--contrast)"
+            f"brain, or the image is not {settings.weighted} (--contrast)"
         )
 
 
@@ -177,7 +177,7 @@ def _doubts_of_classes(found: Findings) -> Iterator[str]:
         yield f"two classes are only {least:.1f} standard deviations apart"
     if settings.unlike(found.classes.means[:, 0]):
         yield (
-            f"fluid is nearer to grey matter than a {settings.weighting} weighted image has it: "
+            f"fluid is nearer to grey matter than a {settings.weighted} image has it: "
             "CSF may be a part of the grey matter. Check the contrast and whether the mask holds "
             "fluid"
         )
@@ -204,7 +204,7 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
     if not low <= grey / white <= high and settings.times == 1:
         yield (
             f"there is {grey / white:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
-            f"brains): is the image {settings.weighting} weighted, and of an adult?"
+            f"brains): is the image {settings.weighted}, and of an adult?"
         )
     outer = found.fractions[found.rim].sum(axis=0, dtype=np.float64) / np.maximum(held, 1e-9)
     white = outer[settings.names.index("WM")]
@@ -214,7 +214,7 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
             yield (
                 f"more of the white matter than of the {words} lies at the edge of the mask "
                 f"({white:.0%} and {share:.0%}): the two are exchanged if the image is not "
-                f"{settings.weighting} weighted (--contrast), or that of an infant"
+                f"{settings.weighted} (--contrast), or that of an infant"
             )
 
 

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.compiled import set_threads
-from emrecon.errors import SettingsError
-from emrecon.tissue.atlas import lay, stack
+from emrecon.errors import DataError, SettingsError
+from emrecon.tissue.atlas import lay
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
-from emrecon.tissue.head_cut import strip_with_maps
+from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
-from emrecon.tissue.mask import MOST_ML, MaskFrom, brain_mask, shown_brain
+from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import check_size
-from emrecon.tissue.settings import Settings
+from emrecon.tissue.settings import Settings, layout_of
 from emrecon.tissue.stages import Fit, Observer
 from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
-HeadMaps = Callable[[], Sequence[Volume]]
-"""Returns maps of CSF, grey and white matter, such as `emrecon.io.head_maps.installed_maps`."""
 
 
 def no_maps() -> Sequence[Volume]:
@@ -126,6 +124,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     """
     settings = settings or Settings()
     _check_used(settings, priors, prior_classes, means, labels)
+    priors = priors or _needed_priors(settings, len(images), head_maps)
     set_threads(settings.threads)
     grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
@@ -135,16 +134,16 @@ def begin(  # noqa: PLR0913 - as for `segment`
     if region is None:
         if channels[0].min() < channels[0].max():  # else there is nothing in it
             check_size(int(np.count_nonzero(channels[0])), affine, settings)
-        region, mask_from = _brain(Volume(channels[0], affine), settings, head_maps)
+        region, mask_from = find_brain(Volume(channels[0], affine), settings, head_maps)
+    if settings.contrast == "CT" and settings.tissues:
+        region = soft_tissue(channels[0], region)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
     data = replace(prepare(channels, region, affine, settings.most_classes), times=settings.times)
     check_size(data.values.shape[1], affine, settings)
     settings, choices = chosen(data, settings)
-    layout = Layout.of(
-        settings.most_classes, settings.gaussians, settings.mixed, outliers=settings.outliers
-    )
+    layout = layout_of(settings, outliers=settings.outliers)
     atlas = lay(priors, prior_classes, settings, images[0], data.mask) if priors else None
     drawn = None
     if labels is not None:
@@ -152,21 +151,6 @@ def begin(  # noqa: PLR0913 - as for `segment`
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
     return Fit(data, layout, settings, optima, atlas, mask_from, choices)
-
-
-def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[Flags, MaskFrom]:
-    """Return where there is brain in an image without a mask, and how that was found."""
-    most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
-    shown = shown_brain(image.voxels, image.spacing_mm, most_ml)
-    if shown is not None:
-        return shown, "image"
-    maps = head_maps() if settings.human else ()
-    if not maps:
-        return brain_mask(image.voxels, image.spacing_mm, most_ml), "intensities"
-    log.warning("no mask was given: the head was stripped with maps of a brain; look at it")
-    stacked, affine = stack(maps, settings.most_classes, ())
-    fat_is_bright = settings.weighting == "T1"
-    return strip_with_maps(image, stacked, affine, fat_is_bright=fat_is_bright), "maps"
 
 
 def _check_used(
@@ -193,6 +177,31 @@ def _check_used(
         raise SettingsError("there are means and labels to start from: give one of the two")
 
 
+def _needed_priors(settings: Settings, channels: int, head_maps: HeadMaps) -> Sequence[Volume]:
+    """Return maps of an average brain where one image alone tells too little; else none.
+
+    Raises
+    ------
+    DataError
+        If they are needed, and there are none or they do not fit.
+    """
+    if not settings.crossed or channels > 1:
+        return ()
+    maps = head_maps() if settings.human else ()
+    if not maps:
+        ways = ", or install those of adults: emrecon[maps]" if settings.human else " of newborns"
+        raise DataError(
+            f"a voxel of fluid and grey matter is as bright as white matter in an image that is "
+            f"{settings.weighted}, which alone does not tell them apart: give tissue probability "
+            f"maps (--priors){ways}; or give a T1-weighted image as the first channel"
+        )
+    log.warning(
+        "grey matter that fluid mixes with is as bright as white matter in an image that is %s: "
+        "maps of an average brain are priors", settings.weighted,
+    )  # fmt: skip
+    return maps
+
+
 def _given(
     data: Data,
     layout: Layout,
@@ -208,6 +217,8 @@ def _given(
         return {"given": means_start(means, data, layout)}
     if labels is not None:
         return {"labels": labels_start(labels, data, layout, settings)}
-    if atlas is not None and settings.start in {"auto", "atlas"}:
+    # what maps call grey matter is mostly mixed, which where it is crossed changes the order
+    by_atlas = settings.start == "atlas" or (settings.start == "auto" and not settings.crossed)
+    if atlas is not None and by_atlas:
         return {"atlas": atlas_start(atlas, data, layout, settings)}
     return {}

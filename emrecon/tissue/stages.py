@@ -102,7 +102,7 @@ class Fit:
         every = list(_strides(self.data))
         for number, steps in enumerate(every):
             whole = bool(stages) and steps == (1, 1, 1)
-            bias_mm = 0.0 if whole else settings.bias_mm
+            bias_mm = 0.0 if whole else settings.wavelength_mm
             image = _image(self.data, self.layout, settings, steps, self.atlas, bias_mm)
             modes = 0 if image.basis is None else len(image.basis.modes)
             bias = np.zeros((len(self.data.values), modes))
