@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emrecon.jobs.segment_result import COLOURS
 from emrecon.tissue.classes import Classes
+from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.result import Segmentation, densities
 from emrecon.tissue.stages import Fit, Strides
@@ -85,6 +86,14 @@ class Seen:
     strides: Strides
     """Voxels along i, j, k of a block."""
 
+    lesions: tuple[Row, ...] = ()
+    """The lesions, whose label comes after those of the classes, where they were looked for."""
+
+    @property
+    def labelled(self) -> tuple[Row, ...]:
+        """What the labels stand for, from 1."""
+        return self.rows + self.lesions
+
     def responsibilities(self, voxel: tuple[int, ...]) -> NDArray[np.float32] | None:
         """Return how much of a voxel each class explains; None outside the mask."""
         place = tuple(i // step for i, step in zip(voxel, self.strides, strict=True))
@@ -127,7 +136,23 @@ def seen_at_end(fit: Fit, result: Segmentation, truth: NDArray[Any] | None = Non
     numbers = np.arange(1, len(result.probabilities) + 1, dtype=np.int32)
     blocks = np.asarray(result.volume(numbers).voxels)
     shares = result.probabilities, blocks, (1, 1, 1)
-    return _seen(fit, (image, state.classes), labels, result.corrected[0], rows, shares)
+    found = _seen(fit, (image, state.classes), labels, result.corrected[0], rows, shares)
+    return replace(found, lesions=_lesions(result))
+
+
+def _lesions(result: Segmentation) -> tuple[Row, ...]:
+    """Return the row of lesions, where they were looked for."""
+    if result.lesions is None:
+        return ()
+    own = result.corrected[:, result.lesions].astype(np.float64)
+    empty = not own.shape[1]
+    mean, sd = (
+        (float("nan"),) * len(own) if empty else tuple(map(float, of(own, axis=1)))
+        for of in (np.nanmean, np.nanstd)
+    )
+    place, share = len(result.names), float(result.lesions.mean())
+    colour = COLOURS[place % len(COLOURS)]
+    return (Row(LESION, colour, mean, sd, share, result.lesions_ml, None),)
 
 
 def _seen(

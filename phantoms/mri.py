@@ -238,12 +238,35 @@ class Scan:
             )
 
 
-def acquire(brain: Brain, scan: Scan, rng: np.random.Generator) -> tuple[Volume, Floats]:
+def acquire(
+    brain: Brain,
+    scan: Scan,
+    rng: np.random.Generator,
+    lesions: Floats | None = None,
+    over_grey: float = 1.0,
+) -> tuple[Volume, Floats]:
     """Return a magnitude image of `brain` and the field in it.
 
     Noise is Rician: Gaussian in both parts of the complex signal. Outside the mask is air.
+
+    Parameters
+    ----------
+    brain : Brain
+        Tissue fractions.
+    scan : Scan
+        How it is acquired.
+    rng : numpy.random.Generator
+        Of noise, field and texture.
+    lesions : array, optional
+        Share of each voxel that is a lesion, such as of `phantoms.lesions.spots`.
+    over_grey : float, optional
+        Signal of a lesion beside that of grey matter.
     """
     image = tissue_signal(brain, scan, rng)
+    if lesions is not None:
+        levels = [signal(scan.contrast, tissue) for tissue in TISSUES]
+        level = over_grey * levels[1] * scan.brightest / max(levels)
+        image += lesions * (level - image)
     field = smooth_field(brain.mask, scan.bias_percent / 100, rng)
     sigma = scan.noise_percent / 100 * scan.brightest
     real = image * field + sigma * rng.standard_normal(image.shape)

@@ -232,6 +232,8 @@ def _facts_of(name: str) -> dict[str, Any]:
         }
     if re.search(r"_desc-\w*fraction_", name):
         return {"Description": "expected fraction of the tissue in each voxel"}
+    if name.endswith("_mask.nii.gz"):
+        return {"Type": "Lesion"}
     if name.endswith("_pet.nii.gz"):
         return {"SkullStripped": False}
     return {}

@@ -18,7 +18,7 @@ from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
 from emrecon.stop import Rule
-from emrecon.tissue.contrasts import check_contrast, contrast_of
+from emrecon.tissue.contrasts import LESION, check_contrast, contrast_of
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
@@ -96,7 +96,8 @@ class SegmentationJob:
         """
         images = self.named()
         base.must_exist(images)
-        wanted = not self.files.mask or (self.settings.crossed and not self.files.priors)
+        wanting = self.settings.crossed or self.settings.lesions
+        wanted = not self.files.mask or (wanting and not self.files.priors)
         heads = map_files() if wanted and self.settings.human else {}
         return images | data_files(images) | heads
 
@@ -117,6 +118,8 @@ class SegmentationJob:
         ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
         if self.settings.wavelength_mm:
             ends += fields
+        if self.settings.lesions:
+            ends += [f"label-{LESION}_mask.nii.gz"]
         return tuple(self.out / f"{self.stem}_{end}" for end in ends)
 
     def keep_others(self) -> None:

@@ -20,6 +20,7 @@ from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
 from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
+from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
@@ -61,6 +62,8 @@ class SegmentResult:
         lines = [
             f"{n}: {_ml(ml)} mL (95 % {_ml(low)} to {_ml(high)})" for n, ml, (low, high) in rows
         ]
+        if found.lesions is not None:
+            lines.append(f"lesions: {_ml(found.lesions_ml)} mL, of no tissue")
         if found.choices:
             lines.insert(0, f"{len(found.names)} classes, of {_range(found.choices)} compared")
         if not found.converged:
@@ -105,14 +108,20 @@ class SegmentResult:
         found, like = self.segmentation, self.read.get("channel1")
         image, table = (stem.with_name(f"{stem.name}_dseg.{end}") for end in ("nii.gz", "tsv"))
         nifti.write(found.volume(found.labels), image, labels=True, like=like, intent="label")
-        write_text(table, _label_table(found.names))
-        return [image, table]
+        write_text(table, _label_table(found.label_names))
+        if found.lesions is None:
+            return [image, table]
+        mask = stem.with_name(f"{stem.name}_label-{LESION}_mask.nii.gz")
+        marks = found.volume(found.lesions.astype(np.uint8))
+        nifti.write(marks, mask, labels=True, like=like, intent="label")
+        return [image, table, mask]
 
     def _pictures(self, stem: Path) -> list[Path]:
         """Write the pictures of the labels and of the histogram."""
         found = self.segmentation
         labels = found.volume(found.labels)
-        volumes = zip(found.names, found.volumes_ml, strict=True)
+        volumes = list(zip(found.names, found.volumes_ml, strict=True))
+        volumes += [] if found.lesions is None else [(LESION, found.lesions_ml)]
         title = ", ".join(f"{name} {_ml(ml, 0)} mL" for name, ml in volumes)
         planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
         first = self.first
@@ -194,10 +203,12 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         name: {what: values[k] for what, values in found.items()}
         for k, name in enumerate(result.names)
     }
+    if result.lesions is not None:
+        volumes[LESION] = dict.fromkeys(("FractionVolumeML", "LabelVolumeML"), result.lesions_ml)
     return {
         "GeneratedBy": sidecar.generated_by(),
         "Created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "LabelMap": dict(enumerate(result.names, 1)),
+        "LabelMap": dict(enumerate(result.label_names, 1)),
         "Volumes": volumes,
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
         "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "

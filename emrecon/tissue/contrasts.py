@@ -25,6 +25,9 @@ matter to the other; it is 1.3 and more in real and simulated T1-weighted images
 
 CSF, GM, WM = range(3)
 
+LESION = "lesion"
+"""Name of the label of lesions."""
+
 
 @dataclass(frozen=True)
 class Weighting:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
+from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.data import Data
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.field import Image, State
@@ -128,6 +129,19 @@ class Segmentation:
     choices: tuple[Choice, ...] = ()
     """How the numbers of classes compared, where that was asked."""
 
+    lesions: NDArray[np.bool_] | None = None
+    """Which voxels are lesions and so of no tissue, shape ``(n,)``; none where nobody asked."""
+
+    @property
+    def lesions_ml(self) -> float:
+        """Volume of the lesions."""
+        return 0.0 if self.lesions is None else float(self.lesions.sum()) * self.voxel_ml
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What the labels stand for, from 1: the classes, and lesions where asked for."""
+        return self.names if self.lesions is None else (*self.names, LESION)
+
     @property
     def beta(self) -> float:
         """Strength of the spatial field, as given or estimated."""
@@ -150,13 +164,19 @@ class Segmentation:
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
-        """Label of the class with the largest fraction, from 1, in each voxel of the mask."""
-        return np.asarray(self.fractions.argmax(axis=1) + 1, np.uint8)
+        """Label of the class with the largest fraction, from 1, in each voxel of the mask.
+
+        Lesions have the label after those of the classes.
+        """
+        found = self.fractions.argmax(axis=1) + 1
+        if self.lesions is not None:
+            found[self.lesions] = len(self.label_names)
+        return np.asarray(found, np.uint8)
 
     @property
     def label_volumes_ml(self) -> Floats:
         """Volume of each class from the labels."""
-        count = np.bincount(self.labels, minlength=len(self.names) + 1)[1:]
+        count = np.bincount(self.labels, minlength=len(self.names) + 1)[1 : len(self.names) + 1]
         return np.asarray(count * self.voxel_ml, np.float64)
 
     @property

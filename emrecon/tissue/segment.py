@@ -178,16 +178,19 @@ def _check_used(
 
 
 def _needed_priors(settings: Settings, channels: int, head_maps: HeadMaps) -> Sequence[Volume]:
-    """Return maps of an average brain where one image alone tells too little; else none.
+    """Return maps of an average brain where one image alone tells too little, or for cavities.
 
     Raises
     ------
     DataError
         If they are needed, and there are none or they do not fit.
     """
-    if not settings.crossed or channels > 1:
+    needed = settings.crossed and channels == 1
+    if not (needed or settings.lesions):
         return ()
     maps = head_maps() if settings.human else ()
+    if not needed:
+        return maps
     if not maps:
         ways = ", or install those of adults: emrecon[maps]" if settings.human else " of newborns"
         raise DataError(

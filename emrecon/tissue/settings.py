@@ -94,6 +94,11 @@ class Settings:
     """Bias field: write the field, the corrected image and the sidecar alone. Where the image
     shows no field, they are 1 and the image as it was."""
 
+    lesions: bool = False
+    """Lesions as a label of their own, and of no tissue: brighter than grey matter in FLAIR (the
+    image or a further channel) or, as blood, in a CT; and cavities on one side, where maps of a
+    brain (priors, or those of emrecon[maps]) have tissue."""
+
     starts: int = 6
     """Start: points tried, each with outliers and without; the one with the best penalised
     likelihood goes on."""
@@ -141,12 +146,7 @@ class Settings:
                 raise SettingsError(f"{name} must be {least:g} to {most:g}, not {value}")
         if self.criterion != "icl" and self.classes != "auto":
             raise SettingsError("criterion is about --classes auto, and their number is given")
-        if self.contrast == "CT" and self.bias_mm and (self.only_bias or self.bias == "always"):
-            raise SettingsError(
-                "a CT is in Hounsfield units and has no bias field: leave only_bias and bias away"
-            )
-        if self.only_bias and not self.bias_mm:
-            raise SettingsError("only_bias writes a bias field, and bias_mm 0 has none")
+        self._check_outputs()
         if self.mixed and self.gaussians > 1:
             raise SettingsError("classes of several Gaussians need --mixed 0")
         if 0 < self.bias_mm < 20:
@@ -154,6 +154,24 @@ class Settings:
                 f"bias_mm {self.bias_mm:g} would let the bias field follow the tissue; "
                 "take 50 or more, or 0 for none"
             )
+
+    def _check_outputs(self) -> None:
+        """Refuse what is to be written and is not there."""
+        if self.contrast == "CT" and self.bias_mm and (self.only_bias or self.bias == "always"):
+            raise SettingsError(
+                "a CT is in Hounsfield units and has no bias field: leave only_bias and bias away"
+            )
+        if self.lesions and (self.only_bias or not self.tissues):
+            raise SettingsError(
+                "lesions are told from the CSF, GM and WM of a brain: leave away "
+                + (
+                    "only_bias"
+                    if self.only_bias
+                    else "contrast other and other numbers of classes"
+                )
+            )
+        if self.only_bias and not self.bias_mm:
+            raise SettingsError("only_bias writes a bias field, and bias_mm 0 has none")
 
     @property
     def weighting(self) -> Weighting | None:

@@ -21,6 +21,7 @@ from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.lesions import without_lesions
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.mixture import Prior
@@ -152,7 +153,10 @@ class Fit:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
         atlas = self.atlas and self.atlas.resized(self.data.times)
-        return replace(made, atlas=atlas, mask_from=self.mask_from, choices=self.choices)
+        made = replace(made, atlas=atlas, mask_from=self.mask_from, choices=self.choices)
+        if not self.settings.lesions:
+            return made
+        return without_lesions(made, self.atlas, self.data.affine, stages[-1].image.lattice)
 
 
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
