@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
+from functools import cache
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # idle threads sleep, not spin; read on load
 
 import numba
 
 from emrecon.errors import SettingsError
+from emrecon.scratch import Scratch
 
 log = logging.getLogger(__name__)
+
+KERNEL_THREADS = "emrecon-kernel"
+"""What the names of threads begin with that run kernels for others."""
 
 
 def keep_kernels() -> None:
@@ -25,7 +29,7 @@ def keep_kernels() -> None:
     try:
         numba.njit(cache=True)(_probe)
     except RuntimeError:
-        numba.config.CACHE_DIR = tempfile.mkdtemp(prefix="emrecon-kernels-")  # type: ignore[attr-defined] # set at run time
+        numba.config.CACHE_DIR = str(_kernels().path)  # type: ignore[attr-defined] # set at run time
         log.warning("no folder to keep compiled kernels in: they are compiled for this run alone")
 
 
@@ -43,6 +47,12 @@ def set_threads(threads: int) -> None:
             f"{threads} threads wanted, but this machine has {most}: give at most that"
         )
     numba.set_num_threads(threads or most)
+
+
+@cache
+def _kernels() -> Scratch:
+    """Return a folder for kernels, which goes with this process."""
+    return Scratch("kernels")
 
 
 def _probe() -> None:

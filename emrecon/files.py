@@ -7,9 +7,10 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from threading import Thread
 
 from emrecon.errors import WriteError
 
@@ -91,10 +92,32 @@ def sha256(path: Path) -> str:
     return _sha256(path.resolve(), about.st_size, about.st_mtime_ns)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def hashing(paths: Iterable[Path]) -> Iterator[None]:
+    """Work out checksums while something else is done, so that `sha256` knows them at its end.
+
+    If that fails it does not wait for them; a file that cannot be read is for `sha256` to refuse.
+
+    Yields
+    ------
+    None
+    """
+
+    def work() -> None:
+        with suppress(OSError):
+            for path in paths:
+                sha256(path)
+
+    beside = Thread(target=work, daemon=True)
+    beside.start()
+    yield
+    beside.join()
 
 
 def make_folder(folder: Path) -> None:

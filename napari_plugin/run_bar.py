@@ -49,7 +49,7 @@ class RunBar(QWidget):
     reset = Signal()
 
     watched = Signal(float, float)
-    """How to look on: share of the wall time for drawing, and seconds an update in slow motion."""
+    """How to look on: share of the processor time, and seconds an update in slow motion."""
 
     def __init__(self, keys: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -133,8 +133,8 @@ def _modes() -> QComboBox:
     box.setObjectName("mode")
     box.addItems(list(SHARES))
     box.setToolTip(
-        "<p>Quick: a picture now and then, at a fiftieth of the time. Watch: as many as a quarter "
-        "of the time draws. Slow motion: every update is shown, so many a second</p>"
+        "<p>Quick: a picture now and then, at hardly any cost. Watch: as many as a tenth of the "
+        "processor's time draws. Slow motion: every update is shown, so many a second</p>"
     )
     return box
 

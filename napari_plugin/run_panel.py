@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QSlider, QTabWidget, QWidget
 from emrecon.errors import EmreconError
 from napari_plugin.dock import Dock
 from napari_plugin.file_chooser import FileChooser
+from napari_plugin.film import Filming
 from napari_plugin.form import Form
 from napari_plugin.history import Image
 from napari_plugin.layout import button, column, inside, lines, row, scrolled, shrinking
@@ -75,16 +77,15 @@ class RunPanel(Dock):
         self.slider.setToolTip("Go through the pictures kept of the run that is shown")
         self.kept = shrinking(QLabel(""))
         self.kept.setToolTip("The most memory is set in napari's preferences, under emrecon")
-        self.stage = QLabel("")
-        self.warned = QLabel("")
-        self.warned.setObjectName("warnings")
-        self.warned.setWordWrap(True)
-        self.warned.setStyleSheet(_WARNING)
-        self.warned.hide()
+        self.stage, self.warned = QLabel(""), _warnings()
         self.save_button = button("save", "Save…", f"{self.SAVED}: of what is seen")
         again = f"that makes the {self.WHAT} that is seen, to the clipboard"
         self.python_button = button("python", "Copy as Python", f"Python {again}")
         self.command_button = button("command", "Copy as command", f"The command {again}")
+        self.film_button = button(
+            "film", "Film…", "Save the images kept as a film of the canvas (GIF or MP4)"
+        )
+        self.filming = Filming(viewer, self)
         self.view_box = ViewBox()
         self.live = Live(self._newest, self._in_3d, self._rate, self)
 
@@ -186,6 +187,11 @@ class RunPanel(Dock):
             return
         few = len(files) < 8
         show_info(f"wrote {', '.join(files)}" if few else f"wrote {len(files)} files to {path}")
+
+    def _scenes(self) -> list[Callable[[], object]]:
+        """Return what shows, one after another, the images kept of the run that is seen."""
+        count = len(self.shown.session.history.numbers) if self.shown else 0
+        return [partial(self.seek, place) for place in range(count)]
 
     @abstractmethod
     def _chosen_job(self) -> Job:
@@ -294,7 +300,7 @@ class RunPanel(Dock):
         for widget, share in pictures.items():
             whole.addWidget(widget, share)
         whole.addLayout(row(self.slider, self.stage))
-        self.kept_row = row(self.kept)
+        self.kept_row = row(self.kept, self.film_button)
         whole.addLayout(self.kept_row)
         whole.addWidget(self.runs)
         whole.addLayout(row(self.save_button, self.python_button, self.command_button))
@@ -312,6 +318,7 @@ class RunPanel(Dock):
         self.runs.chosen.connect(self.show_run)
         self.runs.more.connect(self.go_on)
         self.save_button.clicked.connect(self.save)
+        self.film_button.clicked.connect(lambda _: self.filming.ask(self._scenes()))
         self.python_button.clicked.connect(lambda: self._copy(self._as_python))
         self.command_button.clicked.connect(lambda: self._copy(self._as_command))
         self.view_box.watch(self._viewer)
@@ -337,6 +344,7 @@ class RunPanel(Dock):
         self.kept.setText(history.words() if run else "")
         halted = run is not None and run.session.phase != "running"
         self.slider.setEnabled(halted and len(history.numbers) > 1)
+        self.film_button.setEnabled(halted and not self.filming.on)
         done = run is not None and run.session.result is not None and not session.live
         self.runs.continue_button.setEnabled(done)
         if run is not None and halted and self.number is None:
@@ -373,3 +381,13 @@ class RunPanel(Dock):
 
     def _rate(self) -> float:
         return preferences().live_hz
+
+
+def _warnings() -> QLabel:
+    """Return where it stands what a run warned of."""
+    label = QLabel("")
+    label.setObjectName("warnings")
+    label.setWordWrap(True)
+    label.setStyleSheet(_WARNING)
+    label.hide()
+    return label

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
-from emrecon.files import keep_inputs
+from emrecon.files import hashing, keep_inputs
 from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
@@ -20,11 +20,14 @@ from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, refuse_unused
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
 from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
+from emrecon.jobs.recon_regions import measured
 from emrecon.jobs.recon_result import ReconResult
-from emrecon.stop import Rule, Stopped
+from emrecon.stop import Enough, Rule, Stopped
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Array
 from emrecon.watchers import Checkpoint, ConvergenceLog, State
@@ -33,7 +36,7 @@ log = logging.getLogger(__name__)
 
 ONLY_STOPS = base.PINNED | {
     "iterations", "tolerance", "until_converged", "post_fwhm_mm", "cps_per_mbq", "view_s",
-    "decayed_h",
+    "decayed_h", "uncertainty", "draws", "draw_seed",
 }  # fmt: skip
 """Settings that say when to stop or how an iterate is shown, and decide no iterate."""
 
@@ -72,7 +75,8 @@ class ReconstructionJob(ReconChoice):
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
-        refuse_unused(data, path.name, *chosen)
+        refuse_unused(data, path.name, *chosen, self.kernel, self.regions)
+        self.regions.check(prior=bool(self.penalty.prior))
         _refuse_execution(self, execution, data)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
@@ -88,7 +92,7 @@ class ReconstructionJob(ReconChoice):
                 raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
             needs = ("TimeZero", "ScanStart")
             images.quantifier.facts.require(*needs, purpose="a DICOM series")
-        return ReconRun(self, images, key, state)
+        return ReconRun(self, images, key, {} if state is None else {0: state})
 
     def _state(self, key: str) -> State | None:
         """Return where a stopped run stood, if it left a checkpoint."""
@@ -114,8 +118,8 @@ class ReconRun:
     key: str
     """Name of all that decides the iterates; empty where nothing is kept."""
 
-    state: State | None
-    """Where a stopped run stood, if it is taken up."""
+    states: Mapping[int, State]
+    """Where images stood, by their numbers, that are gone on with."""
 
     def iterate(self, look: Look = nobody, *rules: Rule) -> ReconResult:
         """Iterate image after image; of several, one that a rule stopped is left out.
@@ -127,7 +131,8 @@ class ReconRun:
         """
         done: list[ImageResult] = []
         several, whole = self.job.listmode.several, True
-        with closing(self.images.ready()) as images, suppress(Stopped):
+        inputs = self.images.inputs.values() if self.job.out else ()
+        with closing(self.images.ready()) as images, hashing(inputs), suppress(Stopped):
             for image in images:
                 result = self._one(image, look, rules)
                 whole = result.whole
@@ -142,7 +147,7 @@ class ReconRun:
 
     def _one(self, image: ReconImage, look: Look, rules: tuple[Rule, ...]) -> ImageResult:
         """Iterate one image to its end."""
-        problem, state = image.problem, self.state
+        problem, state = image.problem, self.states.get(image.number)
         if state is not None:
             _check(state, problem.start.shape, image)
         rows = state.rows if state else None
@@ -155,9 +160,13 @@ class ReconRun:
         observers += look(shown)
         run = problem.iterates(state.image, state.number) if state else problem.iterates()
         earlier = [row.objective for row in state.rows[:-1]] if state else []
-        enough = _Enough(problem.enough(earlier))
+        enough = Enough(problem.enough(earlier))
         reached: Iterate[Array] = last(until(watch(run, *observers), enough, *rules))
-        return shown.done(reached, whole=enough.reached, state=state)
+        done = shown.done(reached, whole=enough.reached, state=state)
+        chosen = self.job.regions
+        if not enough.reached:
+            chosen = replace(chosen, uncertainty="none")
+        return replace(done, regions=measured(shown, reached, chosen, self.images.meters, rules))
 
     def _every(self, image: ReconImage) -> int:
         """Return after how many updates the state is saved; 0 is never."""
@@ -166,19 +175,6 @@ class ReconRun:
             every = image.subsets
         period = image.problem.period
         return -(-(every or 0) // period) * period  # a run goes on from these alone
-
-
-@dataclass(eq=False)
-class _Enough:
-    """The rules of a problem as one, which remembers whether they ended the run."""
-
-    rules: list[Rule]
-    reached: bool = False
-
-    def __call__(self, iterate: Iterate[Any]) -> bool:
-        reached = [rule(iterate) for rule in self.rules]  # every rule sees every iterate
-        self.reached = any(reached)
-        return self.reached
 
 
 def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
@@ -219,6 +215,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     camera: CameraFacts | None = None,
     listmode: ListmodeSettings | None = None,
     penalty: Penalty | None = None,
+    kernel: KernelSettings | None = None,
+    regions: RegionSettings | None = None,
     execution: Execution | None = None,
     meters: Meters = no_meters,
 ) -> ReconResult:
@@ -240,6 +238,10 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         Event by event, in frames or in gates.
     penalty : Penalty, optional
         A prior, and the algorithm that takes it.
+    kernel : KernelSettings, optional
+        Images of which kernel EM takes what looks alike.
+    regions : RegionSettings, optional
+        Labels of regions to measure, and where their standard errors come from.
     execution : Execution, optional
         Checkpoint, cache, workers.
     meters : callable, optional
@@ -266,7 +268,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     """
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(), penalty or Penalty(),
+        listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
+        regions or RegionSettings(),
     )  # fmt: skip
     if out is not None:
         result, _ = base.run(job, meters, execution)

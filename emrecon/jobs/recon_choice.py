@@ -14,9 +14,14 @@ from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
+
+REGIONS = ".regions.tsv"
+"""Ending of the table of regions."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,12 @@ class ReconChoice:
     penalty: Penalty = field(default_factory=Penalty)
     """A prior, and the algorithm that takes it."""
 
+    kernel: KernelSettings = field(default_factory=KernelSettings)
+    """What the image is made of in kernel EM."""
+
+    regions: RegionSettings = field(default_factory=RegionSettings)
+    """What of the image is measured, and how sure that is."""
+
     KIND: ClassVar[str] = "recon"
 
     def inputs(self) -> dict[str, Path]:
@@ -57,9 +68,12 @@ class ReconChoice:
         """
         base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
         files = scan_files(self.scan, self.corrections) | self.listmode.tables()
-        files |= forms.paths_in(self.penalty)
+        for form in (self.penalty, self.kernel, self.regions):
+            files |= forms.paths_in(form)
         base.must_exist(files)
-        return files
+        labels = self.regions.regions
+        names = sidecar.beside(labels, ".json") if labels else None
+        return files | ({"region names": names} if names and names.exists() else {})
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the image first."""
@@ -75,7 +89,8 @@ class ReconChoice:
     def _endings(self) -> tuple[str, ...]:
         """The endings of what is written beside the image."""
         scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
-        return (*scatter, ".json", ".csv", ".png")
+        table = (REGIONS,) if self.regions.regions else ()
+        return (*scatter, *table, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.
@@ -124,6 +139,12 @@ class ReconChoice:
             self.outputs(), f"{prompts}",
             ours=lambda: sidecar.made_of(about, "prompts", prompts),
         )  # fmt: skip
+
+    @property
+    def method(self) -> str:
+        """What the reconstruction is called."""
+        plain = "OSEM" if self.settings.subsets > 1 else "MLEM"
+        return self.penalty.name or (f"kernel {plain}" if self.kernel.kernel else plain)
 
     @property
     def checkpoint(self) -> Path | None:

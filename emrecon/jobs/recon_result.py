@@ -20,9 +20,10 @@ from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
 from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
-from emrecon.jobs.recon_choice import ReconChoice
+from emrecon.jobs.recon_choice import REGIONS, ReconChoice
 from emrecon.jobs.recon_images import ImageResult, Images
 from emrecon.jobs.recon_scatter import draw_scatter
+from emrecon.jobs.region_table import as_tsv
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
 
@@ -131,7 +132,10 @@ class ReconResult:
             used, passes = about["Settings"], self.images[-1].passes
             title = f"{about['ReconMethodName']} {passes} x {used['subsets']}"
             preview(self.volume, png, title=title)
-            draw_scatter([image.scatter for image in self.images], others)
+            for path in others:
+                if path.name.endswith(".scatter.png"):
+                    draw_scatter([image.scatter for image in self.images], path)
+            self._write_regions(others)
             if io.is_series(job.out):
                 io.write_series(self.volume, beside, about)
             else:
@@ -139,6 +143,17 @@ class ReconResult:
         if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
+
+    def _write_regions(self, files: Sequence[Path]) -> None:
+        """Write the table of regions, if there is a file for it among these."""
+        tables = [
+            ({"frame": number} if self.several else {}, image.regions)
+            for number, image in enumerate(self.images, 1)
+            if image.regions is not None
+        ]
+        for path in files:
+            if path.name.endswith(REGIONS):
+                write_text(path, as_tsv(tables))
 
     def _about(self) -> dict[str, Any]:
         """Return what is to be known about the image, for its sidecar."""
@@ -152,8 +167,14 @@ class ReconResult:
         about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
         penalty = self.job.penalty
         if penalty.prior:
-            about["ReconMethodName"] = penalty.name
             about["Settings"] |= forms.plain(penalty)
+        if self.job.kernel.kernel:
+            about["Settings"] |= forms.plain(self.job.kernel)
+        if newest.regions is not None:
+            chosen, rows = forms.plain(self.job.regions), newest.regions.rows
+            about["Regions"] = chosen | newest.regions.facts | {"labels": len(rows)}
+        if penalty.prior or self.job.kernel.kernel:
+            about["ReconMethodName"] = self.job.method
         about |= recon_keys(about["Settings"], about["ReconMethodName"])
         if self.several:
             about["Convergence"] = [

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 
 from emrecon import forms, io
-from emrecon.errors import SettingsError, WriteError
+from emrecon.errors import SettingsError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
 from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
-from emrecon.jobs.bundle import check_outputs
+from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.stop import Rule
 from emrecon.tissue.contrasts import LESION, check_contrast, contrast_of
 from emrecon.tissue.inputs import TissueInputs
@@ -25,7 +25,8 @@ from emrecon.tissue.settings import Settings
 if TYPE_CHECKING:
     from emrecon.jobs.segment_result import SegmentResult
     from emrecon.tissue.field import Image
-    from emrecon.tissue.stages import Fit, Strides
+    from emrecon.tissue.stage_models import Strides
+    from emrecon.tissue.stages import Fit
     from emrecon.volume import Volume
 
 TISSUE_MB = 340.0
@@ -86,8 +87,8 @@ class SegmentationJob:
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is.
 
-        Without a mask the installed maps of a brain are among them, as whether there are any
-        decides the mask of a whole head; and where they may be priors.
+        The installed maps of a brain are among them where whether there are any decides the mask
+        of a whole head, how deep nuclei are told apart or what the priors are.
 
         Raises
         ------
@@ -96,9 +97,9 @@ class SegmentationJob:
         """
         images = self.named()
         base.must_exist(images)
-        wanting = self.settings.crossed or self.settings.lesions
-        wanted = not self.files.mask or (wanting and not self.files.priors)
-        heads = map_files() if wanted and self.settings.human else {}
+        strips = self.settings.human and not self.files.mask
+        lays = self.settings.lays_maps and not self.files.priors
+        heads = map_files() if strips or lays or self.settings.shows_nuclei else {}
         return images | data_files(images) | heads
 
     def outputs(self) -> tuple[Path, ...]:
@@ -130,16 +131,13 @@ class SegmentationJob:
         WriteError
             If there are such files: those of another image of the same name, say.
         """
-        image = self.images[0]
-        for first in self.outputs()[:1]:
-            if not (first.exists() and image.exists()):
-                continue
-            facts = next(path for path in self.outputs() if path.suffix == ".json")
-            if not sidecar.made_of(facts, "channel1", image):
-                raise WriteError(
-                    f"{first} was made of another image than {image}: name another folder "
-                    "(--out), or say --overwrite"
-                )
+        facts = [path for path in self.outputs() if path.suffix == ".json"]
+        facts += [self.out / f"{self.stem}_dseg.json"] if self.out else []
+
+        def ours() -> bool:
+            return any(sidecar.made_of(path, "channel1", self.images[0]) for path in facts)
+
+        keep_others(self.outputs(), str(self.images[0]), ours=ours)
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
@@ -265,8 +263,9 @@ class SegmentRun:
         stages = self.fit.stages(watchers, *rules)
         fitted()
         made = self.fit.finish(stages)
-        own = made.atlas is None or self.job.files.priors
-        read = self.read | ({} if own and made.mask_from != "maps" else map_files())
+        own = made.atlas is None or bool(self.job.files.priors)
+        used = made.mask_from == "maps" or made.average.matrix is not None or not own
+        read = self.read | (map_files() if used else {})
         return SegmentResult(made, self.channels[0], read, self.job.out, self.job.stem)
 
 

@@ -16,7 +16,7 @@ from emrecon.stop import after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
 from emrecon.tissue.atlas_starts import angle, quarter_turns, shift_mm, starting_maps
 from emrecon.tissue.data import blocks
-from emrecon.tissue.maps import Atlas
+from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.prior_overlap import check_overlap
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -27,6 +27,9 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
+WELL = 0.4
+"""Nats a point that maps of a brain tell of another brain's intensities at least."""
+
 _MARGIN_MM = 12.0
 _MOST_SCALE = 1.7
 _TOLERANCE = 5e-6
@@ -34,6 +37,7 @@ _CLEARLY = 0.01  # nats a point
 _FINALISTS = 3
 _STEEP = 45.0  # degrees
 _FAR_MM = 100.0
+_FINE_MM = 1.5
 
 
 def lay(
@@ -127,7 +131,29 @@ def stack(
     return maps, first.affine
 
 
-def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -> Atlas:
+def place(image: Volume, region: Flags, maps: Floats32, affine: Floats) -> Average:
+    """Return where an average brain lies on an image, whichever way its header turns it.
+
+    Parameters are those of `align`.
+    """
+    try:
+        atlas = align(image, region, maps, affine, turned=True)
+    except DataError as error:
+        log.warning("an average brain was not laid on the image: %s", error)
+        return Average(why_not=str(error))
+    if atlas.explained < WELL:
+        log.warning(
+            "an average brain does not lie well on the image (its maps tell %.2f nats a point of "
+            "the intensities, and %.2f or more where it does): deep nuclei are not told apart",
+            atlas.explained, WELL,
+        )  # fmt: skip
+        return Average(None, atlas.explained, f"it explains less than {WELL} nats a point")
+    return Average(atlas.matrix, atlas.explained)
+
+
+def align(
+    image: Volume, region: Flags | None, maps: Floats32, affine: Floats, *, turned: bool = False
+) -> Atlas:
     """Return the atlas laid on an image, from wherever their headers put them.
 
     Parameters
@@ -140,6 +166,8 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
         Probability of each class.
     affine : array
         Voxels of the maps to atlas mm.
+    turned : bool, optional
+        Whether the image's header may be wrong about its orientation.
 
     Raises
     ------
@@ -147,11 +175,12 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
         If no place is found where the maps explain the image, or they fit clearly better with
         the image turned by quarter turns: its header then lies about its orientation.
     """
-    coarse = points(image, region, maps, affine, 8.0)
+    full, grid = maps, affine
+    maps, affine = thinned(maps, affine)
     coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
     begun = [climb(coarsest, coarsest.begin(m), 20) for m in starting_maps(coarsest, maps, affine)]
     best = max(begun, key=lambda one: one.log_likelihood)
-    best = _upright(coarsest, best)
+    best = _upright(coarsest, best, turned=turned)
     coarse = points(image, region, maps, affine, 8.0)
     best = climb(coarse, coarse.begin(best.params.matrix), 30)
     fine = points(image, region, maps, affine, 5.0)
@@ -164,11 +193,11 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
             f"{1 / scales.max():.2f} to {1 / scales.min():.2f}. Check both files' voxel sizes, "
             "give a mask, or align them beforehand and take --align none"
         )
-    turned, moved = angle(matrix, np.eye(4)), shift_mm(matrix, fine.middle)
+    turn, moved = angle(matrix, np.eye(4)), shift_mm(matrix, fine.middle)
     log.info(
         "the priors were aligned: moved by %.0f mm at the middle of the image, turned by %.0f "
         "degrees, scaled by %.2f to %.2f",
-        moved, turned, 1 / scales.max(), 1 / scales.min(),
+        moved, turn, 1 / scales.max(), 1 / scales.min(),
     )  # fmt: skip
     if moved > _FAR_MM:
         log.warning(
@@ -176,13 +205,24 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
             "from different origins. Look at the picture",
             moved,
         )
-    if turned > _STEEP:
+    if turn > _STEEP:
         log.warning(
             "the priors lie on the image turned by %.0f degrees: is the image's header right "
             "about its orientation? Look at the picture",
-            turned,
+            turn,
         )
-    return Atlas(maps, affine, matrix, _explained(fine, end))
+    return Atlas(full, grid, matrix, _explained(fine, end))
+
+
+def thinned(maps: Floats32, affine: Floats) -> tuple[Floats32, Floats]:
+    """Return the means of blocks of maps finer than 1.5 mm, and their affine: enough to align."""
+    steps = [2 if d < _FINE_MM else 1 for d in np.linalg.norm(affine[:3, :3], axis=0)]
+    i, j, k = steps
+    sums = np.stack([blocks(one, (i, j, k)) for one in np.moveaxis(maps, 3, 0)], axis=-1)
+    coarse = affine.copy()
+    coarse[:3, 3] += affine[:3, :3] @ ((np.array(steps) - 1) / 2)
+    coarse[:3, :3] *= steps
+    return np.ascontiguousarray(sums / np.float32(np.prod(steps))), coarse
 
 
 def points(
@@ -244,8 +284,8 @@ def climb(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
     return last
 
 
-def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
-    """Return the best pose, or refuse an image that fits better when turned by quarter turns."""
+def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[Pose]:
+    """Return the best pose; unless it may be `turned`, refuse one that is, by quarter turns."""
     tried = []
     for turn in quarter_turns():
         about = np.eye(4)
@@ -256,13 +296,14 @@ def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
     for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
         found = climb(model, pose, 25)
         gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
-        if gain > _CLEARLY and angle(found.params.matrix, best.params.matrix) > _STEEP:
+        steep = angle(found.params.matrix, best.params.matrix) > _STEEP
+        if gain > _CLEARLY and steep and not turned:
             raise DataError(
                 f"the priors fit better by {gain:.2f} nats a point when the image is turned by "
                 "quarter turns: its header seems to be wrong about its orientation. Correct "
                 "the header, or take --align none and priors aligned beforehand"
             )
-        if gain > 0 and angle(found.params.matrix, best.params.matrix) <= _STEEP:
+        if gain > (_CLEARLY if steep else 0):
             best = found
     return best
 

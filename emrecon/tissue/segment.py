@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
-from emrecon.tissue.atlas import lay
+from emrecon.tissue.atlas import lay, place, stack
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
 from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.maps import Atlas
+from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import check_size
 from emrecon.tissue.settings import Settings, layout_of
+from emrecon.tissue.stage_models import FEW
 from emrecon.tissue.stages import Fit, Observer
 from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
@@ -124,19 +126,15 @@ def begin(  # noqa: PLR0913 - as for `segment`
     """
     settings = settings or Settings()
     _check_used(settings, priors, prior_classes, means, labels)
-    priors = priors or _needed_priors(settings, len(images), head_maps)
     set_threads(settings.threads)
+    head_maps = cache(head_maps)
+    priors = priors or _needed_priors(settings, len(images), head_maps)
     grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
     mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
     channels, region, affine = gather(images, mask, resample=settings.resample)
-    mask_from: MaskFrom = "given"
-    if region is None:
-        if channels[0].min() < channels[0].max():  # else there is nothing in it
-            check_size(int(np.count_nonzero(channels[0])), affine, settings)
-        region, mask_from = find_brain(Volume(channels[0], affine), settings, head_maps)
-    if settings.contrast == "CT" and settings.tissues:
-        region = soft_tissue(channels[0], region)
+    first = Volume(channels[0], affine)
+    region, mask_from = _region(first, region, settings, head_maps)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
@@ -148,9 +146,37 @@ def begin(  # noqa: PLR0913 - as for `segment`
     drawn = None
     if labels is not None:
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
+    average = _average(images[0], data, settings, layout, head_maps)
     given = _given(data, layout, settings, means, drawn, atlas)
     optima = starting_points(data, layout, settings, given)
-    return Fit(data, layout, settings, optima, atlas, mask_from, choices)
+    return Fit(data, layout, settings, optima, atlas, average, mask_from, choices)
+
+
+def _region(
+    image: Volume, given: Flags | None, settings: Settings, head_maps: HeadMaps
+) -> tuple[Flags, MaskFrom]:
+    """Return the voxels that may be brain, in the mask that is given or found."""
+    region = given
+    mask_from: MaskFrom = "given"
+    if region is None:
+        if image.voxels.min() < image.voxels.max():  # else there is nothing in it
+            check_size(int(np.count_nonzero(image.voxels)), image.affine, settings)
+        region, mask_from = find_brain(image, settings, head_maps)
+    if settings.contrast == "CT" and settings.tissues:
+        region = soft_tissue(image.voxels, region)
+    return region, mask_from
+
+
+def _average(
+    image: Volume, data: Data, settings: Settings, layout: Layout, head_maps: HeadMaps
+) -> Average:
+    """Return where the average brain of installed maps lies on an image, or why it does not."""
+    if not settings.shows_nuclei or data.values.shape[1] <= FEW:
+        return Average(why_not="not asked for, or not of this contrast, scale or size")
+    maps = head_maps()
+    if not maps:
+        return Average(why_not="no maps of an average brain are installed")
+    return place(image, data.mask, *stack(maps, settings.most_classes, ()))
 
 
 def _check_used(

@@ -132,6 +132,11 @@ class Settings:
     macaque. All lengths, those of these settings too, are those of a human brain and scale with
     it. Auto is 1, and refuses a brain that is too small for it."""
 
+    deep_grey: Literal["auto", "none"] = "auto"
+    """Thalamus, putamen and pallidum, nearly as bright as white matter in T1-weighted images: auto
+    has Gaussians of their own for them where maps of an average brain are installed
+    (emrecon[maps]) and lie well on the image, so that they are grey matter."""
+
     resample: bool = False
     """Interpolate further channels and masks onto the first channel's voxels where their grids
     differ; refused otherwise."""
@@ -208,9 +213,20 @@ class Settings:
         return self.classes == 3 and self.contrast != "other"
 
     @property
+    def lays_maps(self) -> bool:
+        """Whether maps of an average brain are laid on one image where no priors are given."""
+        return self.human and (self.crossed or self.lesions)
+
+    @property
     def human(self) -> bool:
         """Whether maps of the tissues of a grown human brain fit the classes."""
         return self.weighting is not None and self.weighting.adult and self.times == 1
+
+    @property
+    def shows_nuclei(self) -> bool:
+        """Whether Gaussians of deep nuclei are wanted and fit the classes."""
+        wanted = self.deep_grey == "auto" and self.pure_means and not self.only_bias
+        return wanted and self.mixed > 0 and self.weighting is WEIGHTINGS["T1"] and self.human
 
     @property
     def names(self) -> tuple[str, ...]:

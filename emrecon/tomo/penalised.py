@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import cycle, islice
+from itertools import cycle, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,9 @@ SMOOTH_MM = 5.0
 
 STRENGTH = 0.06
 """Curvature of the prior over that of the data, both summed along a row: beta auto."""
+
+LOST = 0.7
+"""Share of the counts that those updates must have kept."""
 
 CONVERGED = 0.1
 """Percent of the typical value that a residual is below once a run has converged."""
@@ -90,10 +93,11 @@ class Penalised:
                 if iterate.number == warm:
                     break
                 yield iterate
-            near = image = iterate.params
+            near = image = _kept(iterate.params, start, likelihoods)
             number = warm
         else:
             near = next(islice(em(cycle(models), start), warm, None)).params
+            near = _kept(near, start, likelihoods)
         objective = self.objective(likelihoods, near, start > 0, grid)
         yield from self.maximiser.iterates(objective, image, number)
 
@@ -163,3 +167,23 @@ class Penalised:
         steps = [np.abs(np.diff(self.anatomy[0], axis=axis)) for axis in range(3)]
         largest = [float(np.percentile(one, 99.5)) for one in steps if one.size]  # one slice: none
         return 0.1 * max(largest, default=0.0) or 1.0
+
+
+def _kept(image: Array, start: Array, likelihoods: Sequence[Likelihood[Any]]) -> Array:
+    """Return an image of OSEM, or one of as many updates of MLEM where it lost the counts.
+
+    A subset without counts along the lines of a voxel sets it to 0 for good. The start image
+    makes up for all counts.
+    """
+    seen = Sum(likelihoods)
+    counts, wanted = (
+        float(np.sum(one * seen.sensitivity, dtype=np.float64)) for one in (image, start)
+    )
+    if counts > LOST * wanted:
+        return image
+    log.warning(
+        "%d subsets of so few counts leave %.3g %% of them in an image: the prior begins from one "
+        "of MLEM",
+        len(likelihoods), 100 * counts / wanted,
+    )  # fmt: skip
+    return next(islice(em(repeat(Mlem(seen)), start), WARM_UPDATES, None)).params

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import Iterate, em
+from emrecon.em import Iterate, em, watch
 from emrecon.errors import DataError
 from emrecon.stop import Flat, Rule, after, converged
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.corrections.calibration import Calibration
 from emrecon.tomo.exam import ExamInfo
-from emrecon.tomo.likelihood import Likelihood
+from emrecon.tomo.likelihood import Likelihood, Through
+from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.blur import Blur
-from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, Penalised
+from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, WARM_UPDATES, Penalised
+from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Array, Grid, Volume
 
@@ -63,6 +65,18 @@ class Problem:
     penalised: Penalised | None = None
     """The prior and its algorithm; None for MLEM or OSEM."""
 
+    kernel: Operator | None = None
+    """What makes the image of what is iterated, in kernel EM; None where that is the image."""
+
+    def through(self, kernel: Operator) -> Problem:
+        """Return the problem of the coefficients that a kernel makes an image of."""
+        kept, subsets = Sensitivities(), len(self.likelihoods)
+        each = tuple(
+            Through(likelihood, kernel, kept.of(number, subsets, self.grid.shape))
+            for number, likelihood in enumerate(self.likelihoods)
+        )
+        return replace(self, likelihoods=each, kernel=kernel)
+
     @property
     def models(self) -> tuple[Mlem[Any], ...]:
         """One model a subset for MLEM or OSEM, in the order of their turns."""
@@ -75,6 +89,13 @@ class Problem:
             return self.penalised.iterates(self.likelihoods, self.start, self.grid, image, number)
         turns = islice(cycle(self.models), number % len(self.models), None)
         return em(turns, image, start=number)
+
+    def first(self, *observers: Callable[[Iterate[Array]], object]) -> Array:
+        """Return the image after a pass of OSEM, from which is taken what depends on an image."""
+        updates = -(-WARM_UPDATES // len(self.models)) * len(self.models)
+        run = em(cycle(self.models), self.start)
+        *_, reached = islice(watch(run, *observers), updates + 1)
+        return reached.params
 
     @property
     def updates(self) -> int:
@@ -126,6 +147,8 @@ class Problem:
 
     def volume(self, image: Array) -> Volume:
         """Return an iterate as a volume, after the post-filter."""
+        if self.kernel is not None:
+            image = self.kernel.forward(image)
         fwhm = per_axis(self.settings.post_fwhm_mm)
         if any(fwhm):
             image = Blur(self.grid, fwhm).forward(image)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from emrecon import jobs
+from emrecon.em import last, until
 from emrecon.errors import DataError
 from emrecon.jobs.recon import reconstruct
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.jobs.simulate import SimulationJob
+from emrecon.stop import after
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.events import Events
 from emrecon.tomo.kernels import poisson
 from emrecon.tomo.listmode_emission import _compare
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalised import Penalised
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.prepare import prepare, recon
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
@@ -95,6 +100,32 @@ def test_few_counts_in_memory_warn_by_subsets(caplog: pytest.LogCaptureFixture) 
     assert not caplog.messages
     recon(scan(250), Settings(subsets=24))
     assert "fewer than 24 subsets" in caplog.text
+
+
+@pytest.mark.parametrize("algorithm", ["svrg", "bsrem", "de-pierro", "lbfgs"])
+@pytest.mark.parametrize("counts", [5, 250])
+def test_a_prior_takes_few_counts(
+    algorithm: str, counts: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """OSEM of many subsets leaves nothing of so few counts to take its strength from."""
+    penalty = Penalty(prior="rdp", algorithm=algorithm)
+    problem = prepare(scan(counts, 3), penalty.fitted(Settings(subsets=24, iterations=5)))
+    problem = replace(problem, penalised=Penalised(penalty))
+    image = last(until(problem.iterates(), *problem.enough())).params
+    assert np.isfinite(image).all()
+    assert problem.balance(image) == pytest.approx(1, abs=0.05)
+    assert ("one of MLEM" in caplog.text) == (algorithm in {"svrg", "bsrem"})
+    assert problem.penalised
+    assert 0 < problem.penalised.facts["beta"] < np.inf
+
+
+def test_a_run_with_few_counts_goes_on_to_the_same_bits() -> None:
+    penalty = Penalty(prior="rdp")
+    problem = prepare(scan(120, 3), Settings(subsets=12, iterations=4))
+    problem = replace(problem, penalised=Penalised(penalty))
+    whole = list(islice(problem.iterates(), 49))
+    rest = last(until(problem.iterates(whole[36].params, 36), after(48)))
+    np.testing.assert_array_equal(rest.params, whole[48].params)
 
 
 CYLINDER = SimulationJob("cylinder", acquisition=TINY)

@@ -220,7 +220,7 @@ def scale_factors(header: Header, count: int, frame: int = 1) -> tuple[list[floa
 def scaled(values: NDArray[Any], factor: float) -> NDArray[np.float32]:
     """Return `values` times `factor` in float32."""
     if factor == 1.0:
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=False)
     return (values.astype(np.float64) * factor).astype(np.float32)
 
 

@@ -181,15 +181,12 @@ def _store(field, at, count, q, fractions, total, before, evidence, parts):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _pull(q, count, fractions, beta, total, external, at, pull):
-    """Add to every component what the neighbours and the atlas say of its fractions."""
+def _pull(q, count, fractions, beta, total, external, known, at, pull):
+    """Add to every component what the neighbours and its place say of it."""
     components, classes = fractions.shape
     for k in range(classes):
         for b in range(count):
             pull[k, b] = beta * total[k, b]
-        if external.size:
-            for b in range(count):
-                pull[k, b] += external[at + b, k]
     for j in range(components):
         row = q[j]
         for k in range(classes):
@@ -197,6 +194,11 @@ def _pull(q, count, fractions, beta, total, external, at, pull):
             if share != 0:
                 for b in range(count):
                     row[b] += share * pull[k, b]
+        for e in range(external.shape[1]):
+            share = known[j, e]
+            if share != 0:
+                for b in range(count):
+                    row[b] += share * external[at + b, e]
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -215,7 +217,7 @@ def _expect(q, count, at, loads, out):
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)
 def sweep(
     first, last, values, pattern, beside, means, factors, constants, fractions,
-    weights, earlier, beta, external, loads, old, field, expected, sums, parts,
+    weights, earlier, beta, external, known, loads, old, field, expected, sums, parts,
 ):  # fmt: skip
     """Fill the fractions in `field` of voxels ``first`` to ``last``.
 
@@ -237,8 +239,10 @@ def sweep(
         Of the neighbours: weights, and whether updated before this colour.
     beta : float32
         Strength of the spatial field.
-    external : float32 array, shape (n, k)
-        What is added to each class's exponent, such as an atlas; empty for none.
+    external : float32 array, shape (n, e)
+        What is known of each place, such as an atlas; empty for nothing.
+    known : float32 array, shape (j, e)
+        How much of it is added to each component's exponent.
     loads : float32 array, shape (j, l)
         Numbers a component stands for, whose expectation is stored in `expected`.
     old : float32 array, shape (k, n + 1)
@@ -271,7 +275,7 @@ def sweep(
             x[:, :count] = values[:, at : at + count]
             _densities(x, count, means, factors, constants, q, work)
             _neighbours(old, field, beside, at, count, weights, earlier, total, before)
-            _pull(q, count, fractions, beta, total, external, at, pull)
+            _pull(q, count, fractions, beta, total, external, known, at, pull)
             _memberships(q, count, most, work, seen, bits, powers)
             _store(field, at, count, q, fractions, total, before, most, parts[chunk])
             _gather(x, count, q, sums[chunk, pattern])
