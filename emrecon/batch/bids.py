@@ -35,7 +35,7 @@ DESCRIPTION = "dataset_description.json"
 NATIVE = {"orig", "scanner", "individual", "T1w"}
 """Spaces of the scan itself; images in others are copies, moved to a template."""
 
-IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*")
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*", "*_5tt.*")
 """Files for which BIDS has no name."""
 
 README = """Made by emrecon {version} from the dataset that dataset_description.json links to.

@@ -17,8 +17,9 @@ from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs, keep_others
+from emrecon.jobs.segment_names import endings
 from emrecon.stop import Rule
-from emrecon.tissue.contrasts import LESION, check_contrast, contrast_of
+from emrecon.tissue.contrasts import check_contrast, contrast_of
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
@@ -119,8 +120,7 @@ class SegmentationJob:
         ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
         if self.settings.wavelength_mm:
             ends += fields
-        if self.settings.lesions:
-            ends += [f"label-{LESION}_mask.nii.gz"]
+        ends += endings(self.settings, self.files)
         return tuple(self.out / f"{self.stem}_{end}" for end in ends)
 
     def keep_others(self) -> None:
@@ -178,6 +178,7 @@ class SegmentationJob:
             means=np.array(self.files.means) if self.files.means else None,
             labels=volumes.get("labels"),
             prior_classes=self.files.prior_classes,
+            deep_priors=self.files.deep_priors,
             head_maps=installed_maps,
             priors=[volumes[what] for what in forms.numbered("prior", self.files.priors)],
         )
@@ -266,7 +267,8 @@ class SegmentRun:
         own = made.atlas is None or bool(self.job.files.priors)
         used = made.mask_from == "maps" or made.average.matrix is not None or not own
         read = self.read | (map_files() if used else {})
-        return SegmentResult(made, self.channels[0], read, self.job.out, self.job.stem)
+        job = self.job
+        return SegmentResult(made, self.channels[0], read, job.out, job.stem, job.files)
 
 
 def segment_files(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from emrecon.io.pictures.histogram import Curve, histogram
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
+from emrecon.jobs.segment_extras import write_extras
 from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.evidence import Evidence
+from emrecon.tissue.grey_parts import grey_parts
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.volume import Volume
@@ -54,6 +57,9 @@ class SegmentResult:
 
     stem: str
     """What the files are named after."""
+
+    files: TissueInputs = field(default_factory=TissueInputs)
+    """What was given beside the images."""
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""
@@ -100,6 +106,7 @@ class SegmentResult:
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
             written.append(beside / facts)
             sidecar.write(written[-1], describe(found, self.read))
+            written += [] if alone else write_extras(found, self.read, self.files, beside / stem)
             written += [] if alone else self._pictures(beside / stem)
         return tuple(folder / path.name for path in written)
 
@@ -109,12 +116,7 @@ class SegmentResult:
         image, table = (stem.with_name(f"{stem.name}_dseg.{end}") for end in ("nii.gz", "tsv"))
         nifti.write(found.volume(found.labels), image, labels=True, like=like, intent="label")
         write_text(table, _label_table(found.label_names))
-        if found.lesions is None:
-            return [image, table]
-        mask = stem.with_name(f"{stem.name}_label-{LESION}_mask.nii.gz")
-        marks = found.volume(found.lesions.astype(np.uint8))
-        nifti.write(marks, mask, labels=True, like=like, intent="label")
-        return [image, table, mask]
+        return [image, table]
 
     def _pictures(self, stem: Path) -> list[Path]:
         """Write the pictures of the labels and of the histogram."""
@@ -203,6 +205,10 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         name: {what: values[k] for what, values in found.items()}
         for k, name in enumerate(result.names)
     }
+    for name, values in grey_parts(result).items():
+        volumes[name] = {"FractionVolumeML": float(values.sum(dtype=np.float64)) * result.voxel_ml}
+    if result.mask_from == "maps":
+        volumes["ICV"] = {"LabelVolumeML": len(result.fractions) * result.voxel_ml}
     if result.lesions is not None:
         volumes[LESION] = dict.fromkeys(("FractionVolumeML", "LabelVolumeML"), result.lesions_ml)
     return {

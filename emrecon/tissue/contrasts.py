@@ -25,6 +25,9 @@ matter to the other; it is 1.3 and more in real and simulated T1-weighted images
 
 CSF, GM, WM = range(3)
 
+PARTS = ("CGM", "SGM")
+"""Cortical and subcortical grey matter, as BIDS calls them."""
+
 LESION = "lesion"
 """Name of the label of lesions."""
 

@@ -87,7 +87,7 @@ class Seen:
 
     @property
     def showing(self) -> list[int]:
-        """Channels in which grey matter is the brightest tissue, and fluid the darkest."""
+        """The channels in which grey matter is the brightest tissue, and fluid the darkest."""
         return [c for c, m in enumerate(self.means.T) if m[CSF] < m[WM] < m[GM]]
 
 

@@ -136,6 +136,9 @@ class Segmentation:
     lesions: NDArray[np.bool_] | None = None
     """Which voxels are lesions and so of no tissue, shape ``(n,)``; none where nobody asked."""
 
+    subcortical: NDArray[np.bool_] | None = None
+    """Which voxels' grey matter is subcortical, shape ``(n,)``; none where maps do not tell."""
+
     @property
     def lesions_ml(self) -> float:
         """Volume of the lesions."""

@@ -17,6 +17,7 @@ from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
 from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
+from emrecon.tissue.grey_parts import deep_share
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom
@@ -51,6 +52,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     labels: Volume | None = None,
     priors: Sequence[Volume] = (),
     prior_classes: Sequence[int] = (),
+    deep_priors: Sequence[int] = (),
     head_maps: HeadMaps = no_maps,
     observers: Sequence[Observer] = (),
 ) -> Segmentation:
@@ -77,6 +79,8 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
         `Settings.align`.
     prior_classes : sequence of int, optional
         Class of each prior, from 1, where several make up a class; by default one a class.
+    deep_priors : sequence of int, optional
+        Numbers of the priors of deep grey matter, from 1.
     head_maps : callable, optional
         Called for maps of an average brain by which a whole head is stripped; without them, and
         for other classes than CSF, GM and WM, intensity and shape alone tell.
@@ -103,7 +107,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     """
     begun = begin(
         images, settings, mask=mask, exclude=exclude, means=means, labels=labels,
-        priors=priors, prior_classes=prior_classes, head_maps=head_maps,
+        priors=priors, prior_classes=prior_classes, deep_priors=deep_priors, head_maps=head_maps,
     )  # fmt: skip
     return begun.finish(begun.stages(lambda *_: observers))
 
@@ -118,6 +122,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     labels: Volume | None = None,
     priors: Sequence[Volume] = (),
     prior_classes: Sequence[int] = (),
+    deep_priors: Sequence[int] = (),
     head_maps: HeadMaps = no_maps,
 ) -> Fit:
     """Check what is to be segmented and find where to start from.
@@ -125,7 +130,8 @@ def begin(  # noqa: PLR0913 - as for `segment`
     Parameters are those of `segment`, which makes all the stages of what comes back.
     """
     settings = settings or Settings()
-    _check_used(settings, priors, prior_classes, means, labels)
+    _check_used(settings, priors, (*prior_classes, *deep_priors), means, labels)
+    _check_deep(settings, deep_priors)
     set_threads(settings.threads)
     head_maps = cache(head_maps)
     priors = priors or _needed_priors(settings, len(images), head_maps)
@@ -143,6 +149,8 @@ def begin(  # noqa: PLR0913 - as for `segment`
     settings, choices = chosen(data, settings)
     layout = layout_of(settings, outliers=settings.outliers)
     atlas = lay(priors, prior_classes, settings, images[0], data.mask) if priors else None
+    if atlas is not None and deep_priors:
+        atlas = replace(atlas, deep=deep_share(priors, prior_classes, deep_priors))
     drawn = None
     if labels is not None:
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
@@ -203,6 +211,18 @@ def _check_used(
         raise SettingsError("there are means and labels to start from: give one of the two")
 
 
+def _check_deep(settings: Settings, deep_priors: Sequence[int]) -> None:
+    """Refuse five tissues where nothing tells deep grey matter, and deep maps of no tissues."""
+    if deep_priors and not settings.tissues:
+        raise SettingsError("deep_priors part grey matter, and the classes are not CSF, GM and WM")
+    if settings.five_tissue and not deep_priors:
+        raise SettingsError(
+            "five_tissue tells cortical from subcortical grey matter, which intensities do not, "
+            "nor the maps of emrecon[maps]: give priors, one or more of them of deep grey matter, "
+            "and say which (--priors csf cortex deep wm --prior-classes 1 2 2 3 --deep-priors 3)"
+        )
+
+
 def _needed_priors(settings: Settings, channels: int, head_maps: HeadMaps) -> Sequence[Volume]:
     """Return maps of an average brain where one image alone tells too little, or for cavities.
 
@@ -211,12 +231,14 @@ def _needed_priors(settings: Settings, channels: int, head_maps: HeadMaps) -> Se
     DataError
         If they are needed, and there are none or they do not fit.
     """
-    needed = settings.crossed and channels == 1
-    if not (needed or settings.lesions):
-        return ()
-    maps = head_maps() if settings.human else ()
-    if not needed:
-        return maps
+    maps = head_maps() if settings.lays_maps else ()
+    if settings.space == "template" and not maps:
+        raise DataError(
+            "space template is that of maps, and there are none that fit: give them (--priors), "
+            "or install those of adults: emrecon[maps]"
+        )
+    if not settings.crossed or channels > 1:
+        return maps if settings.lesions or settings.space == "template" else ()
     if not maps:
         ways = ", or install those of adults: emrecon[maps]" if settings.human else " of newborns"
         raise DataError(

@@ -99,6 +99,14 @@ class Settings:
     image or a further channel) or, as blood, in a CT; and cavities on one side, where maps of a
     brain (priors, or those of emrecon[maps]) have tissue."""
 
+    five_tissue: bool = False
+    """Also write MRtrix's 5tt: cortical and subcortical grey matter, white matter, fluid, lesions;
+    needs priors of deep grey matter (--deep-priors)."""
+
+    space: Literal["image", "template"] = "image"
+    """Template: fractions also on the grid of the maps that were laid on the image (priors, or
+    those of emrecon[maps])."""
+
     starts: int = 6
     """Start: points tried, each with outliers and without; the one with the best penalised
     likelihood goes on."""
@@ -166,6 +174,8 @@ class Settings:
             raise SettingsError(
                 "a CT is in Hounsfield units and has no bias field: leave only_bias and bias away"
             )
+        if self.only_bias and (self.five_tissue or self.space == "template"):
+            raise SettingsError("only_bias writes no tissues: leave five_tissue and space away")
         if self.lesions and (self.only_bias or not self.tissues):
             raise SettingsError(
                 "lesions are told from the CSF, GM and WM of a brain: leave away "
@@ -215,7 +225,7 @@ class Settings:
     @property
     def lays_maps(self) -> bool:
         """Whether maps of an average brain are laid on one image where no priors are given."""
-        return self.human and (self.crossed or self.lesions)
+        return self.human and (self.crossed or self.lesions or self.space == "template")
 
     @property
     def human(self) -> bool:

@@ -152,9 +152,11 @@ class Fit:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
         atlas = self.atlas and self.atlas.resized(self.data.times)
+        deep = None if self.atlas is None else self.atlas.deep_at(made.index, self.data.affine)
         made = replace(
-            made, atlas=atlas, average=self.average, mask_from=self.mask_from, choices=self.choices
-        )
+            made, atlas=atlas, average=self.average, mask_from=self.mask_from,
+            choices=self.choices, subcortical=deep,
+        )  # fmt: skip
         if not self.settings.lesions:
             return made
         return without_lesions(made, self.atlas, self.data.affine, stages[-1].image.lattice)
