@@ -203,6 +203,10 @@ def measured(viewer, dock):
         box.setCurrentIndex(box.findText(name))
     click(dock.tabs, dock.tabs.tabRect(1).center().x())
     wait(lambda: dock.rows and dock.columns)
+    names = [one.region for one in dock.rows]
+    dock.table.setSelectionMode(dock.table.SelectionMode.MultiSelection)
+    for name in ("grey matter", "white matter"):
+        dock.table.selectRow(names.index(name))
     picture("measured")
 
 

@@ -93,6 +93,9 @@ def main(tokens: Sequence[str] | None = None) -> None:
         _end("interrupted", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # names that are too long, links that go around, a network that left
+        named = f"{error.filename}: " if error.filename else ""
+        _end(f"{named}{error.strerror or error}", FAILED)
 
 
 def _explain(tokens: Sequence[str]) -> None:

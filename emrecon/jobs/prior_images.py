@@ -36,8 +36,8 @@ class Guide:
 
     _made: tuple[Grid, Kernel] | None = field(default=None, init=False)
 
-    def of(self, problem: Problem) -> Problem:
-        """Return a problem with the prior or the kernel, if either is chosen.
+    def of(self, problem: Problem) -> list[Problem]:
+        """Return a problem with the prior or the kernel, if either is chosen; one a strength.
 
         Raises
         ------
@@ -47,10 +47,13 @@ class Guide:
         """
         grid = _in_patient(problem.grid, problem.origin_mm)
         if self.penalty.prior:
-            return replace(problem, penalised=penalised(self.penalty, grid))
+            chosen = penalised(self.penalty, grid)
+            each = [replace(chosen, penalty=one, facts={}) for one in self.penalty.each()]
+            whole = problem.whole_if_few()
+            return [replace(whole, penalised=one) for one in each]
         if self.kernel.kernel:
-            return problem.through(self._kernel(problem, grid))
-        return problem
+            return [problem.through(self._kernel(problem, grid))]
+        return [problem]
 
     def _kernel(self, problem: Problem, grid: Grid) -> Kernel:
         """Return the kernel; one of images alone serves all frames of a grid."""

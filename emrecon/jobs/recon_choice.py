@@ -23,6 +23,9 @@ from emrecon.tomo.settings import Settings
 REGIONS = ".regions.tsv"
 """Ending of the table of regions."""
 
+SWEEP = ".sweep.tsv"
+"""Ending of the table of a sweep of a prior's strength."""
+
 
 @dataclass(frozen=True)
 class ReconChoice:
@@ -90,7 +93,8 @@ class ReconChoice:
         """The endings of what is written beside the image."""
         scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
         table = (REGIONS,) if self.regions.regions else ()
-        return (*scatter, *table, ".json", ".csv", ".png")
+        sweep = (SWEEP,) if self.penalty.betas else ()
+        return (*scatter, *table, *sweep, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.
@@ -103,13 +107,13 @@ class ReconChoice:
         if self.out is None:
             return
         if io.is_series(self.out):
-            if self.listmode.gates:
-                raise SettingsError("gates are not written as DICOM: name it .nii.gz")
+            if self.listmode.gates or self.penalty.betas:
+                raise SettingsError("gates and betas are not written as DICOM: name it .nii.gz")
             refuse_full(self.out)
-        elif io.image_format(self.out).name != "NIfTI" and self.listmode.several:
+        elif io.image_format(self.out).name != "NIfTI" and self.several:
             raise SettingsError(
-                "several frames or gates are written as NIfTI: name it .nii.gz, or without an "
-                "ending for a folder of DICOM (frames)"
+                "several frames, gates or betas are written as NIfTI: name it .nii.gz, or without "
+                "an ending for a folder of DICOM (frames)"
             )
 
     def keep_others(self) -> None:
@@ -139,6 +143,11 @@ class ReconChoice:
             self.outputs(), f"{prompts}",
             ours=lambda: sidecar.made_of(about, "prompts", prompts),
         )  # fmt: skip
+
+    @property
+    def several(self) -> bool:
+        """Whether it makes several images: of frames, gates or strengths of a prior."""
+        return self.listmode.several or bool(self.penalty.betas)
 
     @property
     def method(self) -> str:

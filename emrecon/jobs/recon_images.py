@@ -199,6 +199,8 @@ class Images:
     @property
     def names(self) -> tuple[str, ...]:
         """What each image is called."""
+        if betas := self.job.penalty.betas:
+            return tuple(f"beta {beta:g}" for beta in betas)
         return tuple(self._name(n, stretch) for n, stretch in enumerate(self.stretches, 1))
 
     def ready(self) -> Generator[ReconImage]:
@@ -212,8 +214,9 @@ class Images:
                 _check_end(stretch, read.duration_s)
                 scan, scatter = with_scatter(read, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
-                problem = guide.of(self._problem(scan, kept))
-                yield replace(self._image(number, problem, facts | problem.facts), scatter=scatter)
+                for other, problem in enumerate(guide.of(self._problem(scan, kept))):
+                    image = self._image(number + other, problem, facts | problem.facts)
+                    yield replace(image, scatter=scatter)
 
     def _shared(self) -> Iterator[ReconImage]:
         """Yield the one image whose data lie on workers."""
@@ -225,13 +228,14 @@ class Images:
             with self.meters("sensitivity", settings.subsets) as meter:
                 progress = meter.update if meter else silent
                 problem = share(workers, self._load(None), settings, execution.chunks, progress)
-            problem = self._guide.of(problem)
-            yield self._image(0, problem, problem.facts | self._reading())
+            for number, one in enumerate(self._guide.of(problem)):
+                yield self._image(number, one, one.facts | self._reading())
 
     def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
         """Return an image with its name, place and unit."""
         exam = problem.exam
-        quantity = self.quantifier.quantity(self.stretches[number], exam, facts, exam.duration_s)
+        stretch = self.stretches[0 if self.job.penalty.betas else number]
+        quantity = self.quantifier.quantity(stretch, exam, facts, exam.duration_s)
         facts = facts | quantity.facts | {"efficiencies_from": self.quantifier.efficiencies}
         return ReconImage(
             self.names[number], number, problem, facts, self.inputs, quantity, problem.origin_mm

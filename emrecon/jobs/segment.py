@@ -257,13 +257,12 @@ class SegmentRun:
             Called between the last iterate and the volumes.
         """
         from emrecon.jobs.segment_result import SegmentResult  # noqa: PLC0415 - brings nibabel
+        from emrecon.tissue.segment import segmented  # noqa: PLC0415 - brings numba
 
         def watchers(image: Image, strides: Strides, most: int) -> Sequence[base.Observer]:
             return look(FitStage(image, strides, most))
 
-        stages = self.fit.stages(watchers, *rules)
-        fitted()
-        made = self.fit.finish(stages)
+        made = segmented(self.fit, watchers, *rules, fitted=fitted)
         own = made.atlas is None or bool(self.job.files.priors)
         used = made.mask_from == "maps" or made.average.matrix is not None or not own
         read = self.read | (map_files() if used else {})

@@ -74,6 +74,9 @@ class Fit:
     choices: tuple[Choice, ...] = ()
     """How the numbers of classes compared, where that was asked."""
 
+    again: Callable[[], Fit] | None = None
+    """Makes the fit with outliers where this has none, and the other way round."""
+
     def stages(self, look: Look, *rules: Rule) -> list[Stage]:
         """Return the fits of ever smaller blocks' means, the whole image last.
 

@@ -18,6 +18,8 @@ from emrecon import Volume, read_image, write_image
 from emrecon.cli import main
 from emrecon.errors import DataError, EmreconError, SettingsError
 from emrecon.io import write_series
+from emrecon.io.dicom.pet_exam import read_exam_facts
+from emrecon.io.pet_facts import PetFacts
 from emrecon.tomo.corrections.quantity import suv_factor
 from tests.io.samples import ABOUT
 
@@ -200,3 +202,25 @@ def test_the_command_converts_an_image_by_its_sidecar(tmp_path: Path, capsys: An
     with pytest.raises(SystemExit):
         main(command)
     assert "it is a folder with files; name another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("correction", ["ScanStart", "InjectionStart"])
+def test_the_suv_of_a_slice_is_that_of_its_sidecar(tmp_path: Path, correction: str) -> None:
+    about = ABOUT | {"ImageDecayCorrectionTime": ABOUT[correction]}
+    written(tmp_path / "s", image(), ImageDecayCorrectionTime=ABOUT[correction])
+    facts = read_exam_facts(tmp_path / "s" / "00002.dcm")
+    wanted = PetFacts(about).suv_per_bq_per_ml
+    assert facts.suv_per_bq_per_ml == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_slice_that_says_less_gives_no_suv_and_names_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "s" / "00001.dcm"
+    one = written(tmp_path / "s", image())[0]
+    del one.PatientWeight
+    one.save_as(path)
+    with pytest.raises(SettingsError, match="needs PatientWeight"):
+        _ = read_exam_facts(path).suv_per_bq_per_ml
+    one.SeriesTime = "235959"  # after its counts: made later, and the start is not known
+    one.save_as(path)
+    with pytest.raises(SettingsError, match="InjectionStart, PatientWeight, ImageDecayCorr"):
+        _ = read_exam_facts(path).suv_per_bq_per_ml

@@ -17,9 +17,9 @@ transpose slabs that are taken at a time share no voxel, and those that share so
 after the other. So the result does not depend on the number of threads.
 """
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels.line_pieces import (
     add_piece,
     add_timed_piece,
@@ -40,7 +40,7 @@ _AHEAD = 8  # pieces from one whose value is asked for to the one that is taken
 # Numbers of a row of pieces, and places of some: see `Traced`.
 _ROW, _GAIN, _LINE, _LAYERS = np.uint64(8), np.uint64(5), np.uint64(6), np.uint64(7)
 
-_jit = numba.njit(nogil=True, cache=True)
+_jit = kernel()
 
 
 def views_of(image):
@@ -113,7 +113,7 @@ def _strides(frame):
     return np.column_stack([rows[:, 0] * rows[:, 1], rows[:, 1]])
 
 
-@numba.njit(forceinline=True)
+@inline()
 def _piece(numbers, first, both, layer, width):
     """Return where a piece begins, its course, and its layers."""
     a, da = numbers[first], numbers[first + np.uint64(1)]
