@@ -223,7 +223,7 @@ class TransmissionRun:
 
     @property
     def quick(self) -> int:
-        """How many updates of the quick passes."""
+        """The updates of the quick passes."""
         return self.job.settings.quick * self.subsets
 
     @property
