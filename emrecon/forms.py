@@ -297,7 +297,7 @@ def _parsed(word: str, kinds: Iterable[Any]) -> Any:  # noqa: ANN401 - any plain
 
 def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return a path of the text that JSON and TOML hold it as."""
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and value and "\0" not in value:
         return Path(value)
     raise ValueError(f"not a {kind.__name__}")
 

@@ -1,4 +1,4 @@
-"""Films of the canvas: iterations of a run, or frames, as GIF, or as MP4 where ffmpeg is installed."""
+"""Films of the canvas: iterations or frames, as GIF, or as MP4 where ffmpeg is installed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_WIDE = 800
 HZ = 4
 """Pictures a second."""
 
-_COLOURS = 128
+_COLOURS = 256
 _LAST_S = 1.5
 _FFMPEG = "imageio_ffmpeg"
 
@@ -73,9 +73,10 @@ def _gif(path: Path, pictures: Sequence[Picture], hz: float) -> None:
 
 
 def _mp4(path: Path, pictures: Sequence[Picture], hz: float) -> None:
-    import imageio.v2 as imageio  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415 - seldom used; comes with napari
+    import imageio.v2 as imageio  # noqa: PLC0415 - seldom used
 
-    with imageio.get_writer(path, format="FFMPEG", fps=hz, macro_block_size=2) as film:
+    film: Any = imageio.get_writer(path, format="FFMPEG", fps=hz, macro_block_size=2)
+    with film:
         for picture in pictures:
             film.append_data(picture)
 
@@ -144,7 +145,7 @@ class Filming(QObject):
 
 
 def _canvas(viewer: Any) -> Picture:  # noqa: ANN401 - napari's
-    """Return the canvas as it is, no wider than a film, with an even number of rows and columns."""
+    """Return the canvas, no wider than a film, with even numbers of rows and columns."""
     picture = Pillow.fromarray(viewer.screenshot(canvas_only=True, flash=False)).convert("RGB")
     if picture.width > MOST_WIDE:
         picture = picture.resize((MOST_WIDE, round(picture.height * MOST_WIDE / picture.width)))

@@ -68,8 +68,9 @@ def read(path: Path) -> list[LayerData]:
     made = []
     for number, channel in enumerate(channels, 1):
         name = stem if len(channels) == 1 else f"{stem} [{number}]"
-        unit = stored.unit or str(facts_of(path).values.get("Units", ""))
-        about = {"path": str(path), "unit": unit}
+        facts = facts_of(path)
+        unit = stored.unit or str(facts.values.get("Units", ""))
+        about = {"path": str(path), "unit": unit, "frames_s": facts.frames_s}
         info = {"name": name, "metadata": {"nifti": dict(kept), KEY: about}}
         made.append(_layer(channel, info, path, colour=colour))
     return made

@@ -298,9 +298,11 @@ class PlanesDock(Dock):
     def _show_tools(self) -> None:
         """Show window and frames of the image."""
         layer = self.layer
-        plain = layer is not None and not layer.rgb
-        limits = tuple(float(end) for end in layer.contrast_limits) if plain else None
-        self.tools.show_window(limits, unit_of(layer))  # type: ignore[arg-type] # two ends
+        limits = None
+        if layer is not None and not layer.rgb:
+            low, high = layer.contrast_limits
+            limits = float(low), float(high)
+        self.tools.show_window(limits, unit_of(layer))
         frames = layer.data.shape[0] if layer is not None and layer.ndim == 4 else 1
         self.tools.show_frames(frames)
 

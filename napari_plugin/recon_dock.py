@@ -29,13 +29,14 @@ from napari_plugin.form import Form
 from napari_plugin.history import Image
 from napari_plugin.layer_files import choice, chosen, file_for, with_files
 from napari_plugin.layers import KEY
-from napari_plugin.layout import button
+from napari_plugin.layout import button, scrolled
 from napari_plugin.plot import Curves, Line
 from napari_plugin.recon_job import Ready, ReconJob, gaps, pass_likelihoods
 from napari_plugin.recon_layers import ReconLayers
 from napari_plugin.recon_outcome import OUT, at, result_as_command, result_as_python, times_s
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.runs import Kept, differences
+from napari_plugin.scatter_view import ScatterView
 from napari_plugin.teaching import Teaching
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class ReconDock(RunPanel):
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
+        self.scatter = self._scatter_tab()
         self.inside_button = button(
             "inside",
             "Inside EM",
@@ -119,6 +121,13 @@ class ReconDock(RunPanel):
         self.teaching = Teaching(self)
         self.inside_button.clicked.connect(lambda _: self.teaching.open())
         self._connect()
+
+    def _scatter_tab(self) -> ScatterView:
+        """Add a tab for the charts of scatter, seen once there are any."""
+        view = ScatterView()
+        number = self.tabs.addTab(scrolled(view), "Scatter")
+        self.tabs.setTabVisible(number, False)  # noqa: FBT003 - Qt's own name
+        return view
 
     def refresh_files(self) -> None:
         """List what may be chosen now; a scan among the layers is chosen by itself."""
@@ -237,6 +246,7 @@ class ReconDock(RunPanel):
 
     def _changed_run(self) -> None:
         run = self.shown
+        self._show_scatter(run)
         if run is not None:
             self.layers.no_series()
             self.layers.place(run.job.affine, run.job.unit)
@@ -246,10 +256,16 @@ class ReconDock(RunPanel):
         """Show the images of frames or gates, once all are there, with a slider in seconds."""
         super()._ended()
         result, run = self.session.result, self.shown
+        self._show_scatter(run)
         if result is not None and result.several and run is not None and run.session.history.bytes:
-            self.layers.series(run.session.history.frames(), times_s(result))
-
+            times = [(frame.start_s, frame.duration_s) for frame in result.frames]
+            self.layers.series(run.session.history.frames(), times_s(result), times)
             self._scrubbed()
+
+    def _show_scatter(self, run: Kept | None) -> None:
+        """Offer the charts of a run's scatter, where it simulated any."""
+        has = self.scatter.put(None if run is None else run.session.result)
+        self.tabs.setTabVisible(self.tabs.count() - 1, has)
 
     def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         """Say which frame is seen."""

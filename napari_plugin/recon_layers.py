@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,16 +77,29 @@ class ReconLayers(RunLayers):
         self._adapt(self.live, image)
         self.say(words)
 
-    def series(self, frames: Frames, times_s: tuple[float, float] | None) -> None:
-        """Show frames as a layer with a slider over them: the time of the first, and the step.
+    def series(
+        self,
+        frames: Frames,
+        axis_s: tuple[float, float] | None,
+        times_s: Sequence[tuple[float, float]],
+    ) -> None:
+        """Show frames as a layer with a slider over them.
 
-        Images of something else than times have none.
+        Parameters
+        ----------
+        frames : Frames
+            The images.
+        axis_s : tuple of float, optional
+            Where the slider begins, and its step; none of images of something else than times.
+        times_s : sequence of tuple
+            Start and duration of each frame; none of gates.
         """
         self.no_series()
-        info, (start, step) = self._info(frames.shape[1:]), times_s or (0.0, 1.0)
+        info, (start, step) = self._info(frames.shape[1:]), axis_s or (0.0, 1.0)
+        info["metadata"][KEY]["frames_s"] = list(times_s)
         info["scale"] = (step, *info["scale"])
         info["translate"] = (start, *info["translate"])
-        unit, label = ("s", "t") if times_s else ("pixel", "beta")  # as `reader` has them
+        unit, label = ("s", "t") if axis_s else ("pixel", "beta")  # as `reader` has them
         info["units"] = (unit, *info["units"])
         info["axis_labels"] = (label, *info["axis_labels"])
         window = tuple(self.live.contrast_limits)

@@ -21,6 +21,9 @@ SUGGESTIONS: dict[str, tuple[str, ...]] = {
 }
 """Words that a field of text knows, by its name; others may be typed, and are refused in words."""
 
+SLIDERS = {"beta": (1e-3, 1e3)}
+"""Least and greatest value of the sliders of fields, by name."""
+
 ADVANCED = frozenset({
     # reconstruction
     "projector", "rays", "ring_wide", "tolerance", "checkpoint_every", "threads", "centre_mm",

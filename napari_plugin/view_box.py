@@ -30,7 +30,7 @@ class ViewBox(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer: Any = None
-        self.sense = QPushButton("Neurological view", self)
+        self.sense = QPushButton("Neurological", self)
         self.sense.setObjectName("sense")
         self.sense.clicked.connect(self._turn)
         self.window_box = QComboBox(self)
@@ -38,7 +38,7 @@ class ViewBox(QWidget):
         self.window_box.addItems(["Window…", *PRESETS])
         policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.window_box.setSizeAdjustPolicy(policy)
-        self.window_box.setMinimumContentsLength(6)
+        self.window_box.setMinimumContentsLength(4)
         self.window_box.setToolTip("Colours and window of the selected image layers")
         self.window_box.activated.connect(self._apply)
         self.mask_button = button(
@@ -73,7 +73,7 @@ class ViewBox(QWidget):
         self.bar_button.setChecked(views.has_colour_bars(self._viewer))
         now = views.sense_of(self._viewer)
         other = "Neurological" if now == "radiological" else "Radiological"
-        self.sense.setText(f"{other} view")
+        self.sense.setText(other)
         side = "right" if other == "Neurological" else "left"
         self.sense.setToolTip(f"Show the patient's right on the {side}")
 

@@ -121,7 +121,7 @@ def _decorate(viewer: ViewerModel) -> None:
     """Show scale and letters (in 3D axes), and keep them right."""
     overlays = viewer.canvas.overlays
     overlays.scale_bar.visible = True
-    overlays.text.position, overlays.text.font_size = "top_left", 12
+    overlays.text.position, overlays.text.font_size = "top_left", 10
     if _EDGES["left"] not in overlays:
         for side, place in _PLACES.items():
             overlays[_EDGES[side]] = TextOverlay(

@@ -90,8 +90,8 @@ class PhotonScan:
     def body(self) -> tuple[Volume, Volume]:
         """Activity and attenuation of all of the phantom, beyond the scanner's ends too."""
         low, high = self.phantom.bounds_mm
-        i, j, k = (int(n) for n in np.ceil((high - low) / BODY_MM) + 1)
-        x, y, z = (float(value) for value in low)
+        i, j, k = (int(n) for n in np.ceil((high - low) / BODY_MM) + 3)
+        x, y, z = (float(value) for value in low - BODY_MM)
         grid = Grid((i, j, k), (BODY_MM,) * 3, (x, y, z))
         mu = self.phantom.mu(grid)
         if not self.attenuate:
@@ -170,7 +170,7 @@ def simulate_photons(scan: PhotonScan, grid: Grid | None = None) -> Simulation:
     orders = np.zeros((3, *bins.data_shape), np.float32)
     decays = 0.0
     for some, place in scan.seen():
-        tof = _tof(some, timing, scan.rng)
+        tof = tof_of(some, timing, scan.rng)
         live = tof >= 0
         at = np.ravel_multi_index(
             (np.minimum(some.scatters, 2)[live], tof[live], place[live]),
@@ -216,7 +216,7 @@ def simulate_photon_events(scan: PhotonScan, grid: Grid | None = None) -> EventS
     timing, even = scan.bins.timing, facing(scan.bins)
     pairs, tofs, decays, orders = [], [], 0.0, np.zeros(3, np.int64)
     for some, _ in scan.seen((even.min() / even).astype(np.float32)):
-        tof = _tof(some, timing, scan.rng)
+        tof = tof_of(some, timing, scan.rng)
         live = tof >= 0
         pairs.append(some.pairs[live])
         tofs.append(tof[live].astype(np.int16))
@@ -231,7 +231,7 @@ def simulate_photon_events(scan: PhotonScan, grid: Grid | None = None) -> EventS
     return EventSimulation(scan.bins, prompts, delayeds, given, truth, scan.body[1], labels, facts)
 
 
-def _tof(some: Coincidences, timing: Timing | None, rng: np.random.Generator) -> Places:
+def tof_of(some: Coincidences, timing: Timing | None, rng: np.random.Generator) -> Places:
     """Return the time-of-flight bin of each coincidence, drawn; -1 for none."""
     if timing is None:
         return np.zeros(len(some.pairs), np.int64)

@@ -118,9 +118,11 @@ def do(
 ) -> Result:
     """Do a job, say in lines what came of it, and name the files that were written."""
     from emrecon.jobs import no_meters, run
+    from emrecon.memory import keep_freed
 
     if not overwrite:
         job.keep_others()
+    keep_freed()
     voice = voice or Voice()
     result, written = run(job, no_meters if voice.quiet else bars, execution)
     summary = result.summary()

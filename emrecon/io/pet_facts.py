@@ -56,6 +56,16 @@ class PetFacts:
         return float(stated) if usable and stated > 0 else None  # type: ignore[arg-type,operator]
 
     @property
+    def frames_s(self) -> list[tuple[float, float]]:
+        """Start after ``TimeZero`` and duration of each frame; none where it is not said."""
+        starts, durations = self.values.get("FrameTimesStart"), self.values.get("FrameDuration")
+        if not isinstance(starts, list) or not isinstance(durations, list):
+            return []
+        numbers = all(isinstance(value, int | float) for value in (*starts, *durations))
+        same = len(starts) == len(durations)
+        return list(zip(starts, durations, strict=True)) if numbers and same else []
+
+    @property
     def nuclide(self) -> str:
         """Isotope; empty where it is not said."""
         stated = str(self.values.get("TracerRadionuclide", ""))

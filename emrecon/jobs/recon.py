@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
-from emrecon.files import keep_inputs
+from emrecon.files import hashing, keep_inputs
 from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
@@ -26,6 +27,7 @@ from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalised import warm_of
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
@@ -76,6 +78,7 @@ class ReconstructionJob(ReconChoice):
         data = data_of(path, self.listmode)
         _refuse_settings(self, data, path.name, corrections)
         _refuse_execution(self, execution, data)
+        _refuse_few_updates(self)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
@@ -90,7 +93,7 @@ class ReconstructionJob(ReconChoice):
                 raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
             needs = ("TimeZero", "ScanStart")
             images.quantifier.facts.require(*needs, purpose="a DICOM series")
-        return ReconRun(self, images, key, state)
+        return ReconRun(self, images, key, {} if state is None else {0: state})
 
     def _state(self, key: str) -> State | None:
         """Return where a stopped run stood, if it left a checkpoint."""
@@ -116,8 +119,8 @@ class ReconRun:
     key: str
     """Name of all that decides the iterates; empty where nothing is kept."""
 
-    state: State | None
-    """Where a stopped run stood, if it is taken up."""
+    states: Mapping[int, State]
+    """Where images stood, by their numbers, that are gone on with."""
 
     def iterate(self, look: Look = nobody, *rules: Rule) -> ReconResult:
         """Iterate image after image; of several, one that a rule stopped is left out.
@@ -129,7 +132,8 @@ class ReconRun:
         """
         done: list[ImageResult] = []
         several, whole = self.job.several, True
-        with closing(self.images.ready()) as images, suppress(Stopped):
+        inputs = self.images.inputs.values() if self.job.out else ()
+        with closing(self.images.ready()) as images, hashing(inputs), suppress(Stopped):
             for image in images:
                 before = done[-1].reached.params if done and self.job.penalty.betas else None
                 result = self._one(image, look, rules, before)
@@ -147,7 +151,7 @@ class ReconRun:
         self, image: ReconImage, look: Look, rules: tuple[Rule, ...], before: Array | None
     ) -> ImageResult:
         """Iterate one image to its end; in a sweep from the one before it."""
-        problem, state = image.problem, self.state
+        problem, state = image.problem, self.states.get(image.number)
         if state is not None:
             _check(state, problem.start.shape, image)
         rows = state.rows if state else None
@@ -185,6 +189,18 @@ def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
         raise FormatError("the checkpoint holds an image of another shape: remove it")
     if state.number > image.updates:
         raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
+
+
+def _refuse_few_updates(job: ReconstructionJob) -> None:
+    """Refuse a run with a prior that ends before the prior counts."""
+    subsets, iterations = job.settings.subsets, job.settings.iterations
+    warm = warm_of(subsets)
+    if job.penalty.prior and not job.penalty.until_converged and iterations * subsets <= warm:
+        raise SettingsError(
+            f"the first {warm} updates are without the prior, and {iterations} iterations of "
+            f"{subsets} subset(s) are {iterations * subsets}: give more (--iterations), or "
+            "--until-converged"
+        )
 
 
 def _refuse_settings(

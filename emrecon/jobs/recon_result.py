@@ -132,7 +132,9 @@ class ReconResult:
             used, passes = about["Settings"], self.images[-1].passes
             title = f"{about['ReconMethodName']} {passes} x {used['subsets']}"
             preview(self.volume, png, title=title)
-            draw_scatter([image.scatter for image in self.images], others)
+            for path in others:
+                if path.name.endswith(".scatter.png"):
+                    draw_scatter([image.scatter for image in self.images], path)
             self._write_tables(others)
             if io.is_series(job.out):
                 io.write_series(self.volume, beside, about)

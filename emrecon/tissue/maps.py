@@ -18,6 +18,24 @@ LEAST = 0.01
 
 
 @dataclass(frozen=True, eq=False)
+class Average:
+    """Where an average brain was laid on an image, or why it was not."""
+
+    matrix: Floats | None = None
+    """Image mm to mm of the average brain, shape ``(4, 4)``."""
+
+    explained: float = 0.0
+    """What its maps tell of the intensities, nats a point."""
+
+    why_not: str = ""
+    """Why it has no place on the image."""
+
+
+NOWHERE = Average()
+"""No average brain."""
+
+
+@dataclass(frozen=True, eq=False)
 class Atlas:
     """Probability maps of the classes, and where they lie on an image."""
 
@@ -32,6 +50,9 @@ class Atlas:
 
     explained: float = 0.0
     """What the maps tell of the intensities, nats a point; 0 where they were aligned before."""
+
+    deep: Floats32 | None = None
+    """How much of the grey matter is deep, 0 to 1, shape ``(i, j, k)``, where maps tell it."""
 
     def resized(self, times: float) -> Atlas:
         """Return the atlas of image and maps that are so many times as large about the origin."""
@@ -50,6 +71,23 @@ class Atlas:
         out = np.empty((len(points), self.maps.shape[3]), np.float32)
         kernel.sample(self.maps, np.ascontiguousarray(points), out)
         return out
+
+    def deep_at(
+        self, index: Sequence[NDArray[np.integer]], affine: Floats
+    ) -> NDArray[np.bool_] | None:
+        """Return whether most grey matter at an image's voxels is deep; none if maps do not tell.
+
+        Parameters
+        ----------
+        index : sequence of arrays
+            Where the voxels lie.
+        affine : array
+            Voxels of the image to mm.
+        """
+        if self.deep is None:
+            return None
+        only = replace(self, maps=np.ascontiguousarray(self.deep[..., None]))
+        return only.at(index, affine)[:, 0] > 0.5
 
     def log_prior(
         self, index: Sequence[NDArray[np.integer]], affine: Floats, weight: float

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.tissue.choice import Choice
-from emrecon.tissue.classes import Classes
+from emrecon.tissue.classes import Classes, without_nuclei
+from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.data import Data
+from emrecon.tissue.deep_grey import NUCLEI
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.maps import Atlas
+from emrecon.tissue.maps import NOWHERE, Atlas, Average
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
@@ -42,6 +44,10 @@ REPEATED = 0.15
 """Part of the volume that two classes share that is counted for either by chance in one scan and
 not in the next, one standard error: measured in 36 scans of three simulated brains in voxels of
 2 to 3 mm, each with its own noise, field and position, where it was 0.04 to 0.20."""
+
+
+GIVEN = {"given", "labels", "atlas"}
+"""Starts in which a person said which class is which."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +128,30 @@ class Segmentation:
     atlas: Atlas | None = None
     """Tissue priors as they were laid on the image."""
 
+    average: Average = NOWHERE
+    """Where an average brain was laid on the image, for the deep nuclei, or why it was not."""
+
     mask_from: MaskFrom = "given"
     """Where the mask is from."""
 
     choices: tuple[Choice, ...] = ()
     """How the numbers of classes compared, where that was asked."""
+
+    lesions: NDArray[np.bool_] | None = None
+    """Which voxels are lesions and so of no tissue, shape ``(n,)``; none where nobody asked."""
+
+    subcortical: NDArray[np.bool_] | None = None
+    """Which voxels' grey matter is subcortical, shape ``(n,)``; none where maps do not tell."""
+
+    @property
+    def lesions_ml(self) -> float:
+        """Volume of the lesions."""
+        return 0.0 if self.lesions is None else float(self.lesions.sum()) * self.voxel_ml
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What the labels stand for, from 1: the classes, and lesions where asked for."""
+        return self.names if self.lesions is None else (*self.names, LESION)
 
     @property
     def beta(self) -> float:
@@ -144,19 +169,40 @@ class Segmentation:
         return next((stage.evidence for stage in self.stages if stage.evidence), None)
 
     @property
+    def nuclei(self) -> dict[str, Floats]:
+        """Mean of each deep nucleus in the image's units, by name; empty where there are none."""
+        image, classes = self.stages[-1].image, self.stages[-1].state.classes
+        many = image.rules.layout.nuclei
+        means = classes.means[len(classes.means) - many :] * image.scale + image.centre
+        return {nucleus.name: mean for nucleus, mean in zip(NUCLEI[:many], means, strict=True)}
+
+    @property
+    def why_no_nuclei(self) -> str:
+        """Why deep nuclei have no Gaussians of their own; empty where they have."""
+        if self.nuclei or self.average.matrix is None:
+            return self.average.why_not
+        return "the image does not show them where an average brain has them"
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of a voxel."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
-        """Label of the class with the largest fraction, from 1, in each voxel of the mask."""
-        return np.asarray(self.fractions.argmax(axis=1) + 1, np.uint8)
+        """Label of the class with the largest fraction, from 1, in each voxel of the mask.
+
+        Lesions have the label after those of the classes.
+        """
+        found = self.fractions.argmax(axis=1) + 1
+        if self.lesions is not None:
+            found[self.lesions] = len(self.label_names)
+        return np.asarray(found, np.uint8)
 
     @property
     def label_volumes_ml(self) -> Floats:
         """Volume of each class from the labels."""
-        count = np.bincount(self.labels, minlength=len(self.names) + 1)[1:]
+        count = np.bincount(self.labels, minlength=len(self.names) + 1)[1 : len(self.names) + 1]
         return np.asarray(count * self.voxel_ml, np.float64)
 
     @property
@@ -209,7 +255,7 @@ class Segmentation:
         """Return each class's part of the model's density of channel 1, ``(n, k)``."""
         last = self.stages[-1]
         parts = densities(last.image, last.state.classes, values)
-        return parts[:, :: -1 if self.settings.reversed else 1]
+        return parts[:, self.settings.ranks]
 
     def volume(self, values: NDArray[np.generic], outside: float = 0.0, unit: str = "") -> Volume:
         """Return the image with one value for each voxel of the mask, in the order of NIfTI."""
@@ -264,21 +310,25 @@ def finish(
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
         corrected[lack, run.first : run.last] = np.nan
-    order = slice(None, None, -1 if settings.reversed else 1)
+    order = settings.ranks
     fractions, chances = fractions[:, order], chances[:, order]
-    odd = outlier_map(image, state, settings)
+    odd = outlier_map(image, state)
+    known = 0 if image.external is None else image.external.shape[1]
+    plain = without_nuclei(state.classes, layout)
     doubts = judged(
         Findings(
-            settings, state.classes, fractions, data.human_ml, rim_of(image.lattice),
-            float((odd > 0.5).mean()), image.external is not None,
+            settings, plain, fractions, data.human_ml, rim_of(image.lattice),
+            float((odd > 0.5).mean()), known > layout.nuclei,
+            None if known > layout.nuclei or optima[0].start in GIVEN else optima[0],
         )
     )  # fmt: skip
     for doubt in doubts:
         log.warning("%s", doubt)
-    uncertain = _errors(image, state, data)
+    layout = layout.without_nuclei()
+    uncertain = _errors(image, plain, layout, data)
     return Segmentation(
         settings.names, settings, data.own_affine, _shape(data), image.lattice.index, fractions,
-        chances, np.exp(log_field), corrected, _raw(state.classes, data, settings, layout),
+        chances, np.exp(log_field), corrected, _raw(plain, data, settings, layout),
         replace(
             uncertain,
             shares=uncertain.shares[order],
@@ -312,19 +362,18 @@ def _loads(layout: Layout) -> Floats:
     return np.hstack([layout.fractions, most / most.sum(axis=1, keepdims=True)])
 
 
-def _errors(image: Image, state: State, data: Data) -> Errors:
+def _errors(image: Image, start: Classes, layout: Layout, data: Data) -> Errors:
     """Return standard errors from a sample of the corrected image."""
     near = image.lattice
     whole = [r for r in near.runs if near.seen[r.pattern].all()]
     rows = np.concatenate([np.arange(r.first, r.last) for r in whole] or [np.arange(0)])
     rows = rows[:: max(len(rows) // SAMPLE, 1)]
-    layout = image.rules.layout
     if len(rows) < 10 * len(layout.mixing):
         nothing = np.full(layout.classes, np.nan)
         unknown = Classes(
             np.full(len(layout.mixing), np.nan),
-            np.full_like(state.classes.means, np.nan),
-            np.full_like(state.classes.covariances, np.nan),
+            np.full_like(start.means, np.nan),
+            np.full_like(start.covariances, np.nan),
         )
         return Errors(unknown, unknown, nothing)
     values = image.corrected(np.zeros((len(image.values), 0)))[:, rows].T.astype(np.float64)
@@ -336,7 +385,6 @@ def _errors(image: Image, state: State, data: Data) -> Errors:
         spread=image.rules.prior.spread * share,
     )
     model = Mixture(values, layout, image.rules.covariance, prior=prior)
-    start = state.classes
     refined = fit(model, start, iterations=20, tolerance=1e-7)[0].params
     return errors(model, refined if gap(refined) > 1 else start, places, near.size)
 
@@ -351,7 +399,7 @@ def _raw(
 ) -> Classes:
     """Return parameters, or their errors, in the image's units and the order of the names."""
     shift = 0.0 if errors else data.centre
-    order = np.arange(layout.gaussians)[:: -1 if settings.reversed else 1]
+    order = np.arange(layout.gaussians).reshape(layout.classes, -1)[settings.ranks].ravel()
     means = classes.means * data.scale + shift
     covariances = classes.covariances * np.outer(data.scale, data.scale)
     inner = classes.weights[: layout.gaussians][order]

@@ -75,7 +75,7 @@ class Sensitivities:
                 with replacing(path) as beside, beside.open("wb") as file:
                     np.save(file, compute())
             self._ready.add(name)
-        return np.asarray(np.load(path), np.float32)
+        return np.asarray(np.load(path, mmap_mode="r"))  # the system's own memory: no copy
 
     def _place(self) -> Path:
         if self._folder is None:

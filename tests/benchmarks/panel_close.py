@@ -145,7 +145,8 @@ def main(wanted):
             bad = done.returncode or took > MOST_S or any("Traceback" in line for line in said)
             late += bool(bad)
             sys.stdout.write(
-                f"{name}: {took:.2f} s, {used:.2f} s of processor, exit {done.returncode}, {len(said)} lines of errors"
+                f"{name}: {took:.2f} s, {used:.2f} s of processor, exit {done.returncode}, "
+                f"{len(said)} lines of errors"
                 f"{': ' + ' | '.join(said[-3:]) if said else ''}{'   MISSED' * bool(bad)}\n"
             )
             sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Films hold what was shown, in order; what cannot be written is refused before anything is shown."""
+"""Films hold what was shown, in order; what cannot be written is refused in words."""
 
 from __future__ import annotations
 

@@ -117,8 +117,8 @@ def test_the_projection_turns_beside_the_planes(qtbot, dock, viewer):  # noqa: F
 def test_cine_goes_through_the_frames(qtbot, dock, viewer):  # noqa: F811
     assert not dock.tools.cine.isVisible()
     data, info = marked()
-    lead = {name: ({"scale": 30.0, "translate": 0.0, "units": "s", "axis_labels": "t"}[name], *value)
-            for name, value in info.items()}  # fmt: skip
+    first = {"scale": 30.0, "translate": 0.0, "units": "s", "axis_labels": "t"}
+    lead = {name: (first[name], *value) for name, value in info.items()}
     viewer.add_image(np.stack([data * n for n in range(3)]), name="frames", **lead)
     qtbot.waitUntil(dock.tools.cine.isVisible, timeout=20_000)
     dock.tools.rate.setValue(25)
