@@ -71,7 +71,7 @@ spread = np.std(values, axis=0, ddof=1)
 # %%
 # The relative difference prior at its maximum: by curvature.
 prior = replace(
-    problem, penalised=Penalised(Penalty("rdp", 7e-5)), settings=replace(settings, iterations=8)
+    problem, penalised=Penalised(Penalty("rdp", 3e-3)), settings=replace(settings, iterations=8)
 )
 maximum = at_maximum(prior, reconstructed(prior))
 curved = [np.sqrt(maximum.variance(w)) for w in weights]
