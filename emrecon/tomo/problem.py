@@ -20,7 +20,7 @@ from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.likelihood import Likelihood, Sum, Through
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.blur import Blur
-from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, WARM_UPDATES, Penalised
+from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, Penalised, warm_of
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Array, Grid, Volume
@@ -99,7 +99,7 @@ class Problem:
     @property
     def warm(self) -> int:
         """The updates of OSEM before a prior counts: whole passes."""
-        return -(-WARM_UPDATES // len(self.likelihoods)) * len(self.likelihoods)
+        return warm_of(len(self.likelihoods))
 
     def first(self, *observers: Callable[[Iterate[Array]], object]) -> Array:
         """Return the image after a pass of OSEM, from which is taken what depends on an image."""

@@ -91,7 +91,8 @@ def test_a_converged_prior_has_its_errors_by_curvature(scan, caplog):
 def test_a_run_that_is_far_from_the_maximum_says_so(scan, caplog):
     chosen = RegionSettings(scan / "labels.nii.gz", "curvature")
     bsrem = Penalty("rdp", algorithm="bsrem")  # which does not know where it is
-    ReconstructionJob(scan, None, FEW, penalty=bsrem, regions=chosen).begin().iterate()
+    settings = Settings(subsets=4, iterations=5)
+    ReconstructionJob(scan, None, settings, penalty=bsrem, regions=chosen).begin().iterate()
     assert "standard errors are those of the maximum" in caplog.text
 
 
