@@ -200,12 +200,12 @@ class TransmissionRun:
 
     @property
     def subsets(self) -> int:
-        """Subsets of the quick passes."""
+        """Number of subsets in the quick passes."""
         return min(self.job.settings.subsets, len(self.rays.bins.phi_rad))
 
     @property
     def quick(self) -> int:
-        """Updates of the quick passes."""
+        """Number of updates in the quick passes."""
         return self.job.settings.quick * self.subsets
 
     @property
