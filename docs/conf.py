@@ -52,7 +52,7 @@ numpydoc_class_members_toctree = False
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto",
-    "filename_pattern": r"/",
+    "filename_pattern": r"/plot_",  # the one of napari wants a screen
     "ignore_pattern": r"__init__\.py",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,

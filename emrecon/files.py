@@ -7,9 +7,10 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from threading import Thread
 
 from emrecon.errors import WriteError
 
@@ -78,10 +79,10 @@ def write_text(path: Path, text: str) -> None:
 
 def keep_inputs(outputs: Iterable[Path], inputs: Mapping[str, Path]) -> None:
     """Refuse to write over what was read."""
-    read = {path.resolve() for path in inputs.values()}
+    read = {os.path.realpath(path) for path in inputs.values()}
     for path in outputs:
         data = path.with_suffix(".v") if path.suffix == ".hv" else path
-        if {path.resolve(), data.resolve()} & read:
+        if {os.path.realpath(path), os.path.realpath(data)} & read:
             raise WriteError(f"cannot write {path}: it is one of the inputs")
 
 
@@ -91,10 +92,32 @@ def sha256(path: Path) -> str:
     return _sha256(path.resolve(), about.st_size, about.st_mtime_ns)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4096)
 def _sha256(path: Path, size: int, mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def hashing(paths: Iterable[Path]) -> Iterator[None]:
+    """Work out checksums while something else is done, so that `sha256` knows them at its end.
+
+    If that fails it does not wait for them; a file that cannot be read is for `sha256` to refuse.
+
+    Yields
+    ------
+    None
+    """
+
+    def work() -> None:
+        with suppress(OSError):
+            for path in paths:
+                sha256(path)
+
+    beside = Thread(target=work, daemon=True)
+    beside.start()
+    yield
+    beside.join()
 
 
 def make_folder(folder: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
 from emrecon.errors import SettingsError
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""Numbers of settings in glibc's malloc.h."""
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where a container is told how much memory it may use."""
@@ -34,6 +38,21 @@ def check_fits(needed_mb: float, what: str, instead: str) -> None:
             f"{what} would take about {needed_mb / 1024:,.1f} GB of memory, and "
             f"{free / 1024:,.1f} GB are free: {instead}"
         )
+
+
+def keep_freed() -> None:
+    """Have glibc keep what is freed for what is asked for next; nothing with another C library.
+
+    By default it takes each large array from the system and gives it back at once, and the system
+    clears all of it again for the next: of a reconstruction with images of 40 MB that was a third
+    of the system's time. For a process of one job: what it once held stays its own.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _meminfo_mb() -> float:

@@ -83,3 +83,23 @@ class Flat:
         last = self._last[0] if full else float("-inf")
         self._last.append(iterate.objective)
         return iterate.objective - last < self._tol * abs(iterate.objective)
+
+
+class Enough:
+    """Several rules as one, which remembers whether they ended the run.
+
+    Parameters
+    ----------
+    rules : sequence of Rule
+        Each is shown every iterate.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self.reached = False
+        """Whether any of them said so at the last iterate."""
+
+    def __call__(self, iterate: Iterate[object]) -> bool:
+        answers = [rule(iterate) for rule in self._rules]  # every rule sees every iterate
+        self.reached = any(answers)
+        return self.reached

@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 
 from emrecon import forms
 from emrecon.errors import EmreconError, SettingsError
+from napari_plugin.auto_number import AutoNumber, auto_number
 from napari_plugin.file_chooser import WIDE, Choices, FileChooser
 from napari_plugin.layout import Section, lines
 from napari_plugin.suggestions import ADVANCED, SUGGESTIONS
@@ -35,7 +36,7 @@ T = TypeVar("T")
 _UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp"}
 _CAPITALS = {"psf", "fwhm", "ct", "tof"}
 _MOST = 10**6
-_WRONG = "#d55e00"
+WRONG = "#d55e00"
 
 _SELDOM = "Advanced"
 
@@ -171,9 +172,9 @@ class Field:
         self._many = get_origin(kind) is tuple
         self._paths = self._many and get_args(kind)[0] is Path
         self._free = not optional and name in SUGGESTIONS
-        self.widget = self._widget(name, None if optional and kind is int else kind, choices)
+        self.widget = auto_number(name, hint) or self._widget(name, kind, choices)
         self.widget.setObjectName(name)
-        self._input = self.widget.box if isinstance(self.widget, FileChooser) else self.widget
+        self._input = self._within()
         self.holder, self._wrong = QWidget(), _complaint()
         column = QVBoxLayout(self.holder)
         column.setContentsMargins(0, 0, 0, 0)
@@ -207,13 +208,15 @@ class Field:
 
     def complain(self, words: str) -> None:
         """Mark the line as wrong, and say why."""
-        self._input.setStyleSheet(f"border: 1px solid {_WRONG}")
+        self._input.setStyleSheet(f"border: 1px solid {WRONG}")
         self._wrong.setText(words.removeprefix(f"{self.caption}: "))
         self._wrong.show()
 
     def connect(self, slot: Callable[[], object]) -> None:
         """Call a slot after every change."""
-        if isinstance(self._input, QCheckBox):
+        if isinstance(self.widget, AutoNumber):
+            self.widget.changed.connect(slot)
+        elif isinstance(self._input, QCheckBox):
             self._input.toggled.connect(lambda _: slot())
         elif isinstance(self._input, QSpinBox):
             self._input.valueChanged.connect(lambda _: slot())
@@ -224,7 +227,9 @@ class Field:
 
     def fill(self, value: Any) -> None:  # noqa: ANN401 - any type
         """Show a value."""
-        if isinstance(self._input, QCheckBox):
+        if isinstance(self.widget, AutoNumber):
+            self.widget.fill(value)
+        elif isinstance(self._input, QCheckBox):
             self._input.setChecked(bool(value))
         elif isinstance(self._input, QSpinBox):
             self._input.setValue(int(value))
@@ -245,8 +250,8 @@ class Field:
         """
         if isinstance(self._input, QCheckBox):
             return self._input.isChecked()
-        if isinstance(self._input, QSpinBox):
-            return int(self._input.value())
+        if isinstance(self.widget, AutoNumber | QSpinBox):
+            return self.widget.value()
         if isinstance(self.widget, FileChooser) and not self._many:
             return self.widget.path()
         if isinstance(self.widget, FileChooser) and self.widget.is_listed:
@@ -256,6 +261,12 @@ class Field:
         if not text:
             return self._default
         return forms.from_text(self._words(text) if self._many else text, self._hint, self.caption)
+
+    def _within(self) -> Any:  # noqa: ANN401 - a widget
+        """Return the widget in which something is typed or chosen."""
+        if isinstance(self.widget, FileChooser):
+            return self.widget.box
+        return self.widget.spin if isinstance(self.widget, AutoNumber) else self.widget
 
     def _text(self, value: Any) -> str:  # noqa: ANN401 - any type
         """Return a value as it is typed; a blank in one of several paths is quoted."""
@@ -320,7 +331,7 @@ def _complaint() -> QLabel:
     """Return where it is said what is wrong."""
     label = QLabel("")
     label.setWordWrap(True)
-    label.setStyleSheet(f"color: {_WRONG}")
+    label.setStyleSheet(f"color: {WRONG}")
     label.hide()
     return label
 

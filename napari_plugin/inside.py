@@ -9,6 +9,7 @@ import numpy as np
 
 from emrecon.tomo.algorithms.mlem import LARGEST
 from emrecon.tomo.emission import Emission
+from emrecon.tomo.likelihood import Through
 
 if TYPE_CHECKING:
     from emrecon.em import Iterate
@@ -50,7 +51,7 @@ class Inside:
     """In bins; None for single events, which have none."""
 
     image: Array
-    """Before the update, ``[R, A, S]``."""
+    """Before the update, ``[R, A, S]``; in kernel EM its coefficients."""
 
     correction: Array
     """The ratio projected back, over the sensitivity; 1 where nothing is seen."""
@@ -78,6 +79,8 @@ def look_inside(problem: Problem, iterate: Iterate[Array]) -> Inside:
 
 def _counts(likelihood: Any, image: Array) -> Counts | None:  # noqa: ANN401 - of any kind
     """Return what lies in bins, where the likelihood has any."""
+    if isinstance(likelihood, Through):
+        return _counts(likelihood.likelihood, likelihood.operator.forward(image))
     if not isinstance(likelihood, Emission):
         return None
     measured, expected = likelihood.measured, likelihood.mean(image)

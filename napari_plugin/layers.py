@@ -189,6 +189,7 @@ def file_of(layer: Layer) -> Path | None:
 PRESETS = (
     "PET, grey inverted",
     "PET, SUV 0 to 6",
+    "PET, 0 to 20 kBq/mL",
     "PET, hot",
     "PET, over another image",
     "CT, soft tissue",
@@ -206,7 +207,11 @@ _CT = {
 }
 
 
-def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
+FIXED = {"PET, SUV 0 to 6": ("g/mL", 6.0), "PET, 0 to 20 kBq/mL": ("kBq/mL", 20.0)}
+"""Presets from 0 to a value in a unit."""
+
+
+def look(preset: str, data: Any, scale: float = 1.0) -> Info:  # noqa: ANN401 - any array
     """Return colours and window of a preset for this data.
 
     Parameters
@@ -216,11 +221,13 @@ def look(preset: str, data: Any) -> Info:  # noqa: ANN401 - any array
     data : array
         The voxels; PET windows reach from 0 to their upper end, those of MR hold 98 % of those
         that are not 0.
+    scale : float, optional
+        Of presets in a unit: how many of it a 1 in the data is.
     """
     if preset in _CT:
         return {"colormap": "gray", "contrast_limits": _CT[preset]}
-    if preset == "PET, SUV 0 to 6":
-        return {"colormap": "gray_r", "contrast_limits": (0.0, 6.0)}
+    if preset in FIXED:
+        return {"colormap": "gray_r", "contrast_limits": (0.0, FIXED[preset][1] / scale)}
     some = sample(data)
     if preset == "PET, over another image":
         return {"colormap": fusion(), "contrast_limits": (0.0, upper(some))}

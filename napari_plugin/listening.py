@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from emrecon.compiled import KERNEL_THREADS
+
 
 class _Listener(logging.Handler):
     """Adds what one thread warns of to a list, each warning once."""
@@ -39,7 +41,10 @@ def warnings_of(said: list[str]) -> Iterator[None]:
 
 @contextmanager
 def compiling(told: Callable[[str], object]) -> Iterator[None]:
-    """Tell of every kernel that this thread compiles, before it does; what is raised ends it."""
+    """Tell of every kernel that this thread compiles, before it does; what is raised ends it.
+
+    So do threads that run kernels for it: no two runs compute at a time.
+    """
     from numba.core import event  # noqa: PLC0415 - heavy
 
     thread = threading.get_ident()
@@ -49,7 +54,8 @@ def compiling(told: Callable[[str], object]) -> Iterator[None]:
 
         def on_start(self, event: Any) -> None:  # noqa: ANN401 - numba's
             """Be told that a kernel is about to be compiled."""
-            if threading.get_ident() == thread:
+            own = threading.get_ident() == thread
+            if own or threading.current_thread().name.startswith(KERNEL_THREADS):
                 told(str(event.data["dispatcher"].py_func.__name__).strip("_").replace("_", " "))
 
         def on_end(self, event: Any) -> None:  # noqa: ANN401 - numba's

@@ -15,15 +15,16 @@ POLL_MS = 40
 FIRST_S = 10.0
 """How long the first update of a run waits for the start image to be drawn."""
 
-SHARES = {"Quick": 0.02, "Watch": 0.25, "Slow motion": 1.0}
-"""Ways to look on, each with the most of the wall time that drawing may take: while the window's
-thread draws, a run on two cores hardly gets on. In slow motion the run waits."""
+SHARES = {"Quick": 0.01, "Watch": 0.1, "Slow motion": 1.0}
+"""Ways to look on, each with the most of the processor time that the window's thread may draw for
+(software that draws takes half as much again in other threads): by the processor, as a busy
+machine makes neither pictures dearer nor the run longer in it. In slow motion the run waits."""
 
 WORDS_SHARE = 0.05
 """Most of the wall time that counters and curves may take, as long as they come twice a second."""
 
-OFTEN_S, SELDOM_S = 0.2, 0.45
-"""Least and most time between two looks at counters and curves."""
+OFTEN_S, SELDOM_S = 0.2, 0.4
+"""Least and most time between the beginnings of two looks at counters and curves."""
 
 FIRST_GAP_S = 0.3
 """Least time between the start image and the next picture: an example is done in a second."""
@@ -66,6 +67,7 @@ class Live(QObject):
         self._session: Session | None = None
         self.share = SHARES["Quick"]
         self._next, self._next_words, self._began, self._phase = 0.0, 0.0, 0.0, ""
+        self._next_used, self._began_used = 0.0, 0.0
         self.frame_s = 0.0
         self.frames = 0
         self._timer = QTimer(self)
@@ -75,7 +77,7 @@ class Live(QObject):
     def start(self, session: Session) -> None:
         """Begin to look at a run."""
         self._session = session
-        self._next, self._next_words, self._phase = 0.0, 0.0, ""
+        self._next, self._next_used, self._next_words, self._phase = 0.0, 0.0, 0.0, ""
         self.frames, self.frame_s = 0, 0.0
         self._timer.start()
 
@@ -84,8 +86,9 @@ class Live(QObject):
         self._timer.stop()
 
     def again(self, share: float) -> None:
-        """Take so much of the wall time from now on, and draw at once."""
-        self.share, self._next = share, min(self._next, time.perf_counter())
+        """Take so much of the processor time from now on, and draw at once."""
+        self.share, self._next_used = share, 0.0
+        self._next = min(self._next, time.perf_counter())
 
     def look(self) -> None:
         """Look once, if it is time: whatever changes in a window with a canvas redraws all of it.
@@ -99,7 +102,8 @@ class Live(QObject):
         going = session.live  # before the slot: the last picture is left before the end
         changed = phase != self._phase
         picture = None
-        if changed or not going or now >= self._next:
+        due = now >= self._next and time.process_time() >= self._next_used
+        if changed or not going or due:
             picture = session.slot.take()
             session.slot.ask()
         if picture is None and going and not changed and now < self._next_words:
@@ -111,7 +115,7 @@ class Live(QObject):
             self.ended.emit()
 
     def _show(self, picture: Picture | None) -> None:
-        self._began = time.perf_counter()
+        self._began, self._began_used = time.perf_counter(), time.thread_time()
         if picture is not None:
             self._draw(picture)
             self.frames += 1
@@ -121,17 +125,18 @@ class Live(QObject):
 
     def _painted(self, drawn: bool, after: float) -> None:  # noqa: FBT001 - a slot
         """Come after the repaint that this caused, in the queue of events."""
-        now = time.perf_counter()
+        now, used = time.perf_counter(), time.thread_time() - self._began_used
         took = now - self._began
-        self._next_words = now + min(max(took / WORDS_SHARE, OFTEN_S), SELDOM_S)
+        self._next_words = self._began + min(max(took / WORDS_SHARE, OFTEN_S), SELDOM_S)
         if not drawn:
             self._next = after
             return
         if self._session is not None:
             self._session.seen.set()
+        least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
         if self.frames > 1:  # the first one makes the layer, and shows no more than the start
             self.frame_s = took
-        least = IN_3D_S if self._in_3d() else 1.0 / max(self._hz(), 0.01)
-        if self.frames == 1:  # it is not known yet how long one takes
+            self._next_used = time.process_time() + used * (1 / self.share - 1)
+        else:  # it is not known yet how much one takes
             least = max(least, FIRST_GAP_S)
-        self._next = now + max(least - self.frame_s, self.frame_s * (1 / self.share - 1))
+        self._next = now + max(least - self.frame_s, 0.0)

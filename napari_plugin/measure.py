@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emrecon.errors import DataError, GeometryError
 from emrecon.metrics.compare import onto
 from emrecon.volume import Volume
-from napari_plugin.layers import reversed_axes, world
+from napari_plugin.layers import KEY, reversed_axes, world
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer, Shapes
@@ -118,6 +118,28 @@ def text(rows: Sequence[Row], unit: str) -> str:
     writer.writerow([f"{n} ({unit})" if unit and n in valued else n for n in names])
     writer.writerows(["" if value is None else value for value in astuple(row)] for row in rows)
     return out.getvalue()
+
+
+def columns_text(columns: Mapping[str, Sequence[object]]) -> str:
+    """Return columns of one length as CSV, their names as heads."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return out.getvalue()
+
+
+def frame_times(layer: Layer) -> list[tuple[float, float]]:
+    """Return start and duration in s of each frame of an image of four axes.
+
+    Where its file did not tell, frames follow one another evenly, as the layer's first axis says.
+    """
+    count = layer.data.shape[0]
+    told = layer.metadata.get(KEY, {}).get("frames_s")
+    if told and len(told) == count:
+        return [(float(start), float(duration)) for start, duration in told]
+    step, first = float(layer.scale[0]), float(layer.translate[0])
+    return [(first + step * place, step) for place in range(count)]
 
 
 def curves(frames: Sequence[Values], masks: dict[str, Mask]) -> dict[str, list[float]]:

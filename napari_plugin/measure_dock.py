@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,13 @@ import numpy as np
 import pyqtgraph as pg
 from napari.layers import Image, Labels, Shapes
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFileDialog,
     QLabel,
+    QSizePolicy,
     QTabBar,
     QTableWidget,
     QTableWidgetItem,
@@ -28,11 +29,12 @@ from emrecon.files import write_text
 from napari_plugin import measure, slices
 from napari_plugin.dock import Dock, connected, undo_all
 from napari_plugin.labels import COLOURS
-from napari_plugin.layers import KEY, in_space
+from napari_plugin.layers import in_space
 from napari_plugin.layout import button, column, inside, lines, row
 from napari_plugin.measure import Values
-from napari_plugin.plot import plot_widget
+from napari_plugin.plot import AXES, HERE, plot_widget
 from napari_plugin.run_panel import RunPanel
+from napari_plugin.units import unit_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -64,21 +66,20 @@ class MeasureDock(Dock):
             box.setObjectName(name)
             box.setMinimumContentsLength(12)
         self.region_box.setToolTip("Labels, or shapes drawn in a plane; a line is a profile")
-        self.table = QTableWidget(0, len(_HEADS))
-        self.table.setHorizontalHeaderLabels(list(_HEADS))
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.verticalHeader().hide()
-        self.table.setMinimumHeight(90)
-        self.tabs = QTabBar()
+        self.table, self.tabs = _table(), QTabBar()
         for caption in (_PROFILE, _NOISE, _TIME):
             self.tabs.addTab(caption)
         self.plot = plot_widget()
         self.plot.setMinimumHeight(120)
+        self.plot.getPlotItem().addLegend(offset=(-1, 1), labelTextColor=AXES)
+        self.columns: dict[str, Sequence[object]] = {}
+        """What is plotted, by the head that it has in a file."""
         self.said = QLabel("")
         self.said.setWordWrap(True)
         self.area_button = button("area", "New area", "Draw an ellipse in the plane that is shown")
         self.line_button = button("line", "New line", "Draw a line for a profile")
         self.csv_button = button("csv", "Save CSV…", "Write the table")
+        self.curve_button = button("curve-csv", "Save curves…", "Write what is plotted as CSV")
         self._watched: list[Callable[[], object]] = []
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -106,9 +107,18 @@ class MeasureDock(Dock):
 
     def save_to(self, path: Path) -> None:
         """Write the table as CSV."""
-        image = self._layer(self.image_box)
+        self._write(path, measure.text(self.rows, unit_of(self._layer(self.image_box))))
+
+    def save_curves_to(self, path: Path) -> None:
+        """Write what is plotted as CSV."""
+        if not self.columns:
+            show_error("nothing is plotted: there is nothing to write")
+            return
+        self._write(path, measure.columns_text(self.columns))
+
+    def _write(self, path: Path, text: str) -> None:
         try:
-            write_text(path, measure.text(self.rows, _unit(image)))
+            write_text(path, text)
         except WriteError as error:
             show_error(str(error))
             return
@@ -122,7 +132,7 @@ class MeasureDock(Dock):
         whole.addLayout(head)
         whole.addLayout(row(self.area_button, self.line_button, self.csv_button))
         whole.addWidget(self.table, 1)
-        whole.addWidget(self.tabs)
+        whole.addLayout(row(self.tabs, self.curve_button))
         whole.addWidget(self.plot, 1)
         whole.addWidget(self.said)
 
@@ -130,9 +140,11 @@ class MeasureDock(Dock):
         for box in (self.image_box, self.region_box, self.truth_box):
             box.currentIndexChanged.connect(lambda _: self._watch())
         self.tabs.currentChanged.connect(lambda _: self._draw())
+        self.table.itemSelectionChanged.connect(self._draw)
         self.area_button.clicked.connect(lambda _: self._new("add_ellipse"))
         self.line_button.clicked.connect(lambda _: self._new("add_line"))
-        self.csv_button.clicked.connect(lambda _: self._ask())
+        self.csv_button.clicked.connect(lambda _: self._ask("regions.csv", self.save_to))
+        self.curve_button.clicked.connect(lambda _: self._ask("curves.csv", self.save_curves_to))
         self.bind(self._viewer.layers.events.inserted, self._list)
         self.bind(self._viewer.layers.events.removed, self._list)
         self.bind(self._viewer.dims.events.current_step, self._soon)
@@ -184,7 +196,7 @@ class MeasureDock(Dock):
         return None if truth is None else measure.truth_on(truth, image)
 
     def _fill(self) -> None:
-        unit = _unit(self._layer(self.image_box))
+        unit = unit_of(self._layer(self.image_box))
         self.table.setHorizontalHeaderItem(1, QTableWidgetItem(f"Mean {unit}".strip()))
         self.table.setRowCount(len(self.rows))
         for place, one in enumerate(self.rows):
@@ -199,6 +211,7 @@ class MeasureDock(Dock):
         """Draw what the tab asks for."""
         item = self.plot.getPlotItem()
         item.clear()
+        self.columns = {}
         image, layer = self._layer(self.image_box), self._layer(self.region_box)
         if image is None or layer is None:
             return
@@ -208,27 +221,40 @@ class MeasureDock(Dock):
     def _profile(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         if not isinstance(layer, Shapes):
             return
-        item, truth = self.plot.getPlotItem(), self._truth(image)
+        item, truth, unit = self.plot.getPlotItem(), self._truth(image), unit_of(image)
         item.setLabel("bottom", "mm along the line")
-        item.setLabel("left", _unit(image) or "value")
-        for values, colour in ((truth, COLOURS[0]), (self._frame(image), COLOURS[1])):
+        item.setLabel("left", unit or "value")
+        for name, values in (("truth", truth), ("image", self._frame(image))):
             found = None if values is None else measure.profile(layer, image, values)
             if found is not None:
-                item.plot(*found, pen=pg.mkPen(colour, width=2))
+                pen = pg.mkPen(COLOURS[len(self.columns) % len(COLOURS)], width=2)
+                item.plot(*found, pen=pen, name=name)
+                self.columns |= {"mm": list(found[0]), _head(name, unit): list(found[1])}
 
     def _noise(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         """Draw contrast against noise of the pictures kept of the run that is shown."""
-        areas, run = list(self.masks.values()), self._run(image)
-        if len(areas) < 2 or run is None:
+        names, run = self._compared(), self._run(image)
+        if len(names) < 2 or run is None:
             self.said.setText("two regions (signal, then background) of a run's image are wanted")
             return
+        self.said.setText(f"{names[0]} over {names[1]}: select two rows for others")
+        areas = [self.masks[name] for name in names]
         pictures = run.session.history.frames()
         kept = [pictures[at] for at in range(len(pictures))]
         contrast, noise = measure.contrast_and_noise(kept, areas[0], areas[1])
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "noise of the background in %")
         item.setLabel("left", "contrast in %")
-        item.plot(noise, contrast, pen=pg.mkPen(COLOURS[1], width=2), symbol="o", symbolSize=5)
+        pen = pg.mkPen(COLOURS[1], width=2)
+        item.plot(noise, contrast, pen=pen, symbol="o", symbolSize=5)
+        numbers = run.session.history.numbers
+        self.columns = {"update": numbers, "noise (%)": noise, "contrast (%)": contrast}
+
+    def _compared(self) -> list[str]:
+        """Return the regions that are selected in the table, or else the first two."""
+        chosen = [index.row() for index in self.table.selectionModel().selectedRows()]
+        rows = chosen if len(chosen) == 2 else range(len(self.rows))
+        return [self.rows[row].region for row in rows][:2]
 
     def _time(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         """Draw the mean of each region over the frames."""
@@ -236,13 +262,29 @@ class MeasureDock(Dock):
             self.said.setText("an image of frames is wanted")
             return
         frames = [np.asarray(image.data[at]) for at in range(image.data.shape[0])]
-        seconds = image.translate[0] + image.scale[0] * np.arange(len(frames))
+        times, unit = measure.frame_times(image), unit_of(image)
+        middles = [start + duration / 2 for start, duration in times]
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "seconds")
-        item.setLabel("left", _unit(image) or "mean")
-        for place, means in enumerate(measure.curves(frames, self.masks).values()):
+        item.setLabel("left", unit or "mean")
+        starts, durations = zip(*times, strict=True)
+        self.columns = {"start (s)": starts, "duration (s)": durations}
+        for place, (name, means) in enumerate(measure.curves(frames, self.masks).items()):
             pen = pg.mkPen(COLOURS[place % len(COLOURS)], width=2)
-            item.plot(seconds, means, pen=pen, symbol="o", symbolSize=5)
+            item.plot(middles, means, pen=pen, symbol="o", symbolSize=5, name=name)
+            self.columns[_head(name, unit)] = means
+        self._say_frame(image, times)
+
+    def _say_frame(self, image: Image, times: list[tuple[float, float]]) -> None:
+        """Mark the frame that is seen, and say when it was."""
+        place = slices.index(image, tuple(self._viewer.dims.point))[0]
+        start, duration = times[place]
+        line = pg.InfiniteLine(
+            start + duration / 2, pen=pg.mkPen(HERE, style=Qt.PenStyle.DashLine)
+        )
+        self.plot.getPlotItem().addItem(line, ignoreBounds=True)
+        end = start + duration
+        self.said.setText(f"frame {place + 1} of {len(times)}: {start:g} to {end:g} s")
 
     def _run(self, image: Image) -> Any:  # noqa: ANN401 - a run or none
         """Return the run whose pictures an image shows."""
@@ -263,11 +305,24 @@ class MeasureDock(Dock):
         self._viewer.layers.selection.active = layer
         layer.mode = mode
 
-    def _ask(self) -> None:
-        name, _ = QFileDialog.getSaveFileName(self, "Save the table", "regions.csv", "*.csv")
+    def _ask(self, name: str, save: Callable[[Path], None]) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save as CSV", name, "*.csv")
         if name:
-            self.save_to(Path(name))
+            save(Path(name))
 
 
-def _unit(image: Any) -> str:  # noqa: ANN401 - a layer or none
-    return str(image.metadata.get(KEY, {}).get("unit", "")) if image is not None else ""
+def _table() -> QTableWidget:
+    """Return an empty table that nobody types into."""
+    table = QTableWidget(0, len(_HEADS))
+    table.setHorizontalHeaderLabels(list(_HEADS))
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.verticalHeader().hide()
+    table.setMinimumHeight(90)
+    table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+    return table
+
+
+def _head(name: str, unit: str) -> str:
+    """Return the head of a column of values in a unit."""
+    return f"{name} ({unit})" if unit else name

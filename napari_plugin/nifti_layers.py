@@ -22,6 +22,7 @@ from emrecon.io import nifti, sidecar
 from emrecon.io.nifti.reading import single_header
 from napari_plugin.labels import label_info
 from napari_plugin.layers import KEY, LABELS, Info, Matrix, look, placed, usual
+from napari_plugin.units import facts_of
 
 if TYPE_CHECKING:
     from emrecon.io.nifti.reading import StoredImage
@@ -67,7 +68,9 @@ def read(path: Path) -> list[LayerData]:
     made = []
     for number, channel in enumerate(channels, 1):
         name = stem if len(channels) == 1 else f"{stem} [{number}]"
-        about = {"path": str(path), "unit": stored.unit}
+        facts = facts_of(path)
+        unit = stored.unit or str(facts.values.get("Units", ""))
+        about = {"path": str(path), "unit": unit, "frames_s": facts.frames_s}
         info = {"name": name, "metadata": {"nifti": dict(kept), KEY: about}}
         made.append(_layer(channel, info, path, colour=colour))
     return made

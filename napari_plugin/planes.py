@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
     """A plane across one world axis; horizontal and vertical are the other two, in mm.
 
     Left drag or click moves the crosshair, right drag the window, the wheel goes through the
-    planes; with Ctrl it zooms, and middle drag shifts.
+    planes; with Ctrl it zooms, and middle drag shifts. A double click has the plane alone.
 
     Parameters
     ----------
@@ -38,6 +39,9 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
     scrolled = Signal(int)
     """Planes to go on by."""
 
+    doubled = Signal()
+    """A double click: the plane is wanted alone, or not any more."""
+
     def __init__(self, depth: int, upright: int, across: int) -> None:
         super().__init__(lockAspect=True, enableMenu=False)
         self.depth, self.upright, self.across = depth, upright, across
@@ -45,8 +49,12 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
         self.overlay = pg.ImageItem(axisOrder="row-major")
         pen = pg.mkPen(CROSS, width=1)
         self.cross = pg.InfiniteLine(angle=90, pen=pen), pg.InfiniteLine(angle=0, pen=pen)
+        self.measuring = False
+        """Whether a drag is a ruler."""
+        self.ruler = pg.PlotCurveItem(pen=pg.mkPen(LETTER, width=2))
+        self.length = pg.TextItem(color=LETTER, anchor=(0.5, 1.2))
         self.addItem(self.image)
-        for item in (self.overlay, *self.cross):
+        for item in (self.overlay, *self.cross, self.ruler, self.length):
             self.addItem(item, ignoreBounds=True)
         font = QFont()
         font.setBold(True)
@@ -91,6 +99,17 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
         self.cross[0].setValue(across)
         self.cross[1].setValue(upright)
 
+    def rule(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draw a line between two places in mm, and write its length."""
+        self.ruler.setData([start[0], end[0]], [start[1], end[1]])
+        self.length.setText(f"{math.dist(start, end):.1f} mm")
+        self.length.setPos((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+
+    def unrule(self) -> None:
+        """Remove the ruler."""
+        self.ruler.setData([], [])
+        self.length.setText("")
+
     def wheelEvent(self, event: Any, axis: Any = None) -> None:  # noqa: ANN401, N802 - Qt's name
         """Go through the planes, or zoom with Ctrl."""
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
@@ -100,16 +119,24 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
         event.accept()
 
     def mouseClickEvent(self, event: Any) -> None:  # noqa: ANN401, N802
-        """Move the crosshair."""
+        """Move the crosshair; twice, have the plane alone."""
         if event.button() == Qt.MouseButton.LeftButton:
             event.accept()
-            self._move_to(event.scenePos())
+            if event.double():
+                self.doubled.emit()
+            elif not self.measuring:
+                self._move_to(event.scenePos())
 
     def mouseDragEvent(self, event: Any, axis: Any = None) -> None:  # noqa: ANN401, N802
-        """Move the crosshair, the window, or the picture."""
+        """Move the crosshair or the end of the ruler, the window, or the picture."""
         if event.button() == Qt.MouseButton.LeftButton:
             event.accept()
-            self._move_to(event.scenePos())
+            if self.measuring:
+                ends = event.buttonDownScenePos(), event.scenePos()
+                start, end = (self._place(each) for each in ends)
+                self.rule(start, end)
+            else:
+                self._move_to(event.scenePos())
         elif event.button() == Qt.MouseButton.RightButton:
             event.accept()
             way = event.scenePos() - event.lastScenePos()
@@ -118,8 +145,12 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
             super().mouseDragEvent(event, axis)
 
     def _move_to(self, place: Any) -> None:  # noqa: ANN401 - a point
-        there = self.mapSceneToView(place)
-        self.moved.emit(float(there.x()), float(there.y()))
+        self.moved.emit(*self._place(place))
+
+    def _place(self, point: Any) -> tuple[float, float]:  # noqa: ANN401 - a point
+        """Return a point of the scene in mm, across and up."""
+        there = self.mapSceneToView(point)
+        return float(there.x()), float(there.y())
 
     def _place_letters(self) -> None:
         wide, high = self.width(), self.height()

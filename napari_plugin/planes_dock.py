@@ -14,10 +14,15 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QComboBox, QFormLayout, QLabel, QSlider, QWidget
 
 from napari_plugin import slices, views
+from napari_plugin.cine import Cine
 from napari_plugin.dock import Dock, connected, undo_all
-from napari_plugin.layers import AXES, world
-from napari_plugin.layout import column
+from napari_plugin.film import Filming
+from napari_plugin.layers import AXES, look, usual, world
+from napari_plugin.layout import column, inside
+from napari_plugin.plane_tools import PlaneTools
 from napari_plugin.planes import Plane, put
+from napari_plugin.turntable import Turntable
+from napari_plugin.units import unit_of
 from napari_plugin.view_box import ViewBox
 
 if TYPE_CHECKING:
@@ -46,7 +51,13 @@ class PlanesDock(Dock):
         self.planes = {
             "axial": Plane(0, 1, 2), "coronal": Plane(1, 0, 2), "sagittal": Plane(2, 0, 1)
         }  # fmt: skip
+        self.alone: Plane | None = None
+        """The plane that is seen alone, if one is."""
+        self.tools = PlaneTools()
+        self.turntable = Turntable(self._source, self)
         self._watched: list[Callable[[], object]] = []
+        self.cine = Cine(napari_viewer.dims, self)
+        self.filming = Filming(napari_viewer, self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SOON_MS)
@@ -74,6 +85,7 @@ class PlanesDock(Dock):
             if len(point) >= 3:
                 plane.point(point[-3:][plane.across], point[-3:][plane.upright])
         self.said.setText(self._words(point))
+        self._show_tools()
 
     def fit(self) -> None:
         """Show all of the image."""
@@ -86,6 +98,35 @@ class PlanesDock(Dock):
                 yRange=(low[plane.upright], high[plane.upright]),
                 padding=0.02,
             )
+        self.turntable.fit()
+
+    def reset(self) -> None:
+        """Show all planes, all of the image, its middle, in its usual window; no ruler."""
+        self.alone = None
+        self.tools.ruler.setChecked(False)
+        for plane in self.planes.values():
+            plane.unrule()
+        self._arrange(anew=True)
+        layer = self.layer
+        if layer is None:
+            return
+        self.fit()
+        low, high = slices.extent(layer)
+        self._go(dict(enumerate((low + high) / 2)))
+        if isinstance(layer, Image) and not layer.rgb:
+            found = look(usual(layer.data, unit_of(layer)), layer.data)
+            layer.contrast_limits = found["contrast_limits"]
+
+    def go_to_maximum(self) -> None:
+        """Move the crosshair to the greatest value of the frame that is seen."""
+        source = self._source()
+        if source is None or source[0].rgb:
+            return
+        layer, lead = source
+        values = np.asarray(layer.data[lead] if lead else layer.data)
+        place = np.unravel_index(int(np.nanargmax(values)), values.shape)
+        there = world(layer) @ [*map(float, place), 1.0]
+        self._go(dict(enumerate(map(float, there[:3]))))
 
     def go_to(self, plane: Plane, across: float, upright: float) -> None:
         """Move the crosshair to a place on a plane, within the image."""
@@ -145,6 +186,7 @@ class PlanesDock(Dock):
             found = slices.value(layer, point) if layer is not None else None
             if found is not None:
                 text += f";  {' '.join(f'{one:.4g}' for one in np.atleast_1d(found))}"
+                text += f" {unit_of(layer)}".rstrip()
         return text
 
     def _lay_out(self) -> None:
@@ -163,32 +205,36 @@ class PlanesDock(Dock):
         self.canvas.setToolTip(
             "<p>Left drag: crosshair. Right drag: window, with Shift of the overlay. "
             "Wheel: planes. Ctrl and wheel: zoom. "
-            "Middle drag: shift</p>"
+            "Middle drag: shift. Double click: this plane alone, and back</p>"
         )
         self.said = QLabel("")
         self.said.setWordWrap(True)
         self.view_box = ViewBox()
-        whole = column(self)
+        whole = column(inside(self))
         head = QFormLayout()
         head.addRow("Image", self.shown)
         head.addRow("Overlay", self.over_box)
         head.addRow("Opacity", self.opacity)
         whole.addLayout(head)
+        whole.addWidget(self.tools)
         whole.addWidget(self.canvas, 1)
         whole.addWidget(self.said)
         whole.addWidget(self.view_box)
         self._columns = 0
         self._arrange()
 
-    def _arrange(self) -> None:
+    def _arrange(self, *, anew: bool = False) -> None:
         """Set the planes in one row, one column, or two by two, by the shape of the room."""
         wide, high = self.canvas.width(), max(1, self.canvas.height())
-        columns = 3 if wide > 1.6 * high else 1 if high > 1.6 * wide else 2
-        if columns == self._columns:
+        seen = [self.alone] if self.alone else list(self.planes.values())
+        if self.turntable.on and not self.alone:
+            seen.append(self.turntable.plane)
+        columns = len(seen) if wide > 1.6 * high else 1 if high > 1.6 * wide else 2
+        if columns == self._columns and not anew:
             return
         self._columns = columns
         self.canvas.clear()
-        for number, plane in enumerate(self.planes.values()):
+        for number, plane in enumerate(seen):
             self.canvas.addItem(plane, row=number // columns, col=number % columns)
 
     def _connect(self) -> None:
@@ -196,6 +242,8 @@ class PlanesDock(Dock):
             plane.moved.connect(partial(self.go_to, plane))
             plane.windowed.connect(self.window)
             plane.scrolled.connect(partial(self.scroll, plane))
+            plane.doubled.connect(partial(self._maximise, plane))
+        self._connect_tools()
         self.over_box.activated.connect(self._lay_over)
         self.opacity.valueChanged.connect(self._fade)
         self._fade(_HALF)
@@ -208,6 +256,55 @@ class PlanesDock(Dock):
         self.bind(viewer.scene.camera.events.orientation, self._turn)
         self.at_end(partial(undo_all, self._watched))
         self._turn()
+
+    def _connect_tools(self) -> None:
+        tools = self.tools
+        tools.wanted.connect(lambda r, a, s: self._go({0: s, 1: a, 2: r}))
+        tools.windowed.connect(self._set_window)
+        tools.maximum.clicked.connect(lambda _: self.go_to_maximum())
+        tools.reset.clicked.connect(lambda _: self.reset())
+        tools.ruler.toggled.connect(self._measure)
+        tools.projection.toggled.connect(self._project)
+        tools.cine.toggled.connect(self.cine.switch)
+        tools.film.clicked.connect(lambda _: self.filming.ask(self.cine.scenes()))
+        tools.rate.valueChanged.connect(self.cine.set_rate)
+
+    def _maximise(self, plane: Plane) -> None:
+        """Show a plane alone, or all again."""
+        self.alone = None if self.alone is plane else plane
+        self._arrange(anew=True)
+
+    def _measure(self, on: bool) -> None:  # noqa: FBT001 - a slot
+        for plane in self.planes.values():
+            plane.measuring = on
+            plane.unrule()
+
+    def _project(self, on: bool) -> None:  # noqa: FBT001 - a slot
+        self.turntable.switch(on)
+        self._arrange(anew=True)
+
+    def _set_window(self, low: float, high: float) -> None:
+        if self.layer is not None:
+            self.layer.contrast_limits = (low, high)
+
+    def _source(self) -> tuple[Any, tuple[int, ...]] | None:
+        """Return the image and where among its frames one is."""
+        if self.layer is None:
+            return None
+        point = tuple(float(value) for value in self._viewer.dims.point)
+        lead = slices.index(self.layer, point)[: self.layer.ndim - 3]
+        return self.layer, tuple(lead)
+
+    def _show_tools(self) -> None:
+        """Show window and frames of the image."""
+        layer = self.layer
+        limits = None
+        if layer is not None and not layer.rgb:
+            low, high = layer.contrast_limits
+            limits = float(low), float(high)
+        self.tools.show_window(limits, unit_of(layer))
+        frames = layer.data.shape[0] if layer is not None and layer.ndim == 4 else 1
+        self.tools.show_frames(frames)
 
     def _follow(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         """Show the active image, or else what was shown, or else the uppermost."""
@@ -245,6 +342,7 @@ class PlanesDock(Dock):
     def _watch(self) -> None:
         """Be told of changes of the two layers, and of no other."""
         undo_all(self._watched)
+        self.turntable.changed()
         for layer in [layer for layer in (self.layer, self.over) if layer is not None]:
             for name in _EVENTS:
                 if name in layer.events:
@@ -259,5 +357,7 @@ class PlanesDock(Dock):
 
     def _soon(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         """Draw in a moment, once for all that happens until then; not where nobody sees it."""
+        if event is not None and event.type in {"data", "set_data", "point"}:
+            self.turntable.changed()
         if self.isVisible() and not self._timer.isActive():
             self._timer.start()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QTabBar, QVBoxLayout, QWidget
 
 from napari_plugin.layout import shrinking
 
@@ -25,6 +25,8 @@ _MANY = 300
 def plot_widget(parent: QWidget | None = None) -> Any:  # noqa: ANN401 - pyqtgraph has no types
     """Return an empty plot in the panel's colours that the mouse does not move."""
     plot = pg.PlotWidget(parent, background=None)
+    expanding, any_height = QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored
+    plot.setSizePolicy(expanding, any_height)  # it would like 480 pixels, more than there are
     item = plot.getPlotItem()
     item.setMenuEnabled(False)
     item.hideButtons()

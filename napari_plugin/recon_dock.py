@@ -14,24 +14,29 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.recon import ReconstructionJob
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import samples
+from napari_plugin.cine import Cine
 from napari_plugin.file_chooser import FileChooser
 from napari_plugin.form import Form
 from napari_plugin.history import Image
 from napari_plugin.layer_files import choice, chosen, file_for, with_files
 from napari_plugin.layers import KEY
-from napari_plugin.layout import button
+from napari_plugin.layout import button, scrolled
 from napari_plugin.plot import Curves, Line
 from napari_plugin.recon_job import Ready, ReconJob, gaps, pass_likelihoods
 from napari_plugin.recon_layers import ReconLayers
 from napari_plugin.recon_outcome import OUT, at, result_as_command, result_as_python, times_s
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.runs import Kept, differences
+from napari_plugin.scatter_view import ScatterView
 from napari_plugin.teaching import Teaching
 
 if TYPE_CHECKING:
@@ -86,15 +91,24 @@ class ReconDock(RunPanel):
         self.listmode: Form[ListmodeSettings] = Form(ListmodeSettings())
         self.camera: Form[CameraFacts] = Form(CameraFacts())
         self.penalty: Form[Penalty] = Form(Penalty(), self._files)
+        self.kernel: Form[KernelSettings] = Form(KernelSettings(), self._files)
+        self.anatomical: Form[AnatomySettings] = Form(AnatomySettings())
+        self.regions: Form[RegionSettings] = Form(RegionSettings(), self._files)
         self.curves = Curves(CURVES)
         tabs: dict[str, Form[Any]] = {
             "Settings": self.settings,
             "Prior": self.penalty,
+            "Kernel": self.kernel,
+            "Anatomy": self.anatomical,
+            "Regions": self.regions,
             "Corrections": self.corrections,
             "List-mode": self.listmode,
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
+        self.scatter = ScatterView()
+        self.tabs.addTab(scrolled(self.scatter), "Scatter")
+        self.tabs.setTabVisible(len(tabs), False)  # noqa: FBT003 - Qt's own name
         self.inside_button = button(
             "inside",
             "Inside EM",
@@ -167,8 +181,15 @@ class ReconDock(RunPanel):
 
     def _about(self, job: ReconJob) -> tuple[str, str]:
         how = job.job.settings
-        name = job.job.penalty.name or ("OSEM" if how.subsets > 1 else "MLEM")
-        return f"{name} {how.iterations} x {how.subsets}", as_command(replace(job.job, out=OUT))
+        return f"{job.job.method} {how.iterations} x {how.subsets}", as_command(
+            replace(job.job, out=OUT)
+        )
+
+    def _scenes(self) -> list[Callable[[], object]]:
+        """Film frames where they are seen, else iterations."""
+        if self.layers.place_of_frame() is not None:
+            return Cine(self._viewer.dims, self).scenes()
+        return super()._scenes()
 
     def _forget(self) -> None:
         self.layers.clear()
@@ -184,7 +205,8 @@ class ReconDock(RunPanel):
         layers = chosen(self._viewer, path, corrections)
         job = ReconstructionJob(
             path, None, self.settings.value(), corrections, self.camera.value(),
-            self.listmode.value(), self.penalty.value(),
+            self.listmode.value(), self.penalty.value(), self.kernel.value(),
+            self.anatomical.value(), self.regions.value(),
         )  # fmt: skip
 
         def ready(job: ReconstructionJob, session: Session) -> ReconstructionJob:
@@ -219,6 +241,7 @@ class ReconDock(RunPanel):
 
     def _changed_run(self) -> None:
         run = self.shown
+        self._show_scatter(run)
         if run is not None:
             self.layers.no_series()
             self.layers.place(run.job.affine, run.job.unit)
@@ -228,10 +251,16 @@ class ReconDock(RunPanel):
         """Show the images of frames or gates, once all are there, with a slider in seconds."""
         super()._ended()
         result, run = self.session.result, self.shown
+        self._show_scatter(run)
         if result is not None and result.several and run is not None and run.session.history.bytes:
-            self.layers.series(run.session.history.frames(), times_s(result))
-
+            times = [(frame.start_s, frame.duration_s) for frame in result.frames]
+            self.layers.series(run.session.history.frames(), times_s(result), times)
             self._scrubbed()
+
+    def _show_scatter(self, run: Kept | None) -> None:
+        """Offer the charts of a run's scatter, where it simulated any."""
+        has = self.scatter.put(None if run is None else run.session.result)
+        self.tabs.setTabVisible(self.tabs.count() - 1, has)
 
     def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         """Say which frame is seen."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from emrecon.stop import pressed
 from emrecon.tomo.problem import UNIT
 from emrecon.volume import Array, Volume
 from emrecon.watchers import ConvergenceLog, Row, State, lengths
+from napari_plugin.elsewhere import compiled_elsewhere
 from napari_plugin.history import History
 from napari_plugin.inside import Inside, look_inside
 from napari_plugin.session import Session
@@ -72,46 +74,53 @@ class ReconJob:
         """Whether each picture comes with the update that follows it."""
         self.inside: Inside | None = None
         self._each = 1
-        self._earlier: tuple[State, Score, History] | None = None
+        self._states: dict[int, State] = {}
+        self._earlier: tuple[Score, History] | None = None
 
     def further(self, iterations: int, result: ReconResult, history: History) -> ReconJob:
-        """Return what makes so many iterations more of a run, from where it ended.
+        """Return what makes so many iterations more of a run, from where each image ended.
 
         Raises
         ------
         SettingsError
-            If it is of frames or gates.
+            If it is of several betas.
         """
-        if result.several:
-            raise SettingsError("frames and gates cannot be gone on with: run them again")
-        reached = result.images[-1].reached
-        passes = reached.number // self.subsets + iterations
+        if self.job.penalty.betas:
+            raise SettingsError("images of several betas cannot be gone on with: run them again")
+        passes = result.images[0].reached.number // self.subsets + iterations
         settings = replace(self.job.settings, iterations=passes)
         made = ReconJob(replace(self.job, settings=settings), self._ready, self._truth)
-        state = State(reached.number, reached.params, list(result.history.rows))
-        made._earlier = state, self.score, history
+        made._states = {
+            number: State(one.reached.number, one.reached.params, list(one.history.rows))
+            for number, one in enumerate(result.images)
+        }
+        if not result.several:
+            made._earlier = self.score, history
         return made
 
     def __call__(self, session: Session) -> ReconResult:
         """Run to the end, or until stopped; of frames or gates, those that were whole are kept."""
-        run = self._ready(self.job, session).begin(session.meters)
+        job = self._ready(self.job, session)
+        session.compile = partial(compiled_elsewhere, job)
+        run = job.begin(session.meters)
         session.go_on()
-        images, several = len(run.images.names), run.job.listmode.several
+        images, several = len(run.images.names), run.job.several
         self.names = run.images.names if several else ()
+        if self._states:
+            run = replace(run, states=self._states)
         if self._earlier is not None:
-            run = replace(run, state=self._earlier[0])
-            session.history.take_over(self._earlier[2])
+            session.history.take_over(self._earlier[1])
 
         def look(image: ReconImage) -> Sequence[Observer]:
             self._expect(session, image, images)
             if not several and (truth := self._truth()) is not None:
-                earlier = self._earlier[1] if self._earlier else Score()
+                earlier = self._earlier[0] if self._earlier else Score()
                 self.score = _score(image, truth, earlier)
             return [lambda iterate: self._observe(session, image, iterate)]
 
         result = run.iterate(look, pressed(session.control))
         self._last(session, result)
-        self._earlier = None
+        self._earlier, self._states = None, {}
         return result
 
     def release(self) -> None:

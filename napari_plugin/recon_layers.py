@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,14 +77,31 @@ class ReconLayers(RunLayers):
         self._adapt(self.live, image)
         self.say(words)
 
-    def series(self, frames: Frames, times_s: tuple[float, float]) -> None:
-        """Show frames as a layer with a slider over them: the time of the first, and the step."""
+    def series(
+        self,
+        frames: Frames,
+        axis_s: tuple[float, float] | None,
+        times_s: Sequence[tuple[float, float]],
+    ) -> None:
+        """Show frames as a layer with a slider over them.
+
+        Parameters
+        ----------
+        frames : Frames
+            The images.
+        axis_s : tuple of float, optional
+            Where the slider begins, and its step; none of images of something else than times.
+        times_s : sequence of tuple
+            Start and duration of each frame; none of gates.
+        """
         self.no_series()
-        info, (start, step) = self._info(frames.shape[1:]), times_s
+        info, (start, step) = self._info(frames.shape[1:]), axis_s or (0.0, 1.0)
+        info["metadata"][KEY]["frames_s"] = list(times_s)
         info["scale"] = (step, *info["scale"])
         info["translate"] = (start, *info["translate"])
-        info["units"] = ("s", *info["units"])  # as time series have: see `reader`
-        info["axis_labels"] = ("t", *info["axis_labels"])
+        unit, label = ("s", "t") if axis_s else ("pixel", "beta")  # as `reader` has them
+        info["units"] = (unit, *info["units"])
+        info["axis_labels"] = (label, *info["axis_labels"])
         window = tuple(self.live.contrast_limits)
         self.frames = self._viewer.add_image(
             frames, name=f"{NAME} frames", contrast_limits=window, **info

@@ -49,7 +49,7 @@ class RunBar(QWidget):
     reset = Signal()
 
     watched = Signal(float, float)
-    """How to look on: share of the wall time for drawing, and seconds an update in slow motion."""
+    """How to look on: share of the processor time, and seconds an update in slow motion."""
 
     def __init__(self, keys: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -106,7 +106,8 @@ class RunBar(QWidget):
         self._caption("pause", "Resume" if live and session.control.paused else "Pause")
         self.progress.setUpdatesEnabled(False)  # it would repaint the whole window at once
         if session.phase == "preparing":
-            self.progress.setRange(0, session.ready_of)
+            # a bar that runs to and fro would draw the window, canvas and all, 25 times a second
+            self.progress.setRange(0, max(1, session.ready_of))
             self.progress.setValue(session.ready)
             self.progress.setFormat("getting ready")
         else:
@@ -133,8 +134,8 @@ def _modes() -> QComboBox:
     box.setObjectName("mode")
     box.addItems(list(SHARES))
     box.setToolTip(
-        "<p>Quick: a picture now and then, at a fiftieth of the time. Watch: as many as a quarter "
-        "of the time draws. Slow motion: every update is shown, so many a second</p>"
+        "<p>Quick: a picture now and then, at hardly any cost. Watch: as many as a tenth of the "
+        "processor's time draws. Slow motion: every update is shown, so many a second</p>"
     )
     return box
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QLabel, QSlider, QTabWidget, QWidget
 from emrecon.errors import EmreconError
 from napari_plugin.dock import Dock
 from napari_plugin.file_chooser import FileChooser
+from napari_plugin.film import Filming
 from napari_plugin.form import Form
 from napari_plugin.history import Image
 from napari_plugin.layout import button, column, inside, lines, row, scrolled, shrinking
@@ -75,16 +77,15 @@ class RunPanel(Dock):
         self.slider.setToolTip("Go through the pictures kept of the run that is shown")
         self.kept = shrinking(QLabel(""))
         self.kept.setToolTip("The most memory is set in napari's preferences, under emrecon")
-        self.stage = QLabel("")
-        self.warned = QLabel("")
-        self.warned.setObjectName("warnings")
-        self.warned.setWordWrap(True)
-        self.warned.setStyleSheet(_WARNING)
-        self.warned.hide()
+        self.stage, self.warned = QLabel(""), _warnings()
         self.save_button = button("save", "Save…", f"{self.SAVED}: of what is seen")
         again = f"that makes the {self.WHAT} that is seen, to the clipboard"
         self.python_button = button("python", "Copy as Python", f"Python {again}")
         self.command_button = button("command", "Copy as command", f"The command {again}")
+        self.film_button = button(
+            "film", "Film…", "Save the images kept as a film of the canvas (GIF or MP4)"
+        )
+        self.filming = Filming(viewer, self)
         self.view_box = ViewBox()
         self.live = Live(self._newest, self._in_3d, self._rate, self)
 
@@ -128,9 +129,6 @@ class RunPanel(Dock):
         self.session, self.job = Session(0), None
         self.shown = self.number = self._begun = None
         self._count = 0
-        for run in self.runs.runs:
-            run.job.release()
-            run.session.forget()
         self.runs.clear()
         self._forget()
         self._look()
@@ -187,6 +185,11 @@ class RunPanel(Dock):
         few = len(files) < 8
         show_info(f"wrote {', '.join(files)}" if few else f"wrote {len(files)} files to {path}")
 
+    def _scenes(self) -> list[Callable[[], object]]:
+        """Return what shows, one after another, the images kept of the run that is seen."""
+        count = len(self.shown.session.history.numbers) if self.shown else 0
+        return [partial(self.seek, place) for place in range(count)]
+
     @abstractmethod
     def _chosen_job(self) -> Job:
         """Return what is to run; raises an `EmreconError` where what was chosen cannot."""
@@ -239,23 +242,14 @@ class RunPanel(Dock):
             show_error(str(error))
             return
         self._count += 1
-        self.job, self.session = job, Session(self._room(), FIRST_S)
+        room = self.runs.room(preferences().history_bytes)
+        self.job, self.session = job, Session(room, FIRST_S)
         self._begun = Kept(self.session, job, self._count, *self._about(job))
         self.live.share, self.session.pace_s = self.run_bar.how()
         self._before_start(job)
         self.session.start(job, paused=paused, name=f"emrecon {self.WHAT}")
         self.live.start(self.session)
         self._look()
-
-    def _room(self) -> int:
-        """Return the memory for another run's pictures; older runs keep half of it at most."""
-        whole = preferences().history_bytes
-        used = 0
-        for run in reversed(self.runs.runs):
-            if used + run.session.history.bytes > whole // 2:
-                run.session.history.keep_last()
-            used += run.session.history.bytes
-        return max(whole - used, whole // 2)
 
     def _newest(self, picture: Picture) -> None:
         """Show a picture that the run just made; its first makes it the run that is shown."""
@@ -294,7 +288,8 @@ class RunPanel(Dock):
         for widget, share in pictures.items():
             whole.addWidget(widget, share)
         whole.addLayout(row(self.slider, self.stage))
-        self.kept_row = row(self.kept)
+        self.kept_row = row(self.kept, self.film_button)
+        self.kept_row.setStretch(0, 1)
         whole.addLayout(self.kept_row)
         whole.addWidget(self.runs)
         whole.addLayout(row(self.save_button, self.python_button, self.command_button))
@@ -312,6 +307,7 @@ class RunPanel(Dock):
         self.runs.chosen.connect(self.show_run)
         self.runs.more.connect(self.go_on)
         self.save_button.clicked.connect(self.save)
+        self.film_button.clicked.connect(lambda _: self.filming.ask(self._scenes()))
         self.python_button.clicked.connect(lambda: self._copy(self._as_python))
         self.command_button.clicked.connect(lambda: self._copy(self._as_command))
         self.view_box.watch(self._viewer)
@@ -337,6 +333,7 @@ class RunPanel(Dock):
         self.kept.setText(history.words() if run else "")
         halted = run is not None and run.session.phase != "running"
         self.slider.setEnabled(halted and len(history.numbers) > 1)
+        self.film_button.setEnabled(halted and not self.filming.on)
         done = run is not None and run.session.result is not None and not session.live
         self.runs.continue_button.setEnabled(done)
         if run is not None and halted and self.number is None:
@@ -373,3 +370,13 @@ class RunPanel(Dock):
 
     def _rate(self) -> float:
         return preferences().live_hz
+
+
+def _warnings() -> QLabel:
+    """Return where it stands what a run warned of."""
+    label = QLabel("")
+    label.setObjectName("warnings")
+    label.setWordWrap(True)
+    label.setStyleSheet(_WARNING)
+    label.hide()
+    return label

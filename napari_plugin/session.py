@@ -34,6 +34,11 @@ Phase = Literal["idle", "preparing", "running", "paused", "done", "stopped", "fa
 LIVE: tuple[Phase, ...] = ("preparing", "running", "paused")
 """Phases in which the thread is at work, or would be."""
 
+
+class Uncompiled(Exception):  # noqa: N818 - no error: it is compiled, and the run begun again
+    """Raised where a kernel is about to be compiled in a thread of the window's process."""
+
+
 _TURN = threading.Lock()
 """Held by the run that computes: numba's plainest threading layer allows one at a time, and two
 at once would only share the cores. A paused run gives its turn away."""
@@ -112,8 +117,11 @@ class Session:
         self.result: Any = None
         self.number, self.total = 0, 0
         self.ready, self.ready_of = 0, 0
+        self.compile: Callable[[Session], None] | None = None
+        """Compiles elsewhere what the run needs; told by the job before it begins, used once."""
         self.thread: threading.Thread | None = None
         self._spent, self._since, self._first, self._before = 0.0, 0.0, 0, 0.0
+        self._elsewhere = False
 
     @property
     def live(self) -> bool:
@@ -301,7 +309,7 @@ class Session:
             return
         try:
             with warnings_of(self.warnings), compiling(self._compiles):
-                result = job(self)
+                result = self._made_by(job)
         except Stopped:
             self._end("stopped")
         except EmreconError as error:
@@ -316,9 +324,24 @@ class Session:
         finally:
             _TURN.release()
 
+    def _made_by(self, job: Job) -> Any:  # noqa: ANN401 - a job's result
+        """Return what a job makes; begin it again once its kernels were compiled elsewhere."""
+        self._elsewhere = True
+        try:
+            return job(self)
+        except Uncompiled:
+            self._elsewhere = False
+            assert self.compile is not None, "raised where there is one"  # noqa: S101
+            self.note = "compiling, once: it is kept"
+            self.compile(self)
+            self.note = ""
+            return job(self)
+
     def _compiles(self, what: str) -> None:
         """Be told that a kernel is compiled."""
         if self.phase == "preparing":
+            if self._elsewhere and self.compile is not None:
+                raise Uncompiled
             self.note = f"compiling {what}, once: it is kept"
         if self.phase != "running":  # an update that is begun is made
             self.go_on()

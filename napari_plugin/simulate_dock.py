@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QTabWidget, QWidget
 
 from emrecon.errors import EmreconError
 from emrecon.jobs.simulate import SimulationJob
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from napari_plugin import samples, views
 from napari_plugin.dock import Dock
 from napari_plugin.form import Form
@@ -26,18 +28,40 @@ if TYPE_CHECKING:
 
 FIRST = "brain"
 
-QUICK, SPECT, EVENTS = "PET, quick", "SPECT, quick", "PET list-mode, quick"
-PRESETS: dict[str, Acquisition | None] = {
-    QUICK: None,
-    "PET, ECAT HR+": Acquisition(),
-    "PET, Siemens mMR": Acquisition(scanner="Siemens mMR"),
-    "PET, Vision 600 with time of flight": Acquisition(
-        scanner="Siemens Vision 600", tof_fwhm_ps=210
+
+@dataclass(frozen=True)
+class Preset:
+    """A scan by name."""
+
+    acquisition: Acquisition | None = None
+    """What scans and how; of none the quick one, whose bins depend on the phantom."""
+
+    dicom: bool = False
+    """Whether a gamma camera scans."""
+
+    petsird: bool = False
+    """Whether events are counted one by one."""
+
+    frames: str = ""
+    """In which frames it is reconstructed, as the form for list-mode has them."""
+
+
+_EVENTS = Acquisition(scanner="tiny", counts=3e5, scatter_fraction=0.0)
+
+PRESETS = {
+    "PET, quick": Preset(),
+    "PET, ECAT HR+": Preset(Acquisition()),
+    "PET, Siemens mMR": Preset(Acquisition(scanner="Siemens mMR")),
+    "PET, Vision 600 with time of flight": Preset(
+        Acquisition(scanner="Siemens Vision 600", tof_fwhm_ps=210)
     ),
-    SPECT: Acquisition(views=60, bins=96, counts=4e6, randoms_fraction=0.0),
-    EVENTS: Acquisition(scanner="tiny", counts=3e5, scatter_fraction=0.0),
+    "SPECT, quick": Preset(
+        Acquisition(views=60, bins=96, counts=4e6, randoms_fraction=0.0), dicom=True
+    ),
+    "PET list-mode, quick": Preset(_EVENTS, petsird=True),
+    "PET list-mode, four frames": Preset(_EVENTS, petsird=True, frames="0:15,15:15,30:15,45:15"),
 }
-"""Scans by name; None is the quick one, whose bins depend on the phantom."""
+"""Scans by name."""
 
 
 class SimulateDock(Dock):
@@ -57,7 +81,7 @@ class SimulateDock(Dock):
         super().__init__(napari_viewer, "simulation", parent)
         self.session = Session(0)
         self.at_end(lambda: self.session.close(1.5))
-        self._then_reconstruct, self._name = False, FIRST
+        self._then_reconstruct, self._name, self._frames = False, FIRST, ""
         self.phantom = QComboBox()
         self.phantom.setObjectName("phantom")
         self.phantom.addItems(list(PHANTOMS))
@@ -89,17 +113,17 @@ class SimulateDock(Dock):
         """Simulate what is filled in; `reconstruct` goes on with that."""
         if self.session.live:
             return
-        name, preset = self.phantom.currentText(), self.preset.currentText()
+        name, preset = self.phantom.currentText(), self._preset()
         try:
             job = SimulationJob(
                 name, None, self.acquisition.value(),
-                self.camera.value() if preset == SPECT else CameraAcquisition(),
-                dicom=preset == SPECT, petsird=preset == EVENTS,
+                self.camera.value() if preset.dicom else CameraAcquisition(),
+                dicom=preset.dicom, petsird=preset.petsird,
             )  # fmt: skip
         except EmreconError as error:
             show_error(str(error))
             return
-        self._name, self._then_reconstruct = name, reconstruct
+        self._name, self._then_reconstruct, self._frames = name, reconstruct, preset.frames
         self.session = Session(0)
         self.session.start(
             lambda session: samples.simulated(job, session), name="emrecon simulation"
@@ -109,9 +133,13 @@ class SimulateDock(Dock):
 
     def _choose(self) -> None:
         """Fill in what is chosen by name."""
-        chosen = PRESETS[self.preset.currentText()]
-        self.acquisition.fill(chosen or samples.quick(self.phantom.currentText()))
-        self.tabs.setTabEnabled(1, self.preset.currentText() == SPECT)
+        chosen = self._preset()
+        quick = samples.quick(self.phantom.currentText())
+        self.acquisition.fill(chosen.acquisition or quick)
+        self.tabs.setTabEnabled(1, chosen.dicom)
+
+    def _preset(self) -> Preset:
+        return PRESETS[self.preset.currentText()]
 
     def _connect(self) -> None:
         self.simulate_button.clicked.connect(lambda _: self.start())
@@ -159,6 +187,7 @@ class SimulateDock(Dock):
             return
         _, dock = window.add_plugin_dock_widget("emrecon", "EM reconstruction", tabify=True)
         dock.scan.box.setCurrentText(name)
+        dock.listmode.fill(ListmodeSettings(frames=self._frames))
         dock.start()
 
     def _lay_out(self) -> None:

@@ -21,6 +21,9 @@ SUGGESTIONS: dict[str, tuple[str, ...]] = {
 }
 """Words that a field of text knows, by its name; others may be typed, and are refused in words."""
 
+SLIDERS = {"beta": (1e-3, 1e3)}
+"""Least and greatest value of the sliders of fields, by name."""
+
 ADVANCED = frozenset({
     # reconstruction
     "projector", "rays", "ring_wide", "tolerance", "checkpoint_every", "threads", "centre_mm",
@@ -32,5 +35,7 @@ ADVANCED = frozenset({
     # simulation
     "max_ring_difference", "arc_corrected", "tof_width_ps", "tof_bins", "spread", "dead_blocks",
     "detector_fastest", "patient_mm",
+    # kernel EM
+    "kernel_as_stir",
 })  # fmt: skip
 """Fields that are folded away at first."""

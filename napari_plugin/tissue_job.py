@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from emrecon.metrics.compare import onto
 from emrecon.stop import pressed
 from emrecon.tissue.field import State
 from emrecon.volume import Volume
+from napari_plugin.elsewhere import compiled_elsewhere
 from napari_plugin.session import Session
 from napari_plugin.tissue_seen import Seen, seen, seen_at_end
 
@@ -67,6 +69,7 @@ class TissueJob:
         session.preparing(0, 0)
         session.words = "pass {}".format
         self.job = self._ready(self.job)
+        session.compile = partial(compiled_elsewhere, self.job)
         run = self.job.begin(session.meters)
         session.go_on()
         if (truth := self._truth_of()) is not None:

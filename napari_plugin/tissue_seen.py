@@ -13,7 +13,8 @@ from emrecon.jobs.segment_result import COLOURS
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.result import Segmentation, densities
-from emrecon.tissue.stages import Fit, Strides
+from emrecon.tissue.stage_models import Strides
+from emrecon.tissue.stages import Fit
 
 Floats = NDArray[np.float64]
 Marks = NDArray[np.uint8]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info
+from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 
+from emrecon.errors import EmreconError
 from napari_plugin import views
 from napari_plugin.layers import PRESETS, blank_labels, in_space, look
 from napari_plugin.layout import button
 from napari_plugin.preferences import preferences
+from napari_plugin.units import preset_scale
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -28,7 +30,7 @@ class ViewBox(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer: Any = None
-        self.sense = QPushButton("Neurological view", self)
+        self.sense = QPushButton("Neurological", self)
         self.sense.setObjectName("sense")
         self.sense.clicked.connect(self._turn)
         self.window_box = QComboBox(self)
@@ -36,19 +38,23 @@ class ViewBox(QWidget):
         self.window_box.addItems(["Window…", *PRESETS])
         policy = QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         self.window_box.setSizeAdjustPolicy(policy)
-        self.window_box.setMinimumContentsLength(6)
+        self.window_box.setMinimumContentsLength(4)
         self.window_box.setToolTip("Colours and window of the selected image layers")
         self.window_box.activated.connect(self._apply)
         self.mask_button = button(
             "mask", "New mask", "Add labels on the voxels of the selected image, to be painted"
         )
         self.mask_button.clicked.connect(lambda _: self._add_mask())
+        self.bar_button = button("bar", "Bar", "Show colour bars with their unit, or hide them")
+        self.bar_button.setCheckable(True)
+        self.bar_button.clicked.connect(lambda on: views.colour_bars(self._viewer, shown=on))
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(3)
         row.addWidget(self.sense)
         row.addWidget(self.window_box, 1)
         row.addWidget(self.mask_button)
+        row.addWidget(self.bar_button)
 
     def watch(self, viewer: ViewerModel) -> None:
         """Serve a viewer, and show it in the preferred sense."""
@@ -64,9 +70,10 @@ class ViewBox(QWidget):
 
     def _caption(self) -> None:
         """Write on the button what a click makes."""
+        self.bar_button.setChecked(views.has_colour_bars(self._viewer))
         now = views.sense_of(self._viewer)
         other = "Neurological" if now == "radiological" else "Radiological"
-        self.sense.setText(f"{other} view")
+        self.sense.setText(other)
         side = "right" if other == "Neurological" else "left"
         self.sense.setToolTip(f"Show the patient's right on the {side}")
 
@@ -91,6 +98,11 @@ class ViewBox(QWidget):
         if not chosen:
             show_info("select an image layer first")
         for layer in chosen:
-            found = look(PRESETS[place - 1], layer.data)
+            preset = PRESETS[place - 1]
+            try:
+                found = look(preset, layer.data, preset_scale(preset, layer))
+            except EmreconError as error:
+                show_error(str(error))
+                return
             layer.colormap = found["colormap"]
             layer.contrast_limits = found["contrast_limits"]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari.components.overlays import TextOverlay
 
+from napari_plugin.layers import KEY
 from napari_plugin.preferences import preferences
+from napari_plugin.units import say_unit, unit_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -24,6 +26,7 @@ _PLACES = {
 }  # fmt: skip
 _EDGES = {side: f"emrecon_{side}" for side in _PLACES}
 _COLOUR = "#e69f00"
+_UNIT = "emrecon_unit"
 
 
 def show(viewer: ViewerModel, sense: Sense) -> None:
@@ -94,6 +97,21 @@ def say(viewer: ViewerModel, text: str = "") -> None:
         overlay.text, overlay.visible = text, bool(text)
 
 
+def colour_bars(viewer: ViewerModel, *, shown: bool) -> None:
+    """Show colour bars of the images in space, each while its layer is visible, or none."""
+    for layer in viewer.layers:
+        if hasattr(layer, "colorbar"):
+            layer.colorbar.visible = shown and "scan" not in layer.metadata.get(KEY, {})
+    viewer.canvas.overlays[_UNIT].visible = shown
+    _letter(viewer)
+
+
+def has_colour_bars(viewer: ViewerModel) -> bool:
+    """Return whether colour bars are shown."""
+    overlays = viewer.canvas.overlays
+    return _UNIT in overlays and bool(overlays[_UNIT].visible)
+
+
 def _both(name: str, *, first: bool) -> tuple[str, str]:
     """Return an axis's positive and negative end, or the other way round."""
     return (name, _OPPOSITE[name]) if first else (_OPPOSITE[name], name)
@@ -103,40 +121,52 @@ def _decorate(viewer: ViewerModel) -> None:
     """Show scale and letters (in 3D axes), and keep them right."""
     overlays = viewer.canvas.overlays
     overlays.scale_bar.visible = True
-    overlays.text.position, overlays.text.font_size = "top_left", 12
-    if _EDGES["left"] in overlays:
-        _letter(viewer)
-        return
-    for side, place in _PLACES.items():
-        overlays[_EDGES[side]] = TextOverlay(
-            position=place, font_size=14, color=_COLOUR, box=True, box_color="#000000"
-        )
+    overlays.text.position, overlays.text.font_size = "top_left", 10
+    if _EDGES["left"] not in overlays:
+        for side, place in _PLACES.items():
+            overlays[_EDGES[side]] = TextOverlay(
+                position=place, font_size=14, color=_COLOUR, box=True, box_color="#000000"
+            )
+        overlays[_UNIT] = TextOverlay(position="top_right", font_size=11, visible=False)
+        _watch(viewer)
+    _letter(viewer)
+
+
+def _watch(viewer: ViewerModel) -> None:
+    """Keep what is written on the canvas right, whatever changes."""
 
     def again(event: Any = None) -> None:  # noqa: ANN401 - any event
         _letter(viewer)
 
-    def seen(event: Any) -> None:  # noqa: ANN401 - any event
-        event.value.events.visible.connect(again)
+    def seen(layer: Any) -> None:  # noqa: ANN401 - a layer
+        layer.events.visible.connect(again)
+        say_unit(layer)
+
+    def inserted(event: Any) -> None:  # noqa: ANN401 - any event
+        seen(event.value)
+        if has_colour_bars(viewer):
+            colour_bars(viewer, shown=True)
         _letter(viewer)
 
-    events = (
-        *(viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.dims.events.axis_labels),
-        *(viewer.layers.events.removed, viewer.layers.events.reordered),
-        *(viewer.scene.camera.events.orientation, *(a.events.visible for a in viewer.layers)),
-    )
-    for emitter in events:
+    dims, layers, camera = viewer.dims.events, viewer.layers.events, viewer.scene.camera.events
+    for emitter in (
+        *(dims.order, dims.ndisplay, dims.axis_labels),
+        *(layers.removed, layers.reordered, camera.orientation),
+    ):
         emitter.connect(again)
-    viewer.layers.events.inserted.connect(seen)
-    _letter(viewer)
+    for layer in viewer.layers:
+        seen(layer)
+    layers.inserted.connect(inserted)
 
 
 def _letter(viewer: ViewerModel) -> None:
-    """Write at each edge of the canvas what lies there, where that is known."""
+    """Write at each edge of the canvas what lies there, where that is known, and the unit."""
     found, overlays = letters(viewer), viewer.canvas.overlays
     for side, name in _EDGES.items():
         overlay, letter = overlays[name], found.get(side, "")
         if (overlay.text, overlay.visible) != (letter, bool(letter)):
             overlay.text, overlay.visible = letter, bool(letter)
+    overlays[_UNIT].text = unit_of(_uppermost(viewer))
     overlays.axes.visible = viewer.dims.ndisplay == 3
     counts = _uppermost(viewer) is not None and not _in_space(viewer)
     if overlays.scale_bar.visible is counts:  # bins have no millimetres

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from phantoms.phantom import Phantom
     from phantoms.simulate import Simulation
     from phantoms.simulate_events import EventSimulation
+    from phantoms.simulate_photons import PhotonScan
 
 
 _SHARE = 0.95
@@ -22,6 +23,12 @@ _SHARE = 0.95
 _SCAN_BYTES, _EVENTS_BYTES = (22.0, 12.0), (45.0, 26.0)
 """Memory for a line while it is counted, and for each of its time-of-flight bins: measured."""
 
+
+SCATTERS = ("smooth", "monte-carlo")
+"""Where scatter may be from."""
+
+MOST_MM = 100.0
+"""Width of a blur that no PET scanner has."""
 
 MOST_COUNTS = 1e18
 """More counts than any scanner sees, and still few enough to be drawn."""
@@ -65,8 +72,15 @@ class Acquisition:
     randoms_fraction: float = 0.2
     """Share of the prompts that are random coincidences."""
 
+    scatter: str = "smooth"
+    """Where scatter is from: smooth, a wide blur of the trues, or monte-carlo, which follows
+    photons one by one (minutes for 1e7 counts) and keeps trues, single and multiple scatter."""
+
     scatter_fraction: float = 0.2
-    """Share of the prompts that were scattered."""
+    """Share of the prompts that were scattered; what it is for monte-carlo, photons tell."""
+
+    resolution_mm: float = 0.0
+    """Blur by detectors: FWHM in mm of a point in the middle of the scanner."""
 
     spread: float = 0.1
     """Spread of the crystals' efficiencies, as a share."""
@@ -96,6 +110,21 @@ class Acquisition:
             raise SettingsError("time-of-flight resolution, width and bins are not negative")
         if (self.tof_width_ps or self.tof_bins) and not self.tof_fwhm_ps:
             raise SettingsError("time-of-flight bins need a resolution: say tof_fwhm_ps")
+        if self.scatter not in SCATTERS:
+            raise SettingsError(f"scatter is {' or '.join(SCATTERS)}, not {self.scatter!r}")
+        if not 0 <= self.resolution_mm < MOST_MM:
+            raise SettingsError(f"resolution_mm is 0 or more, not {self.resolution_mm}")
+        idle = ("scatter_fraction", "arc_corrected", "noise")
+        if self.monte_carlo and any(getattr(self, n) != _default(n) for n in idle):
+            raise SettingsError(
+                "monte-carlo counts single pairs of crystals, and physics scatters them: leave "
+                "scatter_fraction, arc_corrected and noise as they are"
+            )
+
+    @property
+    def monte_carlo(self) -> bool:
+        """Whether photons are followed one by one."""
+        return self.scatter == "monte-carlo"
 
     def layout(self) -> Bins:
         """Return the bins of this acquisition."""
@@ -144,6 +173,10 @@ class Acquisition:
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
             phantom = phantom.fitted(_SHARE * layout.fov_mm)
+        if self.monte_carlo:
+            from phantoms.simulate_photons import simulate_photons  # noqa: PLC0415 - as above
+
+            return simulate_photons(self._photons(phantom, layout))
         return simulate(
             phantom,
             layout,
@@ -154,10 +187,33 @@ class Acquisition:
             normalisation=unlike if self.spread or self.dead_blocks else None,
             attenuate=self.attenuate,
             noise=self.noise,
+            resolution_mm=self.resolution_mm,
+        )
+
+    def _photons(self, phantom: Phantom, layout: Bins) -> PhotonScan:
+        """Return how photons are followed."""
+        import numpy as np  # noqa: PLC0415 - quick --help
+
+        from phantoms.detection import Efficiencies  # noqa: PLC0415
+        from phantoms.simulate_photons import PhotonScan  # noqa: PLC0415
+
+        unlike = Efficiencies(self.spread, self.dead_blocks)
+        return PhotonScan(
+            phantom,
+            layout,
+            self.counts,
+            np.random.default_rng(self.seed),
+            self.randoms_fraction,
+            unlike if self.spread or self.dead_blocks else None,
+            self.attenuate,
+            self.resolution_mm,
         )
 
     def events(self, phantom: Phantom) -> EventSimulation:
-        """Count a phantom pair by pair: span 1, all views, no scatter, always with noise."""
+        """Count a phantom pair by pair: span 1, all views, always with noise.
+
+        There is scatter by Monte Carlo alone, and so is blur.
+        """
         import numpy as np  # noqa: PLC0415 - quick --help
 
         from phantoms.detection import Efficiencies  # noqa: PLC0415
@@ -168,11 +224,19 @@ class Acquisition:
                 "events are of single crystal pairs, one by one: leave span, views, "
                 "arc_corrected and noise as they are"
             )
+        if self.resolution_mm and not self.monte_carlo:
+            raise SettingsError(
+                "single events are blurred by scatter monte-carlo alone: give both"
+            )
         layout = self.event_layout()
         _check_fits(layout, _EVENTS_BYTES)
         unlike = Efficiencies(self.spread, self.dead_blocks)
         if self.fit:
             phantom = phantom.fitted(_SHARE * layout.fov_mm)
+        if self.monte_carlo:
+            from phantoms.simulate_photons import simulate_photon_events  # noqa: PLC0415
+
+            return simulate_photon_events(self._photons(phantom, layout))
         return simulate_events(
             phantom,
             layout,
@@ -182,6 +246,11 @@ class Acquisition:
             efficiencies=unlike if self.spread or self.dead_blocks else None,
             attenuate=self.attenuate,
         )
+
+
+def _default(name: str) -> object:
+    """Return what a field is by default."""
+    return Acquisition.__dataclass_fields__[name].default
 
 
 def scan_mb(layout: Bins, *, events: bool = False) -> float:

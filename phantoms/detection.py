@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import SettingsError
+from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.detectors import sum_over_pairs
 from emrecon.volume import Array
@@ -82,6 +83,69 @@ class Efficiencies:
         if self.dead_blocks > blocks:
             raise SettingsError(f"{self.dead_blocks} of {blocks} detector blocks cannot be dead")
         return sorted(int(block) for block in rng.choice(blocks, self.dead_blocks, replace=False))
+
+
+def blurred(data: Array, bins: Bins, fwhm_mm: float) -> None:
+    """Blur counts in place as detectors do, which see a photon beside where it is.
+
+    Both ends of a line move around and along the ring by a Gaussian. Half the sum and half the
+    difference of two such moves are equally wide and independent: the line moves along bins and
+    planes, as wide as a point in the middle is seen, and turns by as much over the radius of the
+    ring, so that a point nearer to a detector is seen wider. Between segments nothing moves.
+
+    Parameters
+    ----------
+    data : array
+        Counts, shape ``bins.data_shape``.
+    bins : Bins
+        Where they lie.
+    fwhm_mm : float
+        Full width at half maximum of a point in the middle of the field of view.
+    """
+    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - not needed without blur
+
+    if not fwhm_mm:
+        return
+    if not 0 < fwhm_mm < bins.fov_mm:
+        raise SettingsError(f"a resolution of {fwhm_mm} mm makes no sense")
+    sigma = fwhm_mm / FWHM_PER_SIGMA
+    for view in data.reshape(-1, *bins.shape[1:]):
+        gaussian_filter1d(view, sigma / bins.bin_mm, axis=0, output=view, mode="nearest")
+        for start, segment in zip(bins.offsets, bins.segments, strict=True):
+            part = view[:, start : start + segment.planes]
+            gaussian_filter1d(part, sigma / segment.step_mm, axis=1, output=part, mode="nearest")
+    if np.isfinite(bins.radius_mm) and bins.phi_rad.size > 1:
+        _turned(data.reshape(-1, *bins.shape), bins, sigma / bins.radius_mm)
+
+
+def _turned(timed: Array, bins: Bins, sigma_rad: float) -> None:
+    """Blur ``data[tof, view, bin, plane]`` over the views of half a turn, in place."""
+    from scipy.ndimage import gaussian_filter1d  # noqa: PLC0415 - as above
+
+    width = sigma_rad / float(np.diff(bins.phi_rad).mean())
+    more = min(int(np.ceil(4 * width)), len(bins.phi_rad))
+    middle = bins.s_mm.size - 1 - bins.s_mm.size // 2
+    opposite = 2 * middle - np.arange(bins.s_mm.size)
+    inside = (opposite >= 0) & (opposite < bins.s_mm.size)
+    planes = _opposite_planes(bins)
+    ends = [timed[::-1, :more], timed[::-1, -more:]]
+    after, before = (
+        end[:, :, opposite * inside][..., planes] * inside[:, None].astype(np.float32)
+        for end in ends
+    )
+    for number, part in enumerate(np.concatenate([before, timed, after], axis=1)):
+        turned = gaussian_filter1d(part, width, axis=0, mode="nearest")
+        timed[number] = turned[more : more + len(bins.phi_rad)]
+
+
+def _opposite_planes(bins: Bins) -> NDArray[np.int64]:
+    """Return for each plane the one that has the same lines from the other side."""
+    out = np.arange(bins.planes)
+    for start, segment in zip(bins.offsets, bins.segments, strict=True):
+        for first, other in zip(bins.offsets, bins.segments, strict=True):
+            if np.isclose(other.tilt_mm, -segment.tilt_mm) and other.planes == segment.planes:
+                out[start : start + segment.planes] = first + np.arange(segment.planes)
+    return out
 
 
 def _resampled(raw: Array, raw_mm: Floats, s_mm: Floats) -> Array:

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError, GeometryError
+from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.energy import REST_KEV, EnergyWindow, relative_attenuation
 from emrecon.volume import Array, Volume
@@ -42,7 +45,7 @@ class Coincidences:
     places_mm: Array
     """Place along the line that the exact arrival times tell, positive towards end 2."""
 
-    decays: int
+    decays: float
     """Decays followed."""
 
     @property
@@ -50,10 +53,23 @@ class Coincidences:
         """How often both photons together were scattered, shape ``(n,)``."""
         return np.asarray(self.orders.sum(axis=1), np.int64)
 
-    def of(self, chosen: NDArray[np.bool_]) -> Coincidences:
-        """Return some of them."""
+    def of(self, chosen: NDArray[Any], decays: float | None = None) -> Coincidences:
+        """Return some of them, by truth values or numbers, of as many decays or of so many."""
         return Coincidences(
-            self.pairs[chosen], self.orders[chosen], self.places_mm[chosen], self.decays
+            self.pairs[chosen],
+            self.orders[chosen],
+            self.places_mm[chosen],
+            self.decays if decays is None else decays,
+        )
+
+    def turned(self, chosen: NDArray[np.bool_]) -> Coincidences:
+        """Return them with the ends of some exchanged."""
+        turned = chosen[:, None]
+        return Coincidences(
+            np.where(turned, self.pairs[:, ::-1], self.pairs),
+            np.where(turned, self.orders[:, ::-1], self.orders),
+            np.where(chosen, -self.places_mm, self.places_mm),
+            self.decays,
         )
 
 
@@ -89,13 +105,55 @@ def coincidences(
     GeometryError
         If no energy window is known.
     """
+    blocks = max(1, -(-decays // kernel.BLOCK))
+    parts = list(followed(activity, mu, scanner, seed, window=window, blocks=blocks))
+    pairs, orders, places = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("pairs", "orders", "places_mm")
+    )
+    return Coincidences(pairs, orders, places, blocks * kernel.BLOCK)
+
+
+def followed(  # noqa: PLR0913 - each is one fact of the scan
+    activity: Volume,
+    mu: Volume,
+    scanner: Scanner,
+    seed: int = 1,
+    *,
+    window: EnergyWindow | None = None,
+    resolution_mm: float = 0.0,
+    blocks: int | None = None,
+) -> Iterator[Coincidences]:
+    """Yield what is counted of decays, some blocks of them at a time, without end by default.
+
+    Parameters
+    ----------
+    activity, mu, scanner, seed, window
+        See `coincidences`.
+    resolution_mm : float, optional
+        FWHM of the blur of a point in the middle of the scanner, beside that by the crystals'
+        width: each photon is seen by a Gaussian, along and around the cylinder, of the root of
+        two times that.
+    blocks : int, optional
+        Blocks of decays to follow.
+    """
     window = window or scanner.energy
     if window is None:
         raise GeometryError(f"the energy window of {scanner.name} is not known: give one")
-    blocks = max(1, -(-decays // kernel.BLOCK))
-    parts = list(_followed(blocks, seed, (_source(activity), _matter(mu), _ring(scanner, window))))
-    pairs, orders, places = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Coincidences(pairs, orders, places, blocks * kernel.BLOCK)
+    setting = _source(activity), _matter(mu), _ring(scanner, window, resolution_mm)
+    pairs = np.empty((BLOCKS, kernel.BLOCK + 1, 2), np.uint32)
+    orders = np.empty((BLOCKS, kernel.BLOCK + 1, 2), np.uint8)
+    places = np.empty((BLOCKS, kernel.BLOCK + 1), np.float32)
+    for first in count(0, BLOCKS):
+        some = BLOCKS if blocks is None else min(BLOCKS, blocks - first)
+        if some <= 0:
+            return
+        counts = np.zeros(some, np.int64)
+        kernel.coincidences(first, seed, *setting, pairs, orders, places, counts)
+        held = np.arange(kernel.BLOCK + 1) < counts[:, None]
+        yield Coincidences(
+            pairs[:some][held], orders[:some][held], places[:some][held], some * kernel.BLOCK
+        )
 
 
 def pairs_a_decay(bins: Bins, activity_sum: float) -> float:
@@ -128,22 +186,6 @@ def facing(bins: Bins) -> NDArray[np.float64]:
     return np.asarray((across / (across + bins.plane_tilt_mm**2)) ** 2)
 
 
-def _followed(
-    blocks: int, seed: int, setting: tuple[kernel.Source, kernel.Matter, kernel.Ring]
-) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.uint8], Array]]:
-    """Yield what is counted, some blocks at a time."""
-    rows = min(BLOCKS, blocks)
-    pairs = np.empty((rows, kernel.BLOCK + 1, 2), np.uint32)
-    orders = np.empty((rows, kernel.BLOCK + 1, 2), np.uint8)
-    places = np.empty((rows, kernel.BLOCK + 1), np.float32)
-    for first in range(0, blocks, rows):
-        counts = np.zeros(min(rows, blocks - first), np.int64)
-        kernel.coincidences(first, seed, *setting, pairs, orders, places, counts)
-        held = np.arange(kernel.BLOCK + 1) < counts[:, None]
-        some = len(counts)
-        yield pairs[:some][held], orders[:some][held], places[:some][held]
-
-
 def _source(activity: Volume) -> kernel.Source:
     """Return where decays happen."""
     grid, voxels = activity.grid(), np.asarray(activity.voxels, np.float64)
@@ -164,7 +206,7 @@ def _matter(mu: Volume) -> kernel.Matter:
     return kernel.Matter(voxels, grid.origin_mm - spacing / 2, spacing, most, extra)
 
 
-def _ring(scanner: Scanner, window: EnergyWindow) -> kernel.Ring:
+def _ring(scanner: Scanner, window: EnergyWindow, resolution_mm: float) -> kernel.Ring:
     """Return what counts."""
     kev = np.arange(kernel.KEVS) + 0.5
     accepts = window.accepts(np.minimum(kev, REST_KEV))
@@ -178,4 +220,5 @@ def _ring(scanner: Scanner, window: EnergyWindow) -> kernel.Ring:
         float(np.deg2rad(scanner.view_offset_deg)),
         accepts,
         float(np.argmax(accepts > NEVER)),
+        float(np.sqrt(2) * resolution_mm / FWHM_PER_SIGMA),
     )

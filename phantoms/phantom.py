@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,9 @@ from phantoms.shapes import Body
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
+
+STEPS = 200
+"""Steps in which the radius of a cut body is looked for."""
 
 LENGTH = re.compile(r"(\d+(?:\.\d+)?) mm\b")
 """A length in the name of a label."""
@@ -76,12 +80,10 @@ class Phantom:
         boxes = np.stack([body.bounds_mm for body in self.bodies])
         return np.stack([boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)])
 
-    @property
+    @cached_property
     def radius_mm(self) -> float:
-        """Distance from the axis that no body, before it is cut, passes."""
-        azimuths = np.linspace(0, 2 * np.pi, 360, endpoint=False)
-        across = np.column_stack([np.cos(azimuths), np.sin(azimuths), 0 * azimuths])
-        return float(max(np.max(across @ b.centre_mm + b.reach_mm(across)) for b in self.bodies))
+        """Distance from the axis that no body passes, to a step below 1 % where one is cut."""
+        return max(_radius_mm(body) for body in self.bodies)
 
     def activity(self, grid: Grid, samples: int = 8) -> Volume:
         """Return the mean activity of every voxel; see `phantoms.voxels.voxelise`."""
@@ -142,7 +144,7 @@ class Phantom:
         Parameters
         ----------
         radius_mm : float
-            Distance from the axis that no body, before it is cut, shall pass.
+            Distance from the axis that no body shall pass.
         half_length_mm : float, optional
             Axial distance from the origin that no body shall pass; any by default.
         """
@@ -157,3 +159,20 @@ class Phantom:
             self.name, 100 * factor,
         )  # fmt: skip
         return self.scaled(factor)
+
+
+def _radius_mm(body: Body) -> float:
+    """Return the distance from the axis that a body does not pass."""
+    azimuths = np.linspace(0, 2 * np.pi, 180, endpoint=False)
+    across = np.column_stack([np.cos(azimuths), np.sin(azimuths), 0 * azimuths])
+    whole = float(np.max(across @ body.centre_mm + body.reach_mm(across)))
+    if not body.clips or whole <= 0:
+        return whole
+    radii = np.linspace(0, whole, STEPS + 1)
+    low, high = body.bounds_mm[:, 2]
+    points = radii[:, None, None, None] * across[:, None]
+    points = points + np.array([0, 0, 1.0]) * np.linspace(low, high, 11)[1:-1, None]
+    inside = body.contains(points).any(axis=(1, 2))
+    if not inside.any():
+        return whole
+    return float(min(whole, radii[min(np.flatnonzero(inside).max() + 1, STEPS)]))

@@ -11,7 +11,7 @@ from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.scan import Scan, together
 from emrecon.volume import Array, Grid, Volume
-from phantoms.detection import Efficiencies
+from phantoms.detection import Efficiencies, blurred
 from phantoms.lines import line_integrals
 from phantoms.phantom import Phantom
 
@@ -33,10 +33,13 @@ class Simulation:
     """Label of every voxel's centre; names are in ``facts["labels"]``."""
 
     mean: Array
-    """Model mean of the prompts, counts."""
+    """Model mean of the prompts, counts; of Monte Carlo, what was counted and mean randoms."""
 
     facts: dict[str, Any] = field(default_factory=dict)
     """Phantom, expected totals, counts/mm for one unit of the phantom's activity."""
+
+    orders: dict[str, Array] = field(default_factory=dict)
+    """Of Monte Carlo: trues, and single and multiple scatter as counted."""
 
 
 def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
@@ -50,6 +53,7 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
     normalisation: Array | Efficiencies | None = None,
     attenuate: bool = True,
     noise: bool = True,
+    resolution_mm: float = 0.0,
     grid: Grid | None = None,
 ) -> Simulation:
     """Count a phantom: ``Poisson(scale n a (exact line integrals) + randoms + scatter)``.
@@ -77,6 +81,8 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
         Whether the phantom attenuates.
     noise : bool, optional
         Whether prompts are drawn; without, they are the mean.
+    resolution_mm : float, optional
+        FWHM of the blur by detectors in the middle, see `phantoms.detection.blurred`.
     grid : Grid, optional
         Voxels of the truth; ``bins.grid()`` by default.
 
@@ -109,6 +115,7 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
     np.maximum(trues, 0, out=trues)  # rounding, where bodies cancel
     attenuation = attenuation_factors(phantom, bins) if attenuate else None
     _times(trues, attenuation)
+    blurred(trues, bins, resolution_mm)
     scatter = scatter_shape(trues, bins) if scatter_fraction else None
     randoms = np.ones(bins.shape, np.float32) if randoms_fraction else None
     scale = _scaled(trues, efficiency, counts * trues_fraction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,9 @@ from phantoms.phantom import Phantom
 from phantoms.simulate import attenuation_factors
 
 Pairs = NDArray[np.uint32]
+
+Counted = tuple[Pairs, NDArray[np.int16]]
+"""Crystals at both ends, and time-of-flight bins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +100,7 @@ def simulate_events(  # noqa: PLR0913 - each is one fact of the acquisition
             "counts are above zero and randoms a share from 0 to below 1, unlike "
             f"{counts} and {randoms_fraction}"
         )
-    _check_single_pairs(bins)
+    check_single_pairs(bins)
     eff = None
     if efficiencies is not None:
         eff = efficiencies.crystals(scanner_of(bins), rng).astype(np.float32)
@@ -138,7 +142,7 @@ def simulate_events(  # noqa: PLR0913 - each is one fact of the acquisition
     )
 
 
-def _check_single_pairs(bins: Bins) -> None:
+def check_single_pairs(bins: Bins) -> None:
     """Refuse bins that gather several crystal pairs, or lack one of two mirrored positions."""
     views, count, _ = bins.shape
     single = all(len(set(segment.ring_differences)) == 1 for segment in bins.segments)
@@ -180,11 +184,48 @@ def _mean(phantom: Phantom, bins: Bins, half: int, *, attenuate: bool) -> Array:
     return mean if bins.timing else mean[None]
 
 
+def events_of(
+    bins: Bins,
+    gains: NDArray[np.floating],
+    chance: float,
+    rng: np.random.Generator,
+    counted: tuple[list[Pairs], list[NDArray[np.int16]]],
+) -> tuple[Counted, Counted]:
+    """Return prompts of what was counted and of randoms, and delayeds, each in an order drawn.
+
+    Parameters
+    ----------
+    bins : Bins
+        Bins of single pairs.
+    gains : array
+        Efficiency of each crystal, shape ``(rings, crystals)``.
+    chance : float
+        Randoms to expect.
+    rng : numpy.random.Generator
+        Source of what is random.
+    counted : tuple of list
+        Pairs and time-of-flight bins.
+    """
+    tofs = bins.timing.bins if bins.timing else 1
+    ends = _crystals(bins)
+    rates = [gains.ravel()[each].prod(axis=0) for each in ends]
+    share = chance / tofs / sum(float(rate.sum(dtype=float)) for rate in rates)
+    late = [np.broadcast_to(rate * share, (tofs, *rate.shape)) for rate in rates]
+    both = [
+        [(each, rng.poisson(mean)) for each, mean in zip(ends, late, strict=True)]
+        for _ in range(2)
+    ]
+    return _events(both[0], rng, *counted), _events(both[1], rng)
+
+
 def _events(
-    counted: list[tuple[NDArray[np.uint32], NDArray[np.int64]]], rng: np.random.Generator
-) -> tuple[Pairs, NDArray[np.int16]]:
-    """Return one event for every count, in an order drawn at random."""
-    pairs, tofs = [], []
+    counted: list[tuple[NDArray[np.uint32], NDArray[np.int64]]],
+    rng: np.random.Generator,
+    pairs: Sequence[Pairs] = (),
+    tofs: Sequence[NDArray[np.int16]] = (),
+) -> Counted:
+    """Return one event for every count, and those that are events, in an order drawn at random."""
+    pairs, tofs = list(pairs), list(tofs)
     for crystals, counts in counted:
         tof, place = np.nonzero(counts.reshape(len(counts), -1))
         often = counts.reshape(len(counts), -1)[tof, place]

@@ -101,6 +101,7 @@ def test_commands_fill_in_the_same_job(job, monkeypatch) -> None:
     """The flags are those of `emrecon.forms.as_flags`; the command makes the job of them."""
     heard = []
     monkeypatch.setattr("emrecon.jobs.run", lambda job, *_: heard.append(job) or 1 / 0)
+    monkeypatch.setattr(ConversionJob, "keep_others", lambda job: None)  # asks what the source is
     monkeypatch.setattr(MeasurementJob, "begin", lambda job, *_: heard.append(job) or 1 / 0)
     _, *words = shlex.split(as_command(job))
     with pytest.raises(ZeroDivisionError):

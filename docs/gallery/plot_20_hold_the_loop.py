@@ -14,7 +14,9 @@ from emrecon.watchers import ConvergenceLog
 from phantoms.acquisition import Acquisition
 from phantoms.flip_finder import flip_finder
 
-made = Acquisition(scanner="tiny", span=3, counts=2e6).scan(flip_finder().scaled(0.3))
+made = Acquisition(scanner="tiny", span=3, counts=2e6, resolution_mm=4.0).scan(
+    flip_finder().scaled(0.3)
+)
 problem = em.prepare(made.scan, em.Settings(subsets=6, psf_fwhm_mm=(4.0,)))
 
 # %%

@@ -10,7 +10,9 @@ from phantoms.acquisition import Acquisition
 from phantoms.flip_finder import flip_finder
 
 # A scan of a tenth of a second to reconstruct: the flip finder, shrunk, in a tiny scanner.
-made = Acquisition(scanner="tiny", span=3, counts=5e5).scan(flip_finder().scaled(0.3))
+made = Acquisition(scanner="tiny", span=3, counts=5e5, resolution_mm=4.0).scan(
+    flip_finder().scaled(0.3)
+)
 
 # One model a subset, and a start image. Everything a model needs is in the scan.
 problem = prepare(made.scan, Settings(subsets=6, psf_fwhm_mm=(4.0,)))

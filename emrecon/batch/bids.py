@@ -22,11 +22,15 @@ from typing import Any
 from emrecon.batch.bids_names import PET, derivative, entities, named
 from emrecon.batch.job import Job, batch_job
 from emrecon.errors import DataError
-from emrecon.files import make_folder, write_text
+from emrecon.files import make_folder, read_text, write_text
+from emrecon.jobs.bundle import keep_others
 
 log = logging.getLogger(__name__)
 
 BIDS_VERSION = "1.10.0"
+
+DESCRIPTION = "dataset_description.json"
+"""What every dataset of BIDS has at its top."""
 
 NATIVE = {"orig", "scanner", "individual", "T1w"}
 """Spaces of the scan itself; images in others are copies, moved to a template."""
@@ -69,8 +73,8 @@ def bids_jobs(
         If the dataset is none, a participant is not there, a name is none of BIDS, two images
         have one name, or there is nothing to do.
     """
-    if not (dataset / "dataset_description.json").is_file():
-        raise DataError(f"{dataset} is no BIDS dataset: it has no dataset_description.json")
+    if not (dataset / DESCRIPTION).is_file():
+        raise DataError(f"{dataset} is no BIDS dataset: it has no {DESCRIPTION}")
     wanted = {label.removeprefix("sub-") for label in participants}
     chosen = {label.removeprefix("ses-") for label in sessions}
     roots = (dataset, dataset / "sourcedata")
@@ -95,6 +99,26 @@ def bids_jobs(
     return jobs
 
 
+def keep_other_datasets(out: Path) -> None:
+    """Refuse to write into a dataset that another program made, or the raw data.
+
+    Raises
+    ------
+    WriteError
+        If the folder is one.
+    """
+    files = [out / name for name in (DESCRIPTION, ".bidsignore", "README")]
+
+    def ours() -> bool:
+        try:
+            made_by = json.loads(read_text(files[0]))["GeneratedBy"]
+            return any(each["Name"] == "emrecon" for each in made_by)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    keep_others(files, "emrecon", ours=ours)
+
+
 def describe_derivative(dataset: Path, out: Path) -> None:
     """Write what every derivative dataset needs at its top."""
     make_folder(out)
@@ -106,7 +130,7 @@ def describe_derivative(dataset: Path, out: Path) -> None:
         "GeneratedBy": [{"Name": "emrecon", "Version": version("emrecon")}],
         "DatasetLinks": {"raw": Path(link).as_posix()},
     }
-    write_text(out / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    write_text(out / DESCRIPTION, json.dumps(description, indent=2) + "\n")
     write_text(out / ".bidsignore", "\n".join(IGNORED) + "\n")
     write_text(out / "README", README.format(version=version("emrecon")))
 

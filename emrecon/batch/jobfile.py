@@ -30,6 +30,15 @@ WORDS = {
 }
 """Keys of an entry that are no settings."""
 
+ENDINGS = {
+    "recon": ".nii.gz",
+    "normalise": ".hs",
+    "scatter": ".hs",
+    "calibrate": ".json",
+    "metrics": ".json",
+}
+"""How the file ends that a job makes, where it makes no folder."""
+
 Table = dict[str, Any]
 
 
@@ -176,9 +185,7 @@ def _job(kind: str, name: str, source: str, table: Table, where: tuple[Path, Pat
 def _usual(kind: str, source: str) -> str:
     """Return the output where none is named."""
     image = kind == "convert" and source.endswith((".nii", ".nii.gz", ".hv"))
-    if kind == "metrics":
-        return "{name}.json"
-    return "{name}.nii.gz" if kind == "recon" or image else "{name}"
+    return "{name}" + (".nii.gz" if image else ENDINGS.get(kind, ""))
 
 
 def _sources(kind: str, table: Table, base: Path) -> Iterator[tuple[str, str]]:

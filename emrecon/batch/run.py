@@ -82,6 +82,7 @@ def plan(
     store: Store,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     most_mb: float = 0.0,
     looked: Callable[[Job], object] = lambda job: None,
 ) -> list[Planned]:
@@ -95,6 +96,8 @@ def plan(
         What is remembered.
     resume : bool, optional
         Skip what is done with the same inputs, settings and version.
+    overwrite : bool, optional
+        Write over files that are not of these jobs.
     most_mb : float, optional
         Memory that a job may have; 0 is any.
     looked : callable, optional
@@ -102,13 +105,13 @@ def plan(
     """
     planned = []
     for job in jobs:
-        planned.append(_planned(job, store, resume, most_mb))
+        earlier = store.load(job) if resume else None
+        planned.append(_planned(job, earlier, most_mb, keep=not (overwrite or earlier)))
         looked(job)
     return planned
 
 
-def _planned(job: Job, store: Store, resume: bool, most_mb: float) -> Planned:  # noqa: FBT001 - as in plan
-    earlier = store.load(job) if resume else None
+def _planned(job: Job, earlier: Record | None, most_mb: float, *, keep: bool) -> Planned:
     nothing = Estimate(0.0, 0.0)
     try:
         inputs = job.work.inputs()
@@ -116,6 +119,8 @@ def _planned(job: Job, store: Store, resume: bool, most_mb: float) -> Planned:  
             earlier = replace(earlier, inputs=look_at(inputs, earlier.inputs))
             if earlier.key == key_of(job, earlier.inputs):
                 return Planned(job, "skip", nothing, record=earlier)
+        if keep:
+            job.work.keep_others()
         needs = job.work.estimate()
     except (EmreconError, OSError) as error:
         why = " ".join(str(error).split())

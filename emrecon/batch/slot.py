@@ -15,11 +15,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +32,7 @@ from emrecon.batch.record import Record
 from emrecon.batch.store import Store
 from emrecon.errors import EmreconError
 from emrecon.jobs.bundle import remove_parts
+from emrecon.scratch import Scratch
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Slot:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._process: subprocess.Popen[str] | None = None
-        self._tmp = ""
+        self._tmp: Scratch | None = None
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -119,9 +118,9 @@ class Slot:
         if self._process and self._process.poll() is None:
             return self._process
         self._clear()
-        self._tmp = tempfile.mkdtemp(prefix="emrecon-slot-")
+        self._tmp = Scratch("slot")
         pinned = dict.fromkeys(POOLS, str(self._threads))
-        own = pinned | {"TMPDIR": self._tmp, "EMRECON_BATCH_TMP": "1"}
+        own = pinned | {"TMPDIR": str(self._tmp.path), "EMRECON_BATCH_TMP": "1"}
         path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", "from emrecon.batch.worker import main; main()"],
@@ -140,8 +139,8 @@ class Slot:
         if self._process:
             self._process.communicate()  # closes its pipes, and waits
         if self._tmp:
-            shutil.rmtree(self._tmp, ignore_errors=True)
-        self._process, self._tmp = None, ""
+            self._tmp.close()
+        self._process, self._tmp = None, None
 
 
 def _limit(process: subprocess.Popen[str], limit_mb: float, over: threading.Event) -> str:

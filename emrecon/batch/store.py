@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -17,15 +16,12 @@ from emrecon.batch.job import Job
 from emrecon.batch.record import Record
 from emrecon.errors import WriteError
 from emrecon.files import make_folder, write_text
+from emrecon.scratch import lock
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 10.0
 """How long the last work of a run that was killed may take to end."""
-
-
-FAR = 1 << 30
-"""Which byte of a file is locked on Windows, where no one can read or write what is."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ def locked(path: Path, wait_s: float) -> Iterator[IO[str] | None]:
     """
     with path.open("a", encoding="utf-8") as file:
         end = time.monotonic() + wait_s
-        while not (mine := _lock(file)) and time.monotonic() < end:
+        while not (mine := lock(file)) and time.monotonic() < end:
             time.sleep(0.05)
         yield file if mine else None
 
@@ -121,30 +117,3 @@ def locked(path: Path, wait_s: float) -> Iterator[IO[str] | None]:
 def safe(name: str) -> str:
     """Return a name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
-
-
-def _lock(file: IO[str]) -> bool:
-    """Lock a file, if no one else has."""
-    try:
-        import fcntl  # noqa: PLC0415 - not on Windows
-    except ImportError:
-        return _lock_byte(file)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _lock_byte(file: IO[str]) -> bool:
-    """Lock a byte beyond the end of a file, as Windows has it, if no one else has."""
-    import msvcrt  # noqa: PLC0415 - on Windows alone
-
-    os.lseek(file.fileno(), FAR, os.SEEK_SET)
-    try:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined] # there
-    except OSError:
-        return False
-    finally:
-        os.lseek(file.fileno(), 0, os.SEEK_END)
-    return True

@@ -107,7 +107,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
         Skip what is done (same inputs, settings and version), take up what was interrupted, do
         the rest.
     overwrite
-        Do all jobs anew, over the results of an earlier batch.
+        Do all jobs anew, over the results of an earlier batch and other files of these names.
     dry_run
         Print the plan with memory and time, and write nothing.
     json
@@ -125,19 +125,16 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     with _invalid():
         jobs, out = _jobs(source, output, level, config, (participant_label, session_label))
     store, budget = Store(out / "batch"), _budget(where)
-    if store.used() and not (resume or overwrite or dry_run):
-        raise SettingsError(
-            f"{out} holds results of an earlier batch: give --resume to do what is not done, or "
-            "--overwrite to do all again"
-        )
+    if not (resume or overwrite):
+        _keep_others(store, out, raw=bool(level), dry_run=dry_run)
     if dry_run:
-        planned = plan(jobs, store, resume=resume, most_mb=budget)
+        planned = plan(jobs, store, resume=resume, overwrite=overwrite, most_mb=budget)
         _show(planned, where, budget)
         sys.exit(0 if any(one.todo != "refuse" for one in planned) else 3)
     store.make()
     with store.alone(), ExitStack() as stack:
         here = _here(where, len(jobs), stack)
-        planned = plan(jobs, store, resume=resume, most_mb=budget)
+        planned = plan(jobs, store, resume=resume, overwrite=overwrite, most_mb=budget)
         _say(planned)
         if level:
             _describe(source, out)
@@ -176,6 +173,19 @@ def _jobs(
         raise SettingsError("the output folder must be another than the BIDS dataset")
     tables = read_tables(config, ("recon", "segment")) if config else {}
     return bids_jobs(source, output, tables, *labels), output.resolve()
+
+
+def _keep_others(store: Store, out: Path, *, raw: bool, dry_run: bool) -> None:
+    """Refuse to do a batch again unasked, or to write raw data's results into other datasets."""
+    from emrecon.batch.bids import keep_other_datasets
+
+    if store.used() and not dry_run:
+        raise SettingsError(
+            f"{out} holds results of an earlier batch: give --resume to do what is not done, or "
+            "--overwrite to do all again"
+        )
+    if raw:
+        keep_other_datasets(out)
 
 
 def _describe(source: Path, out: Path) -> None:

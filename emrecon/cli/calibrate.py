@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do
 from emrecon.jobs.calibrate import CalibrationJob, Cylinder
 
 CylinderFlags = Annotated[Cylinder, Parameter(name="*", group="Cylinder")]
@@ -23,6 +23,7 @@ def calibrate(
     *,
     out: Out = Path("calibration.json"),
     cylinder: CylinderFlags | None = None,
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Find what makes Bq/mL of a PET scanner's images, from a cylinder of known activity.
@@ -41,4 +42,4 @@ def calibrate(
     voice
         How much is said.
     """
-    do(CalibrationJob(image, out, cylinder or Cylinder()), voice=voice)
+    do(CalibrationJob(image, out, cylinder or Cylinder()), voice=voice, overwrite=overwrite)

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from emrecon.errors import SettingsError
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +30,13 @@ CorrectionFlags = Annotated[Corrections, Parameter(name="*", group="Corrections"
 CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
+KernelFlags = Annotated[KernelSettings, Parameter(name="*", group="Kernel EM")]
+AnatomyFlags = Annotated[AnatomySettings, Parameter(name="*", group="Anatomy")]
+RegionFlags = Annotated[RegionSettings, Parameter(name="*", group="Regions")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
+Overwrite = Annotated[
+    bool, Parameter(help="Write over files of the same names that come of something else.")
+]
 
 
 @dataclass(frozen=True)
@@ -100,10 +109,20 @@ def print_table(title: str, rows: Iterable[Sequence[object]], header: Sequence[s
     console.print(table)
 
 
-def do(job: Job, execution: Execution | None = None, voice: Voice | None = None) -> Result:
+def do(
+    job: Job,
+    execution: Execution | None = None,
+    voice: Voice | None = None,
+    *,
+    overwrite: bool = False,
+) -> Result:
     """Do a job, say in lines what came of it, and name the files that were written."""
     from emrecon.jobs import no_meters, run
+    from emrecon.memory import keep_freed
 
+    if not overwrite:
+        job.keep_others()
+    keep_freed()
     voice = voice or Voice()
     result, written = run(job, no_meters if voice.quiet else bars, execution)
     summary = result.summary()
@@ -112,10 +131,12 @@ def do(job: Job, execution: Execution | None = None, voice: Voice | None = None)
     return result
 
 
-def plan(job: Job, voice: Voice | None = None) -> None:
+def plan(job: Job, voice: Voice | None = None, *, overwrite: bool = False) -> None:
     """Say what a job would read, write and need, and do nothing."""
     from emrecon.jobs.base import must_exist
 
+    if not overwrite:
+        job.keep_others()
     inputs, outputs = job.inputs(), job.outputs()
     must_exist(inputs)
     need = job.estimate()

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import CameraFlags, Out, VoiceFlags, do
+from emrecon.cli.common import CameraFlags, Out, Overwrite, VoiceFlags, do
 from emrecon.tomo.inputs import Binning, CameraFacts
 
 BinningFlags = Annotated[Binning, Parameter(name="*", group="List-mode")]
@@ -26,6 +26,7 @@ def convert(
     out: Out,
     binning: BinningFlags | None = None,
     camera: CameraFlags | None = None,
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Turn list-mode into sinograms, SPECT into Interfile, or an image into another format.
@@ -49,4 +50,8 @@ def convert(
     """
     from emrecon.jobs.convert import ConversionJob
 
-    do(ConversionJob(source, out, binning or Binning(), camera or CameraFacts()), voice=voice)
+    do(
+        ConversionJob(source, out, binning or Binning(), camera or CameraFacts()),
+        voice=voice,
+        overwrite=overwrite,
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import Out, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
@@ -20,7 +20,9 @@ SMALL = Acquisition(scanner="ECAT HR+", views=144, bins=128, counts=3e7)
 QUICK = Settings(iterations=4, subsets=12, post_fwhm_mm=(4.0,))
 
 
-def demo(*, out: Out = Path("demo"), voice: VoiceFlags | None = None) -> None:
+def demo(
+    *, out: Out = Path("demo"), overwrite: Overwrite = False, voice: VoiceFlags | None = None
+) -> None:
     """Simulate a small scan, reconstruct it and segment the image.
 
     A brain phantom is counted by an ECAT HR+ (corrections, randoms, scatter and noise included),
@@ -44,6 +46,10 @@ def demo(*, out: Out = Path("demo"), voice: VoiceFlags | None = None) -> None:
     scan, image = out / "scan", out / "recon.nii.gz"
     by_activity = TissueSettings(classes=3, contrast="other", bias_mm=0)
     head = TissueInputs(mask=scan / "labels.nii.gz")
-    do(SimulationJob("brain", scan, SMALL), voice=voice)
-    do(ReconstructionJob(scan, image, QUICK), voice=voice)
-    do(SegmentationJob((image,), out / "tissue", by_activity, head), voice=voice)
+    do(SimulationJob("brain", scan, SMALL), voice=voice, overwrite=overwrite)
+    do(ReconstructionJob(scan, image, QUICK), voice=voice, overwrite=overwrite)
+    do(
+        SegmentationJob((image,), out / "tissue", by_activity, head),
+        voice=voice,
+        overwrite=overwrite,
+    )

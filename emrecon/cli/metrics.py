@@ -13,16 +13,17 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Voice, VoiceFlags, print_table
+from emrecon.cli.common import Overwrite, Voice, VoiceFlags, print_table
 
 
-def metrics(
+def metrics(  # noqa: PLR0913 - each is a flag
     image: Path,
     *,
     truth: Path,
     labels: Path | None = None,
     nema: bool = False,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Hold an image against the truth.
@@ -48,7 +49,10 @@ def metrics(
     """
     from emrecon.jobs.measure import MeasurementJob
 
-    figures = MeasurementJob(image, truth, labels, nema, out).begin().iterate()
+    job = MeasurementJob(image, truth, labels, nema, out)
+    if not overwrite:
+        job.keep_others()
+    figures = job.begin().iterate()
     voice, files = voice or Voice(), figures.write()
     if not (voice.json or voice.quiet):
         for name, rows in figures.tables.items():

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import CorrectionFlags, Out, VoiceFlags, do
+from emrecon.cli.common import CorrectionFlags, Out, Overwrite, VoiceFlags, do
 from emrecon.jobs.normalise import NormalisationJob, Source
 
 SourceFlags = Annotated[Source, Parameter(name="*", group="Source")]
@@ -25,6 +25,7 @@ def normalise(
     out: Out = Path("norm.hs"),
     source: SourceFlags | None = None,
     corrections: CorrectionFlags | None = None,
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Estimate detection efficiencies from the scan of a uniform cylinder or another known source.
@@ -48,4 +49,4 @@ def normalise(
     from emrecon.tomo.inputs import Corrections
 
     job = NormalisationJob(scan, out, source or Source(), corrections or Corrections())
-    do(job, voice=voice)
+    do(job, voice=voice, overwrite=overwrite)

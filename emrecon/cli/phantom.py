@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emrecon.cli.common import Out, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do
 
 
 def phantom(
@@ -18,6 +18,7 @@ def phantom(
     *,
     out: Out = Path("phantom"),
     voxel_mm: tuple[float, ...] = (2.0,),
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Write a phantom's activity, attenuation and labels as NIfTI, with pictures.
@@ -35,4 +36,4 @@ def phantom(
     """
     from emrecon.jobs.simulate import PhantomJob
 
-    do(PhantomJob(name, out, voxel_mm), voice=voice)
+    do(PhantomJob(name, out, voxel_mm), voice=voice, overwrite=overwrite)

@@ -16,11 +16,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from emrecon.cli.common import (
+    AnatomyFlags,
     CameraFlags,
     CorrectionFlags,
+    KernelFlags,
     ListmodeFlags,
     Out,
+    Overwrite,
     PenaltyFlags,
+    RegionFlags,
     SettingsFlags,
     VoiceFlags,
     do,
@@ -40,16 +44,19 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     camera: CameraFlags | None = None,
     listmode: ListmodeFlags | None = None,
     penalty: PenaltyFlags | None = None,
+    kernel: KernelFlags | None = None,
+    anatomical: AnatomyFlags | None = None,
+    regions: RegionFlags | None = None,
     execution: ExecutionFlags | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     config: Path | None = None,
     dry_run: bool = False,
     voice: VoiceFlags | None = None,
 ) -> None:
-    """Reconstruct a scan by MLEM, OSEM or with a prior.
+    """Reconstruct a scan by MLEM, OSEM, with a prior or a kernel.
 
     Writes the image, and beside it a picture (.png), a sidecar with every setting and checksum
-    (.json) and the convergence log (.csv).
+    (.json) and the convergence log (.csv); with regions their table (.regions.tsv).
 
     Parameters
     ----------
@@ -68,10 +75,14 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         Event by event, in frames or in gates.
     penalty
         A prior, and the algorithm that takes it.
+    kernel
+        Images of which kernel EM takes what looks alike.
+    anatomical
+        What is made of an anatomy or a kernel's images.
+    regions
+        Labels of regions to measure, and where their standard errors come from.
     execution
         Checkpoint, cache, workers.
-    overwrite
-        Write over files that come of another scan.
     config
         TOML file with settings by the names of these flags, flat or in a table [recon]; paths in
         it are relative to it. What is typed here goes before it.
@@ -81,18 +92,20 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         How much is said.
     """
     from emrecon.jobs.recon import ReconstructionJob
+    from emrecon.tomo.anatomy_settings import AnatomySettings
     from emrecon.tomo.inputs import CameraFacts, Corrections
+    from emrecon.tomo.kernel_settings import KernelSettings
     from emrecon.tomo.listmode_settings import ListmodeSettings
     from emrecon.tomo.penalty import Penalty
+    from emrecon.tomo.region_settings import RegionSettings
     from emrecon.tomo.settings import Settings
 
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(), penalty or Penalty(),
+        listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
+        anatomical or AnatomySettings(), regions or RegionSettings(),
     )  # fmt: skip
-    if not overwrite:
-        job.keep_others()
     if dry_run:
-        plan(job, voice)
+        plan(job, voice, overwrite=overwrite)
     else:
-        do(job, execution, voice)
+        do(job, execution, voice, overwrite=overwrite)

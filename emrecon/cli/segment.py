@@ -14,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, VoiceFlags, do, plan
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, plan
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
@@ -27,7 +27,7 @@ def segment(  # noqa: PLR0913 - each is a flag, or a group of them
     /,
     *,
     out: Out = Path("segmentation"),
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     settings: TissueFlags | None = None,
     files: InputFlags | None = None,
     config: Path | None = None,
@@ -45,8 +45,6 @@ def segment(  # noqa: PLR0913 - each is a flag, or a group of them
         One image, or several channels of one grid, such as T1 and T2.
     out
         Folder to write.
-    overwrite
-        Write over the results of another image of the same name.
     settings
         How to segment.
     files
@@ -63,10 +61,8 @@ def segment(  # noqa: PLR0913 - each is a flag, or a group of them
     from emrecon.jobs.segment import SegmentationJob
 
     job = SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs())
-    if not overwrite:
-        job.keep_others()
     if dry_run:
-        plan(job, voice)
+        plan(job, voice, overwrite=overwrite)
         return
     quick_imports.load_kernels()
-    do(job, voice=voice)
+    do(job, voice=voice, overwrite=overwrite)

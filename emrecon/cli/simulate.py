@@ -14,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 
@@ -34,7 +34,7 @@ def simulate(  # noqa: PLR0913 - each is a flag
     petsird: bool = False,
     seconds: float = 60.0,
     camera: CameraAcquisitionFlags | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Simulate a scan of a phantom, with its truth beside it.
@@ -42,7 +42,8 @@ def simulate(  # noqa: PLR0913 - each is a flag
     Writes a folder: prompts, normalisation, attenuation, randoms and scatter as Interfile, truth,
     attenuation map and labels as NIfTI, and scan.toml that says which is which. With --dicom it is
     a SPECT scan: the projections of all energy windows in one DICOM NM TOMO file. With --petsird
-    it is a PET scan event by event, without scatter: the list-mode data in one PETSIRD file.
+    it is a PET scan event by event: the list-mode data in one PETSIRD file. With --scatter
+    monte-carlo trues, single and multiple scatter lie beside the prompts, and none is corrected.
 
     Parameters
     ----------
@@ -60,8 +61,6 @@ def simulate(  # noqa: PLR0913 - each is a flag
         Duration of list-mode data.
     camera
         The gamma camera, and how it goes around the patient.
-    overwrite
-        Write over a scan that was not simulated.
     voice
         How much is said.
     """
@@ -69,6 +68,4 @@ def simulate(  # noqa: PLR0913 - each is a flag
 
     scanner, gamma = acquisition or Acquisition(), camera or CameraAcquisition()
     job = SimulationJob(phantom, out, scanner, gamma, dicom, petsird, seconds)
-    if not overwrite:
-        job.keep_others()
-    do(job, voice=voice)
+    do(job, voice=voice, overwrite=overwrite)

@@ -13,20 +13,21 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, PenaltyFlags, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, PenaltyFlags, VoiceFlags, do
 from emrecon.tomo.transmission_settings import RayFiles, TransmissionSettings
 
 RayFlags = Annotated[RayFiles, Parameter(name="*", group="Rays")]
 MapFlags = Annotated[TransmissionSettings, Parameter(name="*", group="Reconstruction")]
 
 
-def transmission(
+def transmission(  # noqa: PLR0913 - each is a group of flags
     scan: Path,
     *,
     out: Out = Path("mu.nii.gz"),
     rays: RayFlags | None = None,
     settings: MapFlags | None = None,
     penalty: PenaltyFlags | None = None,
+    overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Reconstruct an attenuation map in 1/mm from the counts of X-rays or of a rod source.
@@ -56,4 +57,4 @@ def transmission(
     job = TransmissionJob(
         scan, out, rays or RayFiles(), settings or TransmissionSettings(), penalty or Penalty()
     )
-    do(job, voice=voice)
+    do(job, voice=voice, overwrite=overwrite)

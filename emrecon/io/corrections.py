@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ _LYING = {"S": "supine", "P": "prone", "DR": "on the right side", "DL": "on the 
 
 PET_KEV = 510.999
 """Energy of annihilation photons."""
+
+AT_ONCE = 4
+"""Corrections that are read at the same time."""
 
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
 """Corrections that are projection data."""
@@ -171,8 +175,10 @@ def matching(bins: Bins | Camera, reading: Reading) -> tuple[dict[str, Any], dic
     named = {name: getattr(reading.corrections, name) for name in IN_BINS}
     files: dict[str, Path] = {name: file for name, file in named.items() if file is not None}
     arrays: dict[str, Any] = {}
-    for name, file in files.items():
-        scan = _in_bins(file, reading)
+    with ThreadPoolExecutor(AT_ONCE) as pool:  # reading files leaves Python to the others
+        scans = [pool.submit(_in_bins, file, reading) for file in files.values()]
+    for (name, file), read in zip(files.items(), scans, strict=True):
+        scan = read.result()
         difference = _difference(bins, scan.bins)
         if difference:
             raise GeometryError(f"{name} ({file.name}) does not fit the prompts: {difference}")

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emrecon.errors import EmreconError, FormatError, WriteError
 from emrecon.files import write_text
+from emrecon.scratch import Scratch
 from emrecon.tomo.geometry.events import Events
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array
@@ -112,9 +113,13 @@ def building(
     """
     if path is not None and path.exists():
         raise WriteError(f"cannot write {path}: it exists already")
+    scratch = None
     try:
-        place = None if path is None else path.parent
-        beside = Path(tempfile.mkdtemp(prefix=".part-events-" if place else "events-", dir=place))
+        if path is None:
+            scratch = Scratch("events")
+            beside = scratch.path
+        else:
+            beside = Path(tempfile.mkdtemp(prefix=".part-events-", dir=path.parent))
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}") from error
     store = EventStore(beside, points_mm, timing)
@@ -130,7 +135,7 @@ def building(
         raise WriteError(f"cannot write {path or beside}: {error.strerror}") from error
     finally:
         store.close()
-        shutil.rmtree(beside, ignore_errors=True)
+        scratch.close() if scratch else shutil.rmtree(beside, ignore_errors=True)
 
 
 def open_events(folder: Path) -> Events:

@@ -11,6 +11,8 @@ from typing import Any
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import read_text
 from emrecon.io.nuclides import nuclide_in
+from emrecon.tomo.corrections.decay import emitter_named
+from emrecon.tomo.corrections.quantity import suv_factor
 
 WEIGHT = "PatientWeight"
 """Weight of the body in kg: BIDS has no key for it, this is the one of dcm2niix and DICOM."""
@@ -23,6 +25,10 @@ BECQUEREL = {
 FOR_SUV = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "ScanStart",
            WEIGHT)  # fmt: skip
 """What standardised uptake values need."""
+
+OF_IMAGES = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", WEIGHT,
+             "TracerRadionuclide", "ImageDecayCorrectionTime")  # fmt: skip
+"""What those of an image that is in Bq/mL need."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,16 @@ class PetFacts:
         return float(stated) if usable and stated > 0 else None  # type: ignore[arg-type,operator]
 
     @property
+    def frames_s(self) -> list[tuple[float, float]]:
+        """Start after ``TimeZero`` and duration of each frame; none where it is not said."""
+        starts, durations = self.values.get("FrameTimesStart"), self.values.get("FrameDuration")
+        if not isinstance(starts, list) or not isinstance(durations, list):
+            return []
+        numbers = all(isinstance(value, int | float) for value in (*starts, *durations))
+        same = len(starts) == len(durations)
+        return list(zip(starts, durations, strict=True)) if numbers and same else []
+
+    @property
     def nuclide(self) -> str:
         """Isotope; empty where it is not said."""
         stated = str(self.values.get("TracerRadionuclide", ""))
@@ -72,6 +88,21 @@ class PetFacts:
     def uptake_s(self) -> float:
         """Time from the injection to the start of the scan."""
         return self.number("ScanStart") - self.number("InjectionStart")
+
+    @property
+    def suv_per_bq_per_ml(self) -> float:
+        """Standardised uptake value, g/mL, of 1 Bq/mL in the image that the facts are of.
+
+        The dose is brought to the time that the image's decay is corrected to.
+        """
+        self.require(*OF_IMAGES, purpose="SUV")
+        if self.values.get("ImageDecayCorrected") is not True:
+            raise self.refusal(
+                "ImageDecayCorrected", "true: SUV are of images corrected for decay"
+            )
+        uptake = self.number("ImageDecayCorrectionTime") - self.number("InjectionStart")
+        half_life_s = emitter_named(self.nuclide).half_life_s
+        return suv_factor(self.weight_kg, self.dose_bq, uptake, half_life_s)
 
     def require(self, *keys: str, purpose: str) -> None:
         """Refuse facts that lack one of these keys, naming all that are missing."""

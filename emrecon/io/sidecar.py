@@ -91,11 +91,29 @@ def write(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(_plain(content), indent=2) + "\n")
 
 
-def write_label_names(labels: Path, names: Mapping[int, str]) -> Path:
-    """Write what each label of a volume stands for beside it; return the file."""
+def write_label_names(labels: Path, names: Mapping[int, str], phantom: str = "") -> Path:
+    """Write what each label of a volume stands for beside it; return the file.
+
+    Parameters
+    ----------
+    labels : Path
+        The volume.
+    names : mapping of str
+        Of each label.
+    phantom : str, optional
+        Name of the phantom that the volume was made of, by itself and for no scan.
+    """
     path = beside(labels, ".json")
-    write(path, {"LabelMap": dict(names)})
+    write(path, {"LabelMap": dict(names)} | ({"Phantom": phantom} if phantom else {}))
     return path
+
+
+def is_phantom(path: Path) -> bool:
+    """Return whether the sidecar of labels says that they were made of a phantom by itself."""
+    try:
+        return bool(json.loads(read_text(path))["Phantom"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def label_names(labels: Path) -> dict[int, str]:

@@ -55,6 +55,7 @@ KINDS = {
     "convert": "emrecon.jobs.convert:ConversionJob",
     "normalise": "emrecon.jobs.normalise:NormalisationJob",
     "calibrate": "emrecon.jobs.calibrate:CalibrationJob",
+    "scatter": "emrecon.jobs.scatter:ScatterJob",
     "transmission": "emrecon.jobs.transmission:TransmissionJob",
     "metrics": "emrecon.jobs.measure:MeasurementJob",
 }

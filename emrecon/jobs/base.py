@@ -151,6 +151,10 @@ class Job(Protocol):
         """Return every file that may be written, the most important first."""
         ...
 
+    def keep_others(self) -> None:
+        """Refuse to write over files that are not its own; see `emrecon.jobs.bundle`."""
+        ...
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         ...

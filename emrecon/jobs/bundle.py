@@ -65,16 +65,18 @@ def refuse_full(folder: Path) -> None:
         raise WriteError(f"cannot write {folder}: it is a folder with files; name another")
 
 
-def keep_others(outputs: Sequence[Path], whose: str, *, ours: Callable[[], bool]) -> None:
+def keep_others(
+    outputs: Sequence[Path], whose: str = "", *, ours: Callable[[], bool] = lambda: False
+) -> None:
     """Refuse to write over files that come of something else.
 
     Parameters
     ----------
     outputs : sequence of Path
         What is to be written.
-    whose : str
-        What files that may be written over come of, in words.
-    ours : callable
+    whose : str, optional
+        What files that may be written over come of, in words; by default none may.
+    ours : callable, optional
         Whether those that exist do.
 
     Raises
@@ -84,9 +86,9 @@ def keep_others(outputs: Sequence[Path], whose: str, *, ours: Callable[[], bool]
     """
     there = [path for path in outputs if path.is_file()]
     if there and not ours():
+        other = f" and does not come of {whose}" if whose else ""
         raise WriteError(
-            f"{there[0]} exists already and does not come of {whose}: name another (--out), or "
-            "say --overwrite"
+            f"{there[0]} exists already{other}: name another (--out), or say --overwrite"
         )
 
 

@@ -27,7 +27,7 @@ from emrecon.jobs.base import (
     Summary,
     no_meters,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.metrics.cylinder import Inside, inside_of
 from emrecon.tomo.corrections.decay import earlier_over_later, emitter_named, start_over_mean
 from emrecon.tomo.corrections.quantity import Counting, PetCalibration
@@ -114,6 +114,19 @@ class CalibrationJob:
     def outputs(self) -> tuple[Path, ...]:
         """Return the file that is written, if one is."""
         return () if self.out is None else (self.out,)
+
+    def keep_others(self) -> None:
+        """Refuse to write over a file that is no calibration by the same image.
+
+        Raises
+        ------
+        WriteError
+            If there is one.
+        """
+        out = self.outputs()
+        keep_others(
+            out, str(self.image), ours=lambda: sidecar.made_of(out[0], "image", self.image)
+        )
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

@@ -28,7 +28,13 @@ from emrecon.jobs.base import (
     Summary,
     no_meters,
 )
-from emrecon.jobs.bundle import FIRST_SLICE, check_outputs, refuse_full, written_together
+from emrecon.jobs.bundle import (
+    FIRST_SLICE,
+    check_outputs,
+    keep_others,
+    refuse_full,
+    written_together,
+)
 from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.inputs import Binning, CameraFacts
@@ -88,6 +94,18 @@ class ConversionJob:
         if io.is_series(self.out):
             return (self.out / FIRST_SLICE,)
         return (self.out, *([self.out.with_suffix(".v")] if self.out.suffix == ".hv" else []))
+
+    def keep_others(self) -> None:
+        """Refuse to write over anything: the files do not say what they come of.
+
+        Raises
+        ------
+        WriteError
+            If one exists.
+        """
+        series = self.source_kind == "image" and self.out is not None and io.is_series(self.out)
+        if not series:  # which is refused unless empty
+            keep_others(self.outputs())
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

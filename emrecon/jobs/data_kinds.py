@@ -41,11 +41,11 @@ USED_BY: dict[str, set[str]] = {
     "calibration": _PET,
     "facts": _PET,
     "suv": _PET,
-    "simulate_scatter": _BINS,
-    "scatter_rounds": _BINS,
+    "simulate_scatter": _PET,
+    "scatter_rounds": _PET,
     "scatter_absolute": _BINS,
-    "window_kev": _BINS,
-    "energy_resolution": _BINS,
+    "window_kev": _PET,
+    "energy_resolution": _PET,
     "span": _STREAM,
     "sum_tof": {SINOGRAMS, EVENTS},
     "tof_fwhm_ps": {SINOGRAMS, EVENTS},
@@ -91,6 +91,15 @@ NEEDS = {
     "algorithm": ("prior", ""),
     "order_seed": ("prior", ""),
     "until_converged": ("prior", ""),
+    "uncertainty": ("regions", ""),
+    "draws": ("regions", ""),
+    "draw_seed": ("regions", ""),
+    "kernel_neighbours": ("kernel", ""),
+    "kernel_window": ("kernel", ""),
+    "kernel_width": ("kernel", ""),
+    "kernel_fwhm_mm": ("kernel", ""),
+    "kernel_pet_width": ("kernel", ""),
+    "kernel_as_stir": ("kernel", ""),
     "scatter_rounds": ("simulate_scatter", ""),
     "scatter_absolute": ("simulate_scatter", ""),
     "window_kev": ("simulate_scatter", ""),
@@ -98,6 +107,9 @@ NEEDS = {
     "suv": ("calibration", ""),
 }
 """Fields that say nothing without another, and the value that this must have (any if empty)."""
+
+EITHER = (("prior", "kernel"),)
+"""Fields that exclude each other."""
 
 
 def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 - any forms
@@ -131,6 +143,9 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
                 f"{field} says nothing without {other}{f' {value}' if value else ''}: give both, "
                 "or leave it out"
             )
+    for one, other in EITHER:
+        if values.get(one) and values.get(other):
+            raise SettingsError(f"give {one} or {other}, not both")
 
 
 def data_of(path: Path, listmode: ListmodeSettings) -> str:

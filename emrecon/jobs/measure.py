@@ -24,7 +24,7 @@ from emrecon.jobs.base import (
     Summary,
     no_meters,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.volume import Volume
 
 BACKGROUND, LUNG, FIRST_SPHERE = 1, 2, 3
@@ -74,6 +74,16 @@ class MeasurementJob:
     def outputs(self) -> tuple[Path, ...]:
         """Return the file that is written, if one is."""
         return () if self.out is None else (self.out,)
+
+    def keep_others(self) -> None:
+        """Refuse to write over anything: the figures do not say what they are of.
+
+        Raises
+        ------
+        WriteError
+            If the file exists.
+        """
+        keep_others(self.outputs())
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

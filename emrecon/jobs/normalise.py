@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,7 +28,7 @@ from emrecon.jobs.base import (
     no_meters,
     nobody,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.stop import Rule, after
 from emrecon.tomo.corrections.ml_normalisation import Factors, SourceScan
 from emrecon.tomo.geometry.bins import Bins
@@ -132,6 +133,20 @@ class NormalisationJob:
         if self.out is None:
             return ()
         return (self.out, self.out.with_suffix(".s"), sidecar.beside(self.out, ".json"))
+
+    def keep_others(self) -> None:
+        """Refuse to write over files that are no efficiencies by the same prompts.
+
+        Raises
+        ------
+        WriteError
+            If there are some.
+        """
+        outputs = self.outputs()
+        if any(path.is_file() for path in outputs):
+            prompts = self.inputs()["prompts"]
+            ours = partial(sidecar.made_of, outputs[-1], "prompts", prompts)
+            keep_others(outputs, str(prompts), ours=ours)
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from emrecon import io
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
-from emrecon.files import keep_inputs
+from emrecon.files import hashing, keep_inputs
 from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
@@ -20,11 +20,16 @@ from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, refuse_unused
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
 from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
+from emrecon.jobs.recon_regions import measured
 from emrecon.jobs.recon_result import ReconResult
-from emrecon.stop import Rule, Stopped
+from emrecon.stop import Enough, Rule, Stopped
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalised import warm_of
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Array
 from emrecon.watchers import Checkpoint, ConvergenceLog, State
@@ -33,7 +38,7 @@ log = logging.getLogger(__name__)
 
 ONLY_STOPS = base.PINNED | {
     "iterations", "tolerance", "until_converged", "post_fwhm_mm", "cps_per_mbq", "view_s",
-    "decayed_h",
+    "decayed_h", "uncertainty", "draws", "draw_seed",
 }  # fmt: skip
 """Settings that say when to stop or how an iterate is shown, and decide no iterate."""
 
@@ -71,9 +76,9 @@ class ReconstructionJob(ReconChoice):
             check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
-        chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
-        refuse_unused(data, path.name, *chosen)
+        _refuse_settings(self, data, path.name, corrections)
         _refuse_execution(self, execution, data)
+        _refuse_few_updates(self)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
@@ -88,7 +93,7 @@ class ReconstructionJob(ReconChoice):
                 raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
             needs = ("TimeZero", "ScanStart")
             images.quantifier.facts.require(*needs, purpose="a DICOM series")
-        return ReconRun(self, images, key, state)
+        return ReconRun(self, images, key, {} if state is None else {0: state})
 
     def _state(self, key: str) -> State | None:
         """Return where a stopped run stood, if it left a checkpoint."""
@@ -114,8 +119,8 @@ class ReconRun:
     key: str
     """Name of all that decides the iterates; empty where nothing is kept."""
 
-    state: State | None
-    """Where a stopped run stood, if it is taken up."""
+    states: Mapping[int, State]
+    """Where images stood, by their numbers, that are gone on with."""
 
     def iterate(self, look: Look = nobody, *rules: Rule) -> ReconResult:
         """Iterate image after image; of several, one that a rule stopped is left out.
@@ -126,10 +131,12 @@ class ReconRun:
             If the checkpoint is beyond the last update, or a rule stopped the first of several.
         """
         done: list[ImageResult] = []
-        several, whole = self.job.listmode.several, True
-        with closing(self.images.ready()) as images, suppress(Stopped):
+        several, whole = self.job.several, True
+        inputs = self.images.inputs.values() if self.job.out else ()
+        with closing(self.images.ready()) as images, hashing(inputs), suppress(Stopped):
             for image in images:
-                result = self._one(image, look, rules)
+                before = done[-1].reached.params if done and self.job.penalty.betas else None
+                result = self._one(image, look, rules, before)
                 whole = result.whole
                 if whole or not several:
                     done.append(result)
@@ -140,9 +147,11 @@ class ReconRun:
         complete = whole and len(done) == len(self.images.names)
         return ReconResult(self.job, self.images, tuple(done), stopped=not complete)
 
-    def _one(self, image: ReconImage, look: Look, rules: tuple[Rule, ...]) -> ImageResult:
-        """Iterate one image to its end."""
-        problem, state = image.problem, self.state
+    def _one(
+        self, image: ReconImage, look: Look, rules: tuple[Rule, ...], before: Array | None
+    ) -> ImageResult:
+        """Iterate one image to its end; in a sweep from the one before it."""
+        problem, state = image.problem, self.states.get(image.number)
         if state is not None:
             _check(state, problem.start.shape, image)
         rows = state.rows if state else None
@@ -154,31 +163,24 @@ class ReconRun:
         shown = replace(image, history=history)
         observers += look(shown)
         run = problem.iterates(state.image, state.number) if state else problem.iterates()
+        if before is not None:
+            run = problem.iterates(before, problem.warm)
         earlier = [row.objective for row in state.rows[:-1]] if state else []
-        enough = _Enough(problem.enough(earlier))
+        enough = Enough(problem.enough(earlier))
         reached: Iterate[Array] = last(until(watch(run, *observers), enough, *rules))
-        return shown.done(reached, whole=enough.reached, state=state)
+        done = shown.done(reached, whole=enough.reached, state=state)
+        chosen = self.job.regions
+        if not enough.reached:
+            chosen = replace(chosen, uncertainty="none")
+        return replace(done, regions=measured(shown, reached, chosen, self.images.meters, rules))
 
     def _every(self, image: ReconImage) -> int:
         """Return after how many updates the state is saved; 0 is never."""
         every = self.job.settings.checkpoint_every
-        if every is None and self.images.execution.SAVES and not self.job.listmode.several:
+        if every is None and self.images.execution.SAVES and not self.job.several:
             every = image.subsets
         period = image.problem.period
         return -(-(every or 0) // period) * period  # a run goes on from these alone
-
-
-@dataclass(eq=False)
-class _Enough:
-    """The rules of a problem as one, which remembers whether they ended the run."""
-
-    rules: list[Rule]
-    reached: bool = False
-
-    def __call__(self, iterate: Iterate[Any]) -> bool:
-        reached = [rule(iterate) for rule in self.rules]  # every rule sees every iterate
-        self.reached = any(reached)
-        return self.reached
 
 
 def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
@@ -189,11 +191,36 @@ def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
         raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
 
 
+def _refuse_few_updates(job: ReconstructionJob) -> None:
+    """Refuse a run with a prior that ends before the prior counts."""
+    subsets, iterations = job.settings.subsets, job.settings.iterations
+    warm = warm_of(subsets)
+    if job.penalty.prior and not job.penalty.until_converged and iterations * subsets <= warm:
+        raise SettingsError(
+            f"the first {warm} updates are without the prior, and {iterations} iterations of "
+            f"{subsets} subset(s) are {iterations * subsets}: give more (--iterations), or "
+            "--until-converged"
+        )
+
+
+def _refuse_settings(
+    job: ReconstructionJob, data: str, name: str, corrections: Corrections
+) -> None:
+    """Refuse settings that say nothing, of these data or beside each other."""
+    chosen = (job.settings, corrections, job.camera, job.listmode, job.penalty)
+    refuse_unused(data, name, *chosen, job.kernel, job.regions)
+    job.regions.check(prior=bool(job.penalty.prior))
+    guides = (*job.penalty.anatomy, *job.kernel.kernel)
+    job.anatomical.check(guided=bool(guides), tissues=any(path.is_dir() for path in guides))
+    if job.listmode.several and job.penalty.betas:
+        raise SettingsError("several betas are of one image: leave out frames and gates")
+
+
 def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:
     """Refuse ways of carrying it out that this job has not."""
     several = job.listmode.several
-    if several and (job.settings.checkpoint_every or execution.resume):
-        raise SettingsError("frames and gates have no checkpoints: leave them out")
+    if job.several and (job.settings.checkpoint_every or execution.resume):
+        raise SettingsError("frames, gates and several betas have no checkpoints: leave them out")
     if several and (execution.cache or execution.workers):
         raise SettingsError("frames and gates take neither --cache nor --workers: leave them out")
     if execution.cache and data == EVENTS:
@@ -219,6 +246,9 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     camera: CameraFacts | None = None,
     listmode: ListmodeSettings | None = None,
     penalty: Penalty | None = None,
+    kernel: KernelSettings | None = None,
+    anatomical: AnatomySettings | None = None,
+    regions: RegionSettings | None = None,
     execution: Execution | None = None,
     meters: Meters = no_meters,
 ) -> ReconResult:
@@ -240,6 +270,12 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         Event by event, in frames or in gates.
     penalty : Penalty, optional
         A prior, and the algorithm that takes it.
+    kernel : KernelSettings, optional
+        Images of which kernel EM takes what looks alike.
+    anatomical : AnatomySettings, optional
+        What is made of an anatomy or a kernel's images.
+    regions : RegionSettings, optional
+        Labels of regions to measure, and where their standard errors come from.
     execution : Execution, optional
         Checkpoint, cache, workers.
     meters : callable, optional
@@ -266,7 +302,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     """
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
-        listmode or ListmodeSettings(), penalty or Penalty(),
+        listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
+        anatomical or AnatomySettings(), regions or RegionSettings(),
     )  # fmt: skip
     if out is not None:
         result, _ = base.run(job, meters, execution)

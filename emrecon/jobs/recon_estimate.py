@@ -9,12 +9,12 @@ import numpy as np
 from emrecon import io
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
-from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate
+from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate, image_size
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.sensitivity import IN_MEMORY_BYTES
-from emrecon.tomo.settings import Settings, per_axis
+from emrecon.tomo.settings import per_axis
 
 STEP_S = 5.5e-10
 """Processor time for a line to pass a voxel, there and back, on a core of 2024."""
@@ -28,8 +28,14 @@ PAIR_BYTES = 1100.0
 EVENT_BYTES = 5.0
 """For a byte of a PETSIRD file: it is mapped, and so is what is known of its events."""
 
+ENTRY_BYTES = 32.0
+"""For an entry of a kernel's matrix, while that is transposed."""
+
 EVENT_S = 6e-7
 """Processor time for the line of an event, there and back."""
+
+SCATTER_S, SCATTER_BYTES = 4.0, 20.0
+"""Processor time for a round of simulated scatter, and memory for an event that it is told of."""
 
 ARRAYS = {
     "normalisation", "norm", "attenuation", "randoms", "scatter", "correction", "additive", "mu",
@@ -50,14 +56,15 @@ def estimate(job: ReconChoice) -> Estimate:
     inputs = job.inputs()
     path, settings, images = inputs["prompts"], job.settings, _images(job, inputs)
     if not io.has_bins(path):
-        return _events(path, settings, images)
+        return _events(path, job, images)
     bins = io.read_bins(path, job.corrections)
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
     arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "mu1", "ct"} & set(inputs))
-    if job.corrections.simulate_scatter:  # beside it, attenuation and what is not of all views
-        arrays += 3.0
+    timed, simulated = 1.0, job.corrections.simulate_scatter
+    if simulated:  # beside it, attenuation and what is not of all views
+        arrays, timed = arrays + 1.0, timed + 2.0
     if io.kind(path) == "events":
         arrays += 2.5
     lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)
@@ -65,29 +72,47 @@ def estimate(job: ReconChoice) -> Estimate:
     subsets = min(settings.subsets, bins.shape[0])
     kept = voxels * 4 * subsets  # sensitivities: beyond a size they are in files, one is held
     kept = kept if kept <= IN_MEMORY_BYTES else voxels * 4
-    held = lines * 4 * arrays + voxels * 4 * (8 + 2 * (images - 1)) + kept
+    every = float(np.prod(bins.data_shape))
+    held = 4 * (lines * (arrays - 1) + every * timed) + voxels * 4 * (8 + 2 * (images - 1)) + kept
+    held += _kernel(job, voxels, float(np.prod(grid.spacing_mm)))
     passes = settings.iterations + 0.7
     cost = passes * lines * max(grid.shape[:2]) * STEP_S
     reading = START_S + lines * 4 * arrays / MB / 200
+    if simulated:
+        reading += SCATTER_S * job.corrections.scatter_rounds
     return Estimate(BASE_MB + held / MB, images * (cost + reading))
 
 
-def _events(path: Path, settings: Settings, images: int) -> Estimate:
+def _events(path: Path, job: ReconChoice, images: int) -> Estimate:
     """Return what the events of a PETSIRD file need, one by one."""
     from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - not every scan
     from emrecon.tomo.geometry.pairs import Pairs  # noqa: PLC0415 - likewise
 
     pairs = Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
-    low, high = pairs.plane_z_mm
+    settings, (low, high) = job.settings, pairs.plane_z_mm
     length = high - low + pairs.crystal_mm
     voxel = per_axis(settings.voxel_mm or (pairs.crystal_mm / 2,))
     shape = settings.size or np.divide((2 * pairs.radius_mm, 2 * pairs.radius_mm, length), voxel)
     voxels, size = float(np.prod(shape)), float(path.stat().st_size)
     all_pairs, events = len(pairs.points_mm) ** 2 / 2, size / 5
     held = voxels * 4 * (8 + 2 * (images - 1)) + size * EVENT_BYTES
+    held += _kernel(job, voxels, float(np.prod(voxel)))
     held += min(all_pairs, CHUNK) * PAIR_BYTES + min(events, CHUNK) * LINE_BYTES
-    lines = all_pairs + settings.iterations * events
-    return Estimate(BASE_MB + held / MB, images * START_S + lines * EVENT_S)
+    lines, start = all_pairs + settings.iterations * events, START_S
+    if job.corrections.simulate_scatter:
+        held += events * SCATTER_BYTES
+        start += SCATTER_S * job.corrections.scatter_rounds + events * EVENT_S
+    return Estimate(BASE_MB + held / MB, images * start + lines * EVENT_S)
+
+
+def _kernel(job: ReconChoice, voxels: float, voxel_mm3: float) -> float:
+    """Return the bytes of a kernel and its transpose, while these are made."""
+    of = job.kernel
+    if not of.kernel:
+        return 0.0
+    sizes = [number * mm3 for number, mm3 in map(image_size, of.kernel)]
+    rows = min(voxels, sum(sizes) / voxel_mm3)  # elsewhere a voxel is its own
+    return rows * min(of.kernel_neighbours, of.kernel_window**3) * ENTRY_BYTES
 
 
 def _images(job: ReconChoice, inputs: dict[str, Path]) -> int:

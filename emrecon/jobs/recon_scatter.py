@@ -27,18 +27,30 @@ def with_scatter(
     SettingsError
         If there is no attenuation map, or the energies that count are not known.
     """
-    if not corrections.simulate_scatter or isinstance(scan, ListmodeScan):
+    if not corrections.simulate_scatter:
         return scan, None
     if corrections.additive is not None:
         raise SettingsError(
             "--additive holds randoms and scatter together: give --randoms, and --scatter simulate"
         )
-    scan.check()
     window = window_of(scan, corrections.window_kev, corrections.energy_resolution)
-    with meters("scatter", corrections.scatter_rounds) as meter:
+    rounds = corrections.scatter_rounds
+    with meters("scatter", rounds) as meter:
+        progress = meter.update if meter else silent
+        if isinstance(scan, ListmodeScan):
+            from emrecon.tomo.scatter_events import (  # noqa: PLC0415 - of few scans
+                estimate_event_scatter,
+                with_event_scatter,
+            )
+
+            estimate = estimate_event_scatter(
+                scan, window, rounds, threads=threads, progress=progress
+            )
+            return with_event_scatter(scan, estimate), estimate
+        scan.check()
         estimate = estimate_scatter(
-            scan, window, corrections.scatter_rounds, fit=not corrections.scatter_absolute,
-            threads=threads, progress=meter.update if meter else silent,
+            scan, window, rounds, fit=not corrections.scatter_absolute, threads=threads,
+            progress=progress,
         )  # fmt: skip
     facts = scan.facts | {"scatter_simulation": estimate.facts}
     return scan.with_(
@@ -46,18 +58,19 @@ def with_scatter(
     ), estimate
 
 
-def draw_scatter(estimates: Sequence[ScatterEstimate | None], files: Sequence[Path]) -> None:
-    """Draw what the scatter of all images was made of, if there is a file for it among these."""
+def draw_scatter(estimates: Sequence[ScatterEstimate | None], path: Path) -> None:
+    """Draw what the scatter of all images was made of, if there is any."""
     held = [estimate for estimate in estimates if estimate is not None]
-    for path in files:
-        if held and path.name.endswith(".scatter.png"):
-            charts([*_direct(held), _tails(held)], path, title="Scatter")
+    if held:
+        charts([*_direct(held), *_tails(held)], path, title="Scatter")
 
 
 def _direct(held: list[ScatterEstimate]) -> list[Chart]:
     """Return the charts of the direct planes, through their bins and by plane."""
     parts = [{name: both[axis] for name, both in _summed(held).items()} for axis in (1, 0)]
     names = ("by bin, direct planes and all views", "by direct plane")
+    if held[0].fit is None:
+        names = ("all events by distance from the axis", "all events along the axis")
     return [
         Chart(name, _stacked(part), logarithmic=axis == 0)
         for axis, (name, part) in enumerate(zip(names, parts, strict=True))
@@ -82,19 +95,24 @@ def _stacked(part: dict[str, Floats]) -> list[Line]:
     if "randoms" in part:
         lines.append(Line("randoms", randoms))
     lines.append(Line("+ predicted scatter", randoms + part["predicted"]))
-    return [*lines, Line("+ scatter fitted to the tails", randoms + part["fitted"])]
+    if "fitted" in part:
+        lines.append(Line("+ scatter fitted to the tails", randoms + part["fitted"]))
+    return lines
 
 
-def _tails(held: list[ScatterEstimate]) -> Chart:
-    """Return the chart of what is counted beside the body, by direct plane."""
+def _tails(held: list[ScatterEstimate]) -> list[Chart]:
+    """Return the chart of what is counted beside the body, by direct plane, if anything is."""
+    fits = [one.fit for one in held if one.fit is not None and one.fit.bins]
+    if not fits:
+        return []
     direct = slice(0, len(held[0].profiles["prompts"][0]))
     counted, expected, fitted = (
         np.sum([value[direct] for value in values], axis=0)
         for values in (
-            [one.fit.counted for one in held],
-            [one.fit.expected for one in held],
-            [one.fit.expected * one.fit.scales for one in held],
+            [fit.counted for fit in fits],
+            [fit.expected for fit in fits],
+            [fit.expected * fit.scales for fit in fits],
         )
     )
     lines = [Line("prompts less randoms", counted), Line("predicted scatter", expected)]
-    return Chart("beside the body, by direct plane", [*lines, Line("fitted scatter", fitted)])
+    return [Chart("beside the body, by direct plane", [*lines, Line("fitted scatter", fitted)])]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 
 from emrecon import forms, io
-from emrecon.errors import SettingsError, WriteError
+from emrecon.errors import SettingsError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
 from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
-from emrecon.jobs.bundle import check_outputs
+from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.stop import Rule
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings, check_contrast, contrast_of
@@ -24,7 +24,8 @@ from emrecon.tissue.settings import Settings, check_contrast, contrast_of
 if TYPE_CHECKING:
     from emrecon.jobs.segment_result import SegmentResult
     from emrecon.tissue.field import Image
-    from emrecon.tissue.stages import Fit, Strides
+    from emrecon.tissue.stage_models import Strides
+    from emrecon.tissue.stages import Fit
     from emrecon.volume import Volume
 
 TISSUE_MB = 340.0
@@ -85,8 +86,8 @@ class SegmentationJob:
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is.
 
-        Without a mask the installed maps of a brain are among them, as whether there are any
-        decides the mask of a whole head.
+        The installed maps of a brain are among them where whether there are any decides the mask
+        of a whole head or how deep nuclei are told apart.
 
         Raises
         ------
@@ -95,7 +96,8 @@ class SegmentationJob:
         """
         images = self.named()
         base.must_exist(images)
-        heads = {} if self.files.mask or not self.settings.human else map_files()
+        strips = self.settings.human and not self.files.mask
+        heads = map_files() if strips or self.settings.shows_nuclei else {}
         return images | data_files(images) | heads
 
     def outputs(self) -> tuple[Path, ...]:
@@ -125,16 +127,13 @@ class SegmentationJob:
         WriteError
             If there are such files: those of another image of the same name, say.
         """
-        image = self.images[0]
-        for first in self.outputs()[:1]:
-            if not (first.exists() and image.exists()):
-                continue
-            facts = next(path for path in self.outputs() if path.suffix == ".json")
-            if not sidecar.made_of(facts, "channel1", image):
-                raise WriteError(
-                    f"{first} was made of another image than {image}: name another folder "
-                    "(--out), or say --overwrite"
-                )
+        facts = [path for path in self.outputs() if path.suffix == ".json"]
+        facts += [self.out / f"{self.stem}_dseg.json"] if self.out else []
+
+        def ours() -> bool:
+            return any(sidecar.made_of(path, "channel1", self.images[0]) for path in facts)
+
+        keep_others(self.outputs(), str(self.images[0]), ours=ours)
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
@@ -253,14 +252,14 @@ class SegmentRun:
             Called between the last iterate and the volumes.
         """
         from emrecon.jobs.segment_result import SegmentResult  # noqa: PLC0415 - brings nibabel
+        from emrecon.tissue.segment import segmented  # noqa: PLC0415 - brings numba
 
         def watchers(image: Image, strides: Strides, most: int) -> Sequence[base.Observer]:
             return look(FitStage(image, strides, most))
 
-        stages = self.fit.stages(watchers, *rules)
-        fitted()
-        made = self.fit.finish(stages)
-        read = self.read | (map_files() if made.mask_from == "maps" else {})
+        made = segmented(self.fit, watchers, *rules, fitted=fitted)
+        used = made.mask_from == "maps" or made.average.matrix is not None
+        read = self.read | (map_files() if used else {})
         return SegmentResult(made, self.channels[0], read, self.job.out, self.job.stem)
 
 

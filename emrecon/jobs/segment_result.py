@@ -204,6 +204,12 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "Beta": result.beta,
         "BiasFieldEvidence": _evidence(result.evidence),
         "Atlas": _atlas(result.atlas),
+        "DeepGrey": {
+            "ImageToAverageMM": result.average.matrix,
+            "ExplainedNatsPerPoint": result.average.explained,
+            "Means": result.nuclei,
+            "WhyNot": result.why_no_nuclei,
+        },
         "Converged": result.converged,
         "OutlierShare": float((result.outliers > 0.5).mean()),
         "Warnings": list(result.doubts),

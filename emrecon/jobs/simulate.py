@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 LINE_S = 2.2e-7
 """Processor time to count a line."""
 
+PHOTON_S = 3e-5
+"""Processor time for a coincidence by Monte Carlo."""
+
 
 @dataclass(frozen=True)
 class SimulationJob:
@@ -69,7 +72,8 @@ class SimulationJob:
     """Let a gamma camera scan it, and write DICOM."""
 
     petsird: bool = False
-    """Count event by event, without scatter, and write PETSIRD; needs the package petsird."""
+    """Count event by event, and write PETSIRD; needs the package petsird. There is scatter where
+    it is by monte-carlo."""
 
     seconds: float = 60.0
     """Duration of list-mode data."""
@@ -81,6 +85,10 @@ class SimulationJob:
             raise SettingsError("a scan is written as DICOM or as PETSIRD: give one of them")
         if not self.dicom and self.camera != CameraAcquisition():
             raise SettingsError("the settings of a gamma camera need dicom (--dicom)")
+        if self.dicom and (self.acquisition.monte_carlo or self.acquisition.resolution_mm):
+            raise SettingsError(
+                "scatter monte-carlo and resolution_mm are for PET, not for a gamma camera (dicom)"
+            )
 
     def inputs(self) -> dict[str, Path]:
         """Return no file: nothing is read."""
@@ -93,6 +101,10 @@ class SimulationJob:
         scan = scan_outputs(self.out)
         if self.dicom or self.petsird:
             scan = (scan[0], self.out / ("projections.dcm" if self.dicom else "scan.petsird"))
+        if self.acquisition.monte_carlo and not self.petsird:
+            from phantoms.simulate_photons import ORDERS  # noqa: PLC0415 - brings numba
+
+            scan += tuple(self.out / f"{order}.{end}" for order in ORDERS for end in ("hs", "s"))
         names = ("truth.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "truth.png")
         return (*scan, *(self.out / name for name in names))
 
@@ -114,7 +126,11 @@ class SimulationJob:
             return Estimate(BASE_MB + 400, 0.0)
         layout = self.acquisition.event_layout() if self.petsird else self.acquisition.layout()
         memory = BASE_MB + scan_mb(layout, events=self.petsird)
-        return Estimate(memory, START_S + float(np.prod(layout.shape)) * LINE_S)
+        seconds = START_S + float(np.prod(layout.shape)) * LINE_S
+        if self.acquisition.monte_carlo:
+            memory += 3 * 4 * math.prod(layout.data_shape) / MB
+            seconds += PHOTON_S * self.acquisition.counts
+        return Estimate(memory, seconds)
 
     def begin(
         self, meters: Meters = no_meters, execution: Execution | None = None
@@ -180,6 +196,18 @@ class PhantomJob:
         names = ("activity.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "activity.png")
         return () if self.out is None else tuple(self.out / name for name in names)
 
+    def keep_others(self) -> None:
+        """Refuse to write over files of anything but a phantom, such as those of a scan.
+
+        Raises
+        ------
+        WriteError
+            If there are some.
+        """
+        if self.out is not None:
+            labels = self.out / "labels.json"
+            keep_others(self.outputs(), "a phantom", ours=lambda: sidecar.is_phantom(labels))
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need."""
         return Estimate(BASE_MB + 12 * math.prod(self._grid().shape) / MB, START_S)
@@ -200,7 +228,8 @@ class PhantomJob:
                     "labels": phantom.label_map(grid),
                 }
             return FolderResult(
-                self.out, lambda to: _write_volumes(to, volumes, phantom.labels, phantom.name)
+                self.out,
+                lambda to: _write_volumes(to, volumes, phantom.labels, phantom=phantom.name),
             )
 
         return Once(work)
@@ -215,8 +244,14 @@ class PhantomJob:
 
 def write_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
     """Write a simulated scan with its truth."""
+    from emrecon.io.interfile import write_projections  # noqa: PLC0415 - as write_scan
+
     make_folder(folder)
     files = write_scan(folder, made.scan, simulated=True)
+    for name, counts in made.orders.items():
+        file = folder / f"{name}.hs"
+        write_projections(file, made.scan.bins, counts, made.scan.exam)
+        files = (*files, file)
     return (*files, *_write_truth(folder, made, {"mu": made.mu}))
 
 
@@ -264,11 +299,11 @@ def write_camera_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noq
 def _write_truth(folder: Path, made: Any, mu: dict[str, Volume]) -> tuple[Path, ...]:  # noqa: ANN401
     """Write what is true of a simulated scan."""
     volumes = {"truth": made.truth, **mu, "labels": made.labels}
-    return _write_volumes(folder, volumes, made.facts["labels"], "truth")
+    return _write_volumes(folder, volumes, made.facts["labels"])
 
 
 def _write_volumes(
-    folder: Path, volumes: Mapping[str, Volume], labels: Mapping[int, str], title: str
+    folder: Path, volumes: Mapping[str, Volume], labels: Mapping[int, str], phantom: str = ""
 ) -> tuple[Path, ...]:
     """Write volumes as NIfTI under their names, labels as whole numbers, and a picture."""
     from emrecon.io import nifti  # noqa: PLC0415 - brings nibabel
@@ -276,6 +311,6 @@ def _write_volumes(
     first = next(iter(volumes))
     for name, volume in volumes.items():
         nifti.write(volume, folder / f"{name}.nii.gz", labels=name == "labels")
-    names = sidecar.write_label_names(folder / "labels.nii.gz", labels)
-    preview(volumes[first], folder / f"{first}.png", title=title)
+    names = sidecar.write_label_names(folder / "labels.nii.gz", labels, phantom)
+    preview(volumes[first], folder / f"{first}.png", title=phantom or "truth")
     return (*(folder / f"{name}.nii.gz" for name in volumes), names, folder / f"{first}.png")

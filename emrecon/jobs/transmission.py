@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle, islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from emrecon.io.data_exchange import ENDINGS, read_frames
 from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
+from emrecon.jobs.anatomy import files_of, inputs_of, read_on_grid
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -30,13 +32,14 @@ from emrecon.jobs.base import (
     no_meters,
     nobody,
 )
-from emrecon.jobs.bundle import check_outputs, written_together
-from emrecon.jobs.prior_images import penalised
+from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.stop import Rule, after
 from emrecon.tomo.algorithms.mltr import Mltr
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.operators.projector import projector
+from emrecon.tomo.penalised import Penalised
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.priors import Prior
 from emrecon.tomo.transmission import Transmission
@@ -69,9 +72,29 @@ class TransmissionJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        files = {"scan": self.scan} | forms.paths_in(self.rays) | forms.paths_in(self.penalty)
+        files = {"scan": self.scan} | forms.paths_in(self.rays)
+        if self.penalty.kappa is not None:
+            files["kappa"] = self.penalty.kappa
+        base.must_exist(files | {f"anatomy {path}": path for path in self.penalty.anatomy})
+        if self.penalty.anatomy:
+            files |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
         base.must_exist(files)
         return files
+
+    def keep_others(self) -> None:
+        """Refuse to write over files that are no map of the same counts.
+
+        Raises
+        ------
+        WriteError
+            If there are some.
+        """
+        outputs = self.outputs()
+        if outputs:
+            about = sidecar.beside(outputs[0], ".json")
+            keep_others(
+                outputs, str(self.scan), ours=partial(sidecar.made_of, about, "scan", self.scan)
+            )
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the map first."""
@@ -102,7 +125,9 @@ class TransmissionJob:
 
     def _check(self) -> None:
         """Refuse settings that say nothing here."""
-        self.penalty.fitted(self.settings.projection())
+        if self.penalty.prior:
+            self.penalty.fitted(self.settings.projection())
+            _ = self.penalty.strength  # one image is made, of one
         if self.out is not None and io.image_format(self.out).name != "NIfTI":
             raise SettingsError(f"an attenuation map is written as NIfTI, not as {self.out.name}")
         changed = forms.changed(self.penalty)
@@ -232,11 +257,20 @@ class TransmissionRun:
         """Return the prior, its strength by the data."""
         if not self.job.penalty.prior:
             return None
-        chosen = penalised(self.job.penalty, self.grid, None)
+        chosen = self._penalised()
         seen = whole.system.adjoint(np.ones(whole.system.range, np.float32)) > 0
         prior = chosen.objective([whole], near, seen, self.grid).prior
         self.facts.update(chosen.facts)
         return prior
+
+    def _penalised(self) -> Penalised:
+        """Return the prior's choices with the images they name, on the grid."""
+        penalty = self.job.penalty
+        (kappa,) = read_on_grid(penalty.kappa, self.grid) if penalty.kappa else (None,)
+        guides = [
+            one for path in files_of(penalty.anatomy) for one in read_on_grid(path, self.grid)
+        ]
+        return Penalised(penalty, kappa, np.stack(guides) if guides else None)
 
     def iterate(self, look: Look = nobody, *rules: Rule) -> TransmissionResult:
         """Iterate to the end, or until a rule says that it is enough."""

@@ -16,8 +16,8 @@ from emrecon.stop import after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
 from emrecon.tissue.atlas_starts import angle, quarter_turns, shift_mm, starting_maps
 from emrecon.tissue.data import blocks
-from emrecon.tissue.maps import Atlas
-from emrecon.tissue.prior_overlap import check_overlap
+from emrecon.tissue.maps import Atlas, Average
+from emrecon.tissue.prior_overlap import check_overlap, overlap
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 
@@ -27,13 +27,20 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
+WELL, WELL_TURNED, SHARED, STRETCHED = 0.48, 0.6, 0.85, 1.4
+"""Of an average brain that lies well: least nats a point that its maps tell of the intensities, as
+the header has it and where it had to be turned, least Dice coefficient of its brain and the mask,
+and most stretch of one axis beside another. Two real brains had 0.69, 0.94 and 1.2; their halves
+and slabs fail in one or more."""
+
 _MARGIN_MM = 12.0
 _MOST_SCALE = 1.7
-_TOLERANCE = 5e-6
+_TOLERANCE, _ROUGHLY = 1e-5, 1e-4
 _CLEARLY = 0.01  # nats a point
 _FINALISTS = 3
 _STEEP = 45.0  # degrees
 _FAR_MM = 100.0
+_FINE_MM = 1.5
 
 
 def lay(
@@ -128,7 +135,35 @@ def stack(
     return maps, first.affine
 
 
-def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -> Atlas:
+def place(image: Volume, region: Flags, maps: Floats32, affine: Floats) -> Average:
+    """Return where an average brain lies on an image, whichever way its header turns it.
+
+    Parameters are those of `align`.
+    """
+    try:
+        atlas = align(image, region, maps, affine, turned=True)
+    except DataError as error:
+        log.warning("deep nuclei are not told apart by an average brain: %s", error)
+        return Average(why_not=str(error))
+    least = WELL_TURNED if angle(atlas.matrix, np.eye(4)) > _STEEP else WELL
+    scales = np.linalg.svd(atlas.matrix[:3, :3], compute_uv=False)
+    stretched = float(scales.max() / scales.min())
+    shared = overlap(atlas, image, region)
+    if atlas.explained < least or shared < SHARED or stretched > STRETCHED:
+        why = (
+            f"it does not lie well on the image: its maps tell {atlas.explained:.2f} nats a point "
+            f"of the intensities (least {least}), its brain and the mask share a Dice of "
+            f"{shared:.2f} (least {SHARED}), one axis is stretched by {stretched:.2f} beside "
+            f"another (most {STRETCHED})"
+        )
+        log.warning("deep nuclei are not told apart by an average brain: %s", why)
+        return Average(None, atlas.explained, why)
+    return Average(atlas.matrix, atlas.explained)
+
+
+def align(
+    image: Volume, region: Flags | None, maps: Floats32, affine: Floats, *, turned: bool = False
+) -> Atlas:
     """Return the atlas laid on an image, from wherever their headers put them.
 
     Parameters
@@ -141,6 +176,8 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
         Probability of each class.
     affine : array
         Voxels of the maps to atlas mm.
+    turned : bool, optional
+        Whether the image's header may be wrong about its orientation.
 
     Raises
     ------
@@ -148,11 +185,15 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
         If no place is found where the maps explain the image, or they fit clearly better with
         the image turned by quarter turns: its header then lies about its orientation.
     """
-    coarse = points(image, region, maps, affine, 8.0)
+    full, grid = maps, affine
+    maps, affine = thinned(maps, affine)
     coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
-    begun = [climb(coarsest, coarsest.begin(m), 20) for m in starting_maps(coarsest, maps, affine)]
+    begun = [
+        climb(coarsest, coarsest.begin(m), 20, _ROUGHLY)
+        for m in starting_maps(coarsest, maps, affine)
+    ]
     best = max(begun, key=lambda one: one.log_likelihood)
-    best = _upright(coarsest, best)
+    best = _upright(coarsest, best, turned=turned)
     coarse = points(image, region, maps, affine, 8.0)
     best = climb(coarse, coarse.begin(best.params.matrix), 30)
     fine = points(image, region, maps, affine, 5.0)
@@ -165,11 +206,11 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
             f"{1 / scales.max():.2f} to {1 / scales.min():.2f}. Check both files' voxel sizes, "
             "give a mask, or align them beforehand and take --align none"
         )
-    turned, moved = angle(matrix, np.eye(4)), shift_mm(matrix, fine.middle)
+    turn, moved = angle(matrix, np.eye(4)), shift_mm(matrix, fine.middle)
     log.info(
         "the priors were aligned: moved by %.0f mm at the middle of the image, turned by %.0f "
         "degrees, scaled by %.2f to %.2f",
-        moved, turned, 1 / scales.max(), 1 / scales.min(),
+        moved, turn, 1 / scales.max(), 1 / scales.min(),
     )  # fmt: skip
     if moved > _FAR_MM:
         log.warning(
@@ -177,13 +218,24 @@ def align(image: Volume, region: Flags | None, maps: Floats32, affine: Floats) -
             "from different origins. Look at the picture",
             moved,
         )
-    if turned > _STEEP:
+    if turn > _STEEP:
         log.warning(
             "the priors lie on the image turned by %.0f degrees: is the image's header right "
             "about its orientation? Look at the picture",
-            turned,
+            turn,
         )
-    return Atlas(maps, affine, matrix, _explained(fine, end))
+    return Atlas(full, grid, matrix, _explained(fine, end))
+
+
+def thinned(maps: Floats32, affine: Floats) -> tuple[Floats32, Floats]:
+    """Return the means of blocks of maps finer than 1.5 mm, and their affine: enough to align."""
+    steps = [2 if d < _FINE_MM else 1 for d in np.linalg.norm(affine[:3, :3], axis=0)]
+    i, j, k = steps
+    sums = np.stack([blocks(one, (i, j, k)) for one in np.moveaxis(maps, 3, 0)], axis=-1)
+    coarse = affine.copy()
+    coarse[:3, 3] += affine[:3, :3] @ ((np.array(steps) - 1) / 2)
+    coarse[:3, :3] *= steps
+    return np.ascontiguousarray(sums / np.float32(np.prod(steps))), coarse
 
 
 def points(
@@ -233,20 +285,20 @@ def _binned(values: Floats32) -> NDArray[np.int32]:
     return np.where(above, bins, 0).astype(np.int32)
 
 
-def climb(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
+def climb(model: Alignment, pose: Pose, most: int, tolerance: float = _TOLERANCE) -> Iterate[Pose]:
     """Return the last of at most so many iterates, where the likelihood is flat."""
     iterates = until(em(repeat(model), pose), after(most))
     last = next(iterates)
     for iterate in iterates:
         gain = iterate.log_likelihood - last.log_likelihood
         last = iterate
-        if gain < _TOLERANCE * len(model.places):
+        if gain < tolerance * len(model.places):
             break
     return last
 
 
-def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
-    """Return the best pose, or refuse an image that fits better when turned by quarter turns."""
+def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[Pose]:
+    """Return the best pose; unless it may be `turned`, refuse one that is, by quarter turns."""
     tried = []
     for turn in quarter_turns():
         about = np.eye(4)
@@ -255,15 +307,16 @@ def _upright(model: Alignment, best: Iterate[Pose]) -> Iterate[Pose]:
         found = climb(model, model.begin(best.params.matrix @ about), 5)
         tried.append((found.log_likelihood, found.params))
     for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
-        found = climb(model, pose, 25)
+        found = climb(model, pose, 25, _ROUGHLY)
         gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
-        if gain > _CLEARLY and angle(found.params.matrix, best.params.matrix) > _STEEP:
+        steep = angle(found.params.matrix, best.params.matrix) > _STEEP
+        if gain > _CLEARLY and steep and not turned:
             raise DataError(
                 f"the priors fit better by {gain:.2f} nats a point when the image is turned by "
                 "quarter turns: its header seems to be wrong about its orientation. Correct "
                 "the header, or take --align none and priors aligned beforehand"
             )
-        if gain > 0 and angle(found.params.matrix, best.params.matrix) <= _STEEP:
+        if gain > (_CLEARLY if steep else 0):
             best = found
     return best
 

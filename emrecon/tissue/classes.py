@@ -48,6 +48,13 @@ class Classes:
         return int(self.means.shape[1])
 
 
+def without_nuclei(classes: Classes, layout: Layout) -> Classes:
+    """Return the parameters of the components that may be anywhere."""
+    weights = layout.without_nuclei().spread(layout.gather(classes.weights))
+    own = slice(layout.gaussians - layout.nuclei)
+    return Classes(weights, classes.means[own], classes.covariances[own])
+
+
 @dataclass(frozen=True, eq=False)
 class Tables:
     """Each component's density for voxels that have some of the channels."""

@@ -99,7 +99,8 @@ class Image:
     """Functions of the bias field; none for no field."""
 
     external: Floats32 | None = None
-    """Log prior of each class in each voxel, times its weight, shape ``(n, k)``."""
+    """What is known of each voxel's place: log prior of each class, times its weight, if there is
+    an atlas, then log odds of each nucleus, shape ``(n, e)``; see `Layout.known`."""
 
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Distance of neighbouring voxels."""
@@ -178,7 +179,8 @@ class Image:
         fractions[-1] = 0
         sums = np.zeros((len(near.seen), len(layout.mixing), width(len(corrected))))
         energy = 0.0
-        outer = np.empty((0, layout.classes), np.float32)
+        outer = np.empty((0, 0), np.float32) if self.external is None else self.external
+        known = layout.known(outer.shape[1]).astype(np.float32)
         of_pattern = [tables(classes, layout, seen, self.rules.log_uniform) for seen in near.seen]
         for run in near.runs:
             table = of_pattern[run.pattern]
@@ -190,8 +192,7 @@ class Image:
                 table.means.astype(np.float32), table.factors.astype(np.float32),
                 np.maximum(table.constants, -1e4).astype(np.float32),
                 layout.fractions.astype(np.float32), near.weights, near.earlier[run.colour],
-                np.float32(self.beta),
-                outer if self.external is None else self.external,
+                np.float32(self.beta), outer, known,
                 loads.astype(np.float32), old.T, fractions.T, loaded, part, terms,
             )  # fmt: skip
             sums += part.sum(axis=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from emrecon.errors import SettingsError
 
 Floats = NDArray[np.float64]
+
+SCARCE = 1e-4
+"""Part of its class's weight that a nucleus has in the whole image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,9 @@ class Layout:
 
     shares: Floats
     """Part of its group's weight that a component has, shape ``(j,)``."""
+
+    nuclei: int = 0
+    """Gaussians, the last of them, that are only where a place of their own has them."""
 
     @classmethod
     def of(
@@ -77,12 +83,8 @@ class Layout:
                 fractions.append((1 - a) * low + a * high)
                 groups.append(classes * gaussians + number)
                 shares.append(1 / mixed)
-        if outliers:
-            mixing.append(np.zeros(classes * gaussians))
-            fractions.append(np.full(classes, 1 / classes))
-            groups.append(max(groups) + 1)
-            shares.append(1.0)
-        return cls(np.array(mixing), np.array(fractions), np.array(groups), np.array(shares))
+        made = cls(np.array(mixing), np.array(fractions), np.array(groups), np.array(shares))
+        return made.with_outliers() if outliers else made
 
     @property
     def gaussians(self) -> int:
@@ -102,9 +104,79 @@ class Layout:
     def inner(self) -> Layout:
         """Return the layout without the uniform component, if it has one."""
         end = len(self.mixing) - int(self.outliers)
+        return replace(
+            self, mixing=self.mixing[:end], fractions=self.fractions[:end],
+            groups=self.groups[:end], shares=self.shares[:end],
+        )  # fmt: skip
+
+    def with_outliers(self) -> Layout:
+        """Return the layout with a uniform component of a group of its own, if it has none."""
+        if self.outliers:
+            return self
+        nothing = np.zeros((1, self.gaussians))
+        even = np.full((1, self.classes), 1 / self.classes)
+        return replace(
+            self, mixing=np.vstack([self.mixing, nothing]),
+            fractions=np.vstack([self.fractions, even]),
+            groups=np.append(self.groups, self.groups.max() + 1),
+            shares=np.append(self.shares, 1.0),
+        )  # fmt: skip
+
+    def with_nuclei(self, count: int, owner: int) -> Layout:
+        """Return the layout with Gaussians that are only where a place of their own has them.
+
+        They are of the class of the Gaussian `owner` and share its weight, each with `SCARCE` of
+        it: nothing where their place does not make up for that.
+        """
+        first = self.gaussians
+        mixing = np.pad(self.mixing, ((0, 0), (0, count)))
+        own = np.eye(first + count)[first:]
+        shares = self.shares.copy()
+        shares[owner] -= count * SCARCE
         return Layout(
-            self.mixing[:end], self.fractions[:end], self.groups[:end], self.shares[:end]
+            np.insert(mixing, [first] * count, own, axis=0),
+            np.insert(self.fractions, [first] * count, self.fractions[owner], axis=0),
+            np.insert(self.groups, first, [self.groups[owner]] * count),
+            np.insert(shares, first, [SCARCE] * count),
+            self.nuclei + count,
         )
+
+    @property
+    def everywhere(self) -> NDArray[np.intp]:
+        """Index of each component that may be anywhere: all but the nuclei."""
+        return np.delete(np.arange(len(self.mixing)), self._places)
+
+    def without_nuclei(self) -> Layout:
+        """Return the layout of the components that may be anywhere."""
+        kept, shares = self.everywhere, self.shares.copy()
+        if self.nuclei:
+            owner = int(np.flatnonzero(self.groups == self.groups[self._places[0]])[0])
+            shares[owner] += shares[self._places].sum()
+        first = self.gaussians - self.nuclei
+        return Layout(
+            self.mixing[kept, :first], self.fractions[kept], self.groups[kept], shares[kept]
+        )
+
+    def known(self, columns: int) -> Floats:
+        """Return how much of each column of what is known of places counts for each component.
+
+        Parameters
+        ----------
+        columns : int
+            Of what is known: one for each class if there is an atlas, then one for each nucleus.
+
+        Returns
+        -------
+        array, shape (j, columns)
+            Fractions, and 1 for a nucleus's own place.
+        """
+        own = np.zeros((len(self.mixing), self.nuclei))
+        own[self._places, np.arange(self.nuclei)] = 1
+        return own if columns == self.nuclei else np.hstack([self.fractions, own])
+
+    @property
+    def _places(self) -> NDArray[np.intp]:
+        return np.arange(self.gaussians - self.nuclei, self.gaussians)
 
     @property
     def owners(self) -> NDArray[np.intp]:

@@ -18,6 +18,24 @@ LEAST = 0.01
 
 
 @dataclass(frozen=True, eq=False)
+class Average:
+    """Where an average brain was laid on an image, or why it was not."""
+
+    matrix: Floats | None = None
+    """Image mm to mm of the average brain, shape ``(4, 4)``."""
+
+    explained: float = 0.0
+    """What its maps tell of the intensities, nats a point."""
+
+    why_not: str = ""
+    """Why it has no place on the image."""
+
+
+NOWHERE = Average()
+"""No average brain."""
+
+
+@dataclass(frozen=True, eq=False)
 class Atlas:
     """Probability maps of the classes, and where they lie on an image."""
 

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.tissue.field import Image, State
-from emrecon.tissue.layout import Layout
-from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import OUTLIERS, with_outliers
 
 Floats32 = NDArray[np.float32]
 
 
-def outlier_map(image: Image, state: State, settings: Settings) -> Floats32:
+def outlier_map(image: Image, state: State) -> Floats32:
     """Return the probability that none of the classes explains each voxel, shape ``(n,)``.
 
     The uniform component has the weight that all fits start with, whether the model has one or
@@ -27,10 +25,8 @@ def outlier_map(image: Image, state: State, settings: Settings) -> Floats32:
         The model, without a field of its own.
     state : State
         Its last estimate.
-    settings : Settings
-        Which classes it has.
     """
-    layout = Layout.of(settings.most_classes, settings.gaussians, settings.mixed, outliers=True)
+    layout = image.rules.layout.with_outliers()
     weights = state.classes.weights[: len(layout.mixing) - 1]
     inner = replace(state.classes, weights=weights / weights.sum() * (1 - OUTLIERS))
     rules = replace(image.rules, layout=layout)

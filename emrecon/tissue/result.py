@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.tissue.choice import Choice
-from emrecon.tissue.classes import Classes
+from emrecon.tissue.classes import Classes, without_nuclei
 from emrecon.tissue.data import Data
+from emrecon.tissue.deep_grey import NUCLEI
 from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.maps import Atlas
+from emrecon.tissue.maps import NOWHERE, Atlas, Average
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
@@ -42,6 +43,10 @@ REPEATED = 0.15
 """Part of the volume that two classes share that is counted for either by chance in one scan and
 not in the next, one standard error: measured in 36 scans of three simulated brains in voxels of
 2 to 3 mm, each with its own noise, field and position, where it was 0.04 to 0.20."""
+
+
+GIVEN = {"given", "labels", "atlas"}
+"""Starts in which a person said which class is which."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +127,9 @@ class Segmentation:
     atlas: Atlas | None = None
     """Tissue priors as they were laid on the image."""
 
+    average: Average = NOWHERE
+    """Where an average brain was laid on the image, for the deep nuclei, or why it was not."""
+
     mask_from: MaskFrom = "given"
     """Where the mask is from."""
 
@@ -142,6 +150,21 @@ class Segmentation:
     def evidence(self) -> Evidence | None:
         """What spoke for or against a bias field; none where that was not asked."""
         return next((stage.evidence for stage in self.stages if stage.evidence), None)
+
+    @property
+    def nuclei(self) -> dict[str, Floats]:
+        """Mean of each deep nucleus in the image's units, by name; empty where there are none."""
+        image, classes = self.stages[-1].image, self.stages[-1].state.classes
+        many = image.rules.layout.nuclei
+        means = classes.means[len(classes.means) - many :] * image.scale + image.centre
+        return {nucleus.name: mean for nucleus, mean in zip(NUCLEI[:many], means, strict=True)}
+
+    @property
+    def why_no_nuclei(self) -> str:
+        """Why deep nuclei have no Gaussians of their own; empty where they have."""
+        if self.nuclei or self.average.matrix is None:
+            return self.average.why_not
+        return "the image does not show them where an average brain has them"
 
     @property
     def voxel_ml(self) -> float:
@@ -266,19 +289,23 @@ def finish(
         corrected[lack, run.first : run.last] = np.nan
     order = slice(None, None, -1 if settings.reversed else 1)
     fractions, chances = fractions[:, order], chances[:, order]
-    odd = outlier_map(image, state, settings)
+    odd = outlier_map(image, state)
+    known = 0 if image.external is None else image.external.shape[1]
+    plain = without_nuclei(state.classes, layout)
     doubts = judged(
         Findings(
-            settings, state.classes, fractions, data.human_ml, rim_of(image.lattice),
-            float((odd > 0.5).mean()), image.external is not None,
+            settings, plain, fractions, data.human_ml, rim_of(image.lattice),
+            float((odd > 0.5).mean()), known > layout.nuclei,
+            None if known > layout.nuclei or optima[0].start in GIVEN else optima[0],
         )
     )  # fmt: skip
     for doubt in doubts:
         log.warning("%s", doubt)
-    uncertain = _errors(image, state, data)
+    layout = layout.without_nuclei()
+    uncertain = _errors(image, plain, layout, data)
     return Segmentation(
         settings.names, settings, data.own_affine, _shape(data), image.lattice.index, fractions,
-        chances, np.exp(log_field), corrected, _raw(state.classes, data, settings, layout),
+        chances, np.exp(log_field), corrected, _raw(plain, data, settings, layout),
         replace(
             uncertain,
             shares=uncertain.shares[order],
@@ -312,19 +339,18 @@ def _loads(layout: Layout) -> Floats:
     return np.hstack([layout.fractions, most / most.sum(axis=1, keepdims=True)])
 
 
-def _errors(image: Image, state: State, data: Data) -> Errors:
+def _errors(image: Image, start: Classes, layout: Layout, data: Data) -> Errors:
     """Return standard errors from a sample of the corrected image."""
     near = image.lattice
     whole = [r for r in near.runs if near.seen[r.pattern].all()]
     rows = np.concatenate([np.arange(r.first, r.last) for r in whole] or [np.arange(0)])
     rows = rows[:: max(len(rows) // SAMPLE, 1)]
-    layout = image.rules.layout
     if len(rows) < 10 * len(layout.mixing):
         nothing = np.full(layout.classes, np.nan)
         unknown = Classes(
             np.full(len(layout.mixing), np.nan),
-            np.full_like(state.classes.means, np.nan),
-            np.full_like(state.classes.covariances, np.nan),
+            np.full_like(start.means, np.nan),
+            np.full_like(start.covariances, np.nan),
         )
         return Errors(unknown, unknown, nothing)
     values = image.corrected(np.zeros((len(image.values), 0)))[:, rows].T.astype(np.float64)
@@ -336,7 +362,6 @@ def _errors(image: Image, state: State, data: Data) -> Errors:
         spread=image.rules.prior.spread * share,
     )
     model = Mixture(values, layout, image.rules.covariance, prior=prior)
-    start = state.classes
     refined = fit(model, start, iterations=20, tolerance=1e-7)[0].params
     return errors(model, refined if gap(refined) > 1 else start, places, near.size)
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.compiled import set_threads
 from emrecon.errors import SettingsError
-from emrecon.tissue.atlas import lay, stack
+from emrecon.stop import Rule
+from emrecon.tissue.atlas import lay, place, stack
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
 from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.maps import Atlas
+from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MOST_ML, MaskFrom, brain_mask, shown_brain
 from emrecon.tissue.result import Segmentation
-from emrecon.tissue.result_checks import check_size
+from emrecon.tissue.result_checks import ImplausibleError, check_size
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.stages import Fit, Observer
+from emrecon.tissue.stage_models import FEW
+from emrecon.tissue.stages import Fit, Look, Observer
 from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
 from emrecon.volume import Volume
@@ -105,7 +108,53 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
         images, settings, mask=mask, exclude=exclude, means=means, labels=labels,
         priors=priors, prior_classes=prior_classes, head_maps=head_maps,
     )  # fmt: skip
-    return begun.finish(begun.stages(lambda *_: observers))
+    return segmented(begun, lambda *_: observers)
+
+
+def segmented(
+    fit: Fit, look: Look, *rules: Rule, fitted: Callable[[], object] = lambda: None
+) -> Segmentation:
+    """Return what a fit comes to; one that no brain can be is made once more.
+
+    With outliers where the first fit had none, and the other way round, from the start.
+
+    Parameters
+    ----------
+    fit : Fit
+        What is iterated.
+    look : callable
+        Makes the observers of each stage.
+    *rules : callable
+        Once one says that it is enough, each stage that is left makes one pass.
+    fitted : callable, optional
+        Called between the last iterate and the volumes.
+
+    Raises
+    ------
+    ImplausibleError
+        If neither can be right.
+    """
+
+    def made(one: Fit) -> Segmentation:
+        stages = one.stages(look, *rules)
+        fitted()
+        return one.finish(stages)
+
+    try:
+        return made(fit)
+    except ImplausibleError as error:
+        if fit.again is None:
+            raise
+        first = error
+    other = fit.again()
+    what = "with" if other.settings.outliers else "without"
+    log.warning("fitted once more %s outliers, as that came to nothing: %s", what, first)
+    try:
+        found = made(other)
+    except ImplausibleError as error:
+        then = "it came to the same" if str(error) == str(first) else error
+        raise ImplausibleError(f"{first} (fitted once more {what} outliers: {then})") from error
+    return replace(found, doubts=(f"it was fitted once more {what} outliers", *found.doubts))
 
 
 def begin(  # noqa: PLR0913 - as for `segment`
@@ -127,6 +176,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     settings = settings or Settings()
     _check_used(settings, priors, prior_classes, means, labels)
     set_threads(settings.threads)
+    head_maps = cache(head_maps)
     grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
     mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
@@ -142,16 +192,22 @@ def begin(  # noqa: PLR0913 - as for `segment`
     data = replace(prepare(channels, region, affine, settings.most_classes), times=settings.times)
     check_size(data.values.shape[1], affine, settings)
     settings, choices = chosen(data, settings)
-    layout = Layout.of(
-        settings.most_classes, settings.gaussians, settings.mixed, outliers=settings.outliers
-    )
     atlas = lay(priors, prior_classes, settings, images[0], data.mask) if priors else None
     drawn = None
     if labels is not None:
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
-    given = _given(data, layout, settings, means, drawn, atlas)
-    optima = starting_points(data, layout, settings, given)
-    return Fit(data, layout, settings, optima, atlas, mask_from, choices)
+    average = _average(images[0], data, settings, head_maps)
+
+    def fit(settings: Settings) -> Fit:
+        layout = Layout.of(
+            settings.most_classes, settings.gaussians, settings.mixed, outliers=settings.outliers
+        )
+        given = _given(data, layout, settings, means, drawn, atlas)
+        optima = starting_points(data, layout, settings, given)
+        return Fit(data, layout, settings, optima, atlas, average, mask_from, choices)
+
+    toggled = replace(settings, outliers=not settings.outliers)
+    return replace(fit(settings), again=lambda: fit(toggled))
 
 
 def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[Flags, MaskFrom]:
@@ -167,6 +223,16 @@ def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[Flag
     stacked, affine = stack(maps, settings.most_classes, ())
     fat_is_bright = settings.weighting == "T1"
     return strip_with_maps(image, stacked, affine, fat_is_bright=fat_is_bright), "maps"
+
+
+def _average(image: Volume, data: Data, settings: Settings, head_maps: HeadMaps) -> Average:
+    """Return where the average brain of installed maps lies on an image, or why it does not."""
+    if not settings.shows_nuclei or data.values.shape[1] <= FEW:
+        return Average(why_not="not asked for, or not of this contrast, scale or size")
+    maps = head_maps()
+    if not maps:
+        return Average(why_not="no maps of an average brain are installed")
+    return place(image, data.mask, *stack(maps, settings.most_classes, ()))
 
 
 def _check_used(

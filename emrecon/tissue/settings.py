@@ -156,7 +156,7 @@ class Settings:
     """How tissue priors are laid on the image: affine finds where they fit best, none takes their
     geometry as it is; auto is none for priors on the image's own voxels, and else affine."""
 
-    iterations: int = 20
+    iterations: int = 40
     """Most passes over a full image; over small or coarse ones, eight
     times as many."""
 
@@ -170,6 +170,11 @@ class Settings:
     """Length of the brain beside that of a human one: some 0.06 for a mouse, 0.11 a rat, 0.4 a
     macaque. All lengths, those of these settings too, are those of a human brain and scale with
     it. Auto is 1, and refuses a brain that is too small for it."""
+
+    deep_grey: Literal["auto", "none"] = "auto"
+    """Thalamus, putamen and pallidum, nearly as bright as white matter in T1-weighted images: auto
+    has Gaussians of their own for them where maps of an average brain are installed
+    (emrecon[maps]) and lie well on the image, so that they are grey matter."""
 
     resample: bool = False
     """Interpolate further channels and masks onto the first channel's voxels where their grids
@@ -219,6 +224,12 @@ class Settings:
     def human(self) -> bool:
         """Whether maps of the tissues of a human brain fit the classes."""
         return self.tissues and self.times == 1
+
+    @property
+    def shows_nuclei(self) -> bool:
+        """Whether Gaussians of deep nuclei are wanted and fit the classes."""
+        wanted = self.deep_grey == "auto" and self.pure_means and not self.only_bias
+        return wanted and self.mixed > 0 and self.human and self.weighting == "T1"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 
@@ -12,23 +12,21 @@ from numpy.typing import NDArray
 
 from emrecon.em import Iterate, em, until, watch
 from emrecon.errors import DataError
-from emrecon.neighbours import neighbourhood
 from emrecon.stop import Rule, after
-from emrecon.tissue.bias import basis
 from emrecon.tissue.choice import Choice
+from emrecon.tissue.classes import Classes, without_nuclei
 from emrecon.tissue.data import Data
+from emrecon.tissue.deep_grey import with_nuclei
 from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
-from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.maps import Atlas
+from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom
-from emrecon.tissue.mixture import Prior
-from emrecon.tissue.moments import Rules
 from emrecon.tissue.pure_means import pure_means
 from emrecon.tissue.result import Segmentation, Stage, finish
 from emrecon.tissue.result_checks import DISTINCT
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.stage_models import Strides, carried, model_of, strides_of
 from emrecon.tissue.starts import Optimum, gap
 from emrecon.tissue.strength import strength
 
@@ -37,32 +35,14 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Observer = Callable[[Iterate[State]], object]
-Strides = tuple[int, int, int]
-"""Voxel steps along i, j, k of a stage."""
-
 Look = Callable[[Image, Strides, int], Sequence[Observer]]
 """Makes the observers of a stage from its model, its steps and the most passes it makes."""
-
-STRIDES_MM = (4.0, 2.0)
-"""Voxel distances of the coarse stages before the full image."""
-
-FEW = 100_000
-"""An image of fewer voxels has no coarse stage."""
-
-LEAST_BLOCKS = 1000
-"""Blocks of which there are fewer show nothing."""
 
 LARGE = 400_000
 """A stage of more voxels makes few passes: the coarser ones before it have done the work."""
 
-BEGIN = 1.0
-"""Strength of the spatial field before it is estimated."""
-
 ROUNDS = 4
 """Most estimates of the spatial field's strength."""
-
-FIELD_WEIGHT = 1e-2
-"""Prior precision of the slowest function of the bias field, per voxel of the mask."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +64,17 @@ class Fit:
     atlas: Atlas | None
     """Priors of the classes, where there are some."""
 
+    average: Average
+    """Where an average brain lies on the image, which tells where the deep nuclei are."""
+
     mask_from: MaskFrom
     """Where the mask is from."""
 
     choices: tuple[Choice, ...] = ()
     """How the numbers of classes compared, where that was asked."""
+
+    again: Callable[[], Fit] | None = None
+    """Makes the fit with outliers where this has none, and the other way round."""
 
     def stages(self, look: Look, *rules: Rule) -> list[Stage]:
         """Return the fits of ever smaller blocks' means, the whole image last.
@@ -99,24 +85,20 @@ class Fit:
         one pass.
         """
         classes, stages, settings = self.optima[0].classes, list[Stage](), self.settings
-        every = list(_strides(self.data))
+        every = list(strides_of(self.data))
         for number, steps in enumerate(every):
-            whole = bool(stages) and steps == (1, 1, 1)
-            bias_mm = 0.0 if whole else settings.bias_mm
-            image = _image(self.data, self.layout, settings, steps, self.atlas, bias_mm)
+            if stages and steps == (1, 1, 1):
+                stages.append(self._whole(stages[-1], settings, look, rules))
+                continue
+            image = model_of(self.data, self.layout, settings, steps, self.atlas, settings.bias_mm)
             modes = 0 if image.basis is None else len(image.basis.modes)
-            bias = np.zeros((len(self.data.values), modes))
             empty = image.lattice.blank(self.layout.classes)
-            state, log_field = State(classes, empty, bias), None
+            state = State(classes, empty, np.zeros((len(self.data.values), modes)))
             if stages:
-                image, state, log_field = _carried(stages[-1], image, state, fixed=whole)
-            if whole and settings.pure_means and self.layout.mixed:
-                image, state = _with_pure_means(image, state, settings)
-            most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
+                image, state, _ = carried(stages[-1], image, state, fixed=False)
+            most = _most(settings, image)
             observers = look(image, steps, most)
-            enough = (after(most), *rules)
-            stage = _run(image, state, settings.tolerance, observers, enough)
-            stages.append(replace(stage, log_field=log_field))
+            stages.append(_run(image, state, settings.tolerance, observers, (after(most), *rules)))
             last = number == max(len(every) - 2, 0)  # the whole image has no field of its own
             if last and image.basis is not None and settings.bias == "auto":
                 bare = replace(image, basis=None)
@@ -124,11 +106,30 @@ class Fit:
                 if stages[-1].image.basis is None:
                     settings = replace(settings, bias_mm=0.0)
             classes = stages[-1].state.classes
-        if gap(stages[-1].state.classes) < DISTINCT and len(stages) > 1:
-            stages[-1:] = [_with_outliers(stages[-2], stages[-1], settings, look, rules)]
-        if settings.beta == "auto":
-            stages[-1:] = _estimated(stages[-1], settings, look, rules)
-        return stages
+        return stages if settings.only_bias else _settled(stages, settings, look, rules)
+
+    def _whole(
+        self, coarse: Stage, settings: Settings, look: Look, rules: Sequence[Rule]
+    ) -> Stage:
+        """Return the fit of the whole image, divided by the field of a coarse one.
+
+        If the field alone is wanted, it is that of the coarse one, and no pass is made.
+        """
+        steps = (1, 1, 1)
+        image = model_of(self.data, self.layout, settings, steps, self.atlas, 0.0)
+        empty, none = image.lattice.blank(self.layout.classes), np.zeros((len(image.values), 0))
+        begun = State(coarse.state.classes, empty, none)
+        image, state, log_field = carried(coarse, image, begun, fixed=True)
+        if settings.only_bias:
+            return replace(coarse, image=image, state=state, log_field=log_field, evidence=None)
+        if settings.pure_means and self.layout.mixed:
+            image, state = _with_pure_means(image, state, settings)
+            if image.rules.known_means and self.average.matrix is not None:
+                image, state = self._with_nuclei(image, state, self.average.matrix)
+        most = _most(settings, image)
+        observers = look(image, steps, most)
+        stage = _run(image, state, settings.tolerance, observers, (after(most), *rules))
+        return replace(stage, log_field=log_field)
 
     def _judged(
         self,
@@ -152,7 +153,16 @@ class Fit:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
         atlas = self.atlas and self.atlas.resized(self.data.times)
-        return replace(made, atlas=atlas, mask_from=self.mask_from, choices=self.choices)
+        return replace(
+            made, atlas=atlas, average=self.average, mask_from=self.mask_from, choices=self.choices
+        )
+
+    def _with_nuclei(self, image: Image, state: State, matrix: Floats) -> tuple[Image, State]:
+        """Return the model with deep nuclei, or as it was where the image does not show them."""
+        found = with_nuclei(image, state, matrix @ self.data.affine)
+        if found is None:
+            log.info("the image does not show deep nuclei where an average brain has them")
+        return found or (image, state)
 
 
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
@@ -171,6 +181,19 @@ def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Im
     return replace(image, rules=rules), replace(state, classes=classes)
 
 
+def _settled(
+    stages: list[Stage], settings: Settings, look: Look, rules: Sequence[Rule]
+) -> list[Stage]:
+    """Return the stages with outliers or another strength in the last, where these are needed."""
+    end = stages[-1]
+    plain = without_nuclei(end.state.classes, end.image.rules.layout)
+    if gap(plain) < DISTINCT and len(stages) > 1:
+        stages = [*stages[:-1], _with_outliers(stages[-2], end, settings, look, rules)]
+    if settings.beta == "auto":
+        stages = [*stages[:-1], *_estimated(stages[-1], settings, look, rules)]
+    return stages
+
+
 def _with_outliers(
     coarse: Stage, fine: Stage, settings: Settings, look: Look, rules: Sequence[Rule]
 ) -> Stage:
@@ -178,124 +201,29 @@ def _with_outliers(
 
     As it was where both have them or none, or where the classes are no more distinct with them.
     """
-    layout, without = coarse.image.rules.layout, fine.image.rules.layout
-    if len(layout.mixing) == len(without.mixing):
+    outer, inner = coarse.image.rules.layout, fine.image.rules.layout
+    if inner.outliers or not outer.outliers:
         return fine
     log.info("the classes are hardly distinct: the whole image is fitted again with outliers")
+    layout, blurred = inner.with_outliers(), fine.state.classes
     image = replace(fine.image, rules=replace(fine.image.rules, layout=layout))
-    classes = replace(coarse.state.classes, means=fine.state.classes.means)
-    most = settings.iterations * (1 if image.lattice.size > LARGE else 8)
+    spreads = coarse.state.classes.covariances
+    classes = Classes(
+        layout.spread(outer.gather(coarse.state.classes.weights)),
+        blurred.means,
+        np.vstack([spreads, np.repeat(spreads[1:2], layout.nuclei, axis=0)]),
+    )
+    most = _most(settings, image)
     observers, enough = look(image, (1, 1, 1), most), (after(most), *rules)
     begun = replace(fine.state, classes=classes)
     again = _run(image, begun, settings.tolerance, observers, enough)
-    better = gap(again.state.classes) > gap(fine.state.classes)
+    better = gap(without_nuclei(again.state.classes, layout)) > gap(without_nuclei(blurred, inner))
     return replace(again, log_field=fine.log_field) if better else fine
 
 
-def prior_of(settings: Settings, voxels: float, data: Data) -> Prior:
-    """Return the prior of weights and covariances, worth a share of so many voxels."""
-    channels = len(data.centre)
-    return Prior(settings.weight_prior * voxels, 0.01 * voxels, 0.05 * np.eye(channels))
-
-
-def _carried(
-    coarse: Stage, image: Image, state: State, *, fixed: bool
-) -> tuple[Image, State, Floats32 | None]:
-    """Return where a finer stage begins: with the fractions and the field of the coarser one.
-
-    With `fixed` the image is divided by the field, which comes last, and has none of its own.
-    """
-    near, old = image.lattice, coarse.image.lattice
-    ratio = [round(a / b) for a, b in zip(coarse.image.spacing_mm, image.spacing_mm, strict=True)]
-    inside = [
-        np.clip((np.arange(n) + c) // r - o, 0, m - 1)
-        for n, c, r, o, m in zip(
-            near.shape, near.corner, ratio, old.corner, old.shape, strict=True
-        )
-    ]  # fmt: skip
-    from_ = old.numbers.reshape(old.shape)[np.ix_(*inside)].ravel()[near.places]
-    fractions = near.blank(state.fractions.shape[1])
-    for of_class, old_class in zip(fractions.T, coarse.state.fractions.T, strict=True):
-        np.take(old_class, from_, out=of_class[:-1], mode="clip")
-    bias, basis = coarse.state.bias, coarse.image.basis
-    begun = replace(state, fractions=fractions)
-    if basis is None:
-        return image, begun, None
-    if image.basis is not None and not fixed and image.basis.modes.shape == basis.modes.shape:
-        return image, replace(begun, bias=bias), None
-    if not fixed:
-        return image, begun, None
-    corner = [
-        o * d - c * e
-        for o, d, c, e in zip(
-            old.corner, coarse.image.spacing_mm, near.corner, image.spacing_mm, strict=True
-        )
-    ]
-    log_field = image.log_field(bias, basis, np.array(corner))
-    level = replace(begun, bias=np.zeros((len(bias), 0)))
-    return image.without(log_field), level, log_field
-
-
-def _strides(data: Data) -> Iterator[Strides]:
-    """Yield the voxel steps of each stage, from coarse to 1.
-
-    Yields
-    ------
-    tuple of int
-        Steps along i, j, k.
-    """
-    last = None
-    for distance in STRIDES_MM:
-        i, j, k = (max(round(distance / d), 1) for d in data.spacing_mm)
-        enough = data.mask.sum() > max(FEW, LEAST_BLOCKS * i * j * k)
-        if max(i, j, k) > 1 and (i, j, k) != last and enough:
-            last = (i, j, k)
-            yield last
-    yield (1, 1, 1)
-
-
-def _image(
-    data: Data,
-    layout: Layout,
-    settings: Settings,
-    stride: tuple[int, int, int],
-    atlas: Atlas | None,
-    bias_mm: float,
-) -> Image:
-    """Return the model of the image, or of the means of blocks of it; 0 mm is no bias field."""
-    part = data.averaged(stride)
-    i, j, k = part.spacing_mm
-    count = settings.neighbours
-    if count == 12 and (bias_mm or stride != (1, 1, 1)):
-        count = 6  # bends of blocks tell nothing, and what shows a field was measured with 6
-    near = neighbourhood(count, (i, j, k))
-    found = lattice(part.mask, part.values, near)
-    values = np.nan_to_num(part.values[:, found.order], copy=False)
-    rules = Rules(
-        layout, settings.covariance, 1e-6, prior_of(settings, found.size, data), found.seen, -2.0
-    )
-    functions = None
-    if bias_mm:
-        functions = basis(
-            found.shape, found.places, (i, j, k), bias_mm,
-            FIELD_WEIGHT * found.size, 5.0 if stride == (1, 1, 1) else 8.0,
-        )  # fmt: skip
-        functions = functions if len(functions.modes) else None
-    external = None
-    if atlas is not None:
-        external = atlas.log_prior(found.index, part.affine, settings.atlas_weight)
-    beta = BEGIN if settings.beta == "auto" else settings.beta
-    return Image(
-        values,
-        found,
-        rules,
-        data.centre,
-        data.scale,
-        beta,
-        functions,
-        external,
-        (i, j, k),
-    )
+def _most(settings: Settings, image: Image) -> int:
+    """Return the most passes over an image."""
+    return settings.iterations * (1 if image.lattice.size > LARGE else 8)
 
 
 def _estimated(stage: Stage, settings: Settings, look: Look, rules: Sequence[Rule]) -> list[Stage]:

@@ -13,7 +13,7 @@ from emrecon.tissue.layout import Layout
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.splitmerge import split_and_merge
-from emrecon.tissue.stages import prior_of
+from emrecon.tissue.stage_models import prior_of
 from emrecon.tissue.starts import (
     Optimum,
     from_means,

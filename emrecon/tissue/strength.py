@@ -102,7 +102,7 @@ def _patch(image: Image, state: State) -> Patch:
         )
         joint[rows] = log_joint(values[rows], table)
     if image.external is not None:
-        joint += image.external[chosen] @ image.rules.layout.fractions.T
+        joint += image.external[chosen] @ image.rules.layout.known(image.external.shape[1]).T
     colours = [np.flatnonzero(colour == c) for c in range(len(near.earlier))]
     return Patch(beside, near.weights.astype(np.float64), inner, colours, joint)
 

@@ -19,8 +19,9 @@ import numpy as np
 from emrecon.compiled import set_threads
 from emrecon.errors import SettingsError
 from emrecon.tomo import camera_setup
+from emrecon.tomo.draw import Draw
 from emrecon.tomo.geometry.image_grid import grid_of
-from emrecon.tomo.likelihood import Likelihood
+from emrecon.tomo.likelihood import Redrawable
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.projector import seen_mm
 from emrecon.tomo.problem import Problem
@@ -90,7 +91,7 @@ class About:
     """What was to be said on the way."""
 
 
-Chunks = dict[int, dict[int, Likelihood[Any]]]
+Chunks = dict[int, dict[int, Redrawable[Any]]]
 """Likelihoods by chunk and subset, without the resolution model."""
 
 
@@ -255,6 +256,15 @@ def sensitivities(share: Share, subset: int) -> list[Array]:
 def curvatures(share: Share, subset: int, image: Array, along: Array) -> list[Array]:
     """Return the sums over each node of the curvature."""
     return _sums(share, lambda n: share.chunks[n][subset].curvature(image, along))
+
+
+def redrawn(share: Share, key: tuple[int, ...]) -> Share:
+    """Return the share with the counts of every chunk drawn again."""
+    chunks: Chunks = {}
+    for number, held in share.chunks.items():
+        draw = Draw(*key, number)
+        chunks[number] = {subset: one.redrawn(draw) for subset, one in held.items()}
+    return replace(share, chunks=chunks)
 
 
 def _sums(share: Share, image: Callable[[int], Array]) -> list[Array]:

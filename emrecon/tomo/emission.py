@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError
+from emrecon.tomo.draw import Draw
 from emrecon.tomo.kernels import poisson
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.sensitivity import InMemory, Keep
@@ -120,6 +121,11 @@ class Emission:
         np.divide(weight, counts, out=weight, where=counts > 0)  # 0 where nothing was counted
         weight *= self.system.forward(along)
         return self.back(weight)
+
+    def redrawn(self, draw: Draw) -> Emission:
+        """Return the likelihood of counts drawn from these."""
+        counts = draw.counts(self.counts)
+        return replace(self, counts=counts, keep=lambda _: self.sensitivity)
 
     @property
     def _timed(self) -> bool:

@@ -24,6 +24,9 @@ class ExamInfo:
     window_kev: tuple[float, float] | None = None
     """Lower and upper limit of the energy window."""
 
+    energy_resolution: float | None = None
+    """FWHM of the measured energy at 511 keV as a share."""
+
     duration_s: float | None = None
     """Length of the acquisition as the file states it."""
 

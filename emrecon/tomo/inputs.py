@@ -55,8 +55,7 @@ class Corrections:
 
     scatter: Path | None = None
     """Mean scatter in each bin, counts as measured (Interfile); or the word simulate, which is
-    to work it out of image and attenuation map in turns (PET sinograms and what is summed to
-    them)."""
+    to work it out of image and attenuation map in turns (PET)."""
 
     simulate_scatter: bool = False
     """What --scatter simulate says."""
@@ -66,7 +65,7 @@ class Corrections:
 
     scatter_absolute: bool = False
     """Simulated scatter: keep its absolute scale, instead of fitting it to the counts beside the
-    body."""
+    body; that of single events always is."""
 
     window_kev: tuple[float, ...] = ()
     """Simulated scatter: lower and upper limit of the energies that count, where neither file nor

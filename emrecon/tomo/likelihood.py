@@ -11,11 +11,15 @@ their mean ``ybar = f A x + b``,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
+from emrecon.errors import SettingsError
+from emrecon.tomo.draw import Draw
+from emrecon.tomo.operators.algebra import Operator
+from emrecon.tomo.sensitivity import InMemory, Keep
 from emrecon.volume import Array
 
 E = TypeVar("E")
@@ -61,6 +65,14 @@ class Likelihood(Protocol[E]):
         ...
 
 
+class Redrawable(Likelihood[E], Protocol[E]):
+    """A likelihood whose counts can be drawn again, for a bootstrap."""
+
+    def redrawn(self, draw: Draw) -> Redrawable[E]:
+        """Return the likelihood of a replicate; its sensitivity is that of the scan."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Sum:
     """Independent counts of one image: all subsets, several gates, several scans."""
@@ -98,3 +110,69 @@ class Sum:
 def _back(term: Likelihood[Any], expected: Any) -> Array:  # noqa: ANN401 - what the term expects
     """Return the back-projection of one term."""
     return term.back(expected)
+
+
+@dataclass(frozen=True, eq=False)
+class Through(Generic[E]):
+    """The likelihood of coefficients of which an operator makes the image: that of kernel EM.
+
+    What is maximised are the coefficients; `operator` gives the image to look at.
+    """
+
+    likelihood: Likelihood[E]
+    """That of the image."""
+
+    operator: Operator
+    """From coefficients to the image."""
+
+    keep: Keep = field(default_factory=InMemory)
+    """Where the sensitivity is kept once it was computed."""
+
+    @property
+    def sensitivity(self) -> Array:
+        """How well each coefficient is seen."""
+        return self.keep(lambda: self.operator.adjoint(self.likelihood.sensitivity))
+
+    def expect(self, image: Array) -> tuple[E, float]:
+        """Return what `back` takes, and the log-likelihood of the coefficients."""
+        return self.likelihood.expect(self.operator.forward(image))
+
+    def back(self, expected: E) -> Array:
+        """Return the back-projection to the coefficients."""
+        return self.operator.adjoint(self.likelihood.back(expected))
+
+    def ratio(self, image: Array) -> tuple[Array, float]:
+        """Return `expect`, then `back`, and the log-likelihood."""
+        ratio, log_likelihood = self.likelihood.ratio(self.operator.forward(image))
+        return self.operator.adjoint(ratio), log_likelihood
+
+    def curvature(self, image: Array, along: Array) -> Array:
+        """Return minus the Hessian at the coefficients `image` times `along`."""
+        seen, step = self.operator.forward(image), self.operator.forward(along)
+        return self.operator.adjoint(self.likelihood.curvature(seen, step))
+
+    def redrawn(self, draw: Draw) -> Through[E]:
+        """Return the likelihood of coefficients with the counts drawn again."""
+        drawn = _redrawable(self.likelihood).redrawn(draw)
+        return replace(self, likelihood=drawn)
+
+
+def redrawn(likelihoods: Sequence[Likelihood[Any]], draw: Draw) -> tuple[Redrawable[Any], ...]:
+    """Return the likelihoods of all subsets of one replicate of a scan.
+
+    Raises
+    ------
+    SettingsError
+        If one of another package cannot be drawn again.
+    """
+    return tuple(_redrawable(likelihood).redrawn(draw) for likelihood in likelihoods)
+
+
+def _redrawable(likelihood: Likelihood[E]) -> Redrawable[E]:
+    """Return a likelihood that can be drawn again, or refuse it."""
+    if not hasattr(likelihood, "redrawn"):
+        raise SettingsError(
+            f"{type(likelihood).__name__} has no redrawn(), which a bootstrap needs: choose "
+            "another uncertainty"
+        )
+    return cast("Redrawable[E]", likelihood)

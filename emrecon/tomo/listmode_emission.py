@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from emrecon.errors import GeometryError
+from emrecon.tomo.draw import Draw
 from emrecon.tomo.geometry.events import CHUNK, Events
 from emrecon.tomo.kernels.poisson import MOST
 from emrecon.tomo.operators.algebra import Operator
@@ -62,6 +63,9 @@ class ListmodeEmission:
     at_once: int = CHUNK
     """Events in memory at a time."""
 
+    draw: Draw | None = None
+    """What says how many times each event is taken; None for once."""
+
     def __post_init__(self) -> None:
         number, subsets = self.subset
         if self.scan_sensitivity.shape != self.lines.grid.shape:
@@ -84,9 +88,9 @@ class ListmodeEmission:
         """
         views, summed = self._seen(image), self.lines.nothing()
         likelihood = self._constant(image)
-        for events, course in self._courses():
-            ratio, gained = _compare(course.forward(views), events)
-            course.adjoint(ratio, summed)
+        for events, course, times in self._courses():
+            ratio, gained = _compare(course.forward(views), events, times)
+            course.adjoint(ratio * times, summed)
             likelihood += gained
         return self._image(summed), likelihood
 
@@ -101,15 +105,23 @@ class ListmodeEmission:
     def curvature(self, image: Array, along: Array) -> Array:
         """Return minus the Hessian of the log-likelihood at `image`, times `along`."""
         views, others, summed = self._seen(image), self._seen(along), self.lines.nothing()
-        for events, course in self._courses():
-            ratio, _ = _compare(course.forward(views), events)
-            course.adjoint(ratio**2 * course.forward(others), summed)
+        for events, course, times in self._courses():
+            ratio, _ = _compare(course.forward(views), events, times)
+            course.adjoint(ratio**2 * times * course.forward(others), summed)
         return self._image(summed)
 
-    def _courses(self) -> Iterator[tuple[Events, Course]]:
-        """Yield some events at a time with the way of their lines through the image."""
-        for events in self.events.subset(*self.subset, at_once=self.at_once, chunk=self.chunk):
-            yield events, self.lines.trace(events)
+    def redrawn(self, draw: Draw) -> ListmodeEmission:
+        """Return the likelihood of events drawn from these."""
+        return replace(self, draw=draw)
+
+    def _courses(self) -> Iterator[tuple[Events, Course, Array | np.float32]]:
+        """Yield some events with the way of their lines, and how many times each is taken."""
+        some = self.events.subset(*self.subset, at_once=self.at_once, chunk=self.chunk)
+        for number, events in enumerate(some):
+            once: Array | np.float32 = np.float32(1)
+            if self.draw is not None:
+                once = self.draw.times(len(events), self.subset[0], self.chunk[0], number)
+            yield events, self.lines.trace(events), once
 
     def _seen(self, image: Array) -> Views:
         """Return an image as the lines see it, resolution model applied."""
@@ -127,7 +139,7 @@ class ListmodeEmission:
         return -(emitted + background) / self.subset[1]
 
 
-def _compare(projection: Array, events: Events) -> tuple[Array, float]:
+def _compare(projection: Array, events: Events, times: Array | np.float32) -> tuple[Array, float]:
     """Return factor over mean of each event, at most `MOST`, and the sum of log means."""
     mean = projection if events.factors is None else projection * events.factors
     if events.background is not None:
@@ -141,4 +153,4 @@ def _compare(projection: Array, events: Events) -> tuple[Array, float]:
         np.divide(above, mean, out=ratio, where=live)
     np.minimum(ratio, MOST, out=ratio)
     logs = np.log(mean, where=live, out=np.zeros_like(mean))
-    return ratio, float(logs.sum(dtype=np.float64))
+    return ratio, float((logs * times).sum(dtype=np.float64))

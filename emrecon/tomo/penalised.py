@@ -46,6 +46,11 @@ MOST_PASSES = 200
 """Passes after which a run ends that has not converged."""
 
 
+def warm_of(subsets: int) -> int:
+    """Return how many updates are of OSEM, before the prior counts."""
+    return -(-WARM_UPDATES // subsets) * subsets
+
+
 @dataclass(frozen=True, eq=False)
 class Penalised:
     """What is chosen about a prior, with the images that it takes, on the grid."""
@@ -85,7 +90,7 @@ class Penalised:
         is taken from them.
         """
         subsets = len(likelihoods)
-        warm = -(-WARM_UPDATES // subsets) * subsets
+        warm = warm_of(subsets)
         models = [Mlem(likelihood) for likelihood in likelihoods]
         if number < warm:
             turns = islice(cycle(models), number % subsets, None)
@@ -137,7 +142,7 @@ class Penalised:
             1.0, grid.spacing_mm, kappa, self.anatomy, similar, of.gamma, epsilon, edge,
             self._eta(),
         )  # fmt: skip
-        beta = of.beta
+        beta = of.strength
         if beta == "auto":
             weights = PRIORS["quadratic"](replace(made, similar=0)).diagonal(near)
             weight = float(np.median(weights[body])) * _share(of.prior, similar)

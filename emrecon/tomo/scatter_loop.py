@@ -16,6 +16,8 @@ from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
 from emrecon.tomo.corrections.scatter_model import ScatterModel
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import EnergyWindow
+from emrecon.tomo.listmode_scan import ListmodeScan
+from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.settings import Settings
@@ -41,24 +43,27 @@ class ScatterEstimate:
     """The scatter of a scan, and what led to it."""
 
     scatter: Array
-    """Mean scatter in each bin, counts."""
-
-    attenuation: Array
-    """Attenuation factors, which were needed on the way."""
-
-    fit: TailFit
-    """How it was scaled to the tails of the prompts."""
+    """Mean scatter in each bin, counts; of single events that of each event's pair."""
 
     facts: dict[str, Any]
     """Figures for the sidecar."""
 
     profiles: dict[str, tuple[Floats, Floats]]
     """Counts by plane of the direct planes, and by bin, of prompts, randoms and scatter before and
-    after the fit; by plane those counted and expected beside the body."""
+    after the fit; of single events along the axis, and by distance from it."""
+
+    total: float
+    """Scatter of all bins, or pairs, together."""
+
+    attenuation: Array | None = None
+    """Attenuation factors of the bins, which were needed on the way."""
+
+    fit: TailFit | None = None
+    """How it was scaled to the tails of the prompts."""
 
 
 def window_of(
-    scan: Scan, window_kev: tuple[float, ...] = (), resolution: float = 0.0
+    scan: Scan | ListmodeScan, window_kev: tuple[float, ...] = (), resolution: float = 0.0
 ) -> EnergyWindow:
     """Return the energies that a scan counts: as chosen, as its file says, or as is usual.
 
@@ -70,7 +75,8 @@ def window_of(
     scanner = scan.bins.scanner if isinstance(scan.bins, Bins) else None
     usual = scanner.energy if scanner else None
     limits = window_kev or scan.exam.window_kev or (usual and (usual.low_kev, usual.high_kev))
-    share = resolution or (usual.resolution if usual else 0.0)
+    known = scan.exam.energy_resolution or (usual.resolution if usual else 0.0)
+    share = resolution or known
     name = scanner.name if scanner else "the scanner"
     if not limits:
         raise SettingsError(f"the energy window of {name} is not known: say --window-kev LOW HIGH")
@@ -109,20 +115,13 @@ def estimate_scatter(
     Raises
     ------
     SettingsError
-        If the scan has no mu-map, has time of flight, or is of a gamma camera.
+        If the scan has no mu-map, or is of a gamma camera.
     DataError
         If randoms alone explain the counts.
     """
-    bins = scan.bins
-    if not isinstance(bins, Bins) or scan.mu is None:
-        raise SettingsError(
-            "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation "
-            "factors do not tell where matter is"
-        )
-    survival = attenuation.factors(scan.mu, bins)
-    model = ScatterModel.of(scan.mu, bins, window)
-    if bins.timing is not None:
-        raise SettingsError("scatter is not simulated by time of flight: sum it (--sum-tof)")
+    bins, mu = _bins_and_mu(scan)
+    survival = attenuation.factors(mu, bins)
+    model = ScatterModel.of(mu, bins, window)
     counts = _counts(scan)
     small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
     how = replace(_settings(small, model), threads=threads)
@@ -137,11 +136,98 @@ def estimate_scatter(
         progress(turn, rounds)
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
-    tails = tail_fit(bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
+    facts = facts_of(model, error, history)
+    return _finished(scan, scatter, survival, facts, fit=fit)
+
+
+def scatter_of_image(
+    scan: Scan, image: Volume, window: EnergyWindow, *, fit: bool = False, absolute: bool = True
+) -> ScatterEstimate:
+    """Return the scatter of a scan as an image of its activity tells it.
+
+    Parameters
+    ----------
+    scan : Scan
+        Counts in bins of a ring scanner with a mu-map; scatter that it has is not used.
+    image : Volume
+        Activity in counts/mm of that scan, or in another unit.
+    window : EnergyWindow
+        Energies that count.
+    fit : bool, optional
+        Whether the scatter is scaled to what is counted beside the body.
+    absolute : bool, optional
+        Whether the image's unit is counts/mm. If not, trues and scatter are first scaled together
+        to the prompts less randoms.
+
+    Raises
+    ------
+    SettingsError
+        If the scan has no mu-map, or is of a gamma camera.
+    DataError
+        If the image holds nothing, or randoms alone explain the counts.
+    """
+    bins, mu = _bins_and_mu(scan)
+    activity = attenuation.aligned(image.ras(), bins)
+    if not activity.voxels.min() >= 0 or not activity.voxels.any():
+        raise DataError("the image holds no activity, or less than none, that could scatter")
+    survival = attenuation.factors(mu, bins)
+    model = ScatterModel.of(mu, bins, window)
+    values, error = model.of_pairs(activity)
+    scatter = model.in_bins(values, scan.normalisation)
+    trues = _trues(scan, activity, survival)
+    expected = trues + float(scatter.sum(dtype=np.float64))
+    counts = _counts(scan)
+    if not absolute:
+        scatter *= np.float32(counts / expected)
+    facts = facts_of(model, error, [0.0, 1 - trues / expected])
+    facts["image_over_net_prompts"] = expected / counts if absolute else None
+    return _finished(scan, scatter, survival, facts, fit=fit)
+
+
+def _bins_and_mu(scan: Scan) -> tuple[Bins, Volume]:
+    """Return where counts lie and what attenuates, which scatter is made of."""
+    if not isinstance(scan.bins, Bins) or scan.mu is None:
+        raise SettingsError(
+            "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation "
+            "factors do not tell where matter is"
+        )
+    return scan.bins, scan.mu
+
+
+def _trues(scan: Scan, activity: Volume, survival: Array) -> float:
+    """Return the trues to expect of an activity, view by view."""
+    assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
+    total = 0.0
+    for number in range(scan.bins.shape[0]):
+        view = scan.bins.untimed.of_views(np.array([number]))
+        lines = JosephProjector(activity.grid(), view).forward(activity.voxels)
+        lines *= survival[number]
+        if scan.normalisation is not None:
+            lines *= scan.normalisation[number]
+        total += float(lines.sum(dtype=np.float64))
+    return total
+
+
+def _finished(
+    scan: Scan, scatter: Array, survival: Array, facts: dict[str, Any], *, fit: bool
+) -> ScatterEstimate:
+    """Return scatter, changed in place where it is fitted to the tails, and what led to it."""
+    assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
+    tails = tail_fit(scan.bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
     profiles = _profiles(scan, scatter, tails)
     if fit:
         scatter *= tails.scales.astype(np.float32)
-    facts = {
+    total = float(scatter.sum(dtype=np.float64))
+    more = {
+        "scatter_over_net_prompts": total / _counts(scan), "fitted": fit, "tails": tails.facts
+    }  # fmt: skip
+    return ScatterEstimate(scatter, facts | more, profiles, total, survival, tails)
+
+
+def facts_of(model: ScatterModel, error: float, history: list[float]) -> dict[str, Any]:
+    """Return what the sidecar says of a model and its turns."""
+    window = model.window
+    return {
         "energy_window_kev": [window.low_kev, window.high_kev],
         "energy_resolution": window.resolution,
         "scatter_points": len(model.points.places_mm),
@@ -150,11 +236,7 @@ def estimate_scatter(
         "multiple_over_single": model.again,
         "sampling_error": error,
         "predicted_scatter_fraction": history[1:],
-        "scatter_over_net_prompts": float(scatter.sum(dtype=np.float64)) / counts,
-        "fitted": fit,
-        "tails": tails.facts,
     }
-    return ScatterEstimate(scatter, survival, tails, facts, profiles)
 
 
 def _counts(scan: Scan) -> float:
@@ -198,8 +280,10 @@ def _divisor(views: int, most: int) -> int:
 def _image(scan: Scan, settings: Settings, scatter: Array | None) -> Volume:
     """Return the coarse image with a scatter of all views as its background."""
     if scatter is not None:
-        step = len(scatter) // scan.bins.shape[0]
-        scan = scan.with_(scatter=np.ascontiguousarray(scatter[::step][: scan.bins.shape[0]]))
+        views = scan.bins.shape[0]
+        step = scatter.shape[-3] // views
+        some = scatter[..., ::step, :, :][..., :views, :, :]
+        scan = scan.with_(scatter=np.ascontiguousarray(some))
     problem = prepare(scan, settings)
     return problem.volume(last(until(problem.iterates(), *problem.enough())).params)
 
@@ -210,7 +294,8 @@ def _profiles(scan: Scan, scatter: Array, tails: TailFit) -> dict[str, tuple[Flo
     direct = slice(0, scan.bins.segments[0].planes)
 
     def sums(data: Array, scale: Floats | None = None) -> tuple[Floats, Floats]:
-        both = data[..., direct].sum(axis=0, dtype=np.float64)
+        each = data.reshape(-1, *data.shape[-2:])  # views, of all time-of-flight bins
+        both = each[..., direct].sum(axis=0, dtype=np.float64)
         both = both if scale is None else both * scale[direct]
         return both.sum(axis=0), both.sum(axis=1)
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ import numpy as np
 
 from emrecon.errors import WriteError
 from emrecon.files import replacing
+from emrecon.scratch import Scratch
 from emrecon.volume import Array
 
 Compute = Callable[[], Array]
@@ -77,12 +75,12 @@ class Sensitivities:
                 with replacing(path) as beside, beside.open("wb") as file:
                     np.save(file, compute())
             self._ready.add(name)
-        return np.asarray(np.load(path), np.float32)
+        return np.asarray(np.load(path, mmap_mode="r"))  # the system's own memory: no copy
 
     def _place(self) -> Path:
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="emrecon-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            self._scratch = Scratch("sensitivity")  # goes with this
+            self._folder = self._scratch.path
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -24,9 +24,11 @@ from emrecon.tomo.chunks import (
     curvatures,
     expectations,
     loaded,
+    redrawn,
     sensitivities,
     tree_sum,
 )
+from emrecon.tomo.draw import Draw
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.operators.projector import resolution
 from emrecon.tomo.problem import Problem, start_image, within
@@ -154,6 +156,10 @@ class Pool:
         """Send an image to the workers as their projectors see it."""
         return self.workers.place(image if self.blur is None else self.blur.forward(image))
 
+    def redrawn(self, draw: Draw) -> Pool:
+        """Have the counts of all chunks drawn again where they lie."""
+        return replace(self, shares=tuple(self.each(redrawn, draw.key)))
+
     def total(self, sums: list[Any]) -> Array:
         """Return the sum over all chunks of what each worker summed, one image a node."""
         held: dict[Node, tuple[int, Any]] = {}
@@ -212,3 +218,8 @@ class Shared:
         """Return minus the Hessian of the log-likelihood at `image`, times `along`."""
         images = self.pool.place(image), self.pool.place(along)
         return self.pool.total(self.pool.each(curvatures, self.subset, *images))
+
+    def redrawn(self, draw: Draw) -> Shared:
+        """Return the likelihood of counts drawn from these."""
+        pool = draw.once(self.pool, lambda: self.pool.redrawn(draw))
+        return replace(self, pool=pool, keep=lambda _: self.sensitivity)

@@ -21,9 +21,10 @@ attenuation, and by keV the attenuation relative to that at 511 keV."""
 Source = namedtuple("Source", "below voxels low spacing")
 """Cumulative activity of the voxels that hold any, their indices ``(n, 3)``, and the grid."""
 
-Ring = namedtuple("Ring", "radius half rings crystals spacing turned accepts least")
+Ring = namedtuple("Ring", "radius half rings crystals spacing turned accepts least blur")
 """Cylinder of crystals, the angle of crystal 0, and by keV the probability that a photon counts;
-below the least energy none does."""
+below the least energy none does. It is seen where it is but for the blur, a standard deviation in
+mm along and around the cylinder."""
 
 _jit = njit(cache=True, nogil=True)
 
@@ -143,8 +144,19 @@ def _tracked(
 
 
 @_jit
-def _crystal(at: np.ndarray, way: np.ndarray, ring: Ring) -> tuple[int, float]:
-    """Return the crystal where a photon crosses the cylinder, and the way there; -1 for none."""
+def _seen_at(z: float, angle: float, ring: Ring, state: np.ndarray) -> tuple[float, float]:
+    """Return where along and around the cylinder a photon is seen, by Box and Muller."""
+    size = ring.blur * math.sqrt(-2 * math.log(_uniform(state)))
+    azimuth = 2 * math.pi * _uniform(state)
+    z += size * math.cos(azimuth)
+    if abs(z) > ring.half:  # no crystal lies beyond the last
+        z = math.copysign(2 * ring.half, z) - z
+    return z, angle + size * math.sin(azimuth) / ring.radius
+
+
+@_jit
+def _crystal(at: np.ndarray, way: np.ndarray, ring: Ring, state: np.ndarray) -> tuple[int, float]:
+    """Return the crystal that sees a photon cross the cylinder, and the way there; -1 for none."""
     a = way[0] ** 2 + way[1] ** 2
     b = at[0] * way[0] + at[1] * way[1]
     c = at[0] ** 2 + at[1] ** 2 - ring.radius**2
@@ -153,11 +165,15 @@ def _crystal(at: np.ndarray, way: np.ndarray, ring: Ring) -> tuple[int, float]:
         return -1, 0.0
     t = (math.sqrt(root) - b) / a
     z = at[2] + t * way[2]
-    row = math.floor((z + ring.half) / ring.spacing)
-    if abs(z) >= ring.half or row < 0 or row >= ring.rings:
+    if abs(z) >= ring.half:
         return -1, 0.0
-    x, y = at[0] + t * way[0], at[1] + t * way[1]
-    turn = (math.atan2(x, -y) - ring.turned) / (2 * math.pi) * ring.crystals
+    angle = math.atan2(at[0] + t * way[0], -at[1] - t * way[1])
+    if ring.blur > 0:
+        z, angle = _seen_at(z, angle, ring, state)
+    row = math.floor((z + ring.half) / ring.spacing)
+    if row < 0 or row >= ring.rings:
+        return -1, 0.0
+    turn = (angle - ring.turned) / (2 * math.pi) * ring.crystals
     return row * ring.crystals + math.floor(turn + 0.5) % ring.crystals, t
 
 
@@ -194,7 +210,7 @@ def _one_block(
             if kev == 0.0:
                 accepted = 0.0
                 break
-            crystal, beyond = _crystal(at[end], way[end], ring)
+            crystal, beyond = _crystal(at[end], way[end], ring, state)
             if crystal < 0:
                 accepted = 0.0
                 break

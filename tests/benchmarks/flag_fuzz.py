@@ -1,7 +1,7 @@
-"""Every numeric flag of the commands around reconstruction with numbers that no one means.
+"""Every flag of every command with numbers, words and files that no one means.
 
 ``python -m tests.benchmarks.flag_fuzz`` runs all of them, or with words those whose command or
-flag holds these; ``tests/cli/test_fuzz.py`` a sample.
+flag holds these; ``tests/cli/test_fuzz.py`` a sample of those with numbers.
 """
 
 from __future__ import annotations
@@ -24,23 +24,38 @@ import numpy as np
 
 from emrecon import cli, forms
 from emrecon.errors import EmreconError
-from emrecon.io import read_image
+from emrecon.io import read_image, write_image
 from emrecon.jobs.base import Execution
+from emrecon.jobs.calibrate import Cylinder
 from emrecon.jobs.measure import MeasurementJob
+from emrecon.jobs.normalise import Source as NormalisationSource
 from emrecon.jobs.simulate import PhantomJob, SimulationJob
+from emrecon.tissue.inputs import TissueInputs
+from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.inputs import Binning, CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.problem import UNIT
 from emrecon.tomo.settings import Settings
+from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 from tests.io import samples
 
 VALUES = ("0", "-1", "1e-9", "1e9", "1e30", "nan", "inf", "many")
 
+WORDS = ("", "furlong", "0:1", "../x", "-")
+
+FILES = ("missing", "folder", "empty", "text", "bytes", "image", "scan")
+"""What a flag that takes a file is given; `commands` makes them."""
+
 SECONDS = 60
 """More than any of these small runs takes, however busy the machine is."""
 
-COUNTS = {"pixel_mm": 2, "response_mm": 3, "radius_mm": 1, "start_angles_deg": 1}
+COUNTS = {
+    "pixel_mm": 2, "response_mm": 3, "radius_mm": 1, "start_angles_deg": 1, "at_mm": 2, "mu": 1,
+    "window_kev": 2, "anatomy": 1, "priors": 3, "prior_classes": 3, "means": 3,
+}  # fmt: skip
 """How many numbers a flag takes, where that is not three."""
 
 
@@ -53,22 +68,29 @@ class Command:
     base: tuple[tuple[str, ...], ...]
     taken: tuple[type, ...]
 
-    def lines(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield the command with one of the flags at one of the values, and what that is."""
-        for flag, count in flags(self.taken):
+    def lines(self, folder: Path | None = None) -> Iterator[tuple[str, list[str]]]:
+        """Yield the command with one of the flags at one of the values, and what that is.
+
+        With the folder of the files for them, flags that take words and files, too.
+        """
+        for flag, count, kinds in flags(self.taken):
             rest = [word for words in self.base if words[0] != flag for word in words]
-            for value in VALUES:
-                yield f"{self.name} {flag} {value}", [*self.words, *rest, flag, *[value] * count]
+            tried = {value: value for value in VALUES} if kinds & {int, float} else {}
+            if folder and str in kinds:
+                tried |= {value: value for value in WORDS}
+            if folder and Path in kinds:
+                tried |= {name: str(folder / name) for name in FILES}
+            for name, value in tried.items():
+                yield f"{self.name} {flag} {name}", [*self.words, *rest, flag, *[value] * count]
 
 
-def flags(taken: Sequence[type]) -> Iterator[tuple[str, int]]:
-    """Yield every numeric flag of some forms, and how many numbers it takes."""
+def flags(taken: Sequence[type]) -> Iterator[tuple[str, int, set[Any]]]:
+    """Yield every flag of some forms, how many values it takes, and of which types."""
     for form in taken:
         for name, hint in forms.types_of(form).items():
             many = get_origin(forms.without_none(hint)[1]) is tuple
-            kinds = set(_plain(hint))
-            if kinds & {int, float}:
-                yield f"--{name.replace('_', '-')}", COUNTS.get(name, 3) if many else 1
+            count = COUNTS.get(name, 3) if many else 1
+            yield f"--{name.replace('_', '-')}", count, set(_plain(hint))
 
 
 def _plain(hint: Any) -> list[Any]:
@@ -83,7 +105,16 @@ def commands(folder: Path) -> list[Command]:
         getattr(samples, kind)(folder / kind) for kind in ("pet", "spect", "dicom")
     )
     (listmode,), image, *_ = samples.petlink(folder / "petlink"), *samples.nifti(folder / "nifti")
+    _write_files(folder, pet)
+    brain = _write_brain(folder / "brain.nii")
+    cylinder = _write_cylinder(folder / "cylinder.nii")
     one = (("--iterations", "1"), ("--subsets", "1"))
+    once = (("--radius-mm", "40"), ("--iterations", "1"))
+    prior = (*one, ("--prior", "rdp"), ("--beta", "1"))
+    filled = (("--bq-per-ml", "1e4"), ("--isotope", "F-18"), ("--duration-s", "60"))
+    filled = (*filled, ("--scanner", "tiny"))
+    quick = (("--classes", "2"), ("--contrast", "other"), ("--iterations", "1"), ("--starts", "1"))
+    quick = (*quick, ("--bias-mm", "0"), ("--mixed", "0"))
     tiny = (("--scanner", "tiny"), ("--counts", "1e4"), ("--views", "12"), ("--bins", "15"))
     gamma = (
         ("--dicom",),
@@ -94,6 +125,7 @@ def commands(folder: Path) -> list[Command]:
     )
     return [
         Command("recon PET", ("recon", str(pet)), one, (Settings, Corrections, Execution)),
+        Command("recon prior", ("recon", str(pet)), prior, (Penalty,)),
         Command("recon SPECT", ("recon", str(spect)), one, (Settings, CameraFacts)),
         Command("recon NM", ("recon", str(dicom)), one, (CameraFacts,)),
         Command(
@@ -112,8 +144,41 @@ def commands(folder: Path) -> list[Command]:
             "simulate events", ("simulate", "cylinder", "--petsird"), tiny,
             (Acquisition, SimulationJob),
         ),
+        Command(
+            "normalise", ("normalise", str(pet)), once, (NormalisationSource, Corrections)
+        ),
+        Command("calibrate", ("calibrate", str(cylinder)), filled, (Cylinder,)),
+        Command("segment", ("segment", str(brain)), quick, (TissueSettings, TissueInputs)),
         Command("metrics", ("metrics", str(image), "--truth", str(image)), (), (MeasurementJob,)),
     ]  # fmt: skip
+
+
+def _write_files(folder: Path, scan: Path) -> None:
+    """Write what flags are given that take files, `FILES`."""
+    (folder / "folder").mkdir()
+    (folder / "empty").touch()
+    (folder / "text").write_text("neither = [a, header\n" * 5)
+    (folder / "bytes").write_bytes(bytes(range(256)) * 5)
+    shutil.copy(folder / "nifti" / "pair.img", folder / "image")
+    shutil.copy(scan, folder / "scan")
+
+
+def _write_brain(path: Path) -> Path:
+    """Write an image of two noisy halves."""
+    voxels = np.random.default_rng(0).normal(300, 20, (20, 20, 20)).astype(np.float32)
+    voxels[10:] += 200
+    write_image(Volume(voxels, np.diag([4.0, 4, 4, 1])), path)
+    return path
+
+
+def _write_cylinder(path: Path) -> Path:
+    """Write an image of a uniform cylinder, in counts/mm."""
+    x, y = np.mgrid[-50:51:5.0, -50:51:5.0]
+    voxels = np.repeat((np.hypot(x, y) < 35)[..., None], 9, axis=2).astype(np.float32)
+    affine = np.diag([5.0, 5, 5, 1])
+    affine[:3, 3] = -50, -50, -20
+    write_image(Volume(voxels, affine, UNIT), path)
+    return path
 
 
 def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = True) -> str:
@@ -123,7 +188,8 @@ def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = T
     """
     folder.mkdir()
     folders = {"simulate", "phantom", "convert"}
-    out = folder / (name or ("out" if words[0] in folders else "out.nii"))
+    endings = {"normalise": "out.hs", "calibrate": "out.json", "segment": "out"}
+    out = folder / (name or ("out" if words[0] in folders else endings.get(words[0], "out.nii")))
     tokens = list(words) if words[0] in {"info", "metrics"} else [*words, "-o", str(out)]
     code, said = _ended(tokens)
     left = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -193,7 +259,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for command in commands(folder):
-            for name, line in command.lines():
+            for name, line in command.lines(folder):
                 if words not in name:
                     continue
                 count += 1

@@ -1,105 +1,244 @@
-"""Scatter of the NEMA body: Monte Carlo against single scatter and against the whole estimate.
+"""Monte Carlo against single scatter simulated, and against the whole estimate.
 
-``python -m tests.benchmarks.scatter mMR 4e7`` follows so many decays, and tells scatter fractions,
-single scatter over that worked out, and the estimate of `emrecon.tomo.scatter_loop` from counts
-(with 30 % randoms) over the scatter that there is; it draws the picture of docs/scatter.md.
+``python -m tests.benchmarks.scatter mMR nema 4e7`` follows so many decays and tells scatter
+fractions, single scatter over that simulated (in all, and cell by cell where there is more than a
+tenth of the most), and the estimate of `emrecon.tomo.scatter_loop` from counts (with 30 % randoms)
+over the scatter that there is. Scanners are presets; subjects are nema (the image-quality body),
+nu2 (the scatter phantom of NEMA NU 2), brain, and thorax, a folder of CTAC_g1.hv and FDG_g1.hv
+named by EMRECON_TEST_DATA. Scanners with timing have time of flight. Cells are 6 groups of views,
+strips of about 24 mm, 6 stretches of the planes of segment 0, and as many of the most tilted; with
+time of flight larger ones.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from emrecon import io
 from emrecon.jobs.recon_scatter import draw_scatter
-from emrecon.tomo.corrections.bin_shares import places_of
-from emrecon.tomo.corrections.scatter_simulation import integrals, pair_scatter
-from emrecon.tomo.geometry.detectors import sum_over_pairs
+from emrecon.tomo.corrections.bin_places import turned_places
+from emrecon.tomo.corrections.scatter_simulation import (
+    integrals,
+    pair_scatter,
+    timed_pair_scatter,
+)
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.detectors import scanner_of, sum_over_pairs
 from emrecon.tomo.geometry.energy import REST_KEV
 from emrecon.tomo.geometry.presets import by_name, usual_span
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import ScatterModel, estimate_scatter, window_of
-from emrecon.volume import Grid
-from phantoms.monte_carlo import coincidences, facing, pairs_a_decay
+from emrecon.volume import Array, Grid, Volume
+from phantoms.brain import brain
+from phantoms.monte_carlo import facing, followed, pairs_a_decay
 from phantoms.nema import nema
+from phantoms.phantom import Phantom
+from phantoms.shapes import Material, cylinder
+from phantoms.simulate_photons import tof_of
 
 VOXEL_MM = 2.0
 RANDOMS = 0.3
-GROUP = 12
-"""Bins taken together along s."""
+FAR = 0.03
+POLYETHYLENE_PER_MM = 0.0095
+"""0.0989 cm2/g of CH2 at 511 keV (NISTIR 5632, interpolated) x 0.96 g/cm3."""
 
 
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
-def main(name: str, decays: float) -> None:
-    scanner, phantom = by_name(name), nema()
+def of_phantom(phantom: Phantom) -> tuple[Volume, Volume]:
     low, high = phantom.bounds_mm
-    shape = tuple(int(n) for n in np.ceil((high - low) / VOXEL_MM) + 1)
-    grid = Grid(shape, (VOXEL_MM,) * 3, tuple(low - VOXEL_MM / 2))
-    activity, mu = phantom.activity(grid), phantom.mu(grid)
-    start = time.process_time()
-    found = coincidences(activity, mu, scanner, int(decays), seed=3)
-    seconds = time.process_time() - start
-    say(f"{found.decays:.3g} decays, {found.decays / seconds:.3g} a CPU second")
-    span, most = usual_span(scanner)
-    bins = scanner.bins(span=span, max_ring_difference=most)
-    order = found.scatters
-    trues, single, more = (
-        _histogram(bins, found.pairs[chosen]) for chosen in (order == 0, order == 1, order > 1)
-    )
-    every = float(trues.sum() + single.sum() + more.sum())
-    fraction, ratio = 1 - trues.sum() / every, more.sum() / single.sum()
-    say(f"scatter fraction {fraction:.4f}, multiple over single {ratio:.3f}")
+    i, j, k = (int(n) for n in np.ceil((high - low) / VOXEL_MM) + 3)
+    x, y, z = (float(value) for value in low - VOXEL_MM)
+    grid = Grid((i, j, k), (VOXEL_MM,) * 3, (x, y, z))
+    return phantom.activity(grid), phantom.mu(grid)
 
+
+def scatter_phantom() -> tuple[Volume, Volume]:
+    """Return the cylinder of 203 mm by 700 mm with its line source 45 mm off the axis."""
+    plastic = cylinder((0, 0, 0), (101.5, 101.5), 700).filled(
+        Material(0.0, POLYETHYLENE_PER_MM), label=1
+    )
+    line = cylinder((0, -45, 0), (1.6, 1.6), 700).filled(Material(100.0, 0.0), label=2)
+    return of_phantom(Phantom("nu2", (plastic, line), {1: "plastic", 2: "line"}))
+
+
+def thorax() -> tuple[Volume, Volume]:
+    folder = Path(os.environ["EMRECON_TEST_DATA"]) / "thorax_fdg_ct"
+    activity, mu = (io.read_image(folder / f"{name}_g1.hv").ras() for name in ("FDG", "CTAC"))
+    middle = activity.affine.copy()
+    middle[:3, 3] = -middle[:3, :3] @ (np.array(activity.voxels.shape) - 1) / 2
+    per_mm = mu.voxels * np.float32(0.1 if mu.voxels.max() > 0.05 else 1.0)
+    return Volume(np.maximum(activity.voxels, 0), middle), Volume(per_mm, middle)
+
+
+SUBJECTS: dict[str, Callable[[], tuple[Volume, Volume]]] = {
+    "nema": lambda: of_phantom(nema()),
+    "nu2": scatter_phantom,
+    "brain": lambda: of_phantom(brain(20.0, 5.0)),
+    "thorax": thorax,
+}
+
+
+def layout(name: str) -> Bins:
+    """Return the bins of a scanner: fewer views, and with time of flight the direct planes."""
+    scanner = by_name(name)
+    span, most = usual_span(scanner)
+    half = scanner.crystals // 2
+    views = next(n for n in range(21 if scanner.timing else 60, half + 1) if half % n == 0)
+    if scanner.timing:
+        return scanner.bins(span=span, max_ring_difference=span // 2, views=views).timed(
+            scanner.timing
+        )
+    return scanner.bins(span=span, max_ring_difference=most, views=views)
+
+
+def main(name: str, subject: str, decays: float) -> None:
+    bins, body = layout(name), SUBJECTS[subject]()
+    say(f"{name}, {subject}: bins {bins.data_shape}")
+    orders, tried = by_orders(bins, body, decays)
+    scanner = by_name(name)
     efficiency = sum_over_pairs(bins, np.ones((scanner.rings, scanner.crystals)))
     efficiency *= facing(bins).astype(np.float32)
-    scale = found.decays * pairs_a_decay(bins, float(activity.voxels.sum()) * VOXEL_MM**3)
-    scale *= float(scanner.energy.accepts(REST_KEV)) ** 2
-    worked_out = scale * _single(activity, mu, bins, efficiency)
-    say(f"single: Monte Carlo over simulation {single.sum() / worked_out:.4f}")
-    _estimate(bins, trues, single + more, efficiency, mu)
-
-
-def _single(activity, mu, bins, efficiency):
-    """Return the single scatter of all bins."""
-    model = ScatterModel.of(mu, bins, bins.scanner.energy)
-    detectors, pairs = model.ring.detectors, model.ring.pairs
-    rays = integrals(activity, model.points, detectors), model.mu_rays
-    values = pair_scatter(rays, model.points, detectors, pairs, model.window).sum(axis=1)
-    return float(model.in_bins(values, efficiency).sum(dtype=float))
-
-
-def _estimate(bins, trues, scatter, efficiency, mu):
-    """Tell how well scatter is estimated from the counts."""
-    counts = float(trues.sum(dtype=float) + scatter.sum(dtype=float))
-    share = counts * RANDOMS / (1 - RANDOMS) / efficiency.sum(dtype=float)
-    randoms = efficiency * np.float32(share)
-    drawn = np.random.default_rng(1).poisson(randoms).astype(np.float32)
-    scan = Scan(bins, trues + scatter + drawn, efficiency, None, randoms, None, mu)
+    tell_single(bins, body, orders, tried, efficiency)
+    scan = counted(bins, orders.sum(axis=0), efficiency, body[1])
     start = time.process_time()
     estimate = estimate_scatter(scan, window_of(scan))
     say(f"estimate: {time.process_time() - start:.1f} CPU s, {estimate.facts}")
-    say(f"estimate over scatter {estimate.scatter.sum(dtype=float) / scatter.sum():.4f}; by bins")
-    true, mine = (_by_bins(data) for data in (scatter, estimate.scatter))
-    for part, each in zip(true / true.sum(), mine / np.maximum(true, 1), strict=True):
-        say(f"  {part:.3f} of it: {each:.3f}")
-    draw_scatter([estimate], [Path("nema.scatter.png")])
+    true = orders[1] + orders[2]
+    say(f"all scatter: estimated over counted {estimate.total / true.sum(dtype=float):.4f}")
+    compare("all", bins, estimate.scatter, true)
+    draw_scatter([estimate], Path(f"{subject}.scatter.png"))
 
 
-def _histogram(bins, pairs):
-    place = places_of(bins, pairs)
-    counts = np.bincount(place[place >= 0], minlength=int(np.prod(bins.shape)))
-    return counts.reshape(bins.shape).astype(np.float32)
+def by_orders(
+    bins: Bins, body: tuple[Volume, Volume], decays: float
+) -> tuple[NDArray[np.float32], float]:
+    """Return the counts by how often they were scattered, and the decays that were followed."""
+    rng, start, tried = np.random.default_rng(3), time.process_time(), 0.0
+    orders = np.zeros((3, *bins.data_shape), np.float32)
+    lines = int(np.prod(bins.shape))
+    for seen in followed(*body, scanner_of(bins), 3):
+        place, turned = turned_places(bins, seen.pairs)
+        some = seen.turned(turned)
+        tof = tof_of(some, bins.timing, rng)
+        live = (place >= 0) & (tof >= 0)
+        at = (np.minimum(some.scatters, 2) * (orders[0].size // lines) + tof) * lines + place
+        np.add.at(orders.reshape(-1), at[live], np.float32(1))
+        tried += seen.decays
+        if tried >= decays:
+            break
+    say(f"{tried:.3g} decays, {tried / (time.process_time() - start):.3g} a CPU second")
+    trues, single, multiple = (float(order.sum(dtype=float)) for order in orders)
+    every = trues + single + multiple
+    say(
+        f"{every:.3g} counts, scatter fraction {1 - trues / every:.4f}, multiple over single "
+        f"{multiple / single:.3f}"
+    )
+    return orders, tried
 
 
-def _by_bins(data):
-    sums = data.sum(axis=(0, 2), dtype=float)
-    return sums[: len(sums) // GROUP * GROUP].reshape(-1, GROUP).sum(axis=1)
+def tell_single(
+    bins: Bins, body: tuple[Volume, Volume], orders: Array, tried: float, efficiency: Array
+) -> None:
+    """Tell the single scatter that is simulated beside that which was counted."""
+    activity, mu = body
+    energy = scanner_of(bins).energy
+    volume = float(np.prod(np.abs(np.diag(activity.affine)[:3])))
+    scale = tried * pairs_a_decay(bins, float(activity.voxels.sum(dtype=float)) * volume)
+    scale *= float(energy.accepts(REST_KEV)) ** 2
+    model = ScatterModel.of(mu, bins, energy)
+    start = time.process_time()
+    simulated = np.float32(scale) * simulated_single(model, activity, efficiency)
+    say(f"simulated in {time.process_time() - start:.1f} CPU s, {len(model.ring.pairs)} pairs")
+    trues, single = (float(order.sum(dtype=float)) for order in orders[:2])
+    total = float(simulated.sum(dtype=float))
+    say(
+        f"single scatter over trues and it: simulated {total / (total + trues):.4f}, counted "
+        f"{single / (single + trues):.4f}; ratio {total / single:.4f}"
+    )
+    compare("single", bins, simulated, orders[1])
+
+
+def simulated_single(model: ScatterModel, activity: Volume, efficiency: Array) -> Array:
+    """Return the single scatter of all bins."""
+    places = model.points, model.ring.detectors, model.ring.pairs
+    rays = integrals(activity, *places[:2]), model.mu_rays
+    if model.timing is None:
+        values = pair_scatter(rays, *places, model.window).sum(axis=1)
+    else:
+        measured = model.window, model.timing
+        values = timed_pair_scatter(activity, model.mu_rays, *places, measured)
+    return model.in_bins(values, efficiency)
+
+
+def counted(bins: Bins, counts: Array, efficiency: Array, mu: Volume) -> Scan:
+    """Return a scan of counts with randoms."""
+    share = float(counts.sum(dtype=float)) * RANDOMS / (1 - RANDOMS)
+    randoms = efficiency * np.float32(share / efficiency.sum(dtype=float))
+    tofs = bins.timing.bins if bins.timing else 1
+    mean = np.broadcast_to(randoms / np.float32(tofs), bins.data_shape)
+    drawn = np.random.default_rng(1).poisson(mean).astype(np.float32)
+    return Scan(bins, counts + drawn, efficiency, None, randoms, None, mu)
+
+
+def cells(bins: Bins, data: Array) -> Array:
+    """Return sums over cells ``[tof, view, strip, stretch]``."""
+    timed = data.reshape(-1, *bins.shape)
+    direct = slice(0, bins.segments[0].planes)
+    tilted = slice(int(bins.offsets[-1]), bins.planes)
+    parts = [timed[..., one] for one in ([direct] if tilted.start == 0 else [direct, tilted])]
+    strips, groups = (round(24 / bins.bin_mm), 6) if bins.timing is None else (48, 2)
+    out = []
+    for part in parts:
+        summed = part.astype(np.float64)
+        for axis, count in ((1, groups), (2, part.shape[2] // strips), (3, groups)):
+            edges = np.linspace(0, summed.shape[axis], count + 1).astype(int)[:-1]
+            summed = np.add.reduceat(summed, edges, axis=axis)
+        out.append(summed.ravel())
+    return np.concatenate(out)
+
+
+def compare(name: str, bins: Bins, model: Array, counted_: Array) -> None:
+    """Tell how far cells are apart, beyond chance."""
+    mine, true = cells(bins, model), cells(bins, counted_)
+    strong = mine > 0.1 * mine.max()
+    ratio, chance = true[strong] / mine[strong], 1 / mine[strong]
+    beyond = max(float(np.mean((ratio - 1) ** 2 - chance)), 0.0)
+    spread = max(float(np.mean((ratio - ratio.mean()) ** 2 - chance)), 0.0)
+    far = np.abs(ratio - 1) - 2 * np.sqrt(chance) > FAR
+    say(
+        f"{name}, {strong.sum()} cells above a tenth: counted over model {ratio.mean():.4f}, off "
+        f"by chance {np.sqrt(chance.mean()):.4f}, beyond it {np.sqrt(beyond):.4f}, of which "
+        f"shape {np.sqrt(spread):.4f}; surely more than {FAR} off: {np.mean(far):.3f}"
+    )
+    for axis, words in ((2, "strips"), (0, "time of flight")):
+        if axis or bins.timing:
+            both = [profile(bins, each, axis) for each in (model, counted_)]
+            share = both[0] / np.maximum(both[1], 1)
+            kept = both[1] > 0.1 * both[1].max()
+            say(f"  {words}: " + " ".join(f"{value:.3f}" for value in share[kept]))
+
+
+def profile(bins: Bins, data: Array, axis: int) -> Array:
+    """Return sums by strip or time-of-flight bin."""
+    timed = data.reshape(-1, *bins.shape)
+    sums = timed.sum(axis=tuple(n for n in range(4) if n != axis), dtype=float)
+    if axis == 0:
+        return sums
+    strips = max(1, round(24 / bins.bin_mm))
+    return np.add.reduceat(sums, np.arange(0, len(sums), strips))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "mMR", float((sys.argv[2:] or ["4e7"])[0]))
+    given = [*sys.argv[1:], *("mMR", "nema", "4e7")[len(sys.argv) - 1 :]]
+    main(given[0], given[1], float(given[2]))

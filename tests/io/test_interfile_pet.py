@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emrecon.errors import GeometryError, WriteError
+from emrecon.errors import FormatError, GeometryError, WriteError
 from emrecon.io import kind
 from emrecon.io.interfile import read_geometry, read_projections, write_projections
 from emrecon.io.interfile.pet import Flight
@@ -111,6 +111,18 @@ def test_every_layout(make_pet, span, by_view, arc):
     assert_lines(
         read, places, (-1, -1, -1), every=23, views=12, bins=8, arc_mm=13.0 if arc else None
     )
+
+
+@pytest.mark.parametrize("by_view", [True, False])
+@pytest.mark.parametrize("orientation", ["head_in", "feet_in"])
+@pytest.mark.parametrize("piece", [1, 50, 500])
+def test_pieces_of_any_size_hold_the_same(make_pet, monkeypatch, by_view, orientation, piece):
+    path, _ = make_pet(span=3, by_view=by_view, **{"patient orientation": orientation})
+    whole, some = read_projections(path).data, np.array([5, 0, 7])
+    monkeypatch.setattr("emrecon.io.interfile.layout.PIECE", piece)
+    np.testing.assert_array_equal(read_projections(path).data, whole)
+    chosen = read_projections(path, only=lambda views: some).data
+    np.testing.assert_array_equal(chosen, whole[some])
 
 
 def test_segments_in_any_order_come_as_0_plus_minus(make_pet):
@@ -265,7 +277,39 @@ def test_facts_and_ignored_keys(make_pet, caplog):
     assert facts["calibration_factor"] == 1.5
     assert facts["ignored_keys"] == ["colour of the bed"]
     assert "nobody" not in str(facts)
-    assert "colour of the bed" in caplog.text
+    assert "without effect: colour of the bed := blue" in caplog.text
+    assert sum("colour" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(("value", "known"), [("0", None), ("-1", None), ("60", 60)])
+def test_times_that_are_not_known(make_pet, value, known):
+    """STIR writes -1 for them, others 0."""
+    path, _ = make_pet(**{"image duration (sec)[1]": value, "calibration factor": value})
+    exam = read_projections(path).exam
+    assert (exam.duration_s, exam.calibration_factor) == (known, known)
+
+
+def test_a_duration_below_zero_is_refused(make_pet):
+    path, _ = make_pet(**{"image duration (sec)[1]": "-60"})
+    with pytest.raises(FormatError, match="it is above 0"):
+        read_projections(path)
+
+
+@pytest.mark.parametrize("sign", ["signed", "unsigned"])
+def test_numbers_of_another_format_are_told(make_pet, caplog, sign):
+    """Floating-point numbers read as whole ones are all of a thousand million."""
+    path, places = make_pet(**{"!number format": f"{sign} integer"})
+    data = np.arange(1, len(places) + 1) * 3.7
+    data.astype("<f4").tofile(path.with_suffix(".s"))
+    read_projections(path)
+    assert "values make sense as floating-point numbers" in caplog.text
+    caplog.clear()
+    path.write_text(path.read_text().replace(f"{sign} integer", "float"))
+    read_projections(path)
+    assert not caplog.messages
+    np.rint(data).astype("<i4").tofile(path.with_suffix(".s"))
+    read_projections(path)
+    assert "values make sense as whole numbers" in caplog.text
 
 
 def test_geometry_needs_no_data(make_pet):

@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 
 from emrecon import jobs
+from emrecon.batch import Job as BatchJob
+from emrecon.batch import Record, Store, plan
+from emrecon.batch.bids import describe_derivative, keep_other_datasets
+from emrecon.cli import main
 from emrecon.errors import EmreconError, WriteError
 from emrecon.io import sidecar
 from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.calibrate import CalibrationJob
 from emrecon.jobs.convert import ConversionJob
 from emrecon.jobs.measure import MeasurementJob
+from emrecon.jobs.normalise import NormalisationJob
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.simulate import PhantomJob, SimulationJob
@@ -186,3 +192,73 @@ def test_names_of_labels_are_an_input_of_a_measurement(scan: Path) -> None:
     job = MeasurementJob(scan / "truth.nii.gz", scan, out=scan / "labels.json")
     with pytest.raises(WriteError, match="one of the inputs"):
         job.begin()
+
+
+def test_no_command_writes_over_files_that_are_not_its_own(scan: Path, tmp_path: Path) -> None:
+    """Each kind of job knows its own files, or writes over none."""
+    image, other = scan / "truth.nii.gz", scan / "mu.nii.gz"
+    facts = {"Inputs": {"image": sidecar.file_facts(image)}}
+    phantom, norm = tmp_path / "phantom", tmp_path / "norm.hs"
+    own: dict[Path, tuple[jobs.Job, dict[str, object]]] = {
+        tmp_path / "c.json": (CalibrationJob(image, tmp_path / "c.json"), facts),
+        tmp_path / "norm.json": (
+            NormalisationJob(scan, norm),
+            {"Inputs": {"prompts": sidecar.file_facts(scan / "prompts.hs")}},
+        ),
+        phantom / "labels.json": (PhantomJob("nema", phantom), {"Phantom": "derenzo"}),
+    }
+    phantom.mkdir()
+    for path, (job, about) in own.items():
+        job.keep_others()  # nothing is there
+        path.write_text("{}")
+        with pytest.raises(WriteError, match="--overwrite"):
+            job.keep_others()
+        sidecar.write(path, about)
+        job.keep_others()
+    with pytest.raises(WriteError, match="--overwrite"):
+        CalibrationJob(other, tmp_path / "c.json").keep_others()
+    with pytest.raises(WriteError, match="does not come of a phantom"):
+        PhantomJob("nema", scan).keep_others()
+    for job in (
+        ConversionJob(image, tmp_path / "c.json"),
+        MeasurementJob(image, image, out=tmp_path / "c.json"),
+    ):
+        with pytest.raises(WriteError, match=r"c\.json exists already: name another"):
+            job.keep_others()
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_commands_write_over_files_when_that_is_said(
+    scan: Path, tmp_path: Path, more: list[str]
+) -> None:
+    image, out = str(scan / "truth.nii.gz"), tmp_path / "out.nii"
+    for words in (["convert", image], ["metrics", image, "--truth", image]):
+        out.write_text("mine")
+        with pytest.raises(SystemExit) as left:
+            main([*words, "-o", str(out), *more])
+        assert (left.value.code, out.read_bytes() == b"mine") == (
+            (0, False) if more else (1, True)
+        )
+
+
+def test_a_batch_writes_over_no_files_but_its_own(scan: Path, tmp_path: Path) -> None:
+    work = ReconstructionJob(scan, tmp_path / "a.nii.gz")
+    (tmp_path / "a.nii.gz").write_text("mine")
+    store, job = Store(tmp_path / "batch"), BatchJob("a", work)
+    assert [one.todo for one in plan([job], store)] == ["refuse"]
+    assert [one.todo for one in plan([job], store, resume=True)] == ["refuse"]
+    assert [one.todo for one in plan([job], store, overwrite=True)] == ["run"]
+    store.make()
+    store.save(Record("a", "recon", "running"))
+    assert [one.todo for one in plan([job], store, resume=True)] == ["run"]
+
+
+def test_derivatives_of_another_program_are_kept(tmp_path: Path) -> None:
+    keep_other_datasets(tmp_path)
+    about = tmp_path / "dataset_description.json"
+    for text in ("{}", '{"GeneratedBy": [{"Name": "fMRIPrep"}]}', "no JSON"):
+        about.write_text(text)
+        with pytest.raises(WriteError, match="does not come of emrecon"):
+            keep_other_datasets(tmp_path)
+    describe_derivative(tmp_path, tmp_path)
+    keep_other_datasets(tmp_path)

@@ -22,8 +22,10 @@ from emrecon.jobs.data_kinds import (
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
@@ -44,12 +46,21 @@ CHOICES = {
     "radius_mm": (200.0,), "start_angles_deg": (0.0,), "scatter_rounds": 5,
     "window_kev": (430.0, 610.0), "beta": 0.1, "gamma": 1.0, "epsilon": 0.1, "edge": 0.1,
     "eta": 0.1, "anatomy": (Path("x.nii"),), "algorithm": "bsrem",
+    "uncertainty": "none",
 }  # fmt: skip
 
 
 def chosen(field: str) -> object:
     """Return a form with a value in this field that it takes."""
-    for form in (Settings, Corrections, CameraFacts, ListmodeSettings, Penalty):
+    for form in (
+        Settings,
+        Corrections,
+        CameraFacts,
+        ListmodeSettings,
+        Penalty,
+        KernelSettings,
+        RegionSettings,
+    ):
         for item in fields(form):
             if item.name == field:
                 hint = forms.types_of(form)[field]
@@ -73,7 +84,8 @@ def test_a_field_is_taken_by_the_data_that_use_it_alone(field: str, data: str) -
 @pytest.mark.parametrize("field", sorted(NEEDS))
 def test_a_field_that_needs_another_says_which(field: str) -> None:
     other = NEEDS[field][0]
-    forms_ = [Settings(), Corrections(), CameraFacts(), ListmodeSettings(), Penalty()]
+    forms_ = [Settings(), Corrections(), CameraFacts(), ListmodeSettings(), Penalty(),
+              KernelSettings(), RegionSettings()]  # fmt: skip
     if field == "gate_by":
         return  # the form itself refuses it
     value = chosen(field)

@@ -33,7 +33,7 @@ def wait() -> Callable[..., None]:
     """Wait until something is true, for a thread without Qt."""
     import time
 
-    def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+    def until(true: Callable[[], object], seconds: float = 180.0) -> None:
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, "waited in vain"

@@ -87,18 +87,18 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     press(qtbot, dock, "run")
     qtbot.waitUntil(lambda: dock.live.frames >= 3, timeout=120_000)  # the image is seen to change
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=180_000)
     number = dock.session.number
     press(qtbot, dock, "step")
     qtbot.waitUntil(
         lambda: dock.session.phase == "paused" and dock.session.number == number + 1,
-        timeout=60_000,
+        timeout=180_000,
     )
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(lambda: dock.session.number > number + 4, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.number > number + 4, timeout=180_000)
     press(qtbot, dock, "stop")
-    qtbot.waitUntil(lambda: dock.session.phase == "stopped", timeout=60_000)
-    qtbot.waitUntil(lambda: dock.number == dock.session.number, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.phase == "stopped", timeout=180_000)
+    qtbot.waitUntil(lambda: dock.number == dock.session.number, timeout=180_000)
     dock.save_to(tmp_path / "sample.nii.gz")
     dock.curves.pick(0.0)
     assert dock.number == 0
@@ -115,7 +115,7 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
 def test_the_picture_on_the_screen_is_the_image(qtbot, viewer):
     dock = opened_dock(viewer)
     press(qtbot, dock, "run")
-    qtbot.waitUntil(ended(dock), timeout=60_000)
+    qtbot.waitUntil(ended(dock), timeout=180_000)
     seen = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
     middle = seen[seen.shape[0] // 2, seen.shape[1] // 2]
     assert middle.mean() < 200  # activity is dark on white
@@ -146,7 +146,7 @@ def test_closing_the_window_ends_the_run(qtbot, viewer, state):
     dock = opened_dock(viewer)
     dock.settings.fill(Settings(iterations=100_000, subsets=4))
     press(qtbot, dock, "run" if state == "running" else "step")
-    qtbot.waitUntil(lambda: dock.session.phase == state, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.phase == state, timeout=180_000)
     session = dock.session
     viewer.close()
     settle()

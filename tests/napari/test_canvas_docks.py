@@ -62,11 +62,11 @@ def test_segment_a_file_and_save_and_open_the_labels(qtbot, viewer, files, tmp_p
     dock.truth.box.setCurrentText(truth.name)
     dock.settings.fill(Settings(starts=1, mixed=1, iterations=3))
     press(qtbot, dock, "step")
-    qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=60_000)
-    qtbot.waitUntil(lambda: "Tissue labels" in viewer.layers, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=180_000)
+    qtbot.waitUntil(lambda: "Tissue labels" in viewer.layers, timeout=180_000)
     nothing_is_cut_off(viewer, dock)
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(lambda: len(dock.layers.maps) == 3, timeout=60_000)
+    qtbot.waitUntil(lambda: len(dock.layers.maps) == 3, timeout=180_000)
     dock.save_to(tmp_path / "out")
     (again,) = viewer.open(str(tmp_path / "out" / "t1_dseg.nii.gz"), plugin="emrecon")
     labels = viewer.layers["Tissue labels"]
@@ -82,7 +82,7 @@ def test_a_click_on_a_plane_moves_the_viewer(qtbot, viewer, files):  # noqa: F81
     planes = opened(viewer, "Orthogonal views")
     planes.over_box.setCurrentText(marks.name)
     planes.over_box.activated.emit(planes.over_box.currentIndex())
-    qtbot.waitUntil(lambda: planes.planes["axial"].overlay.image is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: planes.planes["axial"].overlay.image is not None, timeout=180_000)
     nothing_is_cut_off(viewer, planes)
     axial = planes.planes["axial"]
     there = planes.canvas.mapFromScene(axial.mapViewToScene(axial.viewRect().center()))
@@ -101,7 +101,7 @@ def test_three_clicks_to_a_live_reconstruction(qtbot, viewer):  # noqa: F811
     qtbot.waitUntil(lambda: "EM reconstruction" in viewer.layers, timeout=120_000)
     recon = opened(viewer, "EM reconstruction")  # the one that runs
     assert "prompts" in recon.scan.box.currentText()
-    qtbot.waitUntil(lambda: recon.live.frames >= 2 or not recon.session.live, timeout=60_000)
+    qtbot.waitUntil(lambda: recon.live.frames >= 2 or not recon.session.live, timeout=180_000)
     assert len(recon.job.score.nrmse) > 1  # the truth came with the scan
     recon.stop()
     assert recon.session.join(60)
@@ -113,7 +113,7 @@ def test_closing_the_window_ends_a_halted_segmentation(qtbot, viewer, files):  #
     opened(viewer, "Orthogonal views", tabify=True)
     dock.settings.fill(Settings(starts=1, mixed=1, iterations=3))
     dock.step()
-    qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=180_000)
     session = dock.session
     viewer.close()
     settle()
@@ -126,7 +126,7 @@ def test_all_docks_fit_a_small_screen_as_tabs(qtbot, viewer):  # noqa: F811
     docks = [opened(viewer, name) for name in names]
     window = viewer.window._qt_window
     qtbot.waitUntil(
-        lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 3, timeout=60_000
+        lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 3, timeout=180_000
     )
     QApplication.processEvents()
     assert (window.width(), window.height()) == (1280, 800)

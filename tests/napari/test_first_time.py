@@ -52,7 +52,7 @@ def watch_pause_and_look_inside(qtbot, dock):
     dock.run_bar.mode.setCurrentText("Quick")
     if dock.session.live:
         press(qtbot, dock, "pause")
-    qtbot.waitUntil(lambda: dock.session.phase == "done" and dock.number == 24, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.phase == "done" and dock.number == 24, timeout=180_000)
 
 
 def go_to_the_best(dock):

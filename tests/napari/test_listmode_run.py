@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -69,6 +70,20 @@ def test_the_same_bits_as_the_command_and_as_python(events, tmp_path, monkeypatc
     (tmp_path / "recon.nii.gz").unlink()
     exec(compile(result_as_python(session.result), "copied", "exec"), {})  # noqa: S102 - what is tested
     np.testing.assert_array_equal(voxels("recon.nii.gz"), panel)
+
+
+def test_frames_go_on_to_the_bits_of_a_longer_run(events):
+    short = ReconJob(ReconstructionJob(events, settings=replace(HOW, iterations=1), listmode=TWO))
+    first = ran(short)
+    further = ran(short.further(HOW.iterations - 1, first.result, first.history))
+    whole = ran(ReconJob(ReconstructionJob(events, settings=HOW, listmode=TWO)))
+    assert further.phase == "done", further.error
+    frames = [np.asarray(one.history.frames()) for one in (first, further, whole)]
+    np.testing.assert_array_equal(frames[1], frames[2])
+    assert not np.array_equal(frames[0], frames[1])
+    assert result_as_command(further.result) == result_as_command(whole.result)
+    rows = [[len(one.history.rows) for one in run.result.images] for run in (further, whole)]
+    assert rows[0] == rows[1]
 
 
 def test_of_a_run_that_was_stopped_whole_frames_are_kept(events, tmp_path, wait):

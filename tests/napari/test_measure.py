@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from napari.components import ViewerModel
 
 from emrecon.errors import GeometryError
 from napari_plugin import measure, measure_dock
+from napari_plugin.history import History
 from napari_plugin.layers import KEY
 from napari_plugin.measure_dock import MeasureDock
 
@@ -106,7 +108,7 @@ def test_an_area_counts_in_its_plane_and_nowhere_else(viewer):
 
 
 @pytest.mark.slow
-def test_a_profile_has_the_values_along_a_line(viewer):
+def test_a_profile_has_the_values_along_a_line(dock, viewer):
     image = viewer.layers["image"]
     ramp = np.broadcast_to(np.arange(24.0), (6, 20, 24))
     line = drawn(viewer, [(2, 4, 3), (2, 4, 13)], "line")
@@ -114,6 +116,13 @@ def test_a_profile_has_the_values_along_a_line(viewer):
     np.testing.assert_allclose(found, 3 + places / 4, atol=1e-5)
     assert places[-1] == pytest.approx(40, abs=1.0)
     assert measure.profile(drawn(viewer, [(0, 0, 0)] * 4, "rectangle"), image, ramp) is None
+    dock.region_box.setCurrentIndex(dock.region_box.findText("line"))
+    dock.truth_box.setCurrentIndex(dock.truth_box.findText("truth"))
+    dock.measure()
+    truth, seen = dock.plot.getPlotItem().listDataItems()
+    np.testing.assert_allclose(truth.getData()[1], 4)
+    np.testing.assert_allclose(seen.getData()[1][::4], image.data[2, 4, 3:13], rtol=1e-5)
+    assert list(dock.columns) == ["mm", "truth (Bq/mL)", "image (Bq/mL)"]
 
 
 def test_contrast_noise_and_time_curves_are_those_of_the_definition(rng):
@@ -129,7 +138,7 @@ def test_contrast_noise_and_time_curves_are_those_of_the_definition(rng):
     np.testing.assert_allclose(means["a"], [picture[1].mean() for picture in pictures])
 
 
-def test_frames_give_a_curve_in_seconds(qtbot, dock, viewer, rng):
+def test_frames_give_a_curve_in_seconds(qtbot, dock, viewer, rng, tmp_path):
     frames = rng.random((4, 6, 20, 24)).astype(np.float32)
     first = {"scale": 30.0, "translate": 15.0, "units": "s", "axis_labels": "t"}
     lead = {key: (value, *PLACE[key]) for key, value in first.items()}
@@ -142,8 +151,49 @@ def test_frames_give_a_curve_in_seconds(qtbot, dock, viewer, rng):
     dock.tabs.setCurrentIndex(2)
     dock.measure()
     (curve,) = dock.plot.getPlotItem().listDataItems()
-    np.testing.assert_allclose(curve.getData()[0], [15, 45, 75, 105])
+    np.testing.assert_allclose(curve.getData()[0], [30, 60, 90, 120])  # middles of the frames
     np.testing.assert_allclose(curve.getData()[1], frames[:, 2:4].mean(axis=(1, 2, 3)), rtol=1e-5)
     viewer.dims.set_current_step(0, 2)
     dock.measure()
     assert dock.rows[0].mean == pytest.approx(frames[2, 2:4].mean(), rel=1e-5)
+    assert dock.said.text() == "frame 3 of 4: 75 to 105 s"
+    uneven = [(0, 10), (10, 20), (30, 60), (90, 300)]
+    layer.metadata = {KEY: {"unit": "kBq/mL", "frames_s": uneven}}
+    dock.measure()
+    assert dock.said.text() == "frame 3 of 4: 30 to 90 s"
+    dock.save_curves_to(tmp_path / "c.csv")
+    with (tmp_path / "c.csv").open() as file:
+        read = list(csv.DictReader(file))
+    times = [(float(one["start (s)"]), float(one["duration (s)"])) for one in read]
+    assert times == uneven
+    means = [float(one["label 1 (kBq/mL)"]) for one in read]
+    np.testing.assert_allclose(means, frames[:, 2:4].mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_contrast_against_noise_is_that_of_the_run_s_images(
+    dock, viewer, rng, monkeypatch, tmp_path
+):
+    history = History(10**8)
+    pictures = {n: rng.random((6, 20, 24)).astype(np.float32) + 1 for n in (0, 4, 8)}
+    for number, picture in pictures.items():
+        history.keep(number, picture)
+    run = SimpleNamespace(session=SimpleNamespace(history=history))
+    monkeypatch.setattr(dock, "_run", lambda image: run)
+    marks = np.zeros((6, 20, 24), np.uint8)
+    marks[1], marks[4] = 1, 2
+    viewer.add_labels(marks, name="marks", **PLACE)
+    dock.tabs.setCurrentIndex(1)
+    dock.measure()
+    (curve,) = dock.plot.getPlotItem().listDataItems()
+    noise = [100 * one[4].std() / one[4].mean() for one in pictures.values()]
+    contrast = [100 * (one[1].mean() / one[4].mean() - 1) for one in pictures.values()]
+    np.testing.assert_allclose(curve.getData(), [noise, contrast], rtol=1e-4, atol=1e-3)
+    dock.save_curves_to(tmp_path / "c.csv")
+    assert (tmp_path / "c.csv").read_text().startswith("update,noise (%),contrast (%)\n0,")
+    dock.table.setSelectionMode(dock.table.SelectionMode.MultiSelection)
+    for row in (1, 0):  # the other way round
+        dock.table.selectRow(row)
+    assert dock.said.text().startswith("label 2 over label 1")
+    assert dock.columns["contrast (%)"][1] == pytest.approx(
+        100 * (pictures[4][4].mean() / pictures[4][1].mean() - 1), abs=1e-3
+    )

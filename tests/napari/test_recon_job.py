@@ -35,7 +35,7 @@ def ran(job, steps=None, wait=None):
             session.control.step()
             wait(lambda number=number: session.phase == "paused" and session.number == number)
         session.control.stop()
-    assert session.join(60)
+    assert session.join(300)
     return session
 
 

@@ -164,6 +164,54 @@ def test_a_kernel_that_is_compiled_is_named_and_stop_ends_it_there():
     assert (session.phase, session.error) == ("stopped", "")
 
 
+def test_what_is_not_compiled_is_compiled_elsewhere_and_the_run_begun_again():
+    from concurrent.futures import ThreadPoolExecutor
+
+    import numba
+
+    from emrecon.compiled import KERNEL_THREADS
+
+    order = []
+
+    def elsewhere(session: Session) -> None:
+        order.append("elsewhere")
+
+    def job(session: Session) -> int:
+        order.append("begun")
+        session.compile = elsewhere
+
+        @numba.njit
+        def _three_times(x):
+            return 3 * x
+
+        with ThreadPoolExecutor(2, KERNEL_THREADS) as pool:  # as kernels are run
+            return int(pool.submit(_three_times, 2).result())  # compiled here in the end
+
+    session = Session(1000)
+    session.start(job)
+    assert session.join(60)
+    assert order == ["begun", "elsewhere", "begun"]
+    assert (session.phase, session.result) == ("done", 6)
+
+
+def test_stop_ends_a_process_that_compiles_at_once(wait, tmp_path):
+    import psutil
+
+    from emrecon.jobs.recon import ReconstructionJob
+    from napari_plugin.elsewhere import compiled_elsewhere
+
+    def children() -> list[psutil.Process]:
+        return psutil.Process().children()
+
+    before = children()
+    session = Session(1000)
+    session.start(lambda session: compiled_elsewhere(ReconstructionJob(tmp_path), session))
+    wait(lambda: len(children()) > len(before))
+    session.stop()
+    assert session.join(2.0)
+    wait(lambda: len(children()) == len(before), 2.0)
+
+
 def test_slow_motion_shows_every_update_and_can_be_left(wait):
     session = Session(1000)
     session.pace_s = 0.05

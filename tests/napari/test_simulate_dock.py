@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+from emrecon.io.frames import read_frames
 from napari_plugin import samples, simulate_dock
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.simulate_dock import SimulateDock
@@ -42,7 +43,7 @@ def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told
     dock.acquisition.fill(TINY)
     press(qtbot, dock, "simulate")
     assert not dock.simulate_button.isEnabled()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=60_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=180_000)
     counts, truth, mu, labels = viewer.layers
     assert counts.data.sum() == pytest.approx(TINY.counts, rel=0.02)
     assert (counts.visible, truth.visible, mu.visible, labels.visible) == (True, *[False] * 3)
@@ -54,7 +55,7 @@ def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told
     assert str(recon.scan.path()) == f"layer:{counts.name}"
     assert dock.simulate_button.isEnabled()
     press(qtbot, dock, "simulate")  # the same again is not counted again, and seen again
-    qtbot.waitUntil(lambda: len(viewer.layers) == 8, timeout=60_000)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 8, timeout=180_000)
     np.testing.assert_array_equal(viewer.layers[4].data, counts.data)
     assert told == []
     assert recon.session.close()
@@ -69,7 +70,7 @@ def test_mistakes_are_told(qtbot, told, scan_folder):
     dock.acquisition.fill(TINY)
     dock.acquisition.fields["scanner"].widget.setEditText("Siemens Nonesuch")
     press(qtbot, dock, "both")
-    qtbot.waitUntil(lambda: len(told) == 2, timeout=60_000)
+    qtbot.waitUntil(lambda: len(told) == 2, timeout=180_000)
     assert "no scanner called 'Siemens Nonesuch'" in told[-1]
     assert dock.simulate_button.isEnabled()
 
@@ -89,14 +90,30 @@ def test_the_settings_are_those_of_the_phantom_and_hold_it(qtbot, told):
     assert dock.tabs.isTabEnabled(1)
 
 
+def test_every_scan_by_name_is_a_job_and_its_frames_are_frames(qtbot, told, monkeypatch):
+    dock = SimulateDock(ViewerModel())
+    qtbot.addWidget(dock)
+    jobs = {}
+    monkeypatch.setattr(samples, "simulated", lambda job, session: jobs.setdefault(name, job))
+    for name, preset in simulate_dock.PRESETS.items():
+        dock.preset.setCurrentText(name)
+        dock.start()
+        assert dock.session.join(10)
+        assert (jobs[name].dicom, jobs[name].petsird) == (preset.dicom, preset.petsird)
+        if preset.frames:
+            end = max(frame.window_s[1] for frame in read_frames(preset.frames))
+            assert end == jobs[name].seconds
+    assert told == []
+
+
 def test_stop_ends_a_simulation_at_once(qtbot, told):
     dock = SimulateDock(ViewerModel())
     qtbot.addWidget(dock)
     dock.preset.setCurrentText("PET, Siemens mMR")  # which takes minutes
     press(qtbot, dock, "simulate")
-    qtbot.waitUntil(lambda: dock.session.note.startswith("simulating"), timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.note.startswith("simulating"), timeout=180_000)
     press(qtbot, dock, "stop")
     assert dock.session.phase == "stopped"
     assert dock.session.join(2)
-    qtbot.waitUntil(dock.simulate_button.isEnabled, timeout=60_000)
+    qtbot.waitUntil(dock.simulate_button.isEnabled, timeout=180_000)
     assert told == []

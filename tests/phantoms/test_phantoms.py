@@ -138,11 +138,13 @@ def test_fitting_shrinks_only_what_is_too_large(phantom: Phantom) -> None:
 
 def test_a_shrunk_phantom_says_so_and_names_its_sizes(caplog: pytest.LogCaptureFixture) -> None:
     small = nema().fitted(147 * 0.565)
-    assert "nema is shrunk to 46 %" in caplog.text
+    assert "nema is shrunk to 53 %" in caplog.text
     sizes = [np.cbrt(np.prod(np.ptp(body.bounds_mm, axis=0))) for body in small.bodies[-6:]]
     names = [f"sphere {size:.3g} mm" for size in sizes]
     assert [small.labels[label] for label in range(3, 9)] == names
     assert sizes[0] < 22
+    # The far side of a quarter circle of 77 mm about (70, 35).
+    assert nema().radius_mm == pytest.approx(np.hypot(70, 35) + 77, rel=0.005)
     assert small.labels[2] == "lung insert"
     caplog.clear()
     assert nema().fitted(300).labels[3] == "sphere 37 mm"

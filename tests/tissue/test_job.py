@@ -151,7 +151,7 @@ def test_labels_of_another_image_are_not_written_over(
     assert not code(image)
     before = labels.read_bytes()
     assert code(other) == 1
-    assert "was made of another image" in capsys.readouterr().err
+    assert "does not come of" in capsys.readouterr().err
     assert labels.read_bytes() == before
     assert not code(other, "--overwrite")
     labels.with_name("t1_dseg.json").unlink()

@@ -40,7 +40,7 @@ def test_the_field_alone_is_that_of_the_simulation(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "out" / "t1_biasfield.json").read_text())
     assert told["Settings"]["only_bias"] is True
     t1.write_bytes(mask.read_bytes())
-    with pytest.raises(WriteError, match="made of another image"):
+    with pytest.raises(WriteError, match="does not come of"):
         job.keep_others()
 
 

@@ -12,7 +12,6 @@ from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import tail_fit
 from emrecon.tomo.corrections.scatter_model import ScatterModel, continued
 from emrecon.tomo.geometry.presets import ECAT_931, TINY
-from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import estimate_scatter, window_of
 from emrecon.volume import Grid, Volume
@@ -105,10 +104,6 @@ def test_what_is_missing_is_said(parts):
     data = scan(mu, trues, scatter)
     with pytest.raises(SettingsError, match="give --mu"):
         estimate_scatter(data.with_(mu=None), SCANNER.energy)
-    timed = BINS.timed(Timing.of_ps(300, 300, 5))
-    prompts = np.broadcast_to(np.float32(1), timed.data_shape)
-    with pytest.raises(SettingsError, match="--sum-tof"):
-        estimate_scatter(Scan(timed, prompts, mu=mu), SCANNER.energy)
     unknown = Scan(ECAT_931.bins(max_ring_difference=0, views=2), np.ones((2, 192, 8), np.float32))
     with pytest.raises(SettingsError, match=r"energy window of ECAT 931.*--window-kev"):
         window_of(unknown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -22,6 +23,24 @@ BINS, AXIAL, VIEW, SEGMENT, TIMING = (
 
 _BY_VIEW = (BINS, AXIAL, VIEW, SEGMENT)
 _BY_SINOGRAM = (BINS, VIEW, AXIAL, SEGMENT)
+
+
+PIECE = 1 << 20
+"""About how many numbers are read at a time: they stay in a cache while they are turned."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some views, or some planes, of a segment, which stand together in the file."""
+
+    views: range
+    planes: range
+
+    first: int
+    """How many numbers of the segment stand before."""
+
+    count: int
+    """How many numbers it has."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +74,22 @@ class Layout:
         """How many numbers the file holds."""
         return max(self.timings, 1) * self.views * self.bins * sum(self.planes)
 
-    def by_view_bin_plane(self, values: NDArray[Any], planes: int) -> NDArray[Any]:
-        """Return one stored segment as a view with axes ``[view, bin, plane]``."""
+    def pieces(self, planes: int) -> Iterator[Piece]:
+        """Yield what to read at a time of a segment with so many planes, in the file's order."""
+        outer, each = (self.views, planes) if self.by_view else (planes, self.views)
+        step = max(1, PIECE // (each * self.bins))
+        for begin in range(0, outer, step):
+            some, others = range(begin, min(begin + step, outer)), range(each)
+            views, chosen = (some, others) if self.by_view else (others, some)
+            size = each * self.bins
+            yield Piece(views, chosen, begin * size, len(some) * size)
+
+    def by_view_bin_plane(self, values: NDArray[Any], piece: Piece) -> NDArray[Any]:
+        """Return the numbers of a piece as a view with axes ``[view, bin, plane]``."""
+        views, planes = len(piece.views), len(piece.planes)
         if self.by_view:
-            return values.reshape(self.views, planes, self.bins).transpose(0, 2, 1)
-        return values.reshape(planes, self.views, self.bins).transpose(1, 2, 0)
+            return values.reshape(views, planes, self.bins).transpose(0, 2, 1)
+        return values.reshape(planes, views, self.bins).transpose(1, 2, 0)
 
 
 def layout_of(header: Header) -> Layout:

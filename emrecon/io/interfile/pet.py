@@ -44,7 +44,7 @@ from emrecon.io.interfile.common import (
     scaled,
 )
 from emrecon.io.interfile.header import Header, parse
-from emrecon.io.interfile.layout import Layout, layout_of
+from emrecon.io.interfile.layout import Layout, Piece, layout_of
 from emrecon.io.interfile.scanner import Figures, figures_of, timing_of
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
@@ -116,7 +116,7 @@ def read_projections(
 ) -> Projections:
     """Read the PET projections whose header is at `path`.
 
-    Segments are read one by one, so that no more than the result and one of them are in memory.
+    Some views or planes are read at a time, so that little more than the result is in memory.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def read_projections(
         facts["tof_bins_summed"] = geometry.layout.timings
     views = np.arange(geometry.layout.views) if only is None else only(geometry.layout.views)
     bins = geometry.bins if only is None else geometry.bins.of_views(views)
-    data = np.zeros(bins.data_shape, np.float32)
+    data = np.empty(bins.data_shape, np.float32)
     values: Callable[[int, int], NDArray[Any]] = lambda first, count: read_values(  # noqa: E731
         file, dtype, count, start + first * dtype.itemsize
     )
@@ -199,21 +199,44 @@ def _gather(
     factors: list[float],
     values: Callable[[int, int], NDArray[Any]],
 ) -> None:
-    """Add the views that are wanted of every stored segment to its planes of their data."""
+    """Put the views that are wanted of every stored segment into its planes of their data.
+
+    Time-of-flight bins that the data have not are added up.
+    """
     data, views = wanted
     layout, first = geometry.layout, 0
-    offsets = geometry.bins.offsets
     timed = data.reshape(-1, len(views), *geometry.bins.shape[1:])
     for timing in range(max(layout.timings, 1)):
-        to = timed[turned_timing(timing, len(timed), geometry.position) if len(timed) > 1 else 0]
+        place = turned_timing(timing, len(timed), geometry.position) if len(timed) > 1 else 0
         for number, planes in enumerate(layout.planes):
-            count = layout.views * planes * layout.bins
-            stored = layout.by_view_bin_plane(values(first, count), planes)
-            first += count
-            at = int(offsets[layout.order.index(number)])
-            turned = turned_segment(stored, geometry.position)
-            for row, view in enumerate(views):
-                to[row, :, at : at + planes] += scaled(turned[view], factors[number])
+            at = int(geometry.bins.offsets[layout.order.index(number)])
+            to = timed[place, :, :, at : at + planes]
+            for piece in layout.pieces(planes):
+                low = _turned_views(piece, layout, geometry.position)
+                rows = np.flatnonzero((views >= low) & (views < low + len(piece.views)))
+                if not rows.size:
+                    continue
+                stored = layout.by_view_bin_plane(values(first + piece.first, piece.count), piece)
+                turned = turned_segment(stored, geometry.position)
+                places = _turned_planes(piece, planes, geometry.position)
+                for row in rows:
+                    read = scaled(turned[views[row] - low], factors[number])
+                    if timing and len(timed) == 1:
+                        to[row, :, places] += read
+                    else:
+                        to[row, :, places] = read
+            first += layout.views * planes * layout.bins
+
+
+def _turned_views(piece: Piece, layout: Layout, position: Position) -> int:
+    """Return the first view of a piece in the patient's order."""
+    return layout.views - piece.views.stop if position.feet_first else piece.views.start
+
+
+def _turned_planes(piece: Piece, planes: int, position: Position) -> slice:
+    """Return where the planes of a piece lie in the patient's order."""
+    first = piece.planes.start if position.feet_first else planes - piece.planes.stop
+    return slice(first, first + len(piece.planes))
 
 
 def _geometry(header: Header, flight: Flight) -> _Geometry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ WRITER = "emrecon"
 
 _TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metre, mm, micron
 _EXACT = 1 << 24  # float32 holds every whole number up to it
+_BEYOND = "they are beyond the single precision that is computed with; scale them"
 _CIFTI = range(3000, 3100)
 """Intents of CIFTI, which is stored as NIfTI-2."""
 
@@ -85,8 +87,11 @@ class StoredImage:
         """
         slope, inter = self.scaling
         if slope != 1 or inter != 0:
-            with _readable(self.path):
-                return np.asarray(self.image.dataobj, np.float32)
+            with _readable(self.path), np.errstate(over="ignore"):
+                scaled = np.asarray(self.image.dataobj, np.float32)
+            if np.isinf(scaled).any() and not np.isinf(self.unscaled()).any():
+                raise FormatError(f"{self.path} scales its numbers by {slope:g}: {_BEYOND}")
+            return scaled
         raw = self.unscaled()
         return raw.astype(raw.dtype.newbyteorder("="), copy=False)
 
@@ -119,6 +124,11 @@ def open_image(path: Path) -> StoredImage:
         image = _load(path)
         header, affine = image.header, np.asarray(image.affine, np.float64)
     nifti = isinstance(header, nib.Nifti1Header)
+    if nifti and type(header).is_single and image.dataobj.offset < header.single_vox_offset:
+        raise FormatError(
+            f"cannot read {path} as an image: its voxels would begin at byte "
+            f"{image.dataobj.offset}, in the header"
+        )
     if nifti and int(header["intent_code"]) in _CIFTI:
         raise FormatError(
             f"{path} is CIFTI: its values lie on surfaces and in lists of voxels, and are no image"
@@ -157,6 +167,7 @@ def read(path: Path) -> Volume:
     """
     stored = open_numbers(path)
     numbers = stored.voxels()
+    _check_range(path, numbers)
     if numbers.dtype.kind in "iu" and numbers.itemsize > 2 and _rounded(numbers):
         log.warning("%s holds whole numbers above %d, which are rounded", path, _EXACT)
     voxels = _three_or_four_axes(path, _turned(numbers))
@@ -190,6 +201,16 @@ def single_header(header: nib.Nifti1Header) -> nib.Nifti1Header:
     return header.copy() if type(header) is kind else single
 
 
+def _check_range(path: Path, numbers: NDArray[Any]) -> None:
+    """Refuse numbers that float32 would turn to infinity, or all to 0."""
+    if numbers.dtype.kind != "f" or numbers.itemsize <= 4:
+        return
+    most = float(np.abs(numbers).max(initial=0, where=np.isfinite(numbers)))
+    limits = np.finfo(np.float32)
+    if most > float(limits.max) or 0 < most < float(limits.tiny):
+        raise FormatError(f"{path} holds numbers up to {most:.3g}: {_BEYOND}")
+
+
 def _rounded(numbers: NDArray[Any]) -> bool:
     """Return whether float32 cannot tell the largest of these whole numbers apart."""
     return bool(numbers.size) and max(-int(numbers.min()), int(numbers.max())) > _EXACT
@@ -197,9 +218,15 @@ def _rounded(numbers: NDArray[Any]) -> bool:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn whatever nibabel says of a damaged file into one error of one line."""
+    """Turn whatever nibabel says of a damaged file into one error of one line.
+
+    What it says of one that it mends is warned of.
+    """
     try:
-        yield
+        with _heard() as said:
+            yield
+        for words in said:
+            log.warning("%s: %s", path, words)
     except EmreconError:
         raise
     except _BROKEN as error:
@@ -207,6 +234,25 @@ def _readable(path: Path) -> Iterator[None]:
         if isinstance(error, MemoryError):
             reason = "its header tells of more voxels than memory holds"
         raise FormatError(f"cannot read {path} as an image: {reason}") from error
+
+
+@contextmanager
+def _heard() -> Iterator[dict[str, None]]:
+    """Collect what nibabel logs in this thread, which else prints it without the file's name."""
+    said: dict[str, None] = {}
+    thread = threading.get_ident()
+
+    def kept(record: logging.LogRecord) -> bool:
+        if record.thread != thread:
+            return True
+        said[record.getMessage()] = None
+        return False
+
+    nib.imageglobals.logger.addFilter(kept)
+    try:
+        yield said
+    finally:
+        nib.imageglobals.logger.removeFilter(kept)
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401 - an image of nibabel's

@@ -18,6 +18,7 @@ from emrecon.io.petsird.file import Block, PetsirdFile
 from emrecon.io.petsird.scanner import Detectors, Types
 from emrecon.tomo.corrections.bin_lookup import Shared
 from emrecon.tomo.corrections.map_place import events_survival
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import CHUNK, Events
@@ -106,7 +107,9 @@ def reading(
             "dead_time": "corrected" if seen.alive.told else "not told",
         }
         nothing = np.empty(0, np.float32)
-        yield ListmodeScan(store.events(**facts), pairs, nothing, mu, facts=about)
+        low, high, share = scanner.energy
+        exam = ExamInfo(window_kev=(low, high), energy_resolution=share)
+        yield ListmodeScan(store.events(**facts), pairs, nothing, mu, exam, about)
 
 
 def _gather(seen: _Pass, mu: Volume | None, store: EventStore) -> Pairs:

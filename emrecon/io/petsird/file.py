@@ -28,7 +28,7 @@ USED = {
     "Header": {"scanner"},
     "ScannerInformation": {
         "modelName", "scannerGeometry", "tofBinEdges", "tofResolution", "eventEnergyBinEdges",
-        "detectionEfficiencies",
+        "energyResolutionAt511", "detectionEfficiencies",
     },
     "ScannerGeometry": {"replicatedModules"},
     "ReplicatedObject": {"object", "transforms"},

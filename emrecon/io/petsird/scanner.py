@@ -108,6 +108,9 @@ class Detectors:
     efficiencies: Efficiencies
     """Efficiency of each pair of detection bins."""
 
+    energy: tuple[float, float, float]
+    """Lower and upper limit of the energies that count, and the FWHM at 511 keV as a share."""
+
     def crystals(self, kind: int, bins: Indices) -> NDArray[np.uint32]:
         """Return the crystal of each detection bin of a module type."""
         type_ = self.types[kind]
@@ -148,7 +151,15 @@ def detectors(scanner: dict[str, Any]) -> Detectors:
         described,
         dict(_timings(scanner)),
         _efficiencies(scanner["detectionEfficiencies"], described),
+        _energy(scanner),
     )
+
+
+def _energy(scanner: dict[str, Any]) -> tuple[float, float, float]:
+    """Return the outer edges of the first module type's energy bins, and the resolution."""
+    edges = np.asarray(scanner["eventEnergyBinEdges"][0]["edges"], float)
+    resolution = np.asarray(scanner["energyResolutionAt511"], float)
+    return float(edges[0]), float(edges[-1]), float(resolution[0])
 
 
 def _centres(modules: Any, elements: dict[str, Any]) -> Floats:  # noqa: ANN401 - as decoded

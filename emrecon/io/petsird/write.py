@@ -25,6 +25,7 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.files import replacing
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.detectors import scanner_of
+from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.volume import Array
 
 Pairs = NDArray[np.unsignedinteger]
@@ -33,8 +34,8 @@ Indices = NDArray[np.int64]
 BLOCK_MS = 100
 """Length of a block of events."""
 
-ENERGY_KEV = (425.0, 650.0)
-"""Edges of the one energy bin."""
+ENERGY = EnergyWindow(425.0, 650.0, 0.12)
+"""The one energy bin of scanners of which none is known."""
 
 CRYSTAL_MM = 20.0
 """Depth of the boxes that stand for crystals; only their middle counts."""
@@ -215,6 +216,8 @@ def _header(
         )
         for apart in range(layout.modules)
     ]
+    energy = scanner.energy or ENERGY
+    limits = np.array([energy.low_kev, energy.high_kev], np.float32)
     described: dict[str, Any] = {"method_description": "exact", "calibration_factor": 1.0}
     policies = {}
     if dialect.described:  # before, no other was known
@@ -226,8 +229,8 @@ def _header(
             scanner_geometry=_geometry(package, bins, layout),
             tof_bin_edges=[[package.BinEdges(edges=np.asarray(edges, np.float32))]],
             tof_resolution=[[timing.fwhm_mm if timing else 1e4]],
-            event_energy_bin_edges=[package.BinEdges(edges=np.array(ENERGY_KEV, np.float32))],
-            energy_resolution_at_511=[0.12],
+            event_energy_bin_edges=[package.BinEdges(edges=limits)],
+            energy_resolution_at_511=[energy.resolution],
             detection_efficiencies=package.DetectionEfficiencies(
                 detection_bin_efficiencies=[dialect.table(order, np.float32)],
                 module_pair_sgidlut=[[groups]],

@@ -5,7 +5,9 @@ neighbouring numbers; sums are kept by chunk, so that the threads do not change 
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from emrecon.compiled import kernel, share
 
 CHUNK = 8192
 """Voxels whose sums are taken together, whatever the number of threads."""
@@ -77,7 +79,8 @@ def _neighbours(old, field, beside, at, count, weights, earlier, total, before):
         past = before[k]
         past[:count] = 0
         if every:
-            past[:count] = row[:count]
+            for b in range(count):  # arrays set to arrays take seconds to compile
+                past[b] = row[b]
         elif some:
             source = field[k]
             for o in range(weights.size):
@@ -110,7 +113,8 @@ def _memberships(q, count, most, norm, seen, bits, powers):
     `seen` is `norm` as int32.
     """
     components = q.shape[0]
-    most[:count] = q[0, :count]
+    for b in range(count):
+        most[b] = q[0, b]
     for j in range(1, components):
         row = q[j]
         for b in range(count):
@@ -181,15 +185,12 @@ def _store(field, at, count, q, fractions, total, before, evidence, parts):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _pull(q, count, fractions, beta, total, external, at, pull):
-    """Add to every component what the neighbours and the atlas say of its fractions."""
+def _pull(q, count, fractions, beta, total, external, known, at, pull):
+    """Add to every component what the neighbours and its place say of it."""
     components, classes = fractions.shape
     for k in range(classes):
         for b in range(count):
             pull[k, b] = beta * total[k, b]
-        if external.size:
-            for b in range(count):
-                pull[k, b] += external[at + b, k]
     for j in range(components):
         row = q[j]
         for k in range(classes):
@@ -197,6 +198,11 @@ def _pull(q, count, fractions, beta, total, external, at, pull):
             if share != 0:
                 for b in range(count):
                     row[b] += share * pull[k, b]
+        for e in range(external.shape[1]):
+            share = known[j, e]
+            if share != 0:
+                for b in range(count):
+                    row[b] += share * external[at + b, e]
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -212,10 +218,21 @@ def _expect(q, count, at, loads, out):
                     mean[b] += load * row[b]
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=True)
-def sweep(
+def sweep(first, last, *args):
+    """Call `_sweep`, whose arguments these are, in several threads."""
+    *given, sums, parts = args
+
+    def some(begin, end):
+        there, beyond = first + begin * CHUNK, min(first + end * CHUNK, last)
+        _sweep(there, beyond, *given, sums[begin:], parts[begin:])
+
+    share(some, -(-(last - first) // CHUNK))
+
+
+@kernel(fastmath=True)
+def _sweep(
     first, last, values, pattern, beside, means, factors, constants, fractions,
-    weights, earlier, beta, external, loads, old, field, expected, sums, parts,
+    weights, earlier, beta, external, known, loads, old, field, expected, sums, parts,
 ):  # fmt: skip
     """Fill the fractions in `field` of voxels ``first`` to ``last``.
 
@@ -237,8 +254,10 @@ def sweep(
         Of the neighbours: weights, and whether updated before this colour.
     beta : float32
         Strength of the spatial field.
-    external : float32 array, shape (n, k)
-        What is added to each class's exponent, such as an atlas; empty for none.
+    external : float32 array, shape (n, e)
+        What is known of each place, such as an atlas; empty for nothing.
+    known : float32 array, shape (j, e)
+        How much of it is added to each component's exponent.
     loads : float32 array, shape (j, l)
         Numbers a component stands for, whose expectation is stored in `expected`.
     old : float32 array, shape (k, n + 1)
@@ -255,7 +274,7 @@ def sweep(
     components, classes = fractions.shape
     channels = values.shape[0]
     chunks = (last - first + CHUNK - 1) // CHUNK
-    for chunk in prange(chunks):
+    for chunk in range(chunks):
         q = np.empty((components, ROW), np.float32)
         total = np.empty((classes, ROW), np.float32)
         before = np.empty((classes, ROW), np.float32)
@@ -268,10 +287,12 @@ def sweep(
         end = min(first + (chunk + 1) * CHUNK, last)
         for at in range(first + chunk * CHUNK, end, ROW):
             count = min(ROW, end - at)
-            x[:, :count] = values[:, at : at + count]
+            for c in range(channels):
+                for b in range(count):
+                    x[c, b] = values[c, at + b]
             _densities(x, count, means, factors, constants, q, work)
             _neighbours(old, field, beside, at, count, weights, earlier, total, before)
-            _pull(q, count, fractions, beta, total, external, at, pull)
+            _pull(q, count, fractions, beta, total, external, known, at, pull)
             _memberships(q, count, most, work, seen, bits, powers)
             _store(field, at, count, q, fractions, total, before, most, parts[chunk])
             _gather(x, count, q, sums[chunk, pattern])

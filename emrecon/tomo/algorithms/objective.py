@@ -103,6 +103,8 @@ class Objective:
         """
         step = self.stepped(image, slope / self.curvature(image)) - image
         body = body_of(image, self.field)
+        if not body.any():
+            return float("inf")
         mean = float(np.mean(step[body].astype(np.float64) ** 2))
         return 100 * float(np.sqrt(mean) / np.median(image[body]))
 

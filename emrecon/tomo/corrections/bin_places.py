@@ -14,6 +14,18 @@ Places = NDArray[np.int64]
 def places_of(bins: Bins, pairs: NDArray[np.unsignedinteger]) -> Places:
     """Return the bin of each pair of detectors, as a place in flattened data; -1 for none.
 
+    See `turned_places`.
+    """
+    return turned_places(bins, pairs)[0]
+
+
+def turned_places(
+    bins: Bins, pairs: NDArray[np.unsignedinteger]
+) -> tuple[Places, NDArray[np.bool_]]:
+    """Return the bin of each pair of detectors, and whether its first detector is at end 2.
+
+    The bin is a place in flattened data without time of flight; -1 for none.
+
     Parameters
     ----------
     bins : Bins
@@ -35,4 +47,4 @@ def places_of(bins: Bins, pairs: NDArray[np.unsignedinteger]) -> Places:
     at = offset + (count - 1 - count // 2)
     inside = (plane >= 0) & (at >= 0) & (at < count) & (view < half)
     place = (view // (half // views) * count + at) * planes + plane
-    return np.where(inside, place, -1)
+    return np.where(inside, place, -1), turned

@@ -78,10 +78,8 @@ def tail_fit(
     ----------
     bins : Bins
         Where the counts lie.
-    prompts, randoms : array
-        Counts, and mean randoms.
-    scatter : array
-        Scatter expected, counts.
+    prompts, randoms, scatter : array
+        Counts, mean randoms, and scatter expected; time-of-flight bins are taken together.
     attenuation : array
         Attenuation factors.
     efficiency : array, optional
@@ -94,10 +92,10 @@ def tail_fit(
         if efficiency is not None:
             tail &= efficiency[view] > 0
         number += int(np.count_nonzero(tail))
-        variance += np.sum(prompts[view], axis=0, where=tail, dtype=float)
+        variance += _summed(prompts, view, tail)
         if randoms is not None:
-            counted -= np.sum(randoms[view], axis=0, where=tail, dtype=float)
-        expected += np.sum(scatter[view], axis=0, where=tail, dtype=float)
+            counted -= _summed(randoms, view, tail)
+        expected += _summed(scatter, view, tail)
     counted += variance  # that of a count is its mean
     near = np.stack([_along_axis(bins, sums) for sums in (counted, expected, variance)])
     scale = _drawn(counted.sum(), expected.sum(), variance.sum(), 1.0, ALL_PLANES)
@@ -113,6 +111,12 @@ def _tail(attenuation: Array, s_mm: Floats) -> NDArray[np.bool_]:
     reach = int(np.ceil(ASIDE_MM / max(float(np.diff(s_mm).mean()), 1e-3))) if s_mm.size > 1 else 0
     count = np.cumsum(np.pad(blocked, ((reach + 1, reach), (0, 0))), axis=0)
     return np.asarray(count[2 * reach + 1 :] - count[: -2 * reach - 1] == 0)
+
+
+def _summed(data: Array, view: int, tail: NDArray[np.bool_]) -> Floats:
+    """Return sums over the tail of a view, and over time-of-flight bins, by plane."""
+    parts = data.reshape(-1, *data.shape[-3:])[:, view]
+    return np.asarray(np.sum(parts, axis=(0, 1), where=tail, dtype=float), float)
 
 
 def _along_axis(bins: Bins, sums: Floats) -> Floats:

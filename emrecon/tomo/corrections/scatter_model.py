@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.integrate import trapezoid
 
+from emrecon.errors import GeometryError
 from emrecon.tomo.corrections.attenuation import aligned
 from emrecon.tomo.corrections.scatter_sampling import CoarseRing
 from emrecon.tomo.corrections.scatter_simulation import (
@@ -14,6 +14,7 @@ from emrecon.tomo.corrections.scatter_simulation import (
     ScatterPoints,
     integrals,
     pair_scatter,
+    timed_pair_scatter,
 )
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import (
@@ -22,6 +23,8 @@ from emrecon.tomo.geometry.energy import (
     angular_density,
     scattered_kev,
 )
+from emrecon.tomo.geometry.pairs import Pairs
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array, Grid, Volume
 
 POINTS = 1200
@@ -48,8 +51,11 @@ body is within 2 % of all scatter that Monte Carlo counts on lines through it, 5
 class ScatterModel:
     """What of a scatter simulation does not depend on the activity."""
 
-    bins: Bins
+    bins: Bins | Pairs
     """Where scatter is wanted."""
+
+    timing: Timing | None
+    """How times of arrival are measured there, if they are."""
 
     window: EnergyWindow
     """Energies that count."""
@@ -71,20 +77,23 @@ class ScatterModel:
 
     @classmethod
     def of(
-        cls, mu: Volume, bins: Bins, window: EnergyWindow, points: int = POINTS
-    ) -> ScatterModel:
+        cls, mu: Volume, bins: Bins | Pairs, window: EnergyWindow, points: int = POINTS,
+        timing: Timing | None = None,
+    ) -> ScatterModel:  # fmt: skip
         """Choose points and detectors by the size of what attenuates.
 
         Parameters
         ----------
         mu : Volume
             Attenuation map in 1/mm, anywhere in the scanner's world.
-        bins : Bins
-            Bins of a ring scanner.
+        bins : Bins or Pairs
+            Bins of a ring scanner, or all pairs of one.
         window : EnergyWindow
             Energies that count.
         points : int, optional
             Scatter points to aim at.
+        timing : Timing, optional
+            Time-of-flight bins; those of bins are known.
         """
         along = aligned(mu.ras(), bins)
         reach = float(np.abs(bins.plane_z_mm).max()) + BEYOND_MM
@@ -94,11 +103,16 @@ class ScatterModel:
         radius = float(np.sqrt(area * grid.spacing_mm[0] * grid.spacing_mm[1] / np.pi))
         step = radius / SAMPLES
         ring = CoarseRing.of(bins, step, step)
-        return cls(bins, window, held, ring, along, radius, integrals(along, held, ring.detectors))
+        rays = integrals(along, held, ring.detectors)
+        if timing is None and isinstance(bins, Bins):
+            timing = bins.timing
+        return cls(bins, timing, window, held, ring, along, radius, rays)
 
     @property
     def kept(self) -> float:
         """Share of photons that still count after one deflection, of those that did before."""
+        from scipy.integrate import trapezoid  # noqa: PLC0415 - heavy
+
         cosine = np.linspace(-1, 1, 2001)
         kept = self.window.accepts(scattered_kev(cosine)) / self.window.accepts(REST_KEV)
         return float(2 * np.pi * trapezoid(angular_density(cosine) * kept, cosine))
@@ -126,23 +140,36 @@ class ScatterModel:
         Returns
         -------
         ndarray
-            Single and multiple scatter in the scale of the activity's line integral.
+            Single and multiple scatter in the scale of the activity's line integral; with time
+            of flight, shape ``(tof, pairs)``.
         float
             Root mean square error by the choice of points, as a share of the mean scatter.
         """
         activity = continued(activity, self.mu, BEYOND_MM)
+        places = self.points, self.ring.detectors, self.ring.pairs
         rays = integrals(activity, self.points, self.ring.detectors), self.mu_rays
-        halves = pair_scatter(rays, self.points, self.ring.detectors, self.ring.pairs, self.window)
+        halves = pair_scatter(rays, *places, self.window)
         single = halves.sum(axis=1)
         mass = [self.points.weights_mm2[: self.points.first].sum()]
         mass.append(self.points.weights_mm2.sum() - mass[0])
         apart = halves[:, 0] * sum(mass) / mass[0] - single if min(mass) > 0 else single
         error = float(np.sqrt(np.mean(apart.astype(float) ** 2)) / max(single.mean(), 1e-30))
+        if self.timing is not None:
+            measured = self.window, self.timing
+            single = timed_pair_scatter(activity, self.mu_rays, *places, measured)
         return single + np.float32(self.again) * self.ring.blurred(single, self.again_mm), error
 
     def in_bins(self, values: Array, efficiency: Array | None = None) -> Array:
-        """Return values of the coarse pairs in all bins, times their efficiency."""
-        return self.ring.in_bins(values, self.bins.untimed, efficiency)
+        """Return values of the coarse pairs in all bins, times their efficiency.
+
+        Raises
+        ------
+        GeometryError
+            If there are no bins.
+        """
+        if not isinstance(self.bins, Bins):
+            raise GeometryError("pairs of detectors lie in no bins: ask for those of each event")
+        return self.ring.in_bins(values, self.bins, efficiency)
 
 
 def continued(activity: Volume, mu: Volume, length_mm: float) -> Volume:

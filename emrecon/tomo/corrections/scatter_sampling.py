@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from emrecon.errors import GeometryError
 from emrecon.tomo.corrections.scatter_simulation import Detectors, Indices
 from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.volume import Array
 
 Floats = NDArray[np.float64]
@@ -40,13 +41,13 @@ class CoarseRing:
     """Distance from the axis within which lines are worked out."""
 
     @classmethod
-    def of(cls, bins: Bins, bin_mm: float, ring_mm: float) -> CoarseRing:
+    def of(cls, bins: Bins | Pairs, bin_mm: float, ring_mm: float) -> CoarseRing:
         """Return the coarse ring for some bins.
 
         Parameters
         ----------
-        bins : Bins
-            Bins of a ring scanner.
+        bins : Bins or Pairs
+            Bins of a ring scanner, or all pairs of one that is nearly a ring.
         bin_mm : float
             Greatest distance between neighbouring lines.
         ring_mm : float
@@ -59,7 +60,7 @@ class CoarseRing:
         """
         if not np.isfinite(bins.radius_mm):
             raise GeometryError("scatter is simulated for ring scanners, not for parallel beams")
-        ends = np.concatenate(_ends(bins))
+        ends = bins.plane_z_mm if isinstance(bins, Pairs) else np.concatenate(_ends(bins))
         low, high = float(ends.min()), float(ends.max())
         rings = max(2, int(np.ceil((high - low) / ring_mm)) + 1) if high > low else 1
         half = max(8, int(np.ceil(np.pi * bins.radius_mm / bin_mm / 2)))
@@ -115,6 +116,37 @@ class CoarseRing:
             rows = self._planes(table, bins)
             kernel.interpolate(rows, ends, factor, target)
         return out if bins.timing is not None and values.ndim == 2 else out[0]
+
+    def at_pairs(self, values: Array, ends_mm: Array, tof: NDArray[np.integer] | None) -> Array:
+        """Return values of `pairs` for any lines between points on the cylinder.
+
+        Parameters
+        ----------
+        values : array
+            Shape ``(pairs,)``, or ``(tof, pairs)``.
+        ends_mm : array
+            Where each line begins and ends, shape ``(lines, 2, 3)``.
+        tof : array of int, optional
+            Time-of-flight bin of each line, positive towards its end.
+        """
+        from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba when needed
+
+        step = float(np.diff(self.z_mm).mean()) if self.z_mm.size > 1 else 1.0
+        angles = np.arctan2(ends_mm[..., 0], -ends_mm[..., 1]) * (self.crystals / (2 * np.pi))
+        along = np.clip((ends_mm[..., 2] - self.z_mm[0]) / step, 0, self.z_mm.size - 1)
+        places = np.concatenate([angles, along], axis=1).astype(np.float32)
+        which = np.zeros(len(places), np.int64) if tof is None else tof.astype(np.int64)
+        return np.asarray(kernel.at_pairs(self._splines(values), places, which), np.float32)
+
+    def _splines(self, values: Array) -> Array:
+        """Return `_tables` as coefficients of splines around the ring."""
+        from scipy.ndimage import spline_filter1d  # noqa: PLC0415 - heavy
+
+        tables = self._tables(values.reshape(-1, values.shape[-1]))
+        for table in tables:
+            for axis in (0, 1):
+                table[:] = spline_filter1d(table, 3, axis, np.float32, "grid-wrap")
+        return tables
 
     def blurred(self, values: Array, sigma_mm: float) -> Array:
         """Return values of `pairs` blurred across lines by a Gaussian, each end by itself."""

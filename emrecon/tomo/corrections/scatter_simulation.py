@@ -22,6 +22,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +35,17 @@ from emrecon.tomo.geometry.energy import (
     relative_attenuation,
     scattered_kev,
 )
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array, Volume
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
+
+Stretches = tuple[float, float, int]
+"""Distance of the first stretch of a line from its detector in mm, their length, their number."""
+
+FINENESS, MOST_STEP_MM = 0.5, 10.0
+"""Stretches of a line over the standard deviation of time of flight, and the longest ones."""
 
 NEGLIGIBLE = 1e-4
 """Share of the efficiency at 511 keV below which photons that lost more energy are left out."""
@@ -170,36 +178,117 @@ def pair_scatter(
     """
     from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba only when needed
 
+    args = _arguments(rays, points, detectors, pairs, window)
+    sums = kernel.pair_sums(args, points.first)
+    direct = detectors.direct(pairs)
+    return np.asarray(sums / np.maximum(direct, 1e-30)[:, None], np.float32)
+
+
+def timed_pair_scatter(
+    activity: Volume,
+    mu: Array,
+    points: ScatterPoints,
+    detectors: Detectors,
+    pairs: Indices,
+    measured: tuple[EnergyWindow, Timing],
+) -> Array:
+    """Return the single scatter of detector pairs in time-of-flight bins [1]_.
+
+    Parameters
+    ----------
+    activity : Volume
+        Activity, its axes along the scanner's towards R, A and S.
+    mu : array
+        Integrals of mu from every point to every detector, see `integrals`.
+    points, detectors, pairs
+        See `pair_scatter`.
+    measured : tuple
+        Energies that count, and how times of arrival are measured.
+
+    Returns
+    -------
+    ndarray
+        Shape ``(time-of-flight bins, pairs)``, in the unit of the activity times mm; places are
+        positive towards the second detector of a pair.
+
+    References
+    ----------
+    .. [1] C. C. Watson, "Extension of single scatter simulation to scatter correction of
+       time-of-flight PET", IEEE Trans. Nucl. Sci. 54, 1679 (2007).
+    """
+    from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba only when needed
+
+    window, timing = measured
+    step = min(timing.sigma_mm * FINENESS, MOST_STEP_MM)
+    way = detectors.places_mm[:, None] - points.places_mm
+    lengths = np.sqrt(np.einsum("dpa,dpa->dp", way, way)).astype(np.float32)
+    first, last = _span(activity, detectors, float(lengths.max()))
+    stretches = (first, step, max(1, int(np.ceil((last - first) / step))))
+    timed = integrals(activity, points, detectors, stretches)
+    slots = 2 * int(np.ceil(lengths.max() / step)) + 1
+    args = _arguments((mu, mu), points, detectors, pairs, window)
+    sums = kernel.timed_sums(args, (timed, lengths, first, step, slots))
+    places = (np.arange(slots) - slots // 2) * step
+    within = (np.arange(4) - 1.5) / 4 * step
+    shares = timing.weights(places[:, None] + within).mean(axis=1)
+    direct = np.maximum(detectors.direct(pairs), 1e-30).astype(np.float32)
+    return np.ascontiguousarray((sums @ shares.astype(np.float32)).T / direct)
+
+
+def _span(activity: Volume, detectors: Detectors, farthest: float) -> tuple[float, float]:
+    """Return between which distances from a detector there is activity, and a point beyond."""
+    i, j, _ = np.nonzero(activity.voxels)
+    if not i.size:
+        return 0.0, farthest
+    grid = activity.grid()
+    aside = np.hypot(grid.centres_mm(0)[i], grid.centres_mm(1)[j]).max() + max(grid.spacing_mm)
+    radius = np.hypot(detectors.places_mm[:, 0], detectors.places_mm[:, 1])
+    return max(0.0, float(radius.min() - aside)), farthest
+
+
+def _arguments(
+    rays: tuple[Array, Array],
+    points: ScatterPoints,
+    detectors: Detectors,
+    pairs: Indices,
+    window: EnergyWindow,
+) -> tuple[Any, ...]:
+    """Return what both kernels take."""
+    from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba only when needed
+
     activity, mu = rays
     way, sight = detectors.seen(points.places_mm)
     places = np.zeros((2, *way.shape), np.float32)
     places[0], places[1, 0] = way, sight
-    sums = kernel.pair_sums(
+    return (
         places,
         points.weights_mm2.astype(np.float32),
         np.stack([activity, mu, np.exp(-mu)]),
         tables(window, kernel.TABLE),
         np.ascontiguousarray(pairs, np.int32),
-        points.first,
     )
-    direct = detectors.direct(pairs)
-    return np.asarray(sums / np.maximum(direct, 1e-30)[:, None], np.float32)
 
 
-def integrals(volume: Volume, points: ScatterPoints, detectors: Detectors) -> Array:
-    """Return the integral of a volume from every point to every detector, value times mm."""
+def integrals(
+    volume: Volume, points: ScatterPoints, detectors: Detectors, stretches: Stretches | None = None
+) -> Array:
+    """Return the integral of a volume from every point to every detector, value times mm.
+
+    Shape ``(detectors, points)``; by stretches counted from the detector, if there are some, with
+    one more axis.
+    """
     from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba only when needed
 
     grid = volume.grid()
-    return np.asarray(
-        kernel.line_integrals(
-            np.ascontiguousarray(volume.voxels),
-            np.array(grid.origin_mm, float),
-            np.array(grid.spacing_mm, float),
-            points.places_mm,
-            np.ascontiguousarray(detectors.places_mm),
-        )[..., 0]
+    sums = kernel.line_integrals(
+        np.ascontiguousarray(volume.voxels),
+        np.array(grid.origin_mm, float),
+        np.array(grid.spacing_mm, float),
+        points.places_mm,
+        np.ascontiguousarray(detectors.places_mm),
+        stretches or (0.0, 0.0, 1),
     )
+    return np.asarray(sums if stretches else sums[..., 0])
 
 
 def tables(window: EnergyWindow, steps: int) -> tuple[float, Array, Array]:

@@ -9,21 +9,21 @@ Each pair has its own sum over the points in their order, whatever the number of
 
 import math
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels.share import share
 
 TABLE = 2048  # steps of the tables over the cosine, from the least that counts to 1
 
-_jit = numba.njit(nogil=True, cache=True)
-_fast = numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-_inline = numba.njit(forceinline=True, fastmath=True, error_model="numpy")
+_jit = kernel()
+_fast = kernel(fastmath=True, error_model="numpy")
+_inline = inline(fastmath=True, error_model="numpy")
 
 _FAR = 1e30
 
 
-def line_integrals(image, origin, spacing, points, detectors, step_mm=0.0, slots=1):
+def line_integrals(image, origin, spacing, points, detectors, stretches=(0.0, 0.0, 1)):
     """Return the integrals from every point to every detector, ``[detector, point, slot]``.
 
     Parameters
@@ -34,11 +34,13 @@ def line_integrals(image, origin, spacing, points, detectors, step_mm=0.0, slots
         Middle of box (0, 0, 0) and size of the boxes, mm.
     points, detectors : float64 (n, 3)
         Where the ways begin and end, mm.
-    step_mm, slots : float, int
-        Stretches in which to sum, counted from the detector; all in one by default.
+    stretches : tuple of float, float, int
+        Distance from the detector where the first begins, length and number of the stretches in
+        which to sum; all in one by default.
     """
+    first_mm, step_mm, slots = stretches
     out = np.zeros((len(detectors), len(points), slots), np.float32)
-    args = image, origin, spacing, points, detectors, step_mm, out
+    args = image, origin, spacing, points, detectors, first_mm, step_mm, out
     share(_integrals, len(detectors), *args)
     return out
 
@@ -54,7 +56,7 @@ def _next(start, way, low, size, at):
 
 
 @_jit
-def _integrals(begin, end, image, origin, spacing, points, detectors, step_mm, out):
+def _integrals(begin, end, image, origin, spacing, points, detectors, first_mm, step_mm, out):
     """Fill the rows of the detectors begin ... end - 1."""
     shape = image.shape
     slots = out.shape[2]
@@ -88,7 +90,8 @@ def _integrals(begin, end, image, origin, spacing, points, detectors, step_mm, o
                     if slots == 1:
                         total += value * (after - t)
                     else:
-                        _deposit(out[d, p], length - after, length - t, value, step_mm)
+                        beyond = length - first_mm
+                        _deposit(out[d, p], beyond - after, beyond - t, value, step_mm)
                 t = after
                 if tx <= after:
                     tx += dx
@@ -122,35 +125,32 @@ def _within(start, way, low, spacing, shape, length):
 
 @_inline
 def _deposit(row, low, high, value, step_mm):
-    """Add what lies between two distances from the detector to the stretches that hold it."""
-    first = min(int(low / step_mm), row.size - 1)
-    last = min(int(high / step_mm), row.size - 1)
+    """Add what lies between two distances from the first stretch to the stretches that hold it."""
+    first = min(max(int(low / step_mm), 0), row.size - 1)
+    last = min(max(int(high / step_mm), 0), row.size - 1)
     for n in range(first, last + 1):
         a, b = max(low, n * step_mm), min(high, (n + 1) * step_mm)
         if b > a:
             row[n] += np.float32(value * (b - a))
 
 
-def pair_sums(places, weights, rays, tables, pairs, half):
+def pair_sums(setting, half):
     """Return the sums over two sets of points for pairs of detectors, ``[pair, set]``.
 
     Parameters
     ----------
-    places : float32 (2, 3, detectors, points)
-        Unit vectors from points to detectors, and (its second half, first row) in the second
-        place what a detector sees of a point: cosine of incidence over squared distance.
-    weights : float32 (points,)
-        What each point scatters.
-    rays : float32 (3, detectors, points)
-        Integral of the activity, of mu, and the survival exp(-integral of mu).
-    tables : tuple
-        Least cosine, and over equal steps of the cosine from there to 1 the weight of the angle
-        and the relative attenuation less 1, each with one more entry.
-    pairs : int32 (pairs, 2)
-        Detectors.
+    setting : tuple
+        ``places``, float32 (2, 3, detectors, points): unit vectors from points to detectors, and
+        (its second half, first row) what a detector sees of a point, the cosine of incidence over
+        squared distance; ``weights``, float32 (points,): what each point scatters; ``rays``,
+        float32 (3, detectors, points): integral of the activity, of mu, and the survival
+        exp(-integral of mu); ``tables``: least cosine, and over equal steps of the cosine from
+        there to 1 the weight of the angle and the relative attenuation less 1, each with one more
+        entry; ``pairs``, int32 (pairs, 2): detectors.
     half : int
         Number of points of the first set.
     """
+    places, weights, rays, tables, pairs = setting
     out = np.empty((len(pairs), 2), np.float32)
     least, angle, extra = tables
     args = places[0], places[1, 0], weights, *rays, np.float32(least), angle, extra
@@ -200,6 +200,89 @@ def _sums(
                 both = xa[n] * _power(more * mb[n]) + xb[n] * _power(more * ma[n])
                 total += weights[n] * weight * fa[n] * fb[n] * ea[n] * eb[n] * both
             out[p, part] = total
+
+
+def timed_sums(setting, timed):
+    """Return the sums over all points by apparent place along the line, ``[pair, slot]``.
+
+    A pair emitted at the distance d from A, one photon of which turns at S, is seen where the
+    times to A and over S to B tell: at d less half the way from A over S to B, from the middle.
+
+    Parameters
+    ----------
+    setting : tuple
+        As of `pair_sums`, but that the first of the rays is not used.
+    timed : tuple
+        Integrals of the activity by stretches counted from the detector (float32
+        ``[detector, point, stretch]``), lengths of the ways (float32 ``[detector, point]``), the
+        distance of the first stretch from the detector, the length of a stretch, which is that of
+        a slot, and the number of slots about the middle.
+    """
+    places, weights, rays, tables, pairs = setting
+    activity, lengths, first_mm, step_mm, slots = timed
+    out = np.empty((len(pairs), slots), np.float32)
+    least, angle, extra = tables
+    held = _held(activity)
+    args = places[0], places[1, 0], weights, rays[1], rays[2], np.float32(least), angle, extra
+    places_of = lengths, held, np.float32(first_mm), np.float32(step_mm)
+    share(_timed_sums, len(pairs), *args, activity, *places_of, pairs, out)
+    return out
+
+
+def _held(activity):
+    """Return the first stretch that holds anything, and the one behind the last, of every way."""
+    live = activity > 0
+    some = live.any(axis=2)
+    first = np.where(some, live.argmax(axis=2), 0)
+    last = np.where(some, activity.shape[2] - live[:, :, ::-1].argmax(axis=2), 0)
+    return np.stack([first, last]).astype(np.int32)
+
+
+@_fast
+def _timed_sums(
+    begin, end, ways, seen, weights, mu, survival, least, angle, extra, activity, lengths, held,
+    first_mm, step_mm, pairs, out,
+):  # fmt: skip
+    """Fill the rows of the pairs begin ... end - 1."""
+    one, per_step, half = np.float32(1), np.float32(TABLE / (1.0 - least)), np.float32(0.5)
+    slots = out.shape[1]
+    ahead, back = np.empty(slots, np.float32), np.empty(slots, np.float32)
+    for p in range(begin, end):
+        a, b = pairs[p, 0], pairs[p, 1]
+        ahead[:] = 0
+        back[:] = 0
+        for n in range(weights.size):
+            sight = weights[n] * seen[a, n] * seen[b, n]
+            if sight == 0:
+                continue
+            cosine = np.float32(0)
+            for axis in range(3):
+                cosine -= ways[axis, a, n] * ways[axis, b, n]
+            place = (min(max(cosine, least), one) - least) * per_step
+            k = np.int64(place)
+            part = place - np.float32(k)
+            weight = angle[k] + part * (angle[k + 1] - angle[k])
+            if weight == 0:
+                continue
+            more = extra[k] + part * (extra[k + 1] - extra[k])
+            weight *= sight * survival[a, n] * survival[b, n]
+            way = half * (lengths[a, n] + lengths[b, n]) - first_mm
+            shift = np.int64(math.floor(slots // 2 + one - way / step_mm))
+            _add(ahead, activity[a, n], held[0, a, n], held[1, a, n], shift,
+                 weight * _power(more * mu[b, n]))  # fmt: skip
+            _add(back, activity[b, n], held[0, b, n], held[1, b, n], shift,
+                 weight * _power(more * mu[a, n]))  # fmt: skip
+        for n in range(slots):
+            out[p, n] = ahead[n] + back[slots - 1 - n]
+
+
+@_inline
+def _add(sums, row, first, last, shift, weight):
+    """Add a part of a row to sums that lie `shift` further."""
+    first, last = max(first, -shift), min(last, sums.size - shift)
+    for m in range(last - first):
+        at = np.uint64(first + m)
+        sums[np.uint64(first + shift + m)] += weight * row[at]
 
 
 def interpolate(rows, ends, factor, out):
@@ -260,3 +343,57 @@ def _interpolate(begin, end, rows, ends, factor, out):
             else:
                 for p in range(np.uint64(planes)):
                     row[p] = max(row[p], zero)
+
+
+def at_pairs(tables, places, tof):
+    """Return values between any places on the cylinder.
+
+    Parameters
+    ----------
+    tables : float32 (tof, crystals, crystals, rings, rings)
+        Coefficients of periodic splines along crystals, values along rings.
+    places : float32 (n, 4)
+        Crystal, crystal, ring and ring at which each line begins and ends, not whole.
+    tof : int64 (n,)
+        Table to look at.
+    """
+    out = np.empty(len(places), np.float32)
+    share(_at_pairs, len(out), tables, places, tof, out)
+    return out
+
+
+@_inline
+def _between(place, size, weights):
+    """Put Lagrange's weights of up to four neighbours into `weights`; return first and number."""
+    count = min(4, size)
+    first = min(max(math.floor(place) - (count // 2 - 1), 0), size - count)
+    for a in range(count):
+        weight = np.float32(1)
+        for b in range(count):
+            if a != b:
+                weight *= np.float32((place - first - b) / (a - b))
+        weights[a] = weight
+    return first, count
+
+
+@_fast
+def _at_pairs(begin, end, tables, places, tof, out):
+    """Fill the values begin ... end - 1."""
+    crystals, rings = tables.shape[1], tables.shape[3]
+    w = np.empty((4, 4), np.float32)
+    for n in range(begin, end):
+        table = tables[tof[n]]
+        i0 = _taps(places[n, 0], crystals, w[0])
+        j0 = _taps(places[n, 1], crystals, w[1])
+        r0, count = _between(places[n, 2], rings, w[2])
+        q0, _ = _between(places[n, 3], rings, w[3])
+        total = np.float32(0)
+        for a in range(4):
+            for b in range(4):
+                part = table[(i0 + a) % crystals, (j0 + b) % crystals]
+                inner = np.float32(0)
+                for c in range(count):
+                    for d in range(count):
+                        inner += w[2, c] * w[3, d] * part[r0 + c, q0 + d]
+                total += w[0, a] * w[1, b] * inner
+        out[n] = max(total, np.float32(0))

@@ -1,0 +1,126 @@
+"""What watching costs: ``xvfb-run -a -s "-screen 0 1280x800x24" python tests/benchmarks/panel_watch.py``.
+
+A small scan is reconstructed onto 128 x 128 x 128 voxels in 240 updates: by the panel's own job with
+nobody looking, in the panel in its normal mode (Quick), and in its Watch mode, by turns. Of each run the
+processor time of this process (of the window, of software that draws, and of the run), the pictures
+drawn, the longest that counters were out of date, and the longest gap in the window's event loop after
+the first picture, with the longest that its thread worked by itself: on a busy machine the former is as
+much that of other processes. The argument is the number of turns.
+"""  # noqa: E501 - a command to copy
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import napari
+import numpy as np
+from npe2 import PluginManager
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtTest import QTest
+
+from emrecon import jobs
+from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.simulate import SimulationJob
+from emrecon.tomo.settings import Settings
+from napari_plugin.recon_job import ReconJob
+from napari_plugin.session import Session
+from phantoms.acquisition import Acquisition
+
+SHAPE, PASSES, SUBSETS = (128, 128, 128), 20, 12
+PULSE_MS = 10
+TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+MOST_CPU, FEWEST, OLDEST_S, BLOCKED_S = 1.30, 12, 0.5, 0.3
+
+
+def unwatched(folder, settings):
+    """Return the processor time of a run that nobody looks at."""
+    session = Session(1)
+    session.history.wants = lambda _: False
+    job = ReconJob(ReconstructionJob(folder, settings=settings))
+    before = time.process_time()
+    session.start(job)
+    session.slot.wanted = False
+    session.join()
+    assert session.phase == "done", session.error
+    return time.process_time() - before
+
+
+def watched(dock, mode):
+    """Return processor time, pictures, and the ages of counters and gaps of the loop in s."""
+    dock.run_bar.mode.setCurrentText(mode)
+    beats, looks, loop, pulse = [], [], QEventLoop(), QTimer()
+    pulse.setTimerType(Qt.TimerType.PreciseTimer)
+    pulse.setInterval(PULSE_MS)
+    first = []
+
+    def beat():
+        now = time.perf_counter()
+        if dock.session.phase == "running" and dock.live.frames and dock.session.seen.is_set():
+            first.append(now)
+        beats.append((now, time.thread_time()))
+
+    def looked():
+        looks.append(time.perf_counter())
+
+    pulse.timeout.connect(beat)
+    dock.live.looked.connect(looked)
+    dock.live.ended.connect(loop.quit)
+    before = time.process_time()
+    pulse.start()
+    dock.start()
+    loop.exec()
+    spent = time.process_time() - before
+    pulse.stop()
+    dock.live.looked.disconnect(looked)
+    assert dock.session.phase == "done", dock.session.error
+    pictures = dock.live.frames
+    QTest.qWait(1500)  # what is drawn last does not slow the next run
+    later = np.diff([one for one in beats if one[0] >= first[0]], axis=0)
+    ages = np.diff([first[0], *(one for one in looks if one >= first[0])])
+    waited, worked = later.max(axis=0)
+    return spent, pictures, max(ages), waited - PULSE_MS / 1e3, worked
+
+
+def main():
+    folder = Path(tempfile.mkdtemp()) / "scan"
+    voxel = (220 / SHAPE[0], 220 / SHAPE[1], 150 / SHAPE[2])
+    settings = Settings(iterations=PASSES, subsets=SUBSETS, voxel_mm=voxel, size=SHAPE)
+    how = Acquisition(scanner="ECAT HR+", views=96, bins=96, span=9, max_ring_difference=4)
+    jobs.run(SimulationJob("brain", folder, how))
+    PluginManager.instance().discover()
+    viewer = napari.Viewer()
+    viewer.window._qt_window.resize(1280, 800)
+    _, dock = viewer.window.add_plugin_dock_widget("emrecon", "EM reconstruction")
+    dock.scan.box.setEditText(str(folder))
+    dock.settings.fill(settings)
+    unwatched(folder, Settings(iterations=1, subsets=SUBSETS, voxel_mm=voxel, size=SHAPE))
+    worst = {"Quick": [], "Watch": []}
+    for _ in range(TURNS):
+        alone = unwatched(folder, settings)
+        for mode, found in worst.items():
+            spent, pictures, age, gap, worked = watched(dock, mode)
+            found.append((spent / alone, pictures, age, gap))
+            sys.stdout.write(
+                f"{mode}: {spent:.1f} s of processor, {alone:.1f} s with nobody looking "
+                f"({100 * (spent / alone - 1):+.0f} %); {pictures} pictures of "
+                f"{1e3 * dock.live.frame_s:.0f} ms; counters {age:.2f} s old at most; "
+                f"the window waited {1e3 * gap:.0f} ms at most, and worked {1e3 * worked:.0f} ms "
+                "at most without a break\n"
+            )
+            sys.stdout.flush()
+    viewer.close()
+    cost, pictures, age, gap = zip(*worst["Watch"], strict=True)
+    met = {
+        f"{min(pictures)} pictures, {FEWEST} wanted": min(pictures) >= FEWEST,
+        f"{100 * (np.median(cost) - 1):.0f} % more processor time (median), 30 allowed":
+            np.median(cost) <= MOST_CPU,
+        f"counters {max(age):.2f} s old, {OLDEST_S} allowed": max(age) <= OLDEST_S,
+        f"window blocked {max(gap):.2f} s, {BLOCKED_S} allowed": max(gap) <= BLOCKED_S,
+    }  # fmt: skip
+    for words, fine in met.items():
+        sys.stdout.write(f"{'met' if fine else 'MISSED'}: {words}\n")
+    sys.exit(not all(met.values()))
+
+
+main()
