@@ -60,7 +60,7 @@ class Svrg:
     long: int = 3
     """Passes of a run after which steps are half as long: what is left is then variance."""
 
-    momentum: float = 0.7
+    momentum: float = 0.8
     """Share of the last step that is added to one; none after all gradients were computed."""
 
     def iterates(
