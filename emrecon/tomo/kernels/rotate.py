@@ -23,7 +23,7 @@ from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels.share import share
 
 # What is called, and not inlined, may be linked to a copy that was compiled elsewhere: with the
-# leave to reorder, bits would depend on whether this process compiled the kernels or an earlier one.
+# leave to reorder, bits would depend on which process compiled the kernels.
 _jit = kernel(fastmath=True)
 _inline = inline(fastmath=True)
 
