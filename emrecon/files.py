@@ -79,10 +79,10 @@ def write_text(path: Path, text: str) -> None:
 
 def keep_inputs(outputs: Iterable[Path], inputs: Mapping[str, Path]) -> None:
     """Refuse to write over what was read."""
-    read = {path.resolve() for path in inputs.values()}
+    read = {os.path.realpath(path) for path in inputs.values()}
     for path in outputs:
         data = path.with_suffix(".v") if path.suffix == ".hv" else path
-        if {path.resolve(), data.resolve()} & read:
+        if {os.path.realpath(path), os.path.realpath(data)} & read:
             raise WriteError(f"cannot write {path}: it is one of the inputs")
 
 

@@ -61,6 +61,7 @@ COMMANDS = {
     "normalise": "Estimate detection efficiencies from the scan of a known source.",
     "calibrate": "Find what makes Bq/mL of a PET scanner's images, from a cylinder.",
     "scatter": "Work out the scatter of a PET scan from an image of its activity.",
+    "transmission": "Reconstruct an attenuation map from counts of X-rays or a rod source.",
     "metrics": "Hold an image against the truth.",
     "doctor": "Say what there is to compute with; paste it into a report of a problem.",
     "completion": "Print the script by which a shell completes commands and flags.",
@@ -93,6 +94,9 @@ def main(tokens: Sequence[str] | None = None) -> None:
         _end("interrupted", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # names that are too long, links that go around, a network that left
+        named = f"{error.filename}: " if error.filename else ""
+        _end(f"{named}{error.strerror or error}", FAILED)
 
 
 def _explain(tokens: Sequence[str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from emrecon.errors import FormatError
 from emrecon.io.formats import Reading
@@ -12,6 +15,17 @@ from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import ISOTOPES
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Array
+
+log = logging.getLogger(__name__)
+
+LEAST_RADIUS, MOST_RADIUS_MM = 0.2, 2000.0
+"""Least distance of a collimator from the axis, in that of the outermost bin, and largest one."""
+
+LEAST_ARC_DEG = 120.0
+"""Arc that views go over at least; 180 degrees are usual for the heart."""
+
+MOST_ASPECT = 4.0
+"""Largest ratio of the sides of a bin."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,8 @@ def camera_scan(read: Projections, reading: Reading) -> Scan:
 
     The scan lies about the axis of rotation; `Scan.origin_mm` says where that is.
     """
+    if reading.prompts:
+        say_oddities(read.camera)
     facts = read.facts | {"origin_mm": read.origin_mm and list(read.origin_mm)}
     scatter, method = None, reading.camera.scatter_from
     if method and reading.prompts:
@@ -116,6 +132,32 @@ def camera_scan(read: Projections, reading: Reading) -> Scan:
         exam=read.exam,
         facts=facts,
     )
+
+
+def say_oddities(camera: Camera) -> None:
+    """Warn of an orbit or bins that no gamma camera has: some number may be in another unit."""
+    near, far = float(camera.radius_mm.min()), float(camera.radius_mm.max())
+    widest = float(np.abs(camera.u_mm).max())
+    if near < LEAST_RADIUS * widest or far > MOST_RADIUS_MM:
+        log.warning(
+            "the collimator is %.4g to %.4g mm from the axis, and bins reach %.4g mm from it: are "
+            "the radii in mm (--radius-mm)?",
+            near, far, widest,
+        )  # fmt: skip
+    turns = np.sort(np.rad2deg(camera.theta_rad) % 360)
+    arc = 360 - float(np.diff(turns, append=turns[0] + 360).max())
+    if camera.theta_rad.size > 1 and arc < LEAST_ARC_DEG:
+        log.warning(
+            "the views are of %.3g degrees alone, from which no image can be told well: is the "
+            "step in degrees (--angular-step-deg)?",
+            arc,
+        )
+    bin_mm, plane_mm = camera.bin_mm, camera.plane_mm
+    if max(bin_mm, plane_mm) > MOST_ASPECT * min(bin_mm, plane_mm):
+        log.warning(
+            "bins are %.4g mm across and %.4g mm along the axis: is that right (--pixel-mm)?",
+            bin_mm, plane_mm,
+        )  # fmt: skip
 
 
 def emission_kev(nuclide: str, window: Window | None) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from emrecon.tissue.classes import Classes
 from emrecon.tissue.lattice import Lattice
 from emrecon.tissue.mask import MOST_ML
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.starts import gap
+from emrecon.tissue.starts import Optimum, gap
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -34,11 +34,28 @@ MOST_FLUID = 0.75
 GREY_OVER_WHITE = (0.5, 4.0)
 """Volume of grey over that of white matter: 1.1 to 1.7 in people, and more in children."""
 
+NO_GREY_OVER_WHITE = (0.33, 6.0)
+"""Volume of grey over that of white matter that no human brain has: where the two look alike, what
+is called grey matter is the border of fluid and 0.25 of the rest."""
+
+INSIDE_OUT = 1.5
+"""White matter's share at the edge of the mask over grey matter's, from which on the two are
+exchanged: 0.01 to 0.2 in adults, 1.7 and more in the newborn, whose grey matter is bright."""
+
+SHOWN = (1.0, 3.2)
+"""Distance of two classes, in standard deviations, at the best start from intensities alone: below
+the first they are one class, below the second in doubt. It is 4 to 8 in brains of adults, below 3
+in the newborn and below 2 at six months."""
+
 MERGED, DISTINCT = 0.5, 2.0
 """Distances of classes, in standard deviations, below which they are one, and are in doubt."""
 
 MOST_OUTLIERS = 0.03
 """Share of the voxels that no tissue explains from which on a person is to look at them."""
+
+
+class ImplausibleError(DataError):
+    """A segmentation that cannot be right: the image does not show the classes that it is of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +82,16 @@ class Findings:
 
     atlas: bool
     """Whether priors tell the classes apart by place, too."""
+
+    start: Optimum | None = None
+    """The best start from intensities alone; None where a person gave one."""
+
+    @property
+    def outer(self) -> dict[str, float]:
+        """The share of each class that lies at the edge of the mask."""
+        held = np.maximum(self.fractions.sum(axis=0, dtype=np.float64), 1e-9)
+        edge = self.fractions[self.rim].sum(axis=0, dtype=np.float64)
+        return dict(zip(self.settings.names, (edge / held).tolist(), strict=True))
 
 
 def check_size(voxels: int, affine: Floats, settings: Settings) -> None:
@@ -95,11 +122,12 @@ def judged(found: Findings) -> tuple[str, ...]:
 
     Raises
     ------
-    DataError
+    ImplausibleError
         If it cannot be right: a class that died, merged with another or changed places with it,
         or volumes that no brain has.
     """
     _check_alive(found)
+    _check_shown(found)
     _check_order(found)
     doubts = list(_doubts_of_classes(found))
     if found.settings.tissues:
@@ -111,13 +139,24 @@ def judged(found: Findings) -> tuple[str, ...]:
 def _check_alive(found: Findings) -> None:
     fractions, settings = found.fractions, found.settings
     if not np.isfinite(fractions).all():
-        raise DataError("the segmentation came to values that are not finite: check the image")
+        raise ImplausibleError("it came to values that are not finite: check the image")
     count = np.bincount(fractions.argmax(axis=1), minlength=settings.most_classes)
     dead = [name for name, n in zip(settings.names, count, strict=True) if not n]
     if dead:
-        raise DataError(
+        raise ImplausibleError(
             f"no voxel was found to be mostly {' or '.join(dead)}: the image does not show "
             f"{settings.most_classes} classes; ask for fewer, or give means to start from"
+        )
+
+
+def _check_shown(found: Findings) -> None:
+    """Refuse tissues that the intensities do not show, where nothing else tells of them."""
+    start, settings = found.start, found.settings
+    if settings.tissues and start is not None and start.gap < SHOWN[0]:
+        raise ImplausibleError(
+            "the intensities show fewer than three tissues: two of them look alike, as at the age "
+            "of six months, or the mask holds other things. Ask for fewer classes (--classes 2), "
+            "or give priors (--priors) or means (--means)"
         )
 
 
@@ -127,13 +166,13 @@ def _check_order(found: Findings) -> None:
     if settings.gaussians > 1 or (found.atlas and not settings.mixed):
         return
     if gap(found.classes) <= 0:
-        raise DataError(
+        raise ImplausibleError(
             "two classes have changed places: the image does not show "
             f"{settings.most_classes} classes in order; ask for fewer, lower the weight prior or "
             "beta, or give means (--means) or priors (--priors) to start from"
         )
     if distance(found.classes) < MERGED and not found.atlas:
-        raise DataError(
+        raise ImplausibleError(
             f"two classes are only {distance(found.classes):.2f} standard deviations apart: the "
             f"image does not show {settings.most_classes} classes; ask for fewer, check the mask "
             "and --contrast, or give priors (--priors)"
@@ -144,23 +183,48 @@ def _check_volumes(found: Findings) -> None:
     """Refuse volumes that no brain has."""
     settings, shares = found.settings, found.fractions.mean(axis=0, dtype=np.float64)
     if found.human_ml > NO_BRAIN_ML:
-        raise DataError(
+        raise ImplausibleError(
             f"{found.human_ml:.4g} mL are no brain: check the size and unit of the voxels and the "
             "mask, give one of the brain (--mask), or say --contrast other if it is none"
         )
     held = dict(zip(settings.names, shares, strict=True))
     for name in ("GM", "WM"):
         if held[name] < LEAST_SHARE:
-            raise DataError(
+            raise ImplausibleError(
                 f"{name} has {held[name]:.1%} of the volume, and of a brain {LEAST_SHARE:.0%} or "
                 f"more: some voxels that are far brighter or darker were taken for it, or the "
-                f"image is not {settings.weighting} weighted (--contrast). Look at it; leave such "
+                f"image is not {settings.weighted} (--contrast). Look at it; leave such "
                 "voxels out (--mask, --exclude), or give means (--means) or priors (--priors)"
             )
+    _check_grey_and_white(found, held)
     if held["CSF"] > MOST_FLUID:
-        raise DataError(
+        raise ImplausibleError(
             f"CSF has {held['CSF']:.0%} of the volume: the mask seems to hold more than the "
-            f"brain, or the image is not {settings.weighting} weighted (--contrast)"
+            f"brain, or the image is not {settings.weighted} (--contrast)"
+        )
+
+
+def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
+    """Refuse grey and white matter that are exchanged, or of which one is but a border."""
+    if found.start is None:  # a person said which is which
+        return
+    settings, ratio = found.settings, held["GM"] / held["WM"]
+    low, high = NO_GREY_OVER_WHITE
+    if settings.times == 1 and not low <= ratio <= high:
+        raise ImplausibleError(
+            f"there is {ratio:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
+            f"brains): the two may look alike here, or the image is not {settings.weighted} "
+            "(--contrast). Ask for fewer classes, or give priors (--priors) or means "
+            "(--means)"
+        )
+    outer = found.outer
+    if outer["WM"] > INSIDE_OUT * outer["GM"]:
+        raise ImplausibleError(
+            f"{outer['WM']:.0%} of what is taken for white matter and {outer['GM']:.0%} of the "
+            "grey matter lie at the edge of the mask: grey matter seems to be the brighter one, "
+            f"as in the newborn, or the image is not {settings.weighted} (--contrast). "
+            "Give priors of newborns (--contrast neonate --priors), or number the classes from "
+            "dark to bright (--contrast other)"
         )
 
 
@@ -175,9 +239,15 @@ def _doubts_of_classes(found: Findings) -> Iterator[str]:
     least, settings = distance(found.classes), found.settings
     if least < DISTINCT and settings.gaussians == 1:
         yield f"two classes are only {least:.1f} standard deviations apart"
+    if found.start is not None and found.start.gap < SHOWN[1] and settings.gaussians == 1:
+        yield (
+            f"the intensities alone hardly show {settings.most_classes} classes: two are "
+            f"{max(found.start.gap, 0):.1f} standard deviations apart. One of them may be of "
+            "mixed voxels alone"
+        )
     if settings.unlike(found.classes.means[:, 0]):
         yield (
-            f"fluid is nearer to grey matter than a {settings.weighting} weighted image has it: "
+            f"fluid is nearer to grey matter than a {settings.weighted} image has it: "
             "CSF may be a part of the grey matter. Check the contrast and whether the mask holds "
             "fluid"
         )
@@ -204,17 +274,15 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
     if not low <= grey / white <= high and settings.times == 1:
         yield (
             f"there is {grey / white:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
-            f"brains): is the image {settings.weighting} weighted, and of an adult?"
+            f"brains): is the image {settings.weighted}, and of an adult?"
         )
-    outer = found.fractions[found.rim].sum(axis=0, dtype=np.float64) / np.maximum(held, 1e-9)
-    white = outer[settings.names.index("WM")]
+    outer = found.outer
     for name, words, most in (("CSF", "fluid", 2.0), ("GM", "grey matter", 1.2)):
-        share = outer[settings.names.index(name)]
-        if white > most * share:
+        if outer["WM"] > most * outer[name]:
             yield (
                 f"more of the white matter than of the {words} lies at the edge of the mask "
-                f"({white:.0%} and {share:.0%}): the two are exchanged if the image is not "
-                f"{settings.weighting} weighted (--contrast), or that of an infant"
+                f"({outer['WM']:.0%} and {outer[name]:.0%}): the two are exchanged if the image "
+                f"is not {settings.weighted} (--contrast), or that of an infant"
             )
 
 

@@ -201,7 +201,7 @@ def refuse_nonsense(state: Counts, window_ms: NDArray[np.int64]) -> None:
     Raises
     ------
     FormatError
-        If addresses are beyond the sinograms, time runs backwards, or the window is after the end.
+        If addresses are beyond the sinograms, time runs backwards, or the window holds no time.
     """
     from emrecon.tomo.kernels import histogram  # noqa: PLC0415 - numba only when needed
 
@@ -219,10 +219,15 @@ def refuse_nonsense(state: Counts, window_ms: NDArray[np.int64]) -> None:
         )
     if steps := int(state[histogram.STEPS_BACK]):
         log.warning("%d time tags step back by %d ms or less: time is held", steps, STEP_BACK_MS)
+    now_s, (start_s, stop_s) = state[histogram.NOW] / 1000, window_ms / 1000
+    if state[histogram.FINISHED] and not state[histogram.TIME_TAGS]:
+        raise FormatError(
+            f"the file tells no time from {start_s:g} to {stop_s:g} s: its time goes on at "
+            f"{now_s:g} s; times count from 0 of its own clock"
+        )
     if window_ms[0] > state[histogram.NOW]:
         raise FormatError(
-            f"the file ends at {state[histogram.NOW] / 1000:g} s, before the time "
-            f"window starts at {window_ms[0] / 1000:g} s"
+            f"the file ends at {now_s:g} s, before the time window starts at {start_s:g} s"
         )
 
 

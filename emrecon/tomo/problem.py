@@ -17,7 +17,7 @@ from emrecon.stop import Flat, Rule, after, converged
 from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.corrections.calibration import Calibration
 from emrecon.tomo.exam import ExamInfo
-from emrecon.tomo.likelihood import Likelihood, Through
+from emrecon.tomo.likelihood import Likelihood, Sum, Through
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, WARM_UPDATES, Penalised
@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 
 IMBALANCE = 0.05
 """Share of the prompts by which an image and its background may miss them without a warning."""
+
+MEET = 20.0
+"""Counts of a subset that meet a voxel on average, below which subsets may lose counts."""
+
+LOST = 0.3
+"""Share of the counts by which a pass of OSEM may miss them where a prior goes on from it."""
 
 UNIT = "counts/mm"
 """Unit of a reconstructed image until a calibration gives Bq/mL."""
@@ -90,11 +96,15 @@ class Problem:
         turns = islice(cycle(self.models), number % len(self.models), None)
         return em(turns, image, start=number)
 
+    @property
+    def warm(self) -> int:
+        """The updates of OSEM before a prior counts: whole passes."""
+        return -(-WARM_UPDATES // len(self.likelihoods)) * len(self.likelihoods)
+
     def first(self, *observers: Callable[[Iterate[Array]], object]) -> Array:
         """Return the image after a pass of OSEM, from which is taken what depends on an image."""
-        updates = -(-WARM_UPDATES // len(self.models)) * len(self.models)
         run = em(cycle(self.models), self.start)
-        *_, reached = islice(watch(run, *observers), updates + 1)
+        *_, reached = islice(watch(run, *observers), self.warm + 1)
         return reached.params
 
     @property
@@ -123,6 +133,43 @@ class Problem:
             rules.append(Flat(self.settings.tolerance, len(self.likelihoods), earlier))
         return rules
 
+    def whole_if_few(self) -> Problem:
+        """Return the problem with all counts as one subset, where subsets would lose too many.
+
+        A subset without counts along the lines of a voxel sets it to 0 for good, and what climbs
+        by subsets from such an image may leave all bounds. Only where few counts meet a voxel is
+        that tried out, by a pass of OSEM.
+        """
+        likelihoods, facts = self.likelihoods, self.facts
+        meet = (facts["prompts"] - facts["background"]) / len(likelihoods)
+        meet *= max(self.start.shape) / facts["voxels_in_field_of_view"]
+        if len(likelihoods) == 1 or meet > MEET:
+            return self
+        turns = em(cycle(self.models), self.start)
+        tried = next(islice(turns, len(likelihoods), None)).params
+        kept = self._emitted(tried) / self._emitted(self.start)
+        if abs(kept - 1) <= LOST:
+            return self
+        settings = self.settings
+        iterations = settings.iterations + WARM_UPDATES
+        log.warning(
+            "%d subsets make %.3g %% of the %.6g prompts, which are too few for them: all are one "
+            "subset, in %d iterations",
+            len(likelihoods), 100 * kept, facts["prompts"], iterations,
+        )  # fmt: skip
+        return replace(
+            self,
+            likelihoods=(Sum(likelihoods),),
+            settings=replace(settings, subsets=1, iterations=iterations),
+        )
+
+    def _emitted(self, image: Array) -> float:
+        """Return the counts that an image makes expect, without background."""
+        return sum(
+            float(np.sum(image * likelihood.sensitivity, dtype=np.float64))
+            for likelihood in self.likelihoods
+        )
+
     def balance(self, image: Array) -> float:
         """Return the counts that an image and the background make expect over the prompts.
 
@@ -130,10 +177,7 @@ class Problem:
         of a voxel sets it to 0 for good; and no voxel below 0 makes up for a background above the
         counts.
         """
-        emitted = sum(
-            float(np.sum(image * likelihood.sensitivity, dtype=np.float64))
-            for likelihood in self.likelihoods
-        )
+        emitted = self._emitted(image)
         prompts, subsets = self.facts["prompts"], len(self.likelihoods)
         balance = float((emitted + self.facts["background"]) / prompts)
         if not abs(balance - 1) <= IMBALANCE:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emrecon.cli import main
 from emrecon.io import read_image, write_image
 from emrecon.volume import Volume
 from tests.cli.test_commands import QUICK, run
@@ -311,3 +312,21 @@ def test_usage(capsys) -> None:
     assert run("recon", "a", "--size", "3.5", "3", "3") == 2
     assert run("info") == 2
     assert run("phantom", "nema", "--voxel-mm", "4", "4") == 2
+
+
+@pytest.mark.parametrize("kind", ["loop", "long"])
+def test_names_that_the_system_refuses_end_in_a_line(tmp_path: Path, capsys, kind: str) -> None:
+    image = tmp_path / "a.nii"
+    write_image(Volume(np.ones((3, 4, 5), np.float32), np.eye(4)), image)
+    loop, other = tmp_path / "loop.nii", tmp_path / "other.nii"
+    loop.symlink_to(other)
+    other.symlink_to(loop)
+    out = loop if kind == "loop" else tmp_path / f"{'x' * 300}.nii"
+    before = sorted(tmp_path.iterdir())
+    for words in (["convert", image, "-o", out], ["convert", image, "-o", out / "x.nii"]):
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in words])
+        said = capsys.readouterr().err
+        assert (left.value.code, said.count("\n")) in {(1, 1), (0, 0)}
+        assert not said or said.startswith("emrecon: ")
+    assert sorted(tmp_path.iterdir()) == before

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emrecon.errors import GeometryError, WriteError
+from emrecon.errors import FormatError, GeometryError, WriteError
 from emrecon.io import kind
 from emrecon.io.interfile import read_geometry, read_projections, write_projections
 from emrecon.io.interfile.pet import Flight
@@ -277,7 +277,39 @@ def test_facts_and_ignored_keys(make_pet, caplog):
     assert facts["calibration_factor"] == 1.5
     assert facts["ignored_keys"] == ["colour of the bed"]
     assert "nobody" not in str(facts)
-    assert "colour of the bed" in caplog.text
+    assert "without effect: colour of the bed := blue" in caplog.text
+    assert sum("colour" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(("value", "known"), [("0", None), ("-1", None), ("60", 60)])
+def test_times_that_are_not_known(make_pet, value, known):
+    """STIR writes -1 for them, others 0."""
+    path, _ = make_pet(**{"image duration (sec)[1]": value, "calibration factor": value})
+    exam = read_projections(path).exam
+    assert (exam.duration_s, exam.calibration_factor) == (known, known)
+
+
+def test_a_duration_below_zero_is_refused(make_pet):
+    path, _ = make_pet(**{"image duration (sec)[1]": "-60"})
+    with pytest.raises(FormatError, match="it is above 0"):
+        read_projections(path)
+
+
+@pytest.mark.parametrize("sign", ["signed", "unsigned"])
+def test_numbers_of_another_format_are_told(make_pet, caplog, sign):
+    """Floating-point numbers read as whole ones are all of a thousand million."""
+    path, places = make_pet(**{"!number format": f"{sign} integer"})
+    data = np.arange(1, len(places) + 1) * 3.7
+    data.astype("<f4").tofile(path.with_suffix(".s"))
+    read_projections(path)
+    assert "values make sense as floating-point numbers" in caplog.text
+    caplog.clear()
+    path.write_text(path.read_text().replace(f"{sign} integer", "float"))
+    read_projections(path)
+    assert not caplog.messages
+    np.rint(data).astype("<i4").tofile(path.with_suffix(".s"))
+    read_projections(path)
+    assert "values make sense as whole numbers" in caplog.text
 
 
 def test_geometry_needs_no_data(make_pet):

@@ -219,6 +219,7 @@ BAD = {
     "negative radius": ({"radius": "-150"}, "above 0"),
     "no start": ({"start angle": None}, "'start angle' is missing: give --start-angles-deg"),
     "no extent": ({"!extent of rotation": None}, "'extent of rotation' is missing"),
+    "no direction": ({"!direction of rotation": None}, "is missing: give --direction CW or CC"),
     "direction": ({"!direction of rotation": "up"}, "direction of rotation := up"),
     "no pixel": ({"!scaling factor (mm/pixel) [2]": None}, "give --pixel-mm"),
     "orbit": ({"orbit": "elliptic"}, "orbit := elliptic"),
@@ -245,6 +246,28 @@ def test_what_a_person_says_stands_in(tmp_path):
     path = written(tmp_path, stored("HFS", 180, -36), **lacking)
     given = CameraFacts(radius_mm=(150.0,), start_angles_deg=(180.0,), pixel_mm=(PLANE_MM, BIN_MM))
     np.testing.assert_allclose(found_at(read_projections(path, given)), POINTS, atol=0.01)
+
+
+def test_a_direction_is_said(tmp_path):
+    path = written(tmp_path, stored("HFS", 180, -36), **{"!direction of rotation": None})
+    read = read_projections(path, CameraFacts(direction="CW"))
+    np.testing.assert_allclose(found_at(read), POINTS, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"radius": "2"}, "collimator is 2 to 2 mm from the axis"),
+        ({"radius": "15000"}, "are the radii in mm"),
+        ({"!extent of rotation": "6.2832"}, "are of 5.65 degrees alone"),
+        ({"!scaling factor (mm/pixel) [1]": "0.5"}, "bins are 0.5 mm across"),
+    ],
+)
+def test_numbers_of_another_unit_are_told(tmp_path, caplog, changes, words):
+    read_scan(written(tmp_path, stored("HFS", 180, -36), **changes))
+    assert words in caplog.text
+    assert len(caplog.messages) == bool(words)
 
 
 def test_simset(shared_data):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import codecs
 
+import numpy as np
 import pytest
 
 from emrecon import io
-from emrecon.errors import FormatError
+from emrecon.errors import FormatError, WriteError
 from emrecon.io.formats import data_files, open_head
 from emrecon.io.interfile.header import is_interfile, parse
 from emrecon.io.interfile.spect import read_projections
+from emrecon.volume import Volume
 from tests.io.test_interfile_spect import PLANES, VIEWS, stored, written
 
 PATIENT = "!INTERFILE :=\npatient name := Gro\xdf, \xc5ke \u0160\xf8ren\n"
@@ -79,3 +81,18 @@ def test_continued_lines_keep_their_number(scan):
     entry = header.entry("radius")
     assert entry is not None
     assert entry.line == 5
+
+
+@pytest.mark.parametrize("name", ["a b", "ä", "a%20s", "日本", "a'b", "$HOME", "-x", "a:=b"])
+def test_names_that_a_header_holds(tmp_path, name):
+    volume = Volume(np.ones((3, 4, 5), np.float32), np.eye(4))
+    io.write_image(volume, tmp_path / f"{name}.hv")
+    assert io.read_image(tmp_path / f"{name}.hv").voxels.any()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a;b", "a\\b", "'a'b", "a\udcff", " a"])
+def test_names_that_no_header_holds_are_refused(tmp_path, name):
+    volume = Volume(np.ones((3, 4, 5), np.float32), np.eye(4))
+    with pytest.raises(WriteError, match="holds no such name"):
+        io.write_image(volume, tmp_path / f"{name}.hv")
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import re
+import struct
 
 import nibabel as nib
 import numpy as np
@@ -195,3 +198,55 @@ def test_a_file_that_was_unpacked_is_read_by_its_content(tmp_path):
     nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "a.nii")
     (tmp_path / "a.nii").rename(tmp_path / "a.nii.gz")
     np.testing.assert_array_equal(nifti.read(tmp_path / "a.nii.gz").voxels, voxels)
+
+
+def patched(path, at, kind, *values):
+    """Write values into a header, byte by byte."""
+    content = bytearray(path.read_bytes())
+    struct.pack_into(kind, content, at, *values)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_voxels_that_would_begin_in_the_header(tmp_path, packed):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.float32), np.eye(4)), path)
+    patched(path, 108, "<f", 0.0)
+    if packed:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(FormatError, match="begin at byte 0, in the header"):
+        io.read_image(path)
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-200])
+def test_numbers_beyond_single_precision(tmp_path, size):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.full((3, 4, 5), size), np.eye(4)), path)
+    with pytest.raises(FormatError, match=re.escape(f"numbers up to {size:.3g}: they are")):
+        io.read_image(path)
+    nib.save(nib.Nifti1Image(np.full((3, 4, 5), np.inf), np.eye(4)), path)
+    assert np.isinf(io.read_image(path).voxels).all()
+
+
+def test_a_slope_beyond_single_precision(tmp_path):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.full((3, 4, 5), 1000, np.int16), np.eye(4)), path)
+    patched(path, 112, "<2f", 1e38, 0.0)
+    with pytest.raises(FormatError, match="scales its numbers by"):
+        io.read_image(path)
+    patched(path, 112, "<2f", 1e20, 0.0)
+    np.testing.assert_allclose(io.read_image(path).voxels, 1e23)
+
+
+def test_what_nibabel_mends_is_a_warning_with_the_name(tmp_path, caplog, capfd):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.float32), np.eye(4)), path)
+    io.read_image(patched(path, 80, "<f", -2.0))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "a.nii: pixdim[1,2,3] should be positive" in caplog.text
+    caplog.clear()
+    with pytest.raises(FormatError, match="data code 0 not supported"):
+        io.read_image(patched(path, 70, "<h", 0))
+    assert not caplog.messages
+    assert not capfd.readouterr().err  # nibabel prints by itself

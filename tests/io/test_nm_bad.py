@@ -253,3 +253,13 @@ def test_two_tables_positions(tmp_path):
     found = read_projections(saved(dataset, tmp_path))  # the same orbit twice
     assert found.camera.shape[0] == 24
     np.testing.assert_array_equal(found.data[::2], found.data[1::2])
+
+
+def test_corrected_projections_are_told(tmp_path, caplog):
+    dataset = nm_dataset()
+    dataset.CorrectedImage = ["UNIF", "COR", "DECY"]
+    read_projections(saved(dataset, tmp_path))
+    assert "CorrectedImage" not in caplog.text
+    dataset.CorrectedImage = ["UNIF", "ATTN", "SCAT"]
+    read_projections(saved(dataset, tmp_path))
+    assert "attenuation and scatter was corrected for (CorrectedImage)" in caplog.text

@@ -309,6 +309,14 @@ def test_a_time_tag_that_is_late_by_a_few_ms_is_read(tmp_path, caplog):
     assert "1 time tags step back" in caplog.text
 
 
+@pytest.mark.parametrize("reads", [petlink.histogram, petlink.read_scan])
+def test_frames_before_the_first_time_are_told_when_it_is(tmp_path, reads):
+    path = written(tmp_path, [TIME + 100_000, (1 << 30) | 5, TIME + 100_001, TIME + 102_000])
+    with pytest.raises(FormatError, match="no time from 0 to 1 s: its time goes on at 100 s"):
+        reads(path, 1, window_s=(0.0, 1.0))
+    assert petlink.histogram(path, 1, window_s=(100.0, 101.0)).prompt_count == 1
+
+
 def test_a_data_file_alone_is_refused(tmp_path):
     path = written(tmp_path, random_words(9, 10))
     (tmp_path / "copy.hdr").write_text(path.read_text())

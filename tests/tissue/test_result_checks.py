@@ -12,11 +12,13 @@ import pytest
 
 from emrecon.errors import DataError, SettingsError
 from emrecon.jobs.segment import SegmentationJob, segment_files
+from emrecon.tissue import stages
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.result_checks import Findings, distance, judged
+from emrecon.tissue.result_checks import Findings, ImplausibleError, distance, judged
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.starts import Optimum
 from emrecon.volume import Volume
 from tests.tissue.test_segment import dice, head, region, shot
 
@@ -65,6 +67,76 @@ def test_a_usual_brain_raises_no_doubt() -> None:
 def test_what_cannot_be_right_is_refused(changed: dict[str, object], words: str) -> None:
     with pytest.raises(DataError, match=words):
         judged(findings(**changed))
+
+
+def began(gap: float) -> Optimum:
+    """Return a start from intensities alone whose classes are so far apart."""
+    return Optimum("quantiles", levels(0, 5, 9), 0.0, gap, converged=True)
+
+
+def inside_out(share: float) -> dict[str, object]:
+    """Return a brain with so much of its white matter, and a tenth of the grey one, at the rim."""
+    labels = np.repeat([0, 1, 2], [300, 400, 300])
+    rim = np.zeros(1000, bool)
+    rim[300:340] = rim[700 : 700 + round(300 * share)] = True
+    return {"fractions": np.eye(3, dtype=np.float32)[labels], "rim": rim}
+
+
+REFUSED_OF_INTENSITIES: list[tuple[dict[str, object], str]] = [
+    ({"start": began(0.4)}, "fewer than three tissues"),
+    ({"start": began(7), "fractions": shares(0.3, 0.15)}, "0.27 times as much grey as white"),
+    ({"start": began(7), "fractions": shares(0.3, 0.62)}, "7.8 times as much grey as white"),
+    ({"start": began(7), **inside_out(0.2)}, "20% of what is taken for white matter and 10%"),
+]
+
+
+@pytest.mark.parametrize(("changed", "words"), REFUSED_OF_INTENSITIES)
+def test_an_infants_brain_is_refused_where_nothing_else_tells(
+    changed: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ImplausibleError, match=words):
+        judged(findings(**changed))
+    judged(findings(**changed | {"start": None}))  # a person said which class is which
+    other = Settings(contrast="other")
+    doubts = judged(findings(**changed | {"settings": other}))
+    assert len(doubts) == (changed["start"].gap < 3)  # type: ignore[attr-defined]
+
+
+def test_an_adults_brain_is_not() -> None:
+    assert judged(findings(start=began(6))) == ()
+    assert "hardly show 3 classes: two are 2.9" in judged(findings(start=began(2.9)))[0]
+    judged(findings(start=began(6), **inside_out(0.1)))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_fit_that_comes_to_nothing_is_made_once_more(
+    first: bool,  # noqa: FBT001 - a parameter of the test
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With outliers where it had none, and the other way round; the sidecar and doubts say so."""
+    made: list[bool] = []
+    whole = stages.finish
+
+    def finish(data, settings, optima, fitted):
+        made.append(settings.outliers)
+        if settings.outliers == first:
+            raise ImplausibleError("no brain")
+        return whole(data, settings, optima, fitted)
+
+    monkeypatch.setattr(stages, "finish", finish)
+    mask = region(head())
+    settings = Settings(bias_mm=0, starts=1, outliers=first, scale=1)
+    found = segment([shot()], settings, mask=mask)
+    assert made == [first, not first]
+    assert found.settings.outliers is not first
+    assert found.doubts[0] == f"it was fitted once more {'without' if first else 'with'} outliers"
+    assert "came to nothing: no brain" in caplog.text
+    monkeypatch.setattr(stages, "finish", lambda *_: (_ for _ in ()).throw(ImplausibleError("x")))
+    with pytest.raises(
+        ImplausibleError, match=r"x \(fitted once more with.* outliers: it came to the same\)"
+    ):
+        segment([shot()], settings, mask=mask)
 
 
 def test_other_images_may_have_any_volumes() -> None:
@@ -171,22 +243,30 @@ def test_names_of_bids_say_the_contrast(
 
 
 def test_names_of_unknown_contrasts_are_refused(tmp_path: Path) -> None:
-    image = tmp_path / "sub-01_FLAIR.nii.gz"
+    image = tmp_path / "sub-01_T2starw.nii.gz"
     nib.save(nib.Nifti1Image(RNG.random((9, 9, 9)).astype(np.float32), np.eye(4)), image)
-    with pytest.raises(SettingsError, match=r"named as FLAIR.*--contrast"):
+    with pytest.raises(SettingsError, match=r"named as T2starw.*--contrast"):
         segment_files([image], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
+def test_white_matter_where_fluid_is_is_refused() -> None:
+    """A T2-weighted image that is taken for T1."""
+    with pytest.raises(ImplausibleError, match="lie at the edge of the mask"):
+        segment([shot(contrast="T2")], Settings(iterations=4, starts=2), mask=region(head()))
+
+
 def test_doubts_and_outliers_are_written(tmp_path: Path) -> None:
-    """A T2-weighted image that is taken for T1 has white matter where fluid is."""
-    truth, image = head(), shot(contrast="T2")
-    nib.save(nib.Nifti1Image(image.voxels, image.affine), tmp_path / "t.nii.gz")
-    nib.save(nib.Nifti1Image(truth.mask.astype(np.uint8), image.affine), tmp_path / "m.nii.gz")
+    """Of a brain in voxels that are too large."""
+    truth, image = head(), shot()
+    volume_ml = truth.mask.sum() * abs(np.linalg.det(image.affine[:3, :3])) / 1000
+    affine = image.affine @ np.diag([*[(2500 / volume_ml) ** (1 / 3)] * 3, 1])
+    nib.save(nib.Nifti1Image(image.voxels, affine), tmp_path / "t.nii.gz")
+    nib.save(nib.Nifti1Image(truth.mask.astype(np.uint8), affine), tmp_path / "m.nii.gz")
     settings, files = Settings(iterations=4, starts=2), TissueInputs(mask=tmp_path / "m.nii.gz")
     segment_files([tmp_path / "t.nii.gz"], tmp_path / "out", settings, files)
     told = json.loads((tmp_path / "out" / "t_dseg.json").read_text())
-    assert any("more of the white matter than of the fluid" in line for line in told["Warnings"])
+    assert any("2500 mL are much for a brain" in line for line in told["Warnings"])
     odd = nib.load(tmp_path / "out" / "t_outliers.nii.gz")
     share = (np.asarray(odd.dataobj)[truth.mask] > 0.5).mean()
     assert share == pytest.approx(told["OutlierShare"], abs=1e-4)

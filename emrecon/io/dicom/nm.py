@@ -32,6 +32,9 @@ STORAGE = "1.2.840.10008.5.1.4.1.1.20"
 TOMO = ("TOMO", "GATED TOMO")
 """Third word of ImageType for what a camera counted around the patient."""
 
+CORRECTED = {"ATTN": "attenuation", "SCAT": "scatter"}
+"""Words of CorrectedImage for what a model must not correct again."""
+
 RECUMBENT = {"F-10450", "102538003"}
 SUPINE = {"F-10340", "40199007"}
 PRONE = {"F-10310", "1240000"}
@@ -69,6 +72,13 @@ def read_projections(
     dataset = open_dicom(path)
     if other := _other(dataset):
         raise FormatError(f"{path} is {other}; wanted is an NM TOMO acquisition")
+    words = dataset.words("CorrectedImage")
+    if done := [what for word, what in CORRECTED.items() if word in words]:
+        log.warning(
+            "%s says that %s was corrected for (CorrectedImage): such data are not Poisson, and "
+            "the model must not correct for it again",
+            path, " and ".join(done),
+        )  # fmt: skip
     frames = frames_of(dataset, supplied)
     position = _position(dataset, supplied)
     orbit = orbit_of(dataset, frames.places, supplied, position)

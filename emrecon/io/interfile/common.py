@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, GeometryError
 from emrecon.io.interfile.header import Header
-from emrecon.io.interfile.keys import HARMLESS, ONE, WORDS, ZERO
+from emrecon.io.interfile.keys import HARMLESS, ONE, SAYS_NOTHING, WORDS, ZERO
 from emrecon.tomo.exam import ExamInfo
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ UNLIKELY = 16
 
 MEASURE = (1e-30, 1e20)
 """Sizes that numbers other than 0 have in any sensible unit."""
+
+NORMAL = 1e-37
+"""Size from which on all bits of a floating-point number count."""
 
 _ORDERS = {"littleendian": "<", "bigendian": ">"}
 
@@ -110,12 +113,21 @@ def refuse_unsupported(header: Header) -> None:
 
 
 def note_unread(header: Header, facts: dict[str, Any]) -> None:
-    """Log the keys that nothing has read, and add them to `facts`."""
+    """Add the keys that nothing has read to `facts`, and warn of those that may say something.
+
+    What a maker adds begins with ``%``; and most programs write keys without a value.
+    """
     unread = header.unread(HARMLESS)
     if unread:
-        names = sorted({entry.key for entry in unread})
-        logger.info("%s: keys ignored: %s", header.path, ", ".join(names))
-        facts["ignored_keys"] = names
+        facts["ignored_keys"] = sorted({entry.key for entry in unread})
+    unknown = {
+        entry.value if entry.value.startswith(entry.key) else f"{entry.key} := {entry.value}"
+        for entry in unread
+        if entry.value.lower() not in SAYS_NOTHING and not entry.key.startswith("%")
+    }
+    if unknown:
+        logger.warning("%s: not known here, and without effect: %s", header.path,
+                       "; ".join(sorted(unknown)))  # fmt: skip
 
 
 def exam_of(header: Header, position: Position, corrections: Iterable[str] = ()) -> ExamInfo:
@@ -124,12 +136,12 @@ def exam_of(header: Header, position: Position, corrections: Iterable[str] = ())
     low, high = (_stated(header, f"energy window {end} level") for end in ("lower", "upper"))
     return ExamInfo(
         nuclide=nuclide,
-        half_life_s=_stated(header, "isotope gamma halflife (sec)"),
-        branching=_stated(header, "isotope branching factor"),
+        half_life_s=_positive(header, "isotope gamma halflife (sec)"),
+        branching=_positive(header, "isotope branching factor"),
         window_kev=None if low is None or high is None else (low, high),
-        duration_s=_stated(header, "image duration (sec)"),
+        duration_s=_positive(header, "image duration (sec)"),
         start_s=_stated(header, "image relative start time (sec)"),
-        calibration_factor=_stated(header, "calibration factor"),
+        calibration_factor=_positive(header, "calibration factor"),
         patient_position=position.name,
         applied_corrections=tuple(corrections),
     )
@@ -179,6 +191,14 @@ def time_lines(exam: ExamInfo) -> str:
 def _stated(header: Header, key: str) -> float | None:
     """Return a number that may be left out."""
     return None if header.entry(key) is None else header.number(key)
+
+
+def _positive(header: Header, key: str) -> float | None:
+    """Return a number above 0 that may be left out, for which 0 or STIR's -1 stand, too."""
+    value = _stated(header, key)
+    if value is not None and value < 0 and value != -1:
+        raise header.refusal(key, "it is above 0, where it is known")
+    return value if value and value > 0 else None
 
 
 def number_type(header: Header) -> np.dtype[Any]:
@@ -269,7 +289,7 @@ def data_start(header: Header) -> int:
 
 
 def warn_of_order(path: Path, dtype: np.dtype[Any], start: int) -> None:
-    """Warn where the first numbers are odd, and would not be in the other byte order."""
+    """Warn where the first numbers are odd, and would not be in the other order or format."""
     count = min(SAMPLE, (path.stat().st_size - start) // dtype.itemsize)
     first = read_values(path, dtype, count, start)
     if UNLIKELY * _oddness(first.byteswap()) < _oddness(first):
@@ -277,6 +297,24 @@ def warn_of_order(path: Path, dtype: np.dtype[Any], start: int) -> None:
             "%s: values make sense in the other byte order: is 'imagedata byte order' right?",
             path,
         )
+    elif other := _other_format(first):
+        logger.warning("%s: values make sense as %s: is 'number format' right?", path, other)
+
+
+def _other_format(values: NDArray[Any]) -> str:
+    """Return what numbers of 4 bytes seem to be, where they are not of the type they are read as.
+
+    Counts below a million that are read as floating-point numbers are all denormal, and most
+    floating-point numbers, read as whole ones, are beyond 2**26.
+    """
+    values = values[values != 0]
+    if values.dtype.itemsize != 4 or not values.size:
+        return ""
+    if values.dtype.kind == "f":
+        return "whole numbers" if np.all(np.abs(values) < NORMAL) else ""
+    seen = np.abs(values.view(values.dtype.str[0] + "f4"))
+    usual = (seen > NORMAL) & (seen < MEASURE[1]) & (np.abs(values.astype("i8")) > 1 << 26)
+    return "floating-point numbers" if np.mean(usual) > 0.9 else ""
 
 
 def _oddness(values: NDArray[Any]) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon.errors import FormatError
+from emrecon.errors import FormatError, WriteError
 from emrecon.io.interfile.keys import SPELLINGS
 
 MOST_BYTES = 1 << 20
@@ -191,6 +191,23 @@ class Header:
         malformed = [Entry(line[:60], 1, line, at) for at, line in self._malformed.items()]
         stated = [entry for entry in self._entries.values() if entry.value]
         return [entry for entry in stated if entry.key not in known] + malformed
+
+
+def writable(name: str) -> str:
+    """Return the name of a data file, as a header holds it.
+
+    Raises
+    ------
+    WriteError
+        If a header that holds it would be read otherwise.
+    """
+    plain = name.isprintable() and not set(name) & set(";\\") and name == name.strip(" '\"")
+    if not plain:
+        raise WriteError(
+            f"cannot write {name!r}: the header of Interfile holds no such name; leave out line "
+            "ends, semicolons, backslashes, and quotes and blanks at its ends"
+        )
+    return name
 
 
 def is_interfile(head: bytes) -> bool:

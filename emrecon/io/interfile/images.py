@@ -34,7 +34,7 @@ from emrecon.io.interfile.common import (
     scaled,
     warn_of_order,
 )
-from emrecon.io.interfile.header import Header, parse
+from emrecon.io.interfile.header import Header, parse, writable
 from emrecon.volume import Volume
 
 UNIT_KEY = "emrecon unit"
@@ -213,7 +213,7 @@ def _header_text(volume: Volume, data: str, frames: int) -> str:
         "!INTERFILE  :=\n"
         "!imaging modality := PT\n"
         "!version of keys := STIR6.0\n"
-        f"name of data file := {data}\n"
+        f"name of data file := {writable(data)}\n"
         "!GENERAL DATA :=\n"
         f"{Position().lines}"
         "!GENERAL IMAGE DATA :=\n"

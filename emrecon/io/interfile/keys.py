@@ -97,6 +97,31 @@ HARMLESS = frozenset(
         "radionuclide branching factor",
         "maximum pixel count",
         "minimum pixel count",
+        "acquisition mode",
+        "acquisition start condition",
+        "acquisition termination condition",
+        "date of keys",
+        "flood corrected",
+        "horizontal bed translation",
+        "injected volume (ml)",
+        "institution",
+        "number of images/energy window",
+        "number of images/window",
+        "originating system",
+        "process label",
+        "relative time of tracer injection (sec)",
+        "study date",
+        "study duration (acquired) sec",
+        "study duration (elapsed) sec",
+        "study duration (sec)",
+        "study time",
+        "study type",
+        "time per projection (sec)",
+        "total number of images",
+        "tracer name",
     }
 )
 """Keys that decide nothing here and are passed over without a word."""
+
+SAYS_NOTHING = frozenset({"", "0", "0.0", "1", "none", "no", "n", "off", "unknown", "corrected"})
+"""Values of a key that is not known for which it need not be named: they stand for nothing."""

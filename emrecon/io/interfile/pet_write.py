@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from emrecon.errors import GeometryError, WriteError
 from emrecon.files import replacing
 from emrecon.io.interfile.common import Position, exam_lines, position_named, time_lines
+from emrecon.io.interfile.header import writable
 from emrecon.io.interfile.pet import (
     ARC_CORRECTED,
     turned_phi,
@@ -145,7 +146,7 @@ def _header_text(bins: Bins, data: str, position: Position, exam: ExamInfo) -> s
     return (
         "!INTERFILE  :=\n"
         "!imaging modality := PT\n"
-        f"name of data file := {data}\n"
+        f"name of data file := {writable(data)}\n"
         f"originating system := {scanner.name}\n"
         "!version of keys := STIR6.0\n"
         "!GENERAL DATA :=\n"

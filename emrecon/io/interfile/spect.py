@@ -35,7 +35,7 @@ from emrecon.io.interfile.common import (
     scaled,
     time_lines,
 )
-from emrecon.io.interfile.header import Header, parse
+from emrecon.io.interfile.header import Header, parse, writable
 from emrecon.io.nuclides import nuclide_in
 from emrecon.io.spect import Projections, Window, emission_kev
 from emrecon.tomo.exam import ExamInfo
@@ -255,9 +255,15 @@ def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
     extent = header.number("extent of rotation")
     if views < 1 or not 0 < extent <= 720:
         raise header.refusal("extent of rotation", "some projections over some degrees are needed")
-    direction = header.choice("direction of rotation", ("cw", "ccw", "cc"), "cw")
+    key = "direction of rotation"
+    told = header.entry(key) and header.choice(key, ("cw", "ccw", "cc"), "cw")
+    direction = supplied.direction.lower() or told
+    if not direction and views > 1:
+        raise FormatError(
+            f"{header.path}: 'direction of rotation' is missing: give --direction CW or CC"
+        )
     step = supplied.angular_step_deg or extent / views
-    sign = -1 if (supplied.direction or direction).lower() == "cw" else 1
+    sign = -1 if direction == "cw" else 1
     if len(supplied.start_angles_deg) > 1:
         raise FormatError(f"{header.path} is of one head: give one --start-angles-deg")
     if supplied.start_angles_deg:  # in the header's own sense: DICOM's for head first supine
@@ -279,7 +285,8 @@ def _radii(header: Header, supplied: CameraFacts, views: int) -> Floats:
     header.choice("orbit", ("circular", "non-circular", "noncircular"), "circular")
     found = list(supplied.radius_mm)
     for key in ("radius", "radii"):
-        if not found and header.entry(key) is not None:
+        stated = header.entry(key) is not None  # read, even where another one goes before it
+        if stated and not found:
             found = header.numbers(key)
     if not found:
         raise FormatError(f"{header.path}: no 'radius' and no 'radii': give --radius-mm")
@@ -304,7 +311,7 @@ def _header_text(camera: Camera, data: str, position: Position, exam: ExamInfo) 
         "!INTERFILE  :=\n"
         "!imaging modality := nucmed\n"
         "!version of keys := 3.3\n"
-        f"name of data file := {data}\n"
+        f"name of data file := {writable(data)}\n"
         "!GENERAL IMAGE DATA :=\n"
         "!type of data := Tomographic\n"
         "imagedata byte order := LITTLEENDIAN\n"

@@ -206,7 +206,8 @@ def _check_range(path: Path, numbers: NDArray[Any]) -> None:
     if numbers.dtype.kind != "f" or numbers.itemsize <= 4:
         return
     most = float(np.abs(numbers).max(initial=0, where=np.isfinite(numbers)))
-    if most > np.finfo(np.float32).max or 0 < most < np.finfo(np.float32).tiny:
+    limits = np.finfo(np.float32)
+    if most > float(limits.max) or 0 < most < float(limits.tiny):
         raise FormatError(f"{path} holds numbers up to {most:.3g}: {_BEYOND}")
 
 

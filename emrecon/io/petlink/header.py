@@ -17,7 +17,7 @@ from emrecon.io.interfile.common import (
     note_unread,
     refuse_unsupported,
 )
-from emrecon.io.interfile.header import MOST_BYTES, Header, parse
+from emrecon.io.interfile.header import MOST_BYTES, Header, parse, writable
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.presets import by_name
@@ -174,7 +174,7 @@ def header_text(scanner: Scanner, data: str, count: int, most: int, duration_s: 
 
 !GENERAL DATA:=
 !data offset in bytes:=0
-name of data file:={data}
+name of data file:={writable(data)}
 
 !GENERAL IMAGE DATA:=
 !type of data:=PET
