@@ -86,7 +86,10 @@ def from_text(words: str | Sequence[str], hint: Any, name: str) -> Any:  # noqa:
     many = get_origin(hint) in _MANY
     kinds = _scalars(get_args(hint)[0] if many else hint)
     typed = [words] if isinstance(words, str) else list(words)
-    values = [_parsed(word, kinds) for word in typed]
+    words = typed
+    if not many and _may_be_list(hint) and "," in typed[0]:  # 0.1,0.2 where one number will do
+        words, many = typed[0].split(","), True
+    values = [_parsed(word.strip(), kinds) for word in words]
     try:
         return fitting(values if many else values[0], hint, name)
     except SettingsError:
@@ -100,6 +103,8 @@ def to_text(value: Any) -> str:  # noqa: ANN401 - any type of field
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(to_text, value))
     whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
     return str(int(value)) if whole else str(value)
 
@@ -156,7 +161,7 @@ def as_flags(*forms: Any, leave_out: str = "") -> list[str]:  # noqa: ANN401 - a
         for form in forms
         for name, value in changed(form).items()
         if name != leave_out
-        for word in _flags(name, value)
+        for word in _flags(name, value, types_of(type(form))[name])  # type: ignore[arg-type] # hashable
     ]
 
 
@@ -297,11 +302,17 @@ def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON
     raise ValueError(f"not a {kind.__name__}")
 
 
-def _flags(name: str, value: Any) -> list[str]:  # noqa: ANN401 - any type of field
+def _may_be_list(hint: Any) -> bool:  # noqa: ANN401 - any type
+    """Return whether a list is one of the kinds that a field takes."""
+    return any(get_origin(kind) in _MANY for kind in get_args(hint))
+
+
+def _flags(name: str, value: Any, hint: Any) -> list[str]:  # noqa: ANN401 - any type of field
     """Return the flag of a field and its value; of a form those of all its fields."""
     if is_dataclass(value):
         return as_flags(value)
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
-    return [f"--{flag}", *map(to_text, value if isinstance(value, tuple) else [value])]
+    many = get_origin(without_none(hint)[1]) in _MANY
+    return [f"--{flag}", *map(to_text, value if many else [value])]

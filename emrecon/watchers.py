@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import sys
 import time
 import zipfile
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -231,11 +233,15 @@ class Bar:
     """
 
     def __init__(self, console: Console, total: int, what: str) -> None:
-        self._bar = bars(console)
+        self._bar, self._what, self._open = bars(console), what, ExitStack()
         self._task = self._bar.add_task(what, total=total)
 
     def __enter__(self) -> Self:
         self._bar.start()
+        if "numba" in sys.modules:  # else nothing will be compiled
+            from emrecon.compiled import compiling  # noqa: PLC0415 - brings numba
+
+            self._open.enter_context(compiling(self._say))
         return self
 
     def __exit__(
@@ -244,7 +250,13 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._open.close()
         self._bar.stop()
+
+    def _say(self, compiling: bool) -> None:  # noqa: FBT001 - all there is to say
+        """Say while kernels are compiled why nothing moves."""
+        text = f"{self._what} (compiling, once)" if compiling else self._what
+        self._bar.update(self._task, description=text)
 
     def __call__(self, iterate: Iterate[object]) -> None:
         self._bar.update(self._task, completed=iterate.number)

@@ -140,6 +140,7 @@ class MeasureDock(Dock):
         for box in (self.image_box, self.region_box, self.truth_box):
             box.currentIndexChanged.connect(lambda _: self._watch())
         self.tabs.currentChanged.connect(lambda _: self._draw())
+        self.table.itemSelectionChanged.connect(self._draw)
         self.area_button.clicked.connect(lambda _: self._new("add_ellipse"))
         self.line_button.clicked.connect(lambda _: self._new("add_line"))
         self.csv_button.clicked.connect(lambda _: self._ask("regions.csv", self.save_to))
@@ -232,10 +233,12 @@ class MeasureDock(Dock):
 
     def _noise(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         """Draw contrast against noise of the pictures kept of the run that is shown."""
-        areas, run = list(self.masks.values()), self._run(image)
-        if len(areas) < 2 or run is None:
+        names, run = self._compared(), self._run(image)
+        if len(names) < 2 or run is None:
             self.said.setText("two regions (signal, then background) of a run's image are wanted")
             return
+        self.said.setText(f"{names[0]} over {names[1]}: select two rows for others")
+        areas = [self.masks[name] for name in names]
         pictures = run.session.history.frames()
         kept = [pictures[at] for at in range(len(pictures))]
         contrast, noise = measure.contrast_and_noise(kept, areas[0], areas[1])
@@ -246,6 +249,12 @@ class MeasureDock(Dock):
         item.plot(noise, contrast, pen=pen, symbol="o", symbolSize=5)
         numbers = run.session.history.numbers
         self.columns = {"update": numbers, "noise (%)": noise, "contrast (%)": contrast}
+
+    def _compared(self) -> list[str]:
+        """Return the regions that are selected in the table, or else the first two."""
+        chosen = [index.row() for index in self.table.selectionModel().selectedRows()]
+        rows = chosen if len(chosen) == 2 else range(len(self.rows))
+        return [self.rows[row].region for row in rows][:2]
 
     def _time(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         """Draw the mean of each region over the frames."""
@@ -307,6 +316,7 @@ def _table() -> QTableWidget:
     table = QTableWidget(0, len(_HEADS))
     table.setHorizontalHeaderLabels(list(_HEADS))
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.verticalHeader().hide()
     table.setMinimumHeight(90)
     table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from emrecon.tomo.scan import Scan
 from emrecon.volume import Volume
 from napari_plugin import views
 from napari_plugin.layers import KEY, Info, look, usual, volume_info
+
+log = logging.getLogger(__name__)
 
 LayerData = tuple[Any, ...]
 """Data, what goes with them, and the kind of layer, as napari has it."""
@@ -120,6 +123,7 @@ def _slices(folder: Path) -> list[Path]:
 def _dicom_layer(path: Path) -> LayerData:
     """Return the counts of a gamma camera, or the image of a series of slices."""
     from emrecon.io.dicom import ct, pet_images  # noqa: PLC0415 - brings pydicom
+    from emrecon.io.dicom.pet_exam import read_exam_facts  # noqa: PLC0415
 
     if path.is_file() and format_of(path)[1] == "projections":
         return scan_layer(path)
@@ -127,9 +131,16 @@ def _dicom_layer(path: Path) -> LayerData:
     if len(pet) != 1:
         what = "slices of PET and of something else" if pet else "no DICOM slices"
         raise FormatError(f"{path} holds {what}: open one file of the series that is wanted")
-    volume = pet_images.read_image(path) if pet == {True} else ct.read_ct(path).volume
     name = path.name if path.is_dir() else path.parent.name
-    return volume_layer(volume, name, path)
+    if pet == {False}:
+        return volume_layer(ct.read_ct(path).volume, name, path)
+    layer = volume_layer(pet_images.read_image(path), name, path)
+    first = _slices(path)[0] if path.is_dir() else path
+    try:
+        layer[1]["metadata"][KEY]["facts"] = read_exam_facts(first).values
+    except EmreconError as error:  # which the image is seen without
+        log.warning("%s", error)
+    return layer
 
 
 def volume_layer(volume: Volume, name: str, path: Path | None = None) -> LayerData:

@@ -78,7 +78,15 @@ class ReconJob:
         self._earlier: tuple[Score, History] | None = None
 
     def further(self, iterations: int, result: ReconResult, history: History) -> ReconJob:
-        """Return what makes so many iterations more of a run, from where each image ended."""
+        """Return what makes so many iterations more of a run, from where each image ended.
+
+        Raises
+        ------
+        SettingsError
+            If it is of several betas.
+        """
+        if self.job.penalty.betas:
+            raise SettingsError("images of several betas cannot be gone on with: run them again")
         passes = result.images[0].reached.number // self.subsets + iterations
         settings = replace(self.job.settings, iterations=passes)
         made = ReconJob(replace(self.job, settings=settings), self._ready, self._truth)
@@ -96,7 +104,7 @@ class ReconJob:
         session.compile = partial(compiled_elsewhere, job)
         run = job.begin(session.meters)
         session.go_on()
-        images, several = len(run.images.names), run.job.listmode.several
+        images, several = len(run.images.names), run.job.several
         self.names = run.images.names if several else ()
         if self._states:
             run = replace(run, states=self._states)

@@ -80,7 +80,7 @@ class ReconLayers(RunLayers):
     def series(
         self,
         frames: Frames,
-        axis_s: tuple[float, float],
+        axis_s: tuple[float, float] | None,
         times_s: Sequence[tuple[float, float]],
     ) -> None:
         """Show frames as a layer with a slider over them.
@@ -89,18 +89,19 @@ class ReconLayers(RunLayers):
         ----------
         frames : Frames
             The images.
-        axis_s : tuple of float
-            Where the slider begins, and its step.
+        axis_s : tuple of float, optional
+            Where the slider begins, and its step; none of images of something else than times.
         times_s : sequence of tuple
             Start and duration of each frame; none of gates.
         """
         self.no_series()
-        info, (start, step) = self._info(frames.shape[1:]), axis_s
+        info, (start, step) = self._info(frames.shape[1:]), axis_s or (0.0, 1.0)
         info["metadata"][KEY]["frames_s"] = list(times_s)
         info["scale"] = (step, *info["scale"])
         info["translate"] = (start, *info["translate"])
-        info["units"] = ("s", *info["units"])  # as time series have: see `reader`
-        info["axis_labels"] = ("t", *info["axis_labels"])
+        unit, label = ("s", "t") if axis_s else ("pixel", "beta")  # as `reader` has them
+        info["units"] = (unit, *info["units"])
+        info["axis_labels"] = (label, *info["axis_labels"])
         window = tuple(self.live.contrast_limits)
         self.frames = self._viewer.add_image(
             frames, name=f"{NAME} frames", contrast_limits=window, **info

@@ -94,8 +94,13 @@ def _refuse_start(result: ReconResult) -> None:
         raise SettingsError("this is the start image, which no run ends with: go to an iteration")
 
 
-def times_s(result: ReconResult) -> tuple[float, float]:
-    """Return start and step of frames that follow one another evenly; else 0 and 1."""
+def times_s(result: ReconResult) -> tuple[float, float] | None:
+    """Return start and step of frames that follow one another evenly; else 0 and 1.
+
+    None of images of several strengths of a prior.
+    """
+    if result.job.penalty.betas:
+        return None
     frames = result.frames
     steps = {round(frame.duration_s, 6) for frame in frames}
     steps |= {round(b.start_s - a.start_s, 6) for a, b in pairwise(frames)}

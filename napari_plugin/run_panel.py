@@ -129,9 +129,6 @@ class RunPanel(Dock):
         self.session, self.job = Session(0), None
         self.shown = self.number = self._begun = None
         self._count = 0
-        for run in self.runs.runs:
-            run.job.release()
-            run.session.forget()
         self.runs.clear()
         self._forget()
         self._look()
@@ -245,23 +242,14 @@ class RunPanel(Dock):
             show_error(str(error))
             return
         self._count += 1
-        self.job, self.session = job, Session(self._room(), FIRST_S)
+        room = self.runs.room(preferences().history_bytes)
+        self.job, self.session = job, Session(room, FIRST_S)
         self._begun = Kept(self.session, job, self._count, *self._about(job))
         self.live.share, self.session.pace_s = self.run_bar.how()
         self._before_start(job)
         self.session.start(job, paused=paused, name=f"emrecon {self.WHAT}")
         self.live.start(self.session)
         self._look()
-
-    def _room(self) -> int:
-        """Return the memory for another run's pictures; older runs keep half of it at most."""
-        whole = preferences().history_bytes
-        used = 0
-        for run in reversed(self.runs.runs):
-            if used + run.session.history.bytes > whole // 2:
-                run.session.history.keep_last()
-            used += run.session.history.bytes
-        return max(whole - used, whole // 2)
 
     def _newest(self, picture: Picture) -> None:
         """Show a picture that the run just made; its first makes it the run that is shown."""
@@ -301,6 +289,7 @@ class RunPanel(Dock):
             whole.addWidget(widget, share)
         whole.addLayout(row(self.slider, self.stage))
         self.kept_row = row(self.kept, self.film_button)
+        self.kept_row.setStretch(0, 1)
         whole.addLayout(self.kept_row)
         whole.addWidget(self.runs)
         whole.addLayout(row(self.save_button, self.python_button, self.command_button))

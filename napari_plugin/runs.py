@@ -163,10 +163,22 @@ class RunList(QWidget):
         self.list.setCurrentRow(self.runs.index(run))
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all, and let go of their pictures and data."""
+        for run in self.runs:
+            run.job.release()
+            run.session.forget()
         self.runs.clear()
         self.list.clear()
         self.hide()
+
+    def room(self, whole_bytes: int) -> int:
+        """Return the memory for another run's pictures; these keep half of it at most."""
+        used = 0
+        for run in reversed(self.runs):
+            if used + run.session.history.bytes > whole_bytes // 2:
+                run.session.history.keep_last()
+            used += run.session.history.bytes
+        return max(whole_bytes - used, whole_bytes // 2)
 
     def drawn(self) -> list[Kept]:
         """Return the runs that are ticked."""

@@ -56,6 +56,8 @@ def suv_per_unit(layer: Any) -> float:  # noqa: ANN401 - a layer
             f"{layer.name} is in {unit or 'a unit that is not known'}: SUV are of an image in "
             "Bq/mL. Reconstruct with a calibration and facts, and tick SUV under Corrections"
         )
+    if "facts" in about:  # of the file itself
+        return BECQUEREL[unit] * PetFacts(about["facts"]).suv_per_bq_per_ml
     if "path" not in about:
         raise SettingsError(f"{layer.name} is no file with a sidecar, which has dose and weight")
     return BECQUEREL[unit] * facts_of(Path(about["path"])).suv_per_bq_per_ml

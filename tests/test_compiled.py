@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
+
 import numba
+import pytest
 
 from emrecon import compiled
 
@@ -22,3 +27,41 @@ def test_nothing_changes_where_it_can() -> None:
     before = numba.config.CACHE_DIR
     compiled.keep_kernels()
     assert before == numba.config.CACHE_DIR
+
+
+def test_it_is_told_what_is_compiled_but_not_what_was(tmp_path) -> None:
+    told: list[bool] = []
+    inner = compiled.inline()(lambda x: x + 1)
+    twice = numba.njit(lambda x: 2 * inner(x))
+    with compiled.compiling(told.append):
+        assert twice(3) == 8
+        assert twice(4) == 10
+    assert told == [True, False]
+    assert twice(2.5) == 7.0
+    assert told == [True, False]
+
+
+@pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="a setting of one C library")
+def test_memory_that_was_freed_is_not_cleared_anew() -> None:
+    code = """
+import resource, sys
+import numpy as np
+from emrecon.memory import keep_freed
+
+if sys.argv[1] == "keep":
+    keep_freed()
+np.ones(20_000_000, np.float32)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    np.ones(20_000_000, np.float32)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = {
+        what: int(
+            subprocess.run(
+                [sys.executable, "-c", code, what], capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for what in ("keep", "give back")
+    }
+    assert faults["keep"] < 0.1 * faults["give back"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import resource
 import signal
@@ -16,7 +17,7 @@ import pytest
 from emrecon import cli, io
 from emrecon.batch.store import locked
 from emrecon.errors import WriteError
-from emrecon.files import read_text, replacing, write_text
+from emrecon.files import hashing, read_text, replacing, sha256, write_text
 from emrecon.io.event_store import building
 from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.volume import Volume
@@ -30,6 +31,19 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_checksums_are_known_after_what_they_were_made_beside(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    with hashing([path, tmp_path / "missing"]):
+        pass
+    about = path.stat()
+    path.write_bytes(b"xyz")
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))  # so nobody reads it again
+    assert sha256(path) == hashlib.sha256(b"abc").hexdigest()
+    with pytest.raises(OSError, match="missing"):
+        sha256(tmp_path / "missing")
 
 
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -35,3 +35,11 @@ def test_importing_it_loads_nothing_heavy() -> None:
     code = "import sys, emrecon; print({'numpy', 'numba', 'nibabel', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_reconstruction_begins_without_the_heavy_part_of_scipy() -> None:
+    code = (
+        "import sys, emrecon.jobs.recon; print([m for m in sys.modules if m == 'scipy.optimize'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -74,6 +74,19 @@ def test_bar_follows_the_iterates() -> None:
     assert "7/7" in out.getvalue()
 
 
+def test_bar_says_why_nothing_moves_at_first() -> None:
+    import numba
+    from rich.console import Console
+
+    out = io.StringIO()
+    with Bar(Console(file=out, force_terminal=True, width=80), 7, "OSEM") as bar:
+        numba.njit(lambda: 1)()
+        said = out.getvalue()
+        bar.update(1, 7)
+    assert "OSEM (compiling, once)" in said
+    assert "compiling" not in out.getvalue().splitlines()[-1]
+
+
 def test_bar_is_silent_where_there_is_no_terminal() -> None:
     from rich.console import Console
 

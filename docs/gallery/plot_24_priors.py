@@ -30,19 +30,18 @@ problem = em.prepare(made.scan, em.Settings(subsets=8))
 # The anatomy shows the borders of the regions, at brightnesses of its own.
 anatomy = np.sqrt(made.labels.voxels)
 anatomy += np.random.default_rng(1).normal(0, 0.02, anatomy.shape)
-strength = 0.015
 priors = {
     "OSEM": None,
-    "relative difference": Penalised(Penalty("rdp", strength)),
-    "total variation": Penalised(Penalty("tv", strength)),
+    "relative difference": Penalised(Penalty("rdp")),
+    "total variation": Penalised(Penalty("tv")),
     "parallel level sets": Penalised(
-        Penalty("pls", strength, anatomy=(Path("anatomy"),)), anatomy=anatomy[None]
+        Penalty("pls", anatomy=(Path("anatomy"),)), anatomy=anatomy[None]
     ),
 }
 
 # %%
-# Eight passes each. The strength, for images in counts/mm, is chosen by eye; left out, it is one
-# that suits scans of many slices. OSEM is past its best image by the second pass.
+# Eight passes each. The strength is left out: it then follows from what the data know of a voxel,
+# and from how many neighbours it has. OSEM is past its best image by the second pass.
 figure, panels = plt.subplots(2, 4, figsize=(10, 5.4), layout="constrained")
 top = made.truth.voxels.max()
 field = made.labels.voxels > 0

@@ -23,6 +23,7 @@ from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
 from emrecon.jobs.recon_regions import measured
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Enough, Rule, Stopped
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -75,9 +76,7 @@ class ReconstructionJob(ReconChoice):
             check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
-        chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
-        refuse_unused(data, path.name, *chosen, self.kernel, self.regions)
-        self.regions.check(prior=bool(self.penalty.prior))
+        _refuse_settings(self, data, path.name, corrections)
         _refuse_execution(self, execution, data)
         _refuse_few_updates(self)
         inputs = self.inputs()
@@ -132,11 +131,12 @@ class ReconRun:
             If the checkpoint is beyond the last update, or a rule stopped the first of several.
         """
         done: list[ImageResult] = []
-        several, whole = self.job.listmode.several, True
+        several, whole = self.job.several, True
         inputs = self.images.inputs.values() if self.job.out else ()
         with closing(self.images.ready()) as images, hashing(inputs), suppress(Stopped):
             for image in images:
-                result = self._one(image, look, rules)
+                before = done[-1].reached.params if done and self.job.penalty.betas else None
+                result = self._one(image, look, rules, before)
                 whole = result.whole
                 if whole or not several:
                     done.append(result)
@@ -147,8 +147,10 @@ class ReconRun:
         complete = whole and len(done) == len(self.images.names)
         return ReconResult(self.job, self.images, tuple(done), stopped=not complete)
 
-    def _one(self, image: ReconImage, look: Look, rules: tuple[Rule, ...]) -> ImageResult:
-        """Iterate one image to its end."""
+    def _one(
+        self, image: ReconImage, look: Look, rules: tuple[Rule, ...], before: Array | None
+    ) -> ImageResult:
+        """Iterate one image to its end; in a sweep from the one before it."""
         problem, state = image.problem, self.states.get(image.number)
         if state is not None:
             _check(state, problem.start.shape, image)
@@ -161,6 +163,8 @@ class ReconRun:
         shown = replace(image, history=history)
         observers += look(shown)
         run = problem.iterates(state.image, state.number) if state else problem.iterates()
+        if before is not None:
+            run = problem.iterates(before, problem.warm)
         earlier = [row.objective for row in state.rows[:-1]] if state else []
         enough = Enough(problem.enough(earlier))
         reached: Iterate[Array] = last(until(watch(run, *observers), enough, *rules))
@@ -173,7 +177,7 @@ class ReconRun:
     def _every(self, image: ReconImage) -> int:
         """Return after how many updates the state is saved; 0 is never."""
         every = self.job.settings.checkpoint_every
-        if every is None and self.images.execution.SAVES and not self.job.listmode.several:
+        if every is None and self.images.execution.SAVES and not self.job.several:
             every = image.subsets
         period = image.problem.period
         return -(-(every or 0) // period) * period  # a run goes on from these alone
@@ -199,11 +203,24 @@ def _refuse_few_updates(job: ReconstructionJob) -> None:
         )
 
 
+def _refuse_settings(
+    job: ReconstructionJob, data: str, name: str, corrections: Corrections
+) -> None:
+    """Refuse settings that say nothing, of these data or beside each other."""
+    chosen = (job.settings, corrections, job.camera, job.listmode, job.penalty)
+    refuse_unused(data, name, *chosen, job.kernel, job.regions)
+    job.regions.check(prior=bool(job.penalty.prior))
+    guides = (*job.penalty.anatomy, *job.kernel.kernel)
+    job.anatomical.check(guided=bool(guides), tissues=any(path.is_dir() for path in guides))
+    if job.listmode.several and job.penalty.betas:
+        raise SettingsError("several betas are of one image: leave out frames and gates")
+
+
 def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:
     """Refuse ways of carrying it out that this job has not."""
     several = job.listmode.several
-    if several and (job.settings.checkpoint_every or execution.resume):
-        raise SettingsError("frames and gates have no checkpoints: leave them out")
+    if job.several and (job.settings.checkpoint_every or execution.resume):
+        raise SettingsError("frames, gates and several betas have no checkpoints: leave them out")
     if several and (execution.cache or execution.workers):
         raise SettingsError("frames and gates take neither --cache nor --workers: leave them out")
     if execution.cache and data == EVENTS:
@@ -230,6 +247,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     listmode: ListmodeSettings | None = None,
     penalty: Penalty | None = None,
     kernel: KernelSettings | None = None,
+    anatomical: AnatomySettings | None = None,
     regions: RegionSettings | None = None,
     execution: Execution | None = None,
     meters: Meters = no_meters,
@@ -254,6 +272,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         A prior, and the algorithm that takes it.
     kernel : KernelSettings, optional
         Images of which kernel EM takes what looks alike.
+    anatomical : AnatomySettings, optional
+        What is made of an anatomy or a kernel's images.
     regions : RegionSettings, optional
         Labels of regions to measure, and where their standard errors come from.
     execution : Execution, optional
@@ -283,7 +303,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
         listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
-        regions or RegionSettings(),
+        anatomical or AnatomySettings(), regions or RegionSettings(),
     )  # fmt: skip
     if out is not None:
         result, _ = base.run(job, meters, execution)

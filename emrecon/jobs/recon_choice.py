@@ -12,7 +12,9 @@ from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
+from emrecon.jobs.anatomy import inputs_of
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -22,6 +24,9 @@ from emrecon.tomo.settings import Settings
 
 REGIONS = ".regions.tsv"
 """Ending of the table of regions."""
+
+SWEEP = ".sweep.tsv"
+"""Ending of the table of a sweep of a prior's strength."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,9 @@ class ReconChoice:
     kernel: KernelSettings = field(default_factory=KernelSettings)
     """What the image is made of in kernel EM."""
 
+    anatomical: AnatomySettings = field(default_factory=AnatomySettings)
+    """What is made of an anatomy or a kernel's images."""
+
     regions: RegionSettings = field(default_factory=RegionSettings)
     """What of the image is measured, and how sure that is."""
 
@@ -71,6 +79,9 @@ class ReconChoice:
         for form in (self.penalty, self.kernel, self.regions):
             files |= forms.paths_in(form)
         base.must_exist(files)
+        for what, paths in (("anatomy", self.penalty.anatomy), ("kernel", self.kernel.kernel)):
+            files = {name: path for name, path in files.items() if path not in paths}
+            files |= inputs_of(what, paths, self.anatomical) if paths else {}
         labels = self.regions.regions
         names = sidecar.beside(labels, ".json") if labels else None
         return files | ({"region names": names} if names and names.exists() else {})
@@ -90,7 +101,8 @@ class ReconChoice:
         """The endings of what is written beside the image."""
         scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
         table = (REGIONS,) if self.regions.regions else ()
-        return (*scatter, *table, ".json", ".csv", ".png")
+        sweep = (SWEEP,) if self.penalty.betas else ()
+        return (*scatter, *table, *sweep, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.
@@ -103,13 +115,13 @@ class ReconChoice:
         if self.out is None:
             return
         if io.is_series(self.out):
-            if self.listmode.gates:
-                raise SettingsError("gates are not written as DICOM: name it .nii.gz")
+            if self.listmode.gates or self.penalty.betas:
+                raise SettingsError("gates and betas are not written as DICOM: name it .nii.gz")
             refuse_full(self.out)
-        elif io.image_format(self.out).name != "NIfTI" and self.listmode.several:
+        elif io.image_format(self.out).name != "NIfTI" and self.several:
             raise SettingsError(
-                "several frames or gates are written as NIfTI: name it .nii.gz, or without an "
-                "ending for a folder of DICOM (frames)"
+                "several frames, gates or betas are written as NIfTI: name it .nii.gz, or without "
+                "an ending for a folder of DICOM (frames)"
             )
 
     def keep_others(self) -> None:
@@ -139,6 +151,11 @@ class ReconChoice:
             self.outputs(), f"{prompts}",
             ours=lambda: sidecar.made_of(about, "prompts", prompts),
         )  # fmt: skip
+
+    @property
+    def several(self) -> bool:
+        """Whether it makes several images: of frames, gates or strengths of a prior."""
+        return self.listmode.several or bool(self.penalty.betas)
 
     @property
     def method(self) -> str:

@@ -15,6 +15,7 @@ from emrecon.errors import SettingsError
 from emrecon.io.frames import Frame, read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
+from emrecon.jobs.anatomy import Anatomy
 from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
 from emrecon.jobs.prior_images import Guide
@@ -199,6 +200,8 @@ class Images:
     @property
     def names(self) -> tuple[str, ...]:
         """What each image is called."""
+        if betas := self.job.penalty.betas:
+            return tuple(f"beta {beta:g}" for beta in betas)
         return tuple(self._name(n, stretch) for n, stretch in enumerate(self.stretches, 1))
 
     def ready(self) -> Generator[ReconImage]:
@@ -212,8 +215,10 @@ class Images:
                 _check_end(stretch, read.duration_s)
                 scan, scatter = with_scatter(read, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
-                problem = guide.of(self._problem(scan, kept))
-                yield replace(self._image(number, problem, facts | problem.facts), scatter=scatter)
+                for other, problem in enumerate(guide.of(self._problem(scan, kept))):
+                    told = facts | problem.facts | guide.anatomy.facts
+                    image = self._image(number + other, problem, told)
+                    yield replace(image, scatter=scatter)
 
     def _shared(self) -> Iterator[ReconImage]:
         """Yield the one image whose data lie on workers."""
@@ -225,13 +230,16 @@ class Images:
             with self.meters("sensitivity", settings.subsets) as meter:
                 progress = meter.update if meter else silent
                 problem = share(workers, self._load(None), settings, execution.chunks, progress)
-            problem = self._guide.of(problem)
-            yield self._image(0, problem, problem.facts | self._reading())
+            guide = self._guide
+            for number, one in enumerate(guide.of(problem)):
+                told = one.facts | guide.anatomy.facts | self._reading()
+                yield self._image(number, one, told)
 
     def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
         """Return an image with its name, place and unit."""
         exam = problem.exam
-        quantity = self.quantifier.quantity(self.stretches[number], exam, facts, exam.duration_s)
+        stretch = self.stretches[0 if self.job.penalty.betas else number]
+        quantity = self.quantifier.quantity(stretch, exam, facts, exam.duration_s)
         facts = facts | quantity.facts | {"efficiencies_from": self.quantifier.efficiencies}
         return ReconImage(
             self.names[number], number, problem, facts, self.inputs, quantity, problem.origin_mm
@@ -261,7 +269,8 @@ class Images:
     @property
     def _guide(self) -> Guide:
         """What other images do to the problems."""
-        return Guide(self.job.penalty, self.job.kernel, self.meters)
+        anatomy = Anatomy(self.job.anatomical)
+        return Guide(self.job.penalty, self.job.kernel, anatomy, self.meters)
 
     def _name(self, number: int, stretch: Stretch) -> str:
         if stretch is None:

@@ -70,7 +70,7 @@ class Regions:
 
     @cached_property
     def rows(self) -> list[metrics.Region]:
-        """Means and volumes."""
+        """One row a region: mean and volume."""
         rows = metrics.regions(self.volume, None, self.labels, self.names)
         if not rows:
             raise DataError("the labels of the regions are 0 everywhere in the image")
@@ -152,7 +152,7 @@ def table(
         errors = np.std(drawn, axis=0, ddof=1).tolist() if len(drawn) > 1 else nothing
     unit = regions.volume.unit
     rows = tuple(
-        RegionRow(row.label, row.name, row.mean, error, width, row.volume_ml, unit)
+        RegionRow(row.label, row.name, row.mean, row.sd, error, width, row.volume_ml, unit)
         for row, error, width in zip(regions.rows, errors, widths, strict=True)
     )
     return RegionTable(rows, facts)

@@ -20,10 +20,10 @@ from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
 from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
-from emrecon.jobs.recon_choice import REGIONS, ReconChoice
+from emrecon.jobs.recon_choice import REGIONS, SWEEP, ReconChoice
 from emrecon.jobs.recon_images import ImageResult, Images
 from emrecon.jobs.recon_scatter import draw_scatter
-from emrecon.jobs.region_table import as_tsv
+from emrecon.jobs.region_table import as_tsv, columns_of, text_of
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
 
@@ -46,7 +46,7 @@ class ReconResult:
 
     @cached_property
     def volume(self) -> Volume:
-        """The image; with frames or gates, these are the first axis."""
+        """The image; with frames, gates or betas, these are the first axis."""
         volumes = [image.volume for image in self.images]
         if not self.several:
             return volumes[0]
@@ -55,8 +55,8 @@ class ReconResult:
 
     @property
     def several(self) -> bool:
-        """Whether there are frames or gates."""
-        return self.job.listmode.several
+        """Whether there are frames, gates or several strengths of a prior."""
+        return self.job.several
 
     @property
     def history(self) -> ConvergenceLog:
@@ -91,12 +91,12 @@ class ReconResult:
     def _line(self, number: int) -> str:
         """Return in a line what one image is."""
         image, facts = self.images[number], self.images[number].facts
-        what = "frame" if self.job.listmode.frames else "gate"
+        name = self.source.names[number]
         shape = " x ".join(str(n) for n in image.volume.voxels.shape)
         voxel = " x ".join(f"{v:.4g}" for v in image.volume.spacing_mm)
         seconds = image.history.rows[-1].seconds
         return (
-            (f"{what} {number + 1}: " if self.several else "")
+            (f"{name}: " if self.several else "")
             + f"{facts['prompts']:.0f} prompts, {facts['background']:.0f} expected in background; "
             f"{image.reached.number} updates in {seconds:.1f} s; {shape} voxels of {voxel} mm"
         )
@@ -135,7 +135,7 @@ class ReconResult:
             for path in others:
                 if path.name.endswith(".scatter.png"):
                     draw_scatter([image.scatter for image in self.images], path)
-            self._write_regions(others)
+            self._write_tables(others)
             if io.is_series(job.out):
                 io.write_series(self.volume, beside, about)
             else:
@@ -144,16 +144,23 @@ class ReconResult:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
 
-    def _write_regions(self, files: Sequence[Path]) -> None:
-        """Write the table of regions, if there is a file for it among these."""
-        tables = [
-            ({"frame": number} if self.several else {}, image.regions)
-            for number, image in enumerate(self.images, 1)
-            if image.regions is not None
-        ]
+    def _write_tables(self, files: Sequence[Path]) -> None:
+        """Write the tables of regions and of a sweep, if there are files for them among these."""
+        pairs = list(zip(self._apart, self.images, strict=True))
         for path in files:
             if path.name.endswith(REGIONS):
-                write_text(path, as_tsv(tables))
+                write_text(path, as_tsv([(a, one.regions) for a, one in pairs if one.regions]))
+            if path.name.endswith(SWEEP):
+                write_text(path, text_of([{**a, **_reached(one)} for a, one in pairs]))
+
+    @property
+    def _apart(self) -> list[dict[str, float]]:
+        """What tells each image apart in a table."""
+        if not self.several:
+            return [{}]
+        if betas := self.job.penalty.betas:
+            return [{"beta": beta} for beta in betas[: len(self.images)]]
+        return [{"frame": number} for number in range(1, len(self.images) + 1)]
 
     def _about(self) -> dict[str, Any]:
         """Return what is to be known about the image, for its sidecar."""
@@ -163,6 +170,7 @@ class ReconResult:
             named = {"frames": [image.facts for image in self.images]}
             gates = {"gates": named["frames"], "gating": self.source.gates}
             facts = gates if listmode.gates else named
+            facts = {"betas": named["frames"]} if self.job.penalty.betas else facts
         used = replace(newest.settings, centre_mm=self.job.settings.centre_mm)
         about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
         penalty = self.job.penalty
@@ -170,6 +178,7 @@ class ReconResult:
             about["Settings"] |= forms.plain(penalty)
         if self.job.kernel.kernel:
             about["Settings"] |= forms.plain(self.job.kernel)
+        about["Settings"] |= forms.changed(self.job.anatomical)
         if newest.regions is not None:
             chosen, rows = forms.plain(self.job.regions), newest.regions.rows
             about["Regions"] = chosen | newest.regions.facts | {"labels": len(rows)}
@@ -178,8 +187,8 @@ class ReconResult:
         about |= recon_keys(about["Settings"], about["ReconMethodName"])
         if self.several:
             about["Convergence"] = [
-                {"frame": n, **asdict(row)}
-                for n, image in enumerate(self.images, 1)
+                {**apart, **asdict(row)}
+                for apart, image in zip(self._apart, self.images, strict=True)
                 for row in image.history.rows
             ]
         if self.source.data == CAMERA:
@@ -199,7 +208,8 @@ class ReconResult:
     def _timing(self) -> dict[str, Any]:
         """Return times and decay by the names of BIDS."""
         start_s = self.source.quantifier.facts.scan_start_s
-        factors = [image.facts.get("decay_factor", 1.0) for image in self.images]
+        parts = self.images[:1] if self.job.penalty.betas else self.images
+        factors = [image.facts.get("decay_factor", 1.0) for image in parts]
         corrected = self.job.listmode.decay_corrected or bool(self.source.quantifier.calibration)
         decay = factors if corrected else None
         if self.job.listmode.gates:
@@ -224,8 +234,25 @@ class ReconResult:
         texts = [image.history.text() for image in self.images]
         if len(texts) == 1:
             return texts[0]
-        rows = [f"{n},{row}" for n, text in enumerate(texts, 1) for row in text.splitlines()[1:]]
-        return "\n".join([f"frame,{texts[0].splitlines()[0]}", *rows, ""])
+        (name,) = self._apart[0]
+        pairs = zip(self._apart, texts, strict=True)
+        rows = [f"{apart[name]},{row}" for apart, text in pairs for row in text.splitlines()[1:]]
+        return "\n".join([f"{name},{texts[0].splitlines()[0]}", *rows, ""])
+
+
+def _reached(image: ImageResult) -> dict[str, float]:
+    """Return what one image of a sweep came to: in its last whole pass, subsets at their turns."""
+    subsets = image.settings.subsets
+    end = image.reached.number // subsets * subsets + (subsets == 1)
+    rows = [row for row in image.history.rows if end - subsets <= row.sub_iteration < end]
+    likelihood, penalty = sum(row.log_likelihood for row in rows), sum(row.penalty for row in rows)
+    if len(rows) < subsets:  # it ended before
+        likelihood = penalty = np.nan
+    found = {
+        "objective": likelihood - penalty, "log_likelihood": likelihood, "penalty": penalty,
+        "residual_percent": image.facts.get("residual_percent") or np.nan,
+    }  # fmt: skip
+    return found | (columns_of(image.regions) if image.regions else {})
 
 
 def _check(image: ImageResult) -> None:

@@ -23,6 +23,9 @@ class RegionRow:
     mean: float
     """Mean of the image, in its unit."""
 
+    sd: float
+    """Standard deviation over the region's voxels."""
+
     standard_error: float
     """Standard deviation of that mean from scan to scan; NaN where it was not wanted."""
 
@@ -34,7 +37,7 @@ class RegionRow:
     """Volume of the region's voxels."""
 
     unit: str
-    """Of mean and standard error."""
+    """Of mean, standard deviation and standard error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,28 @@ class RegionTable:
 
 def as_tsv(tables: Sequence[tuple[Mapping[str, Any], RegionTable]]) -> str:
     """Return tables as one text, with what tells them apart in columns before the others'."""
-    rows = [{**apart, **asdict(row)} for apart, one in tables for row in one.rows]
+    return text_of([{**apart, **asdict(row)} for apart, one in tables for row in one.rows])
+
+
+def columns_of(regions: RegionTable) -> dict[str, float]:
+    """Return what a sweep shows of each region: contrast to the first one, and noise.
+
+    Contrast is the mean over that of the first label, less 1; noise the standard deviation over
+    the mean; both in percent.
+    """
+    first, shown = regions.rows[0].mean, {}
+    for row in regions.rows:
+        shown[f"contrast_percent_{row.label}"] = _percent(row.mean - first, first)
+        shown[f"noise_percent_{row.label}"] = _percent(row.sd, row.mean)
+    return shown
+
+
+def _percent(one: float, other: float) -> float:
+    return 100 * one / other if other else math.nan
+
+
+def text_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows of the same columns as the text of a table."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     writer.writerow(rows[0])

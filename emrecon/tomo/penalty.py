@@ -26,9 +26,10 @@ class Penalty:
     """Penalise roughness: rdp (relative difference), quadratic, log-cosh, tv (total variation),
     pls (parallel level sets), or a prior of another package; none by default."""
 
-    beta: float | Auto = "auto"
+    beta: float | Auto | tuple[float, ...] = "auto"
     """Strength of the prior, for images in counts/mm; auto is one that suits any scan. STIR's
-    penalisation factor is, for rdp with kappa, this times its voxel size along x in mm."""
+    penalisation factor is, for rdp with kappa, this times its voxel size along x in mm. Several
+    (0.003,0.01,0.03) make an image each in one 4D file, each begun from the last."""
 
     gamma: float = 2.0
     """The prior rdp: how much less edges cost; 0 is a parabola."""
@@ -82,7 +83,8 @@ class Penalty:
     def _check_numbers(self) -> None:
         for name in ("beta", "epsilon", "edge", "eta"):
             value = getattr(self, name)
-            if value != "auto" and not 0 < value < 1e30:
+            values = value if isinstance(value, tuple) else (value,)
+            if not values or any(one != "auto" and not 0 < one < 1e30 for one in values):
                 raise SettingsError(f"{name} is above 0 or auto, not {value}")
         if not 0 <= self.gamma < 1e6:
             raise SettingsError(f"gamma is 0 or more, not {self.gamma}")
@@ -90,6 +92,22 @@ class Penalty:
             raise SettingsError(f"similar is 1 to 26 neighbours, not {self.similar}")
         if self.order_seed < 0:
             raise SettingsError(f"order_seed is 0 or more, not {self.order_seed}")
+
+    @property
+    def betas(self) -> tuple[float, ...]:
+        """The strengths of a sweep; empty where there is one image."""
+        return self.beta if isinstance(self.beta, tuple) else ()
+
+    @property
+    def strength(self) -> float | Auto:
+        """The strength where there is one image."""
+        if isinstance(self.beta, tuple):
+            raise SettingsError(f"one beta is wanted, not {len(self.beta)}: jobs take several")
+        return self.beta
+
+    def each(self) -> list[Penalty]:
+        """Return the choices of each image of a sweep, or these."""
+        return [replace(self, beta=beta) for beta in self.betas] or [self]
 
     @property
     def name(self) -> str:

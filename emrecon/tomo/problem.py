@@ -96,11 +96,15 @@ class Problem:
         turns = islice(cycle(self.models), number % len(self.models), None)
         return em(turns, image, start=number)
 
+    @property
+    def warm(self) -> int:
+        """The updates of OSEM before a prior counts: whole passes."""
+        return -(-WARM_UPDATES // len(self.likelihoods)) * len(self.likelihoods)
+
     def first(self, *observers: Callable[[Iterate[Array]], object]) -> Array:
         """Return the image after a pass of OSEM, from which is taken what depends on an image."""
-        updates = -(-WARM_UPDATES // len(self.models)) * len(self.models)
         run = em(cycle(self.models), self.start)
-        *_, reached = islice(watch(run, *observers), updates + 1)
+        *_, reached = islice(watch(run, *observers), self.warm + 1)
         return reached.params
 
     @property

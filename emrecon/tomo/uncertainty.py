@@ -59,7 +59,7 @@ class AtMaximum:
 
     @cached_property
     def _free(self) -> NDArray[np.bool_]:
-        """Voxels that noise moves both ways."""
+        """The voxels that noise moves both ways."""
         free = self.image > FREE * np.float32(self.objective.typical)
         return np.asarray(free & self.objective.field)
 

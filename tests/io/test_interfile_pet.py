@@ -113,6 +113,18 @@ def test_every_layout(make_pet, span, by_view, arc):
     )
 
 
+@pytest.mark.parametrize("by_view", [True, False])
+@pytest.mark.parametrize("orientation", ["head_in", "feet_in"])
+@pytest.mark.parametrize("piece", [1, 50, 500])
+def test_pieces_of_any_size_hold_the_same(make_pet, monkeypatch, by_view, orientation, piece):
+    path, _ = make_pet(span=3, by_view=by_view, **{"patient orientation": orientation})
+    whole, some = read_projections(path).data, np.array([5, 0, 7])
+    monkeypatch.setattr("emrecon.io.interfile.layout.PIECE", piece)
+    np.testing.assert_array_equal(read_projections(path).data, whole)
+    chosen = read_projections(path, only=lambda views: some).data
+    np.testing.assert_array_equal(chosen, whole[some])
+
+
 def test_segments_in_any_order_come_as_0_plus_minus(make_pet):
     path, places = make_pet(span=3, most=10, order=[4, 0, 3, 6, 2, 5, 1])
     read = read_projections(path)

@@ -16,8 +16,10 @@ import pytest
 
 from emrecon import Volume, read_image, write_image
 from emrecon.cli import main
-from emrecon.errors import DataError, EmreconError, SettingsError
+from emrecon.errors import DataError, EmreconError, FormatError, SettingsError
 from emrecon.io import write_series
+from emrecon.io.dicom.pet_exam import read_exam_facts
+from emrecon.io.pet_facts import PetFacts
 from emrecon.tomo.corrections.quantity import suv_factor
 from tests.io.samples import ABOUT
 
@@ -121,6 +123,27 @@ def test_frames_are_told_apart(tmp_path: Path) -> None:
     assert 179_000 < float(slices[5].FrameReferenceTime) < 180_000
 
 
+def test_frames_come_back_in_their_order(tmp_path: Path) -> None:
+    changes = {"FrameTimesStart": [3600, 3660, 3900], "FrameDuration": [60, 240, 60]}
+    changes["DecayCorrectionFactor"] = [1.01, 1.05, 1.06]
+    volume, folder = image(3), tmp_path / "series"
+    written(folder, volume, **changes)
+    paths = sorted(folder.iterdir())
+    shuffled = np.random.default_rng(1).permutation(len(paths))
+    for path, number in zip(paths, shuffled, strict=True):
+        path.rename(folder / f"s{number:03d}.dcm")
+    back = read_image(folder / "s004.dcm")
+    assert back.voxels.shape == (3, 7, 5, 4)
+    assert back.unit == volume.unit
+    for frame, wanted in zip(back.voxels, volume.voxels, strict=True):
+        one = Volume(frame, back.affine).ras()
+        np.testing.assert_allclose(one.affine, volume.affine, atol=1e-4)
+        np.testing.assert_allclose(one.voxels, wanted, atol=1e-5 * wanted.max())
+    (folder / "s002.dcm").unlink()
+    with pytest.raises(FormatError, match="11 files of this series are there, of 3 frames"):
+        read_image(folder / "s004.dcm")
+
+
 @pytest.mark.parametrize(
     ("unit", "changes"),
     [
@@ -200,3 +223,25 @@ def test_the_command_converts_an_image_by_its_sidecar(tmp_path: Path, capsys: An
     with pytest.raises(SystemExit):
         main(command)
     assert "it is a folder with files; name another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("correction", ["ScanStart", "InjectionStart"])
+def test_the_suv_of_a_slice_is_that_of_its_sidecar(tmp_path: Path, correction: str) -> None:
+    about = ABOUT | {"ImageDecayCorrectionTime": ABOUT[correction]}
+    written(tmp_path / "s", image(), ImageDecayCorrectionTime=ABOUT[correction])
+    facts = read_exam_facts(tmp_path / "s" / "00002.dcm")
+    wanted = PetFacts(about).suv_per_bq_per_ml
+    assert facts.suv_per_bq_per_ml == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_slice_that_says_less_gives_no_suv_and_names_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "s" / "00001.dcm"
+    one = written(tmp_path / "s", image())[0]
+    del one.PatientWeight
+    one.save_as(path)
+    with pytest.raises(SettingsError, match="needs PatientWeight"):
+        _ = read_exam_facts(path).suv_per_bq_per_ml
+    one.SeriesTime = "235959"  # after its counts: made later, and the start is not known
+    one.save_as(path)
+    with pytest.raises(SettingsError, match="InjectionStart, PatientWeight, ImageDecayCorr"):
+        _ = read_exam_facts(path).suv_per_bq_per_ml

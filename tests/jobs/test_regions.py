@@ -49,7 +49,7 @@ def test_the_table_is_one_of_the_files_and_says_where_its_errors_come_from(scan,
     marks = io.read_image(scan / "labels.nii.gz").voxels
     assert [row["label"] for row in rows] == [str(n) for n in np.unique(marks)[1:].astype(int)]
     assert list(rows[0]) == [
-        "label", "name", "mean", "standard_error", "fwhm_mm", "volume_ml", "unit",
+        "label", "name", "mean", "sd", "standard_error", "fwhm_mm", "volume_ml", "unit",
     ]  # fmt: skip
     names = json.loads((scan / "labels.json").read_text())["LabelMap"]
     assert rows[0]["name"] == names[rows[0]["label"]]

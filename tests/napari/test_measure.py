@@ -190,3 +190,10 @@ def test_contrast_against_noise_is_that_of_the_run_s_images(
     np.testing.assert_allclose(curve.getData(), [noise, contrast], rtol=1e-4, atol=1e-3)
     dock.save_curves_to(tmp_path / "c.csv")
     assert (tmp_path / "c.csv").read_text().startswith("update,noise (%),contrast (%)\n0,")
+    dock.table.setSelectionMode(dock.table.SelectionMode.MultiSelection)
+    for row in (1, 0):  # the other way round
+        dock.table.selectRow(row)
+    assert dock.said.text().startswith("label 2 over label 1")
+    assert dock.columns["contrast (%)"][1] == pytest.approx(
+        100 * (pictures[4][4].mean() / pictures[4][1].mean() - 1), abs=1e-3
+    )

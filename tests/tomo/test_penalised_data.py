@@ -42,7 +42,7 @@ def objective(request) -> Objective:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_all_algorithms_climb_and_none_beyond_the_maximum(objective):
-    best = last(islice(Lbfgs().iterates(objective, objective.near), 26))
+    best = last(islice(Lbfgs().iterates(objective, objective.near), 50))
     course = list(islice(DePierro().iterates(objective, objective.near), 25))
     swept = last(islice(Svrg().iterates(objective, objective.near), 25))
     slack = 2e-6 * (abs(best.log_likelihood) + best.penalty)  # what float32 rounds

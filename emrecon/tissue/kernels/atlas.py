@@ -3,7 +3,9 @@
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from emrecon.compiled import share
 
 CHUNK = 1024
 """Points whose sums are taken together, whatever the number of threads."""
@@ -42,19 +44,25 @@ def _interpolate(maps, x, y, z, value, slope):
                     slope[n, 2] += p * q * (2 * c - 1) * here
     for n in range(count):
         value[count] -= value[n]
-        slope[count] -= slope[n]
+        for a in range(3):  # arrays beside arrays take seconds to compile
+            slope[count, a] -= slope[n, a]
     value[count] = max(value[count], 0.0)
 
 
-@njit(parallel=True, nogil=True, cache=True)
 def sample(maps, points, out):
     """Fill `out`, ``(n, k)``, with the maps' values at points in their voxels, ``(n, 3)``."""
+    share(_sample, len(points), maps, points, out)
+
+
+@njit(nogil=True, cache=True)
+def _sample(begin, end, maps, points, out):
+    """Do the points begin ... end - 1."""
     count = maps.shape[3]
-    for chunk in prange((len(points) + CHUNK - 1) // CHUNK):
-        value, slope = np.empty(count + 1), np.empty((count + 1, 3))
-        for v in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(points))):
-            _interpolate(maps, points[v, 0], points[v, 1], points[v, 2], value, slope)
-            out[v] = value[:count]
+    value, slope = np.empty(count + 1), np.empty((count + 1, 3))
+    for v in range(begin, end):
+        _interpolate(maps, points[v, 0], points[v, 1], points[v, 2], value, slope)
+        for n in range(count):
+            out[v, n] = value[n]
 
 
 @njit(nogil=True, cache=True)

@@ -5,7 +5,9 @@ neighbouring numbers; sums are kept by chunk, so that the threads do not change 
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from emrecon.compiled import kernel, share
 
 CHUNK = 8192
 """Voxels whose sums are taken together, whatever the number of threads."""
@@ -77,7 +79,8 @@ def _neighbours(old, field, beside, at, count, weights, earlier, total, before):
         past = before[k]
         past[:count] = 0
         if every:
-            past[:count] = row[:count]
+            for b in range(count):  # arrays set to arrays take seconds to compile
+                past[b] = row[b]
         elif some:
             source = field[k]
             for o in range(weights.size):
@@ -110,7 +113,8 @@ def _memberships(q, count, most, norm, seen, bits, powers):
     `seen` is `norm` as int32.
     """
     components = q.shape[0]
-    most[:count] = q[0, :count]
+    for b in range(count):
+        most[b] = q[0, b]
     for j in range(1, components):
         row = q[j]
         for b in range(count):
@@ -214,8 +218,19 @@ def _expect(q, count, at, loads, out):
                     mean[b] += load * row[b]
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=True)
-def sweep(
+def sweep(first, last, *args):
+    """Call `_sweep`, whose arguments these are, in several threads."""
+    *given, sums, parts = args
+
+    def some(begin, end):
+        there, beyond = first + begin * CHUNK, min(first + end * CHUNK, last)
+        _sweep(there, beyond, *given, sums[begin:], parts[begin:])
+
+    share(some, -(-(last - first) // CHUNK))
+
+
+@kernel(fastmath=True)
+def _sweep(
     first, last, values, pattern, beside, means, factors, constants, fractions,
     weights, earlier, beta, external, known, loads, old, field, expected, sums, parts,
 ):  # fmt: skip
@@ -259,7 +274,7 @@ def sweep(
     components, classes = fractions.shape
     channels = values.shape[0]
     chunks = (last - first + CHUNK - 1) // CHUNK
-    for chunk in prange(chunks):
+    for chunk in range(chunks):
         q = np.empty((components, ROW), np.float32)
         total = np.empty((classes, ROW), np.float32)
         before = np.empty((classes, ROW), np.float32)
@@ -272,7 +287,9 @@ def sweep(
         end = min(first + (chunk + 1) * CHUNK, last)
         for at in range(first + chunk * CHUNK, end, ROW):
             count = min(ROW, end - at)
-            x[:, :count] = values[:, at : at + count]
+            for c in range(channels):
+                for b in range(count):
+                    x[c, b] = values[c, at + b]
             _densities(x, count, means, factors, constants, q, work)
             _neighbours(old, field, beside, at, count, weights, earlier, total, before)
             _pull(q, count, fractions, beta, total, external, known, at, pull)

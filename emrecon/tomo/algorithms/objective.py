@@ -18,9 +18,9 @@ from emrecon.volume import Array
 LEAST = np.float32(1e-30)
 """Added to a curvature, so that what nothing curves divides by more than 0."""
 
-FLOOR = np.float32(0.02)
-"""Share of the typical value that a voxel is taken to have at least, where curvature goes with
-the inverse of the value: one of 0 could never leave 0."""
+FLOOR = np.float32(0.3)
+"""Share of the typical value that is added to a voxel's, where the bound on the curvature goes
+with the inverse of the value: so that what is cold may move."""
 
 BODY = np.float32(0.1)
 """Share of the image's 99th percentile above which a voxel belongs to the body."""

@@ -33,11 +33,11 @@ one phase after the other, and the planes of a segment always read contiguous me
 with zeros up to whole vectors.
 """
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels import axial_tables as tables
-from emrecon.tomo.kernels.axial_rows import aligned, rounded
+from emrecon.tomo.kernels.axial_rows import rounded
 from emrecon.tomo.kernels.axial_sums import (
     advance,
     bend,
@@ -55,8 +55,8 @@ from emrecon.tomo.kernels.share import share
 
 VIEWS = 8  # views that a slab of the image serves while it is in the cache
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-_inline = numba.njit(forceinline=True, error_model="numpy")
+_jit = kernel(error_model="numpy")
+_inline = inline(error_model="numpy")
 
 
 def forward(
@@ -79,9 +79,8 @@ def forward(
         segments = tables.segments_of(step == size, vz, half_chord_mm, tilt, first, planes, offset)
         layout = tables.layout_of(image.shape, int(size), segments, lines)
         rows = tables.sealed(tables.split(image, layout))
-        share(
-            _forward, out.shape[0], rows, lines, segments, layout, tables.straight(segments), out
-        )
+        work, straight = _in_room(_forward, layout), tables.straight(segments)
+        share(work, out.shape[0], rows, lines, segments, straight, out)
 
 
 def adjoint(
@@ -101,24 +100,19 @@ def adjoint(
         layout = tables.layout_of(image.shape, int(size), segments, lines)
         own = size == 1 and layout.size == image.shape[2]
         straight, sealed = tables.straight(segments), tables.sealed(data)
+        work = _in_room(_adjoint, layout)
         rows = image if own else tables.empty_rows(image.shape, layout)
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            share(_adjoint, slabs, rows, lines, segments, layout, straight, sealed, chosen)
+            share(work, slabs, rows, lines, segments, straight, sealed, chosen)
         if not own:
             tables.join(rows, layout, image)
 
 
-@_inline
-def _scratch(layout):
-    """Room for the rows Q, S and Z of a block, for Z at each of its steps, and for taps."""
-    stack = (layout.block + 3) * layout.pitch
-    length = layout.step * stack + layout.margin
-    x, z = aligned(length), aligned(length)
-    where = np.zeros(layout.taps, np.int64)
-    near, far = np.zeros(layout.taps, np.float32), np.zeros(layout.taps, np.float32)
-    return stack, x, z, where, near, far
+def _in_room(kernel, layout):
+    """Return a kernel that has room of its own for each range of tasks."""
+    return lambda *args: kernel(*args, layout, tables.room(layout))
 
 
 @_inline
@@ -187,10 +181,11 @@ def _taps(g, v, t, k0, n, lines, segments, layout, where, near, far):
 
 
 @_jit
-def _forward(begin, end, image, lines, segments, layout, straight, out):
+def _forward(begin, end, image, lines, segments, straight, out, layout, room):
     """Fill all lines of the views begin ... end - 1; `straight` is None where some are tilted."""
-    stack, x, z, where, near, far = _scratch(layout)
+    x, z, where, near, far = room
     step, size, margin, pitch, block, _ = layout
+    stack = (block + 3) * pitch
     pixels, data, bins = image.reshape(-1), out.reshape(-1), out.shape[1]
     slabs = -(-max(image.shape[0], image.shape[1]) // block)
     for item in range(begin // VIEWS * slabs, -(-end // VIEWS) * slabs):
@@ -221,10 +216,11 @@ def _forward(begin, end, image, lines, segments, layout, straight, out):
 
 
 @_jit
-def _adjoint(begin, end, image, lines, segments, layout, straight, values, views):
+def _adjoint(begin, end, image, lines, segments, straight, values, views, layout, room):
     """Put what the lines of some views hold into the slabs begin ... end - 1; see `_forward`."""
-    stack, x, _, where, near, far = _scratch(layout)
+    x, _, where, near, far = room
     step, size, margin, pitch, block, _ = layout
+    stack = (block + 3) * pitch
     pixels, data = image.reshape(-1), values.reshape(-1)
     unused = 0 if straight is None else (block + 1) * pitch
     for item in range(begin * views.size, end * views.size):

@@ -1,25 +1,18 @@
 """What the kernels of `axial_tof` do to the rows of some steps, a vector of planes at a time."""
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline
 from emrecon.tomo.kernels import axial_tables
 from emrecon.tomo.kernels.simd import LANES, leading, load, nothing, plus, spread, store, times
 
-_inline = numba.njit(forceinline=True, error_model="numpy")
+_inline = inline(error_model="numpy")
 
 STEPS = 4  # steps added at once
 PLANES = 2 * LANES  # planes added at once
 
 
-rounded = numba.njit(forceinline=True)(axial_tables.rounded)
-
-
-@_inline
-def aligned(length):
-    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
-    room = np.zeros(length + 5 * LANES, np.float32)
-    return room[-(room.ctypes.data // 4) % LANES :]
+rounded = inline()(axial_tables.rounded)
 
 
 @_inline

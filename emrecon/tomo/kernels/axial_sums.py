@@ -5,9 +5,9 @@ vector `none` has numbers. Rows of the image and of a block end with zeros up to
 only the planes of a segment, of which `left` are left, need care at the end.
 """
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline
 from emrecon.tomo.kernels.axial_rows import rounded
 from emrecon.tomo.kernels.simd import (
     LANES,
@@ -24,7 +24,7 @@ from emrecon.tomo.kernels.simd import (
     wide,
 )
 
-_inline = numba.njit(forceinline=True, error_model="numpy")
+_inline = inline(error_model="numpy")
 
 MINUS_TWO = np.full(1, -2, np.float32)
 

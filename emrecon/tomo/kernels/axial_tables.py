@@ -23,6 +23,9 @@ Groups = namedtuple("Groups", "begin end offset planes lane whole")
 # and each begins `pitch` after the one before. All three are whole vectors.
 Layout = namedtuple("Layout", "step size margin pitch block taps")
 
+# Room for one task of `axial`: rows Q, S and Z of a block, Z at each of its steps, and taps.
+Room = namedtuple("Room", "x z where near far")
+
 
 def rounded(count, to):
     """Round up to a multiple."""
@@ -109,6 +112,19 @@ def layout_of(shape, step, segments, lines):
 def straight(segments):
     """Return 1 where no segment is tilted, else None: numba leaves out what only 1 would reach."""
     return None if np.any(np.outer(segments.slope, segments.tilt)) else 1
+
+
+def room(layout):
+    """Return room for one task; see `Room`."""
+    length = layout.step * (layout.block + 3) * layout.pitch + layout.margin
+    where, (near, far) = np.zeros(layout.taps, np.int64), np.zeros((2, layout.taps), np.float32)
+    return Room(aligned(length), aligned(length), where, near, far)
+
+
+def aligned(length):
+    """Return zeros from the beginning of a cache line on, some vectors more than asked for."""
+    numbers = np.zeros(length + 5 * LANES, np.float32)
+    return numbers[-(numbers.ctypes.data // 4) % LANES :]
 
 
 def split(image, layout):

@@ -21,16 +21,15 @@ The adjoint is the exact transpose, in slabs of the image each of which belongs 
 import math
 from collections import namedtuple
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels import axial_tables as tables
 from emrecon.tomo.kernels.axial import clear, columns
 from emrecon.tomo.kernels.axial_rows import (
     PLANES,
     STEPS,
     add_columns,
-    aligned,
     copy,
     rounded,
     sample,
@@ -45,8 +44,8 @@ from emrecon.tomo.kernels.share import share
 from emrecon.tomo.kernels.simd import LANES
 
 # Without the leave to reorder: both ways must take a step to be at the very same place.
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
-_inline = numba.njit(forceinline=True, error_model="numpy")
+_jit = kernel(error_model="numpy")
+_inline = inline(error_model="numpy")
 
 BLOCK = 16  # steps in a slab of the adjoint, at most
 CHUNK = 32  # steps taken together by the forward projector
@@ -57,6 +56,9 @@ Flight = namedtuple("Flight", "table first per_mm middle")
 # The same with `pad` zeros at both ends of each row of the table, which is flat and has rows of
 # `pitch` numbers.
 Shares = namedtuple("Shares", "table pitch parts window pad first per_mm middle")
+
+# What is listed for each step of a block: columns, and for each segment bins and rows.
+Lists = namedtuple("Lists", "where near far a b lowest base at at1")
 
 
 def flight_of(table, first, step_mm, bins):
@@ -80,7 +82,9 @@ def forward(
         layout = tables.layout_of(image.shape, int(each), segments, lines)._replace(block=CHUNK)
         rows = tables.sealed(tables.split(image, layout))
         shares = _shares(flight, lines, segments)
-        share(_forward, out.shape[1], rows, lines, segments, groups, layout, shares, out)
+        widths = _widths(groups, groups.lane[-1] + groups.planes[-1])
+        work = _in_room(_forward, layout, widths, len(out))
+        share(work, out.shape[1], rows, lines, segments, groups, shares, out)
 
 
 def adjoint(
@@ -102,10 +106,11 @@ def adjoint(
         layout = tables.layout_of(image.shape, int(each), segments, lines)._replace(block=BLOCK)
         rows = tables.empty_rows(image.shape, layout)
         shares = _shares(flight, lines, segments)
+        work = _in_room(_adjoint, layout, _widths(groups, data.shape[3]), len(data))
         for axis, views in enumerate((lines.along_x, ~lines.along_x)):
             slabs = -(-image.shape[axis] // layout.block)
             chosen = np.flatnonzero(views)
-            share(_adjoint, slabs, rows, lines, segments, groups, layout, shares, data, chosen)
+            share(work, slabs, rows, lines, segments, groups, shares, data, chosen)
         tables.join(rows, layout, image)
 
 
@@ -119,27 +124,35 @@ def _shares(flight, lines, segments):
     return Shares(table.ravel(), pitch, parts, window, pad, flight.first, *flight[2:])
 
 
-@_inline
-def _scratch(layout, groups, lanes, tofs):
-    """Room for the rows of a block, those of a group's planes, and the bins of a line."""
-    rows = aligned(layout.step * layout.block * layout.pitch + layout.margin)
-    widest = rounded(np.max(groups.planes), PLANES) + LANES
-    samples = aligned(rounded(layout.block, STEPS) * widest)
-    length = rounded(lanes + PLANES, 2 * LANES) + LANES  # no few of them are whole pages
-    sums = aligned(tofs * length)
-    return rows, widest, samples, length, sums
+def _widths(groups, lanes):
+    """Return how many numbers a group's planes and the lanes of a bin are given."""
+    widest = tables.rounded(np.max(groups.planes), PLANES) + LANES
+    length = tables.rounded(lanes + PLANES, 2 * LANES) + LANES  # no few of them are whole pages
+    return int(widest), int(length)
 
 
-@_inline
-def _room(block):
-    """Room for what is listed for each step of a block."""
-    count = rounded(block, PASS)
-    where = np.zeros(count, np.int64)
-    lowest, base = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    near, far = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    at, at1 = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    a, b = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    return where, near, far, lowest, base, at, at1, a, b
+def _in_room(kernel, layout, widths, tofs):
+    """Return a kernel that has room of its own for each range of tasks.
+
+    It is for the rows of a block, for those of a group's planes, for the bins of a line, and for
+    what is listed for each step.
+    """
+    widest, length = widths
+    sizes = (
+        layout.step * layout.block * layout.pitch + layout.margin,
+        tables.rounded(layout.block, STEPS) * widest,
+        tofs * length,
+    )
+    count = tables.rounded(layout.block, PASS)
+
+    def work(*args):
+        lists = Lists(
+            np.zeros(count, np.int64), *np.zeros((4, count), np.float32),
+            *np.zeros((4, count), np.int32),
+        )  # fmt: skip
+        kernel(*args, layout, *widths, *map(tables.aligned, sizes), lists)
+
+    return work
 
 
 @_inline
@@ -187,15 +200,15 @@ def _taps(g, v, t, k0, n, lines, segments, layout, at, at1, near, far):
 
 
 @_jit
-def _forward(begin, end, image, lines, segments, groups, layout, shares, out):
+def _forward(
+    begin, end, image, lines, segments, groups, shares, out,
+    layout, widest, length, rows, samples, sums, lists,
+):  # fmt: skip
     """Fill all lines of the views begin ... end - 1."""
     pixels, data = image.reshape(-1), out.reshape(-1)
     tofs, views, bins, row = out.shape
     block = layout.block
-    rows, widest, samples, length, sums = _scratch(
-        layout, groups, groups.lane[-1] + groups.planes[-1], tofs
-    )
-    where, near, far, lowest, base, at, at1, a, b = _room(block)
+    where, near, far, a, b, lowest, base, at, at1 = lists
     for item in range(begin * bins, end * bins):
         v, t = item // bins, item % bins
         clear(sums, 0, tofs * length)
@@ -225,7 +238,9 @@ def _forward(begin, end, image, lines, segments, groups, layout, shares, out):
 @_inline
 def _within(v, t, k0, n, lines, segments, shares, tofs):
     """Return the first and the last + 1 bin that the steps of a line reach in any segment."""
-    steepest, low, high = np.max(segments.gain[t]), tofs, 0
+    steepest, low, high = 1.0, tofs, 0
+    for g in range(segments.planes.size):
+        steepest = max(steepest, segments.gain[t, g])
     for k in (k0, k0 + n - 1):
         for gain in (1.0, steepest):
             along = (lines.reach[v, t] + k * lines.pace[v]) * gain
@@ -236,13 +251,15 @@ def _within(v, t, k0, n, lines, segments, shares, tofs):
 
 
 @_jit
-def _adjoint(begin, end, image, lines, segments, groups, layout, shares, values, chosen):
+def _adjoint(
+    begin, end, image, lines, segments, groups, shares, values, chosen,
+    layout, widest, length, rows, samples, sums, lists,
+):  # fmt: skip
     """Put what the lines of some views hold into the slabs begin ... end - 1."""
     pixels, data = image.reshape(-1), values.reshape(-1)
     tofs, views, bins, row = values.shape
     block = layout.block
-    rows, widest, samples, length, sums = _scratch(layout, groups, row, tofs)
-    where, near, far, lowest, base, at, at1, a, b = _room(block)
+    where, near, far, a, b, lowest, base, at, at1 = lists
     for item in range(begin * chosen.size, end * chosen.size):
         k, v = item // chosen.size * block, chosen[item % chosen.size]
         for t in range(bins):

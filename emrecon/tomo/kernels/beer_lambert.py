@@ -7,8 +7,8 @@ With ``t = blank exp(-l)``, the mean is ``t + background`` and minus the log-lik
 import math
 
 import numpy as np
-from numba import njit
 
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels.share import share
 
 SHORT = 1e-3
@@ -30,7 +30,7 @@ def compare(counts, blank, background, projection, curvature):
     return likelihood
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _compare(begin, end, counts, blank, background, projection, curvature, likelihood):
     """Do the rows begin ... end - 1."""
     for row in range(begin, end):

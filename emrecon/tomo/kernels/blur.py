@@ -5,26 +5,26 @@ symmetric matrix whose rows and columns sum to 1: it keeps both totals and unifo
 """
 
 import numpy as np
-from numba import njit
 
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels.share import share
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _mirrored(i, n):
     """Return the voxel that stands at index `i` once the row is mirrored at both ends."""
     i %= 2 * n
     return i if i < n else 2 * n - 1 - i
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@kernel(fastmath=True)
 def _add(tap, source, target):
     """Add `tap` times `source` to `target`."""
     for k in range(target.size):
         target[k] += tap * source[k]
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@kernel(fastmath=True)
 def _slab(plane, taps_y, taps_z, out):
     """Fill `out` (ny, nz) with `plane` convolved along y, then z."""
     ny, nz = plane.shape
@@ -57,14 +57,14 @@ def blur(image, taps_x, taps_y, taps_z, out, work):
     share(_across, len(image), work.reshape(len(work), -1), taps_x, out.reshape(len(out), -1))
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _slabs(begin, end, image, taps_y, taps_z, out):
     """Convolve the slabs begin ... end - 1 along y and z."""
     for i in range(begin, end):
         _slab(image[i], taps_y, taps_z, out[i])
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _across(begin, end, slabs, taps, out):
     """Convolve along x into the slabs begin ... end - 1."""
     for i in range(begin, end):

@@ -1,7 +1,6 @@
 """Columns of voxels times a matrix of few elements in each row."""
 
-from numba import njit
-
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels.share import share
 
 
@@ -14,7 +13,7 @@ def times(columns, taps, first, out):
     share(_times, len(columns), columns, taps, first, out)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _times(begin, end, columns, taps, first, out):
     """Do the columns begin ... end - 1."""
     for c in range(begin, end):

@@ -9,8 +9,10 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from emrecon.compiled import kernel
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+
+@kernel(parallel=True)
 def fan_sums(values, starts, places, ring1, ring2, plane, data, out):
     """Set every detector of `out` to its value times the sum over partners of value and data.
 

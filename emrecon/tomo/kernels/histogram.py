@@ -9,6 +9,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from emrecon.compiled import kernel
 from emrecon.tomo.gates import STEP_BACK_MS
 
 # Places in the state that `count_words` carries from block to block.
@@ -18,7 +19,7 @@ STATE = 11
 """Length of the state."""
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel()
 def count_words(words, window, ring1, ring2, plane, crystals, delayeds, prompts, fans, state):
     """Add the events among `words` to sinograms and fan sums.
 
@@ -71,13 +72,13 @@ def count_words(words, window, ring1, ring2, plane, crystals, delayeds, prompts,
                     delayeds[mashed, np.uint64(bin_), np.uint64(target)] += np.float32(1.0)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel()
 def _quotient(number, inverse):
     """Return a whole quotient, faster than by division: half a step away from any rounding."""
     return np.uint64((number + 0.5) * inverse)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel()
 def _unpack(address, bins, half):
     """Return the sinogram, view and bin of an address."""
     rest = np.int64(_quotient(np.int64(address), 1.0 / bins))
@@ -86,7 +87,7 @@ def _unpack(address, bins, half):
     return sinogram, view, bins - 1 - (np.int64(address) - rest * bins)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel()
 def _ends(view, bin_, bins, half):
     """Return the crystals at both ends: the rule of `emrecon.tomo.geometry.detectors`."""
     offset = bin_ - (bins - 1 - bins // 2)
@@ -103,7 +104,7 @@ def _ends(view, bin_, bins, half):
     return np.uint64(end1), np.uint64(end2)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel()
 def _count_tag(word, window, state):
     """Take note of a tag: the time, or anything else."""
     if word >> np.uint32(29) != np.uint32(4):
@@ -124,7 +125,7 @@ def _count_tag(word, window, state):
         state[TIME_TAGS] += 1
 
 
-@nb.njit(cache=True, nogil=True, parallel=True)
+@kernel(parallel=True)
 def sum_pairs(values, end1, end2, ring1, ring2, plane, along, across, out):
     """Set every bin of `out` to the sum over its detector pairs of the product of two values.
 

@@ -7,8 +7,8 @@ With forward differences `g` of a voxel (0 beyond the last one), a vector `xi` s
 import math
 
 import numpy as np
-from numba import njit
 
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels.share import share
 
 VALUE, GRADIENT, DIAGONAL, CURVATURE, MAJORANT = range(5)
@@ -34,7 +34,7 @@ def level_sets(what, image, along, scale, smooth, kappa, xi, out):
     return 0.0
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def _differences(image, scale, i, j, k):
     """Return the scaled forward differences of a voxel."""
     nx, ny, nz = image.shape
@@ -45,7 +45,7 @@ def _differences(image, scale, i, j, k):
     return x, y, z
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def _across(xi, i, j, k, x, y, z):
     """Return M times a vector."""
     if not xi.size:
@@ -55,7 +55,7 @@ def _across(xi, i, j, k, x, y, z):
     return x - inside * a, y - inside * b, z - inside * c
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _values(begin, end, image, scale, smooth, kappa, xi, totals):
     """Sum the slabs begin ... end - 1."""
     _, ny, nz = image.shape
@@ -70,7 +70,7 @@ def _values(begin, end, image, scale, smooth, kappa, xi, totals):
         totals[i] = total
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def _flows(begin, end, what, image, along, scale, smooth, kappa, xi, flows):
     """Fill what the voxels of the slabs give to themselves (3) and to the next along each axis."""
     nx, ny, nz = image.shape
@@ -112,7 +112,7 @@ def _flows(begin, end, what, image, along, scale, smooth, kappa, xi, flows):
                 flows[3, i, j, k] = own
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def _diagonal(xi, i, j, k):
     """Return the diagonal of M."""
     if not xi.size:
@@ -121,7 +121,7 @@ def _diagonal(xi, i, j, k):
     return _ONE - a * a, _ONE - b * b, _ONE - c * c
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def _gathered(begin, end, flows, out):
     """Add up what each voxel of the slabs gives itself and is given by those before it."""
     _, ny, nz = out.shape

@@ -15,9 +15,9 @@ them stays where it is, and only their order is sorted.
 
 from collections import namedtuple
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels.share import share
 
 SLAB_BITS = 5
@@ -38,9 +38,9 @@ _real = np.float32
 
 # Courses are not summed up: nothing may be reordered.
 _ORDERED = {"nnan", "ninf", "nsz", "contract", "arcp", "afn"}
-_jit = numba.njit(nogil=True, cache=True, fastmath=_ORDERED, error_model="numpy")
-_inline = numba.njit(fastmath=_ORDERED, error_model="numpy", forceinline=True)
-_inline_strict = numba.njit(forceinline=True)  # for numbers that may be NaN
+_jit = kernel(fastmath=_ORDERED, error_model="numpy")
+_inline = inline(fastmath=_ORDERED, error_model="numpy")
+_inline_strict = inline()  # for numbers that may be NaN
 
 Frame = namedtuple("Frame", "shape origin spacing fov")
 # A row of `pieces`: places across the axis at the first layer, each followed by what it gains a

@@ -10,7 +10,8 @@ times the second image, or a curvature in a that majorises: with it, for every u
 import math
 
 import numpy as np
-from numba import njit
+
+from emrecon.compiled import kernel
 
 QUADRATIC, RELATIVE_DIFFERENCE, LOG_COSH = range(3)
 VALUE, GRADIENT, DIAGONAL, CURVATURE, MAJORANT = range(5)
@@ -25,7 +26,7 @@ _LOG_TWO = np.float32(math.log(2))
 _FLAGS = {"contract"}
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def quadratic(what, a, b, va, vb, pull, out):
     """Add ``phi = (a - b)^2 / 2``."""
     if what == VALUE:
@@ -42,14 +43,14 @@ def quadratic(what, a, b, va, vb, pull, out):
             out[k] += pull[k]
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def _tanh(t):
     """Return the hyperbolic tangent of 0 or more within 1e-7, sooner than `math.tanh` does."""
     left = math.exp(-_TWO * t)
     return (_ONE - left) / (_ONE + left)
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def log_cosh(what, a, b, va, vb, pull, s, out):
     """Add ``phi = log cosh(s (a - b)) / s^2``."""
     if what == VALUE:
@@ -70,7 +71,7 @@ def log_cosh(what, a, b, va, vb, pull, s, out):
             out[k] += bend * (va[k] - vb[k] if what == CURVATURE else _ONE)
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def relative_difference(what, a, b, va, vb, pull, gamma, epsilon, out):
     """Add ``phi = d^2 / D`` with ``d = a - b`` and ``D = a + b + gamma abs(d) + epsilon``."""
     if what == VALUE:
@@ -98,7 +99,7 @@ def relative_difference(what, a, b, va, vb, pull, gamma, epsilon, out):
         _bound(a, b, pull, gamma, epsilon, out)
 
 
-@njit(nogil=True, cache=True, fastmath=_FLAGS)
+@kernel(fastmath=_FLAGS)
 def _bound(a, b, pull, gamma, epsilon, out):
     """Add a majorising curvature of the relative difference.
 

@@ -1,8 +1,8 @@
 """Penalties of pairs of neighbouring voxels, summed over the neighbours of every voxel."""
 
 import numpy as np
-from numba import njit
 
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels.pair_potentials import (
     LOG_COSH,
     QUADRATIC,
@@ -25,7 +25,7 @@ def pair_sums(what, potential, image, along, pairs, constants, out):
     return float(totals.sum())
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _slabs(begin, end, what, potential, image, along, steps, weights, kappa, similar, one, two,
            out, totals):  # fmt: skip
     """Do the slabs begin ... end - 1."""
@@ -64,14 +64,14 @@ def _slabs(begin, end, what, potential, image, along, steps, weights, kappa, sim
         totals[i] = total
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _scale(pulls, one, other):
     """Multiply the weights of pairs by the factors of both voxels."""
     for k in range(pulls.size):
         pulls[k] *= one[k] * other[k]
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _choose(pulls, own, other, bit, back):
     """Halve the weights of pairs that only one voxel chose, and drop those that none did."""
     half, last = np.float32(0.5), np.uint32(1)
@@ -90,7 +90,7 @@ def most_similar(features, steps, count, out):
     share(_similar, out.shape[0], features, steps, count, out)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _similar(begin, end, features, steps, count, out):
     """Do the slabs begin ... end - 1."""
     channels, nx, ny, nz = features.shape

@@ -4,15 +4,15 @@ Compiled inner loops without checks; see `emrecon.tomo.kernels.histogram`, which
 words into sinograms, for what the arguments are.
 """
 
-import numba
 import numpy as np
 
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels import histogram
 
 _ends, _unpack, _count_tag = histogram._ends, histogram._unpack, histogram._count_tag  # noqa: SLF001 - of this folder
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel()
 def pairs_of(words, window, ring1, ring2, crystals, bins, fans, state, pairs):
     """Put the detectors of each prompt, ring times crystals plus crystal, into `pairs`.
 

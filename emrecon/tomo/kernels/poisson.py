@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels.share import share
 
 MOST = np.float32(1e30)
@@ -27,7 +27,7 @@ def compare(counts, factors, background, views, projection):
     return likelihood
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _compare(begin, end, counts, factors, background, views, projection, likelihood):
     """Do the rows begin ... end - 1."""
     tofs, _, columns = projection.shape

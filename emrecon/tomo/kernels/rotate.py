@@ -17,12 +17,12 @@ of views: no two threads write the same number, and bits do not depend on how ma
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from emrecon.compiled import kernel
 from emrecon.tomo.kernels.share import share
 
-_jit = numba.njit(nogil=True, cache=True, fastmath=True)
+_jit = kernel(fastmath=True)
 
 STRETCH = 1024
 """Numbers that a convolution handles at a time, few enough for the first-level cache."""

@@ -9,16 +9,16 @@ Each pair has its own sum over the points in their order, whatever the number of
 
 import math
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels.share import share
 
 TABLE = 2048  # steps of the tables over the cosine, from the least that counts to 1
 
-_jit = numba.njit(nogil=True, cache=True)
-_fast = numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
-_inline = numba.njit(forceinline=True, fastmath=True, error_model="numpy")
+_jit = kernel()
+_fast = kernel(fastmath=True, error_model="numpy")
+_inline = inline(fastmath=True, error_model="numpy")
 
 _FAR = 1e30
 

@@ -25,16 +25,16 @@ de-interleaved, one phase after the other, and the planes always read contiguous
 
 import math
 
-import numba
 import numpy as np
 
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels import siddon_tables as tables
 from emrecon.tomo.kernels.axial_tables import join, sealed, split
 from emrecon.tomo.kernels.share import share
 
 _FAST = {"contract", "nsz", "arcp"}  # no "reassoc"; rays that miss begin at infinity
-_jit = numba.njit(nogil=True, cache=True, fastmath=_FAST)
-_inline = numba.njit(fastmath=_FAST, forceinline=True)
+_jit = kernel(fastmath=_FAST)
+_inline = inline(fastmath=_FAST)
 
 TINY = 1e-6  # mm: shorter lengths are rounding
 
