@@ -69,8 +69,7 @@ def lay(
         If the maps do not fit the classes or the image, or cannot be aligned with it.
     """
     maps, affine = stack(priors, settings.most_classes, classes_of)
-    if settings.reversed:
-        maps = np.ascontiguousarray(maps[..., ::-1])
+    maps = np.ascontiguousarray(maps[..., settings.dark_first])
     same = maps.shape[:3] == image.voxels.shape
     same = same and np.allclose(affine, image.affine, rtol=0, atol=1e-3)
     if settings.align == "affine" or (settings.align == "auto" and not same):
