@@ -125,7 +125,7 @@ class Settings:
     """How tissue priors are laid on the image: affine finds where they fit best, none takes their
     geometry as it is; auto is none for priors on the image's own voxels, and else affine."""
 
-    iterations: int = 20
+    iterations: int = 40
     """Most passes over a full image; over small or coarse ones, eight
     times as many."""
 

@@ -105,7 +105,7 @@ def test_a_t1_head_is_stripped_with_the_installed_maps_and_the_sidecar_says_so(
     assert told["Inputs"]["head map gm"]["SHA256"] == sha256(places["gm"])
 
 
-def test_whether_maps_are_installed_is_in_the_key_of_a_job_without_a_mask(
+def test_whether_maps_are_installed_is_in_the_key_of_a_job_with_a_use_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = tmp_path / "t1.nii"
@@ -113,9 +113,10 @@ def test_whether_maps_are_installed_is_in_the_key_of_a_job_without_a_mask(
 
     def keys() -> list[str]:
         bare = SegmentationJob((image,))
-        masked = replace(bare, files=TissueInputs(mask=image))
+        masked = replace(bare, settings=Settings(deep_grey="none"), files=TissueInputs(mask=image))
+        deep = replace(bare, files=TissueInputs(mask=image))
         other = replace(bare, settings=Settings(classes=4))
-        return [key_of(job, digests(job.inputs())) for job in (bare, masked, other)]
+        return [key_of(job, digests(job.inputs())) for job in (bare, deep, masked, other)]
 
     places = install(tmp_path, monkeypatch)
     without = keys()
@@ -123,11 +124,12 @@ def test_whether_maps_are_installed_is_in_the_key_of_a_job_without_a_mask(
         path.write_bytes(what.encode())
     first = keys()
     assert first[0] != without[0]
-    assert first[1:] == without[1:]
+    assert first[1] != without[1]
+    assert first[2:] == without[2:]
     places["wm"].write_bytes(b"maps of another version")
     again = keys()
     assert again[0] not in {first[0], without[0]}
-    assert again[1:] == without[1:]
+    assert again[2:] == without[2:]
 
 
 def test_a_constant_image_has_no_head() -> None:
