@@ -50,7 +50,7 @@ def mouse(*words):
     subprocess.run(["xdotool", *map(str, words)], check=True)  # noqa: S603, S607 - as a person
 
 
-def wait(true, seconds=240):
+def wait(true, seconds=600):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "waited in vain"
@@ -175,7 +175,8 @@ def go_to_the_best(dock):
     click(tabs, tabs.tabRect(3).center().x())
     view = dock.curves.plot.getPlotItem().getViewBox()
     best = best_iteration(dock.job)
-    wait(lambda: view.viewRange()[0][0] < 0.1)  # the axes of the new curve are drawn
+    wait(lambda: view.viewRange()[0][0] < 0.1)
+    QTest.qWait(1500)  # the axes of the new curve are drawn, and have taken their room
     (low, high), across = view.viewRange()[0], view.sceneBoundingRect()
     click(dock.curves.plot, int(across.left() + (best - low) / (high - low) * across.width()))
     wait(lambda: abs(dock.number / dock.job.subsets - best) < 0.7, 20)  # 1 in so many
@@ -186,7 +187,8 @@ def film(viewer, dock):
     click(dock.view_box.sense)
     made, path = [], FOLDER / "napari-iterations.gif"
     dock.filming.ended.connect(lambda: made.append(path))
-    dock.filming.film(path, dock._scenes())  # noqa: SLF001 - the button asks for a file first
+    scenes = dock._scenes()[::2]  # noqa: SLF001 - the button asks for a file first
+    dock.filming.film(path, scenes)
     wait(lambda: made)
     print(path)
 

@@ -26,7 +26,7 @@ MOST_WIDE = 800
 HZ = 4
 """Pictures a second."""
 
-_COLOURS = 128
+_COLOURS = 256
 _LAST_S = 1.5
 _FFMPEG = "imageio_ffmpeg"
 
