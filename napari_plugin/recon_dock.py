@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.recon import ReconstructionJob
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -91,21 +92,21 @@ class ReconDock(RunPanel):
         self.camera: Form[CameraFacts] = Form(CameraFacts())
         self.penalty: Form[Penalty] = Form(Penalty(), self._files)
         self.kernel: Form[KernelSettings] = Form(KernelSettings(), self._files)
+        self.anatomical: Form[AnatomySettings] = Form(AnatomySettings())
         self.regions: Form[RegionSettings] = Form(RegionSettings(), self._files)
         self.curves = Curves(CURVES)
         tabs: dict[str, Form[Any]] = {
             "Settings": self.settings,
             "Prior": self.penalty,
             "Kernel": self.kernel,
+            "Anatomy": self.anatomical,
             "Regions": self.regions,
             "Corrections": self.corrections,
             "List-mode": self.listmode,
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
-        self.scatter = ScatterView()
-        self.tabs.addTab(scrolled(self.scatter), "Scatter")
-        self.tabs.setTabVisible(len(tabs), False)  # noqa: FBT003 - Qt's own name
+        self.scatter = self._scatter_tab()
         self.inside_button = button(
             "inside",
             "Inside EM",
@@ -120,6 +121,13 @@ class ReconDock(RunPanel):
         self.teaching = Teaching(self)
         self.inside_button.clicked.connect(lambda _: self.teaching.open())
         self._connect()
+
+    def _scatter_tab(self) -> ScatterView:
+        """Add a tab for the charts of scatter, seen once there are any."""
+        view = ScatterView()
+        number = self.tabs.addTab(scrolled(view), "Scatter")
+        self.tabs.setTabVisible(number, False)  # noqa: FBT003 - Qt's own name
+        return view
 
     def refresh_files(self) -> None:
         """List what may be chosen now; a scan among the layers is chosen by itself."""
@@ -203,7 +211,7 @@ class ReconDock(RunPanel):
         job = ReconstructionJob(
             path, None, self.settings.value(), corrections, self.camera.value(),
             self.listmode.value(), self.penalty.value(), self.kernel.value(),
-            self.regions.value(),
+            self.anatomical.value(), self.regions.value(),
         )  # fmt: skip
 
         def ready(job: ReconstructionJob, session: Session) -> ReconstructionJob:

@@ -48,6 +48,23 @@ def test_gallery(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
+def test_photons_become_bq_per_ml(tmp_path: Path) -> None:
+    """With a fiftieth of the counts: the page has the figures of all of them."""
+    script = DOCS / "examples" / "monte_carlo_pet.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "6e4"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, env=os.environ.copy(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    off = [float(word) for word in re.findall(r"([+-]\d+\.\d) % off", done.stdout)]
+    assert len(off) == 4
+    assert max(map(abs, off[:2])) < 15  # grey and white matter, by chance
+    dicom = re.search(r"DICOM: within (\S+) of the greatest", done.stdout)
+    assert dicom
+    assert float(dicom[1]) < 1e-5
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["physicist", "engineer"])
 def test_the_first_hour(page: str, tmp_path: Path) -> None:
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")

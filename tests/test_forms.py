@@ -21,11 +21,14 @@ from emrecon.jobs.normalise import NormalisationJob, Source
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.simulate import PhantomJob, SimulationJob
+from emrecon.jobs.transmission import TransmissionJob
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.inputs import Binning, CameraFacts, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.transmission_settings import RayFiles, TransmissionSettings
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 
@@ -76,6 +79,11 @@ JOBS = [
             calibration=Path("/c.json"), facts=Path("/a b.json"), suv=True,
         ),
     ),
+    TransmissionJob(
+        Path("/x y.h5"), IMAGE, RayFiles(pixel_mm=0.01, axis_column=300.5, sum_columns=2),
+        TransmissionSettings(quick=2, size=(9, 9, 2)), Penalty("rdp", 0.5),
+    ),
+    TransmissionJob(Path("/c.hs"), IMAGE, RayFiles(Path("/b.hs"), Path("/s c.hs"), 0.25)),
     MeasurementJob(Path("/a.nii"), Path("/b.nii"), nema=True, out=Path("/x.json")),
 ]  # fmt: skip
 """Of every kind, with values of every type."""

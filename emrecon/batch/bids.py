@@ -35,7 +35,7 @@ DESCRIPTION = "dataset_description.json"
 NATIVE = {"orig", "scanner", "individual", "T1w"}
 """Spaces of the scan itself; images in others are copies, moved to a template."""
 
-IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*")
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*", "*_5tt.*")
 """Files for which BIDS has no name."""
 
 README = """Made by emrecon {version} from the dataset that dataset_description.json links to.
@@ -256,6 +256,8 @@ def _facts_of(name: str) -> dict[str, Any]:
         }
     if re.search(r"_desc-\w*fraction_", name):
         return {"Description": "expected fraction of the tissue in each voxel"}
+    if name.endswith("_mask.nii.gz"):
+        return {"Type": "Lesion"}
     if name.endswith("_pet.nii.gz"):
         return {"SkullStripped": False}
     return {}

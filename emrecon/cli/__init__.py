@@ -61,6 +61,7 @@ COMMANDS = {
     "normalise": "Estimate detection efficiencies from the scan of a known source.",
     "calibrate": "Find what makes Bq/mL of a PET scanner's images, from a cylinder.",
     "scatter": "Work out the scatter of a PET scan from an image of its activity.",
+    "transmission": "Reconstruct an attenuation map from counts of X-rays or a rod source.",
     "metrics": "Hold an image against the truth.",
     "doctor": "Say what there is to compute with; paste it into a report of a problem.",
     "completion": "Print the script by which a shell completes commands and flags.",

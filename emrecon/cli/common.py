@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from emrecon.errors import SettingsError
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -30,6 +31,7 @@ CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
 PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
 KernelFlags = Annotated[KernelSettings, Parameter(name="*", group="Kernel EM")]
+AnatomyFlags = Annotated[AnatomySettings, Parameter(name="*", group="Anatomy")]
 RegionFlags = Annotated[RegionSettings, Parameter(name="*", group="Regions")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 Overwrite = Annotated[

@@ -16,6 +16,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from emrecon.cli.common import (
+    AnatomyFlags,
     CameraFlags,
     CorrectionFlags,
     KernelFlags,
@@ -44,6 +45,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     listmode: ListmodeFlags | None = None,
     penalty: PenaltyFlags | None = None,
     kernel: KernelFlags | None = None,
+    anatomical: AnatomyFlags | None = None,
     regions: RegionFlags | None = None,
     execution: ExecutionFlags | None = None,
     overwrite: Overwrite = False,
@@ -75,6 +77,8 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         A prior, and the algorithm that takes it.
     kernel
         Images of which kernel EM takes what looks alike.
+    anatomical
+        What is made of an anatomy or a kernel's images.
     regions
         Labels of regions to measure, and where their standard errors come from.
     execution
@@ -88,6 +92,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         How much is said.
     """
     from emrecon.jobs.recon import ReconstructionJob
+    from emrecon.tomo.anatomy_settings import AnatomySettings
     from emrecon.tomo.inputs import CameraFacts, Corrections
     from emrecon.tomo.kernel_settings import KernelSettings
     from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -98,7 +103,7 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
         listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
-        regions or RegionSettings(),
+        anatomical or AnatomySettings(), regions or RegionSettings(),
     )  # fmt: skip
     if dry_run:
         plan(job, voice, overwrite=overwrite)

@@ -56,6 +56,7 @@ KINDS = {
     "normalise": "emrecon.jobs.normalise:NormalisationJob",
     "calibrate": "emrecon.jobs.calibrate:CalibrationJob",
     "scatter": "emrecon.jobs.scatter:ScatterJob",
+    "transmission": "emrecon.jobs.transmission:TransmissionJob",
     "metrics": "emrecon.jobs.measure:MeasurementJob",
 }
 """Kinds of jobs by their names in job files, which are those of the commands."""

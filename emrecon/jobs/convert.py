@@ -103,7 +103,9 @@ class ConversionJob:
         WriteError
             If one exists.
         """
-        keep_others(self.outputs())
+        series = self.source_kind == "image" and self.out is not None and io.is_series(self.out)
+        if not series:  # which is refused unless empty
+            keep_others(self.outputs())
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

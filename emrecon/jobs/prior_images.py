@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from emrecon import io
-from emrecon.errors import DataError, GeometryError
+from emrecon.errors import DataError
+from emrecon.jobs.anatomy import Anatomy, read_on_grid
 from emrecon.jobs.base import Meters
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.operators.kernel import Kernel, kernel_of
-from emrecon.tomo.operators.resampling import resampled
 from emrecon.tomo.penalised import SMOOTH_MM, WARM_UPDATES, Penalised
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.problem import Problem
@@ -30,6 +29,9 @@ class Guide:
 
     kernel: KernelSettings
     """What kernel EM takes, where it is chosen."""
+
+    anatomy: Anatomy
+    """Reads the images of the body that either takes."""
 
     meters: Meters
     """Makes the progress bars."""
@@ -47,7 +49,9 @@ class Guide:
         """
         grid = _in_patient(problem.grid, problem.origin_mm)
         if self.penalty.prior:
-            chosen = penalised(self.penalty, grid)
+            chosen = penalised(
+                self.penalty, grid, lambda paths: self._images(paths, problem, grid)
+            )
             each = [replace(chosen, penalty=one, facts={}) for one in self.penalty.each()]
             whole = problem.whole_if_few()
             return [replace(whole, penalised=one) for one in each]
@@ -58,22 +62,29 @@ class Guide:
     def _kernel(self, problem: Problem, grid: Grid) -> Kernel:
         """Return the kernel; one of images alone serves all frames of a grid."""
         if self._made is None or self._made[0] != grid or self.kernel.kernel_pet_width:
-            features = np.stack(_several(self.kernel.kernel, grid))
+            features = np.stack(self._images(self.kernel.kernel, problem, grid))
             if not features.any():
                 named = ", ".join(map(str, self.kernel.kernel))
                 raise DataError(f"{named}: 0 everywhere, so that there is no kernel to make of it")
-            pet = self._warm(problem) if self.kernel.kernel_pet_width else None
+            pet = self._first(problem).voxels if self.kernel.kernel_pet_width else None
             self._made = grid, kernel_of(features, grid.spacing_mm, self.kernel, pet)
         return self._made[1]
 
-    def _warm(self, problem: Problem) -> Array:
-        """Return the smoothed image of a pass of OSEM."""
+    def _images(self, paths: Sequence[Path], problem: Problem, grid: Grid) -> list[Array]:
+        """Return images of the body on the grid."""
+        return self.anatomy.on(grid, paths, lambda: self._first(problem))
+
+    def _first(self, problem: Problem) -> Volume:
+        """Return the smoothed image of a pass of OSEM where it lies in the patient."""
         with self.meters("first image", WARM_UPDATES) as meter:
             image = problem.first(*([meter] if meter else []))
-        return Blur(problem.grid, (SMOOTH_MM,) * 3).forward(image)
+        smooth = Blur(problem.grid, (SMOOTH_MM,) * 3).forward(image)
+        return Volume(smooth, _in_patient(problem.grid, problem.origin_mm).affine)
 
 
-def penalised(penalty: Penalty, grid: Grid) -> Penalised:
+def penalised(
+    penalty: Penalty, grid: Grid, images: Callable[[Sequence[Path]], list[Array]]
+) -> Penalised:
     """Return a prior's choices with the images they name, resampled in world space.
 
     Parameters
@@ -82,6 +93,8 @@ def penalised(penalty: Penalty, grid: Grid) -> Penalised:
         The choices.
     grid : Grid
         Where the image lies in the patient.
+    images : callable
+        Reads images of the body onto the grid.
 
     Raises
     ------
@@ -90,12 +103,12 @@ def penalised(penalty: Penalty, grid: Grid) -> Penalised:
     """
     kappa = None
     if penalty.kappa is not None:
-        (kappa,) = _read(penalty.kappa, grid)
+        (kappa,) = read_on_grid([penalty.kappa], grid)
         if kappa.min() < 0:
             raise DataError(f"{penalty.kappa}: kappa is 0 or more, not {kappa.min():g}")
-    several = _several(penalty.anatomy, grid)
+    several = images(penalty.anatomy) if penalty.anatomy else []
     if penalty.prior == "pls" and len(several) != 1:
-        raise DataError(f"the prior pls follows one anatomy, not the {len(several)} of 4D images")
+        raise DataError(f"the prior pls follows one anatomy, not {len(several)} images")
     return Penalised(penalty, kappa, np.stack(several) if several else None)
 
 
@@ -105,22 +118,3 @@ def _in_patient(grid: Grid, origin_mm: tuple[float, float, float] | None) -> Gri
         return grid
     x, y, z = (a + b for a, b in zip(grid.origin_mm, origin_mm, strict=True))
     return replace(grid, origin_mm=(x, y, z))
-
-
-def _several(paths: Sequence[Path], grid: Grid) -> list[Array]:
-    """Return the images in all files on the grid."""
-    return [one for path in paths for one in _read(path, grid)]
-
-
-def _read(path: Path, grid: Grid) -> list[Array]:
-    """Return the image in a file, or those of a 4D one, on the grid."""
-    volume = io.read_image(path)
-    frames = volume.voxels if volume.voxels.ndim == 4 else volume.voxels[None]
-    if not np.isfinite(frames).all():
-        raise DataError(f"{path} holds infinite or NaN values")
-    try:
-        return [resampled(Volume(one, volume.affine), grid).voxels for one in frames]
-    except GeometryError as error:
-        raise GeometryError(
-            f"{path} lies wholly beside the image that is reconstructed: check the affines of both"
-        ) from error

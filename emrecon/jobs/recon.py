@@ -23,6 +23,7 @@ from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
 from emrecon.jobs.recon_regions import measured
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Enough, Rule, Stopped
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -75,11 +76,7 @@ class ReconstructionJob(ReconChoice):
             check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
-        chosen = (self.settings, corrections, self.camera, self.listmode, self.penalty)
-        refuse_unused(data, path.name, *chosen, self.kernel, self.regions)
-        self.regions.check(prior=bool(self.penalty.prior))
-        if self.listmode.several and self.penalty.betas:
-            raise SettingsError("several betas are of one image: leave out frames and gates")
+        _refuse_settings(self, data, path.name, corrections)
         _refuse_execution(self, execution, data)
         _refuse_few_updates(self)
         inputs = self.inputs()
@@ -206,6 +203,19 @@ def _refuse_few_updates(job: ReconstructionJob) -> None:
         )
 
 
+def _refuse_settings(
+    job: ReconstructionJob, data: str, name: str, corrections: Corrections
+) -> None:
+    """Refuse settings that say nothing, of these data or beside each other."""
+    chosen = (job.settings, corrections, job.camera, job.listmode, job.penalty)
+    refuse_unused(data, name, *chosen, job.kernel, job.regions)
+    job.regions.check(prior=bool(job.penalty.prior))
+    guides = (*job.penalty.anatomy, *job.kernel.kernel)
+    job.anatomical.check(guided=bool(guides), tissues=any(path.is_dir() for path in guides))
+    if job.listmode.several and job.penalty.betas:
+        raise SettingsError("several betas are of one image: leave out frames and gates")
+
+
 def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:
     """Refuse ways of carrying it out that this job has not."""
     several = job.listmode.several
@@ -237,6 +247,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     listmode: ListmodeSettings | None = None,
     penalty: Penalty | None = None,
     kernel: KernelSettings | None = None,
+    anatomical: AnatomySettings | None = None,
     regions: RegionSettings | None = None,
     execution: Execution | None = None,
     meters: Meters = no_meters,
@@ -261,6 +272,8 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
         A prior, and the algorithm that takes it.
     kernel : KernelSettings, optional
         Images of which kernel EM takes what looks alike.
+    anatomical : AnatomySettings, optional
+        What is made of an anatomy or a kernel's images.
     regions : RegionSettings, optional
         Labels of regions to measure, and where their standard errors come from.
     execution : Execution, optional
@@ -290,7 +303,7 @@ def reconstruct(  # noqa: PLR0913 - each is one choice of the user's
     job = ReconstructionJob(
         scan, out, settings or Settings(), corrections or Corrections(), camera or CameraFacts(),
         listmode or ListmodeSettings(), penalty or Penalty(), kernel or KernelSettings(),
-        regions or RegionSettings(),
+        anatomical or AnatomySettings(), regions or RegionSettings(),
     )  # fmt: skip
     if out is not None:
         result, _ = base.run(job, meters, execution)

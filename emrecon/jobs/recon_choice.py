@@ -12,7 +12,9 @@ from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved, scan_files
 from emrecon.jobs import base
+from emrecon.jobs.anatomy import inputs_of
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
@@ -56,6 +58,9 @@ class ReconChoice:
     kernel: KernelSettings = field(default_factory=KernelSettings)
     """What the image is made of in kernel EM."""
 
+    anatomical: AnatomySettings = field(default_factory=AnatomySettings)
+    """What is made of an anatomy or a kernel's images."""
+
     regions: RegionSettings = field(default_factory=RegionSettings)
     """What of the image is measured, and how sure that is."""
 
@@ -74,6 +79,9 @@ class ReconChoice:
         for form in (self.penalty, self.kernel, self.regions):
             files |= forms.paths_in(form)
         base.must_exist(files)
+        for what, paths in (("anatomy", self.penalty.anatomy), ("kernel", self.kernel.kernel)):
+            files = {name: path for name, path in files.items() if path not in paths}
+            files |= inputs_of(what, paths, self.anatomical) if paths else {}
         labels = self.regions.regions
         names = sidecar.beside(labels, ".json") if labels else None
         return files | ({"region names": names} if names and names.exists() else {})

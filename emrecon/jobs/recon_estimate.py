@@ -34,6 +34,9 @@ ENTRY_BYTES = 32.0
 EVENT_S = 6e-7
 """Processor time for the line of an event, there and back."""
 
+SCATTER_S, SCATTER_BYTES = 4.0, 20.0
+"""Processor time for a round of simulated scatter, and memory for an event that it is told of."""
+
 ARRAYS = {
     "normalisation", "norm", "attenuation", "randoms", "scatter", "correction", "additive", "mu",
     "mu1",
@@ -59,8 +62,9 @@ def estimate(job: ReconChoice) -> Estimate:
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)
     arrays = 1.0 + len(ARRAYS & set(inputs)) + len({"mu", "mu1", "ct"} & set(inputs))
-    if job.corrections.simulate_scatter:  # beside it, attenuation and what is not of all views
-        arrays += 3.0
+    timed, simulated = 1.0, job.corrections.simulate_scatter
+    if simulated:  # beside it, attenuation and what is not of all views
+        arrays, timed = arrays + 1.0, timed + 2.0
     if io.kind(path) == "events":
         arrays += 2.5
     lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)
@@ -68,11 +72,14 @@ def estimate(job: ReconChoice) -> Estimate:
     subsets = min(settings.subsets, bins.shape[0])
     kept = voxels * 4 * subsets  # sensitivities: beyond a size they are in files, one is held
     kept = kept if kept <= IN_MEMORY_BYTES else voxels * 4
-    held = lines * 4 * arrays + voxels * 4 * (8 + 2 * (images - 1)) + kept
+    every = float(np.prod(bins.data_shape))
+    held = 4 * (lines * (arrays - 1) + every * timed) + voxels * 4 * (8 + 2 * (images - 1)) + kept
     held += _kernel(job, voxels, float(np.prod(grid.spacing_mm)))
     passes = settings.iterations + 0.7
     cost = passes * lines * max(grid.shape[:2]) * STEP_S
     reading = START_S + lines * 4 * arrays / MB / 200
+    if simulated:
+        reading += SCATTER_S * job.corrections.scatter_rounds
     return Estimate(BASE_MB + held / MB, images * (cost + reading))
 
 
@@ -91,8 +98,11 @@ def _events(path: Path, job: ReconChoice, images: int) -> Estimate:
     held = voxels * 4 * (8 + 2 * (images - 1)) + size * EVENT_BYTES
     held += _kernel(job, voxels, float(np.prod(voxel)))
     held += min(all_pairs, CHUNK) * PAIR_BYTES + min(events, CHUNK) * LINE_BYTES
-    lines = all_pairs + settings.iterations * events
-    return Estimate(BASE_MB + held / MB, images * START_S + lines * EVENT_S)
+    lines, start = all_pairs + settings.iterations * events, START_S
+    if job.corrections.simulate_scatter:
+        held += events * SCATTER_BYTES
+        start += SCATTER_S * job.corrections.scatter_rounds + events * EVENT_S
+    return Estimate(BASE_MB + held / MB, images * start + lines * EVENT_S)
 
 
 def _kernel(job: ReconChoice, voxels: float, voxel_mm3: float) -> float:

@@ -15,6 +15,7 @@ from emrecon.errors import SettingsError
 from emrecon.io.frames import Frame, read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
+from emrecon.jobs.anatomy import Anatomy
 from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
 from emrecon.jobs.prior_images import Guide
@@ -215,7 +216,8 @@ class Images:
                 scan, scatter = with_scatter(read, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
                 for other, problem in enumerate(guide.of(self._problem(scan, kept))):
-                    image = self._image(number + other, problem, facts | problem.facts)
+                    told = facts | problem.facts | guide.anatomy.facts
+                    image = self._image(number + other, problem, told)
                     yield replace(image, scatter=scatter)
 
     def _shared(self) -> Iterator[ReconImage]:
@@ -228,8 +230,10 @@ class Images:
             with self.meters("sensitivity", settings.subsets) as meter:
                 progress = meter.update if meter else silent
                 problem = share(workers, self._load(None), settings, execution.chunks, progress)
-            for number, one in enumerate(self._guide.of(problem)):
-                yield self._image(number, one, one.facts | self._reading())
+            guide = self._guide
+            for number, one in enumerate(guide.of(problem)):
+                told = one.facts | guide.anatomy.facts | self._reading()
+                yield self._image(number, one, told)
 
     def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
         """Return an image with its name, place and unit."""
@@ -265,7 +269,8 @@ class Images:
     @property
     def _guide(self) -> Guide:
         """What other images do to the problems."""
-        return Guide(self.job.penalty, self.job.kernel, self.meters)
+        anatomy = Anatomy(self.job.anatomical)
+        return Guide(self.job.penalty, self.job.kernel, anatomy, self.meters)
 
     def _name(self, number: int, stretch: Stretch) -> str:
         if stretch is None:

@@ -70,7 +70,7 @@ class Regions:
 
     @cached_property
     def rows(self) -> list[metrics.Region]:
-        """Means and volumes."""
+        """One row a region: mean and volume."""
         rows = metrics.regions(self.volume, None, self.labels, self.names)
         if not rows:
             raise DataError("the labels of the regions are 0 everywhere in the image")

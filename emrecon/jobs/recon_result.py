@@ -178,6 +178,7 @@ class ReconResult:
             about["Settings"] |= forms.plain(penalty)
         if self.job.kernel.kernel:
             about["Settings"] |= forms.plain(self.job.kernel)
+        about["Settings"] |= forms.changed(self.job.anatomical)
         if newest.regions is not None:
             chosen, rows = forms.plain(self.job.regions), newest.regions.rows
             about["Regions"] = chosen | newest.regions.facts | {"labels": len(rows)}

@@ -101,8 +101,8 @@ def _stacked(part: dict[str, Floats]) -> list[Line]:
 
 
 def _tails(held: list[ScatterEstimate]) -> list[Chart]:
-    """Return the chart of what is counted beside the body, by direct plane, if that was fitted."""
-    fits = [one.fit for one in held if one.fit is not None]
+    """Return the chart of what is counted beside the body, by direct plane, if anything is."""
+    fits = [one.fit for one in held if one.fit is not None and one.fit.bins]
     if not fits:
         return []
     direct = slice(0, len(held[0].profiles["prompts"][0]))

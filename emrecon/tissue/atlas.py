@@ -17,7 +17,7 @@ from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
 from emrecon.tissue.atlas_starts import angle, quarter_turns, shift_mm, starting_maps
 from emrecon.tissue.data import blocks
 from emrecon.tissue.maps import Atlas, Average
-from emrecon.tissue.prior_overlap import check_overlap
+from emrecon.tissue.prior_overlap import check_overlap, overlap
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 
@@ -27,12 +27,15 @@ Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-WELL = 0.4
-"""Nats a point that maps of a brain tell of another brain's intensities at least."""
+WELL, WELL_TURNED, SHARED, STRETCHED = 0.48, 0.6, 0.85, 1.4
+"""Of an average brain that lies well: least nats a point that its maps tell of the intensities, as
+the header has it and where it had to be turned, least Dice coefficient of its brain and the mask,
+and most stretch of one axis beside another. Two real brains had 0.69, 0.94 and 1.2; their halves
+and slabs fail in one or more."""
 
 _MARGIN_MM = 12.0
 _MOST_SCALE = 1.7
-_TOLERANCE = 5e-6
+_TOLERANCE, _ROUGHLY = 1e-5, 1e-4
 _CLEARLY = 0.01  # nats a point
 _FINALISTS = 3
 _STEEP = 45.0  # degrees
@@ -66,8 +69,7 @@ def lay(
         If the maps do not fit the classes or the image, or cannot be aligned with it.
     """
     maps, affine = stack(priors, settings.most_classes, classes_of)
-    if settings.reversed:
-        maps = np.ascontiguousarray(maps[..., ::-1])
+    maps = np.ascontiguousarray(maps[..., settings.dark_first])
     same = maps.shape[:3] == image.voxels.shape
     same = same and np.allclose(affine, image.affine, rtol=0, atol=1e-3)
     if settings.align == "affine" or (settings.align == "auto" and not same):
@@ -140,15 +142,21 @@ def place(image: Volume, region: Flags, maps: Floats32, affine: Floats) -> Avera
     try:
         atlas = align(image, region, maps, affine, turned=True)
     except DataError as error:
-        log.warning("an average brain was not laid on the image: %s", error)
+        log.warning("deep nuclei are not told apart by an average brain: %s", error)
         return Average(why_not=str(error))
-    if atlas.explained < WELL:
-        log.warning(
-            "an average brain does not lie well on the image (its maps tell %.2f nats a point of "
-            "the intensities, and %.2f or more where it does): deep nuclei are not told apart",
-            atlas.explained, WELL,
-        )  # fmt: skip
-        return Average(None, atlas.explained, f"it explains less than {WELL} nats a point")
+    least = WELL_TURNED if angle(atlas.matrix, np.eye(4)) > _STEEP else WELL
+    scales = np.linalg.svd(atlas.matrix[:3, :3], compute_uv=False)
+    stretched = float(scales.max() / scales.min())
+    shared = overlap(atlas, image, region)
+    if atlas.explained < least or shared < SHARED or stretched > STRETCHED:
+        why = (
+            f"it does not lie well on the image: its maps tell {atlas.explained:.2f} nats a point "
+            f"of the intensities (least {least}), its brain and the mask share a Dice of "
+            f"{shared:.2f} (least {SHARED}), one axis is stretched by {stretched:.2f} beside "
+            f"another (most {STRETCHED})"
+        )
+        log.warning("deep nuclei are not told apart by an average brain: %s", why)
+        return Average(None, atlas.explained, why)
     return Average(atlas.matrix, atlas.explained)
 
 
@@ -179,7 +187,10 @@ def align(
     full, grid = maps, affine
     maps, affine = thinned(maps, affine)
     coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
-    begun = [climb(coarsest, coarsest.begin(m), 20) for m in starting_maps(coarsest, maps, affine)]
+    begun = [
+        climb(coarsest, coarsest.begin(m), 20, _ROUGHLY)
+        for m in starting_maps(coarsest, maps, affine)
+    ]
     best = max(begun, key=lambda one: one.log_likelihood)
     best = _upright(coarsest, best, turned=turned)
     coarse = points(image, region, maps, affine, 8.0)
@@ -273,14 +284,14 @@ def _binned(values: Floats32) -> NDArray[np.int32]:
     return np.where(above, bins, 0).astype(np.int32)
 
 
-def climb(model: Alignment, pose: Pose, most: int) -> Iterate[Pose]:
+def climb(model: Alignment, pose: Pose, most: int, tolerance: float = _TOLERANCE) -> Iterate[Pose]:
     """Return the last of at most so many iterates, where the likelihood is flat."""
     iterates = until(em(repeat(model), pose), after(most))
     last = next(iterates)
     for iterate in iterates:
         gain = iterate.log_likelihood - last.log_likelihood
         last = iterate
-        if gain < _TOLERANCE * len(model.places):
+        if gain < tolerance * len(model.places):
             break
     return last
 
@@ -295,7 +306,7 @@ def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[
         found = climb(model, model.begin(best.params.matrix @ about), 5)
         tried.append((found.log_likelihood, found.params))
     for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
-        found = climb(model, pose, 25)
+        found = climb(model, pose, 25, _ROUGHLY)
         gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
         steep = angle(found.params.matrix, best.params.matrix) > _STEEP
         if gain > _CLEARLY and steep and not turned:

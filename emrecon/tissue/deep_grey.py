@@ -67,6 +67,10 @@ LOOKED_AT = 40_000
 BETWEEN = (-0.25, 1.15)
 """Where a nucleus's mean may lie, 0 at that of grey and 1 at that of white matter."""
 
+BRIGHT = 0.2
+"""Where the middle one of the nuclei's means lies at least: else they are as dark as cortex, and
+are grey matter without a Gaussian of their own."""
+
 
 def log_odds(places_mm: Floats) -> Floats32:
     """Return the log odds of each nucleus at places of the average brain, ``(n, d)``.
@@ -181,7 +185,8 @@ def with_nuclei(image: Image, state: State, to_average: Floats) -> tuple[Image, 
     classes = last.params
     step = old.means[2, 0] - old.means[1, 0]
     rank = (classes.means[first:, 0] - old.means[1, 0]) / step
-    if not (rank.min() >= BETWEEN[0] and rank.max() <= BETWEEN[1]):
+    between = rank.min() >= BETWEEN[0] and rank.max() <= BETWEEN[1]
+    if not between or np.median(rank) < BRIGHT:
         return None
     known = odds if image.external is None else np.hstack([image.external, odds])
     rules = replace(image.rules, layout=layout)

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 BEYOND = 0.1
 """Part of the mask that may lie beyond the maps."""
 
+_HALF = 0.5
 _POINTS = 20_000
 _BINS = 32
 _STEP_MM = 20.0
@@ -55,6 +56,17 @@ def check_overlap(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> Non
     if not atlas.at(index, image.affine).any():
         raise DataError("the priors are 0 throughout the mask: do they lie on the image?")
     _compare(atlas, image, index)
+
+
+def overlap(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> float:
+    """Return the Dice coefficient of a mask and of the brain of maps that lie on its image."""
+    where = np.flatnonzero(region)
+    index = np.unravel_index(where[:: max(len(where) // _POINTS, 1)], region.shape)
+    inside = float((atlas.at(index, image.affine).sum(axis=1) > _HALF).mean())
+    voxel = abs(np.linalg.det((atlas.matrix @ image.affine)[:3, :3]))
+    mask_mm3 = voxel * len(where)
+    maps_mm3 = abs(np.linalg.det(atlas.affine[:3, :3])) * (atlas.maps.sum(axis=3) > _HALF).sum()
+    return float(2 * inside * mask_mm3 / (mask_mm3 + maps_mm3))
 
 
 def _compare(atlas: Atlas, image: Volume, index: tuple[NDArray[np.intp], ...]) -> None:

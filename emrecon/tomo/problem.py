@@ -98,7 +98,7 @@ class Problem:
 
     @property
     def warm(self) -> int:
-        """Updates of OSEM before a prior counts: whole passes."""
+        """The updates of OSEM before a prior counts: whole passes."""
         return -(-WARM_UPDATES // len(self.likelihoods)) * len(self.likelihoods)
 
     def first(self, *observers: Callable[[Iterate[Array]], object]) -> Array:

@@ -16,7 +16,7 @@ import pytest
 
 from emrecon import Volume, read_image, write_image
 from emrecon.cli import main
-from emrecon.errors import DataError, EmreconError, SettingsError
+from emrecon.errors import DataError, EmreconError, FormatError, SettingsError
 from emrecon.io import write_series
 from emrecon.io.dicom.pet_exam import read_exam_facts
 from emrecon.io.pet_facts import PetFacts
@@ -121,6 +121,27 @@ def test_frames_are_told_apart(tmp_path: Path) -> None:
     assert float(slices[5].DecayFactor) == 1.05
     # A little before the middle, 60 + 120 s, as activity falls.
     assert 179_000 < float(slices[5].FrameReferenceTime) < 180_000
+
+
+def test_frames_come_back_in_their_order(tmp_path: Path) -> None:
+    changes = {"FrameTimesStart": [3600, 3660, 3900], "FrameDuration": [60, 240, 60]}
+    changes["DecayCorrectionFactor"] = [1.01, 1.05, 1.06]
+    volume, folder = image(3), tmp_path / "series"
+    written(folder, volume, **changes)
+    paths = sorted(folder.iterdir())
+    shuffled = np.random.default_rng(1).permutation(len(paths))
+    for path, number in zip(paths, shuffled, strict=True):
+        path.rename(folder / f"s{number:03d}.dcm")
+    back = read_image(folder / "s004.dcm")
+    assert back.voxels.shape == (3, 7, 5, 4)
+    assert back.unit == volume.unit
+    for frame, wanted in zip(back.voxels, volume.voxels, strict=True):
+        one = Volume(frame, back.affine).ras()
+        np.testing.assert_allclose(one.affine, volume.affine, atol=1e-4)
+        np.testing.assert_allclose(one.voxels, wanted, atol=1e-5 * wanted.max())
+    (folder / "s002.dcm").unlink()
+    with pytest.raises(FormatError, match="11 files of this series are there, of 3 frames"):
+        read_image(folder / "s004.dcm")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from emrecon.jobs.base import Execution
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
@@ -81,3 +82,26 @@ def test_it_is_no_part_of_a_scan(job: ReconstructionJob, tmp_path: Path) -> None
     write_manifest(tmp_path / "scan.toml", "prompts.hs", simulate_scatter="true")
     with pytest.raises(EmreconError, match="unknown key 'simulate_scatter'"):
         replace(job, scan=tmp_path).begin()
+
+
+@pytest.mark.slow
+def test_single_events_have_their_own_scatter(tmp_path: Path) -> None:
+    pytest.importorskip("petsird")
+    scanned = Acquisition(
+        scanner="tiny", counts=3e4, spread=0.0, scatter="monte-carlo", tof_fwhm_ps=200.0
+    )
+    jobs.run(SimulationJob("cylinder", tmp_path / "scan", scanned, petsird=True))
+    how = Corrections(scatter=Path("simulate"), scatter_rounds=1)
+    frames = ListmodeSettings(frames="0:20,20:40")
+    job = ReconstructionJob(tmp_path / "scan", tmp_path / "i.nii.gz", HOW, how, listmode=frames)
+    _, written = jobs.run(job)
+    assert [path.name for path in written][1] == "i.scatter.png"
+    assert all(path.exists() for path in written)
+    facts = json.loads(written[2].read_text())["Facts"]["frames"]
+    for each, share in zip(facts, (1 / 3, 2 / 3), strict=True):
+        # A tenth to a sixth is scattered; the window and its blur are those of the file.
+        assert 0.08 * share < each["scatter"] / (0.8 * 3e4) < 0.2 * share
+        assert each["scatter_simulation"]["energy_window_kev"] == [430, 610]
+        assert each["background"] > 0.2 * each["prompts"]
+    with pytest.raises(SettingsError, match="scatter_absolute is for"):
+        replace(job, corrections=replace(how, scatter_absolute=True)).begin()

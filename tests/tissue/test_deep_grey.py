@@ -10,13 +10,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from emrecon.tissue.atlas import place
 from emrecon.tissue.deep_grey import NUCLEI, log_odds
 from emrecon.tissue.layout import SCARCE, Layout
 from emrecon.tissue.maps import Average
 from emrecon.tissue.segment import begin
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
-from phantoms.mri import Scan, acquire, from_labels
+from phantoms.mri import Brain, Scan, acquire, from_labels
+from tests.tissue.test_head_cut import maps_elsewhere, truth
 
 CODES = {"thalamus": (10, 49), "putamen": (12, 51), "pallidum": (13, 52)}
 
@@ -71,6 +73,36 @@ def test_nuclei_share_the_weight_of_their_class_and_leave_no_trace() -> None:
     np.testing.assert_array_equal(known[:, :3], more.fractions)
     np.testing.assert_array_equal(known[3:5, 3:], np.eye(2))
     assert known[:, 3:].sum() == 2
+
+
+@pytest.mark.slow
+def test_an_average_brain_lies_on_a_whole_brain_and_not_on_a_slab_of_it() -> None:
+    inner = truth()
+    image, _ = acquire(inner, Scan(bias_percent=0), np.random.default_rng(0))
+    maps, affine = maps_elsewhere()
+    whole = place(image, inner.mask, maps, affine)
+    assert whole.matrix is not None
+    middle = whole.matrix @ affine_of_middle(inner)
+    theirs = affine @ np.linalg.inv(inner.affine) @ affine_of_middle(inner)
+    assert np.linalg.norm(middle - theirs) < 3
+    slab = inner.mask & (np.abs(np.arange(inner.mask.shape[2]) - 34) < 7)
+    cut = place(image, slab, maps, affine)
+    assert cut.matrix is None
+    assert cut.why_not
+
+
+def affine_of_middle(brain: Brain) -> np.ndarray:
+    """Return the middle of a brain's grid in mm, as four numbers."""
+    return brain.affine @ [*((np.array(brain.mask.shape) - 1) / 2), 1]
+
+
+def test_nuclei_are_asked_for_of_t1_images_of_human_brains_alone() -> None:
+    assert Settings().shows_nuclei
+    for other in (
+        {"contrast": "T2"}, {"contrast": "other"}, {"classes": 4}, {"scale": 0.4}, {"mixed": 0},
+        {"deep_grey": "none"}, {"pure_means": False}, {"only_bias": True},
+    ):  # fmt: skip
+        assert not Settings(**other).shows_nuclei
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def keeps_fluid(found: np.ndarray) -> None:
 @pytest.mark.slow
 def test_a_t2_head_is_stripped_with_its_fluid() -> None:
     maps = maps_elsewhere()
-    keeps_fluid(strip_with_maps(whole_head("T2"), *maps, fat_is_bright=False))
+    keeps_fluid(strip_with_maps(whole_head("T2"), *maps, "bone"))
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_a_t1_head_is_stripped_with_the_installed_maps_and_the_sidecar_says_so(
     assert told["Inputs"]["head map gm"]["SHA256"] == sha256(places["gm"])
 
 
-def test_whether_maps_are_installed_is_in_the_key_of_a_job_without_a_mask(
+def test_whether_maps_are_installed_is_in_the_key_of_a_job_with_a_use_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = tmp_path / "t1.nii"
@@ -113,9 +113,10 @@ def test_whether_maps_are_installed_is_in_the_key_of_a_job_without_a_mask(
 
     def keys() -> list[str]:
         bare = SegmentationJob((image,))
-        masked = replace(bare, files=TissueInputs(mask=image))
+        masked = replace(bare, settings=Settings(deep_grey="none"), files=TissueInputs(mask=image))
+        deep = replace(bare, files=TissueInputs(mask=image))
         other = replace(bare, settings=Settings(classes=4))
-        return [key_of(job, digests(job.inputs())) for job in (bare, masked, other)]
+        return [key_of(job, digests(job.inputs())) for job in (bare, deep, masked, other)]
 
     places = install(tmp_path, monkeypatch)
     without = keys()
@@ -123,17 +124,18 @@ def test_whether_maps_are_installed_is_in_the_key_of_a_job_without_a_mask(
         path.write_bytes(what.encode())
     first = keys()
     assert first[0] != without[0]
-    assert first[1:] == without[1:]
+    assert first[1] != without[1]
+    assert first[2:] == without[2:]
     places["wm"].write_bytes(b"maps of another version")
     again = keys()
     assert again[0] not in {first[0], without[0]}
-    assert again[1:] == without[1:]
+    assert again[2:] == without[2:]
 
 
 def test_a_constant_image_has_no_head() -> None:
     image = Volume(np.full(GRID.shape, 5, np.float32), GRID.affine)
     with pytest.raises(DataError, match="constant"):
-        strip_with_maps(image, *maps_elsewhere(), fat_is_bright=True)
+        strip_with_maps(image, *maps_elsewhere(), "bone and fat")
 
 
 def test_maps_are_found_where_a_package_holds_them(

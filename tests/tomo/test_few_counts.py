@@ -101,17 +101,16 @@ def test_few_counts_in_memory_warn_by_subsets(caplog: pytest.LogCaptureFixture) 
     assert "fewer than 24 subsets" in caplog.text
 
 
-@pytest.mark.parametrize("algorithm", ["svrg", "bsrem", "de-pierro", "lbfgs"])
-@pytest.mark.parametrize("counts", [5, 250])
+@pytest.mark.parametrize(("algorithm", "counts"), [("svrg", 5), ("bsrem", 250)])
 def test_a_prior_takes_few_counts_as_one_subset(
     algorithm: str, counts: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Subsets would leave nothing to take its strength from, or an image without bounds."""
     penalty = Penalty(prior="quadratic", algorithm=algorithm)
-    problem = prepare(scan(counts, 3), penalty.fitted(Settings(subsets=24, iterations=2)))
+    problem = prepare(scan(counts, 3), penalty.fitted(Settings(subsets=12, iterations=1)))
     few = replace(problem.whole_if_few(), penalised=Penalised(penalty))
     assert few.settings.subsets == len(few.models) == 1
-    assert ("too few for them" in caplog.text) == (len(problem.models) > 1)
+    assert "12 subsets make" in caplog.text
     image = last(until(few.iterates(), *few.enough())).params
     assert few.balance(image) == pytest.approx(1, abs=0.15)
     assert few.penalised

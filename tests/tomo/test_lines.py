@@ -11,10 +11,12 @@ from emrecon.errors import DataError, GeometryError
 from emrecon.testing import check_operator
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.geometry.segments import ring_difference_ranges
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.operators.lines import EventProjector, LineProjector
+from emrecon.tomo.settings import Settings
 from emrecon.volume import Grid
 from tests.tomo.makers import SMALL
 
@@ -45,6 +47,11 @@ def samples(events: Events, grid: Grid, fov_mm: float):
         seen = (t >= 0) & (t <= 1) & (np.hypot(at[:, 0], at[:, 1]) <= fov_mm)
         length = grid.spacing_mm[axis] * np.linalg.norm(along) / abs(along[axis])
         places = (at - grid.origin_mm) / grid.spacing_mm
+        if axis != 2:  # along the scanner's axis the image goes on for a voxel as it ends
+            last = grid.shape[2] - 1
+            near = (places[:, 2] > -1) & (places[:, 2] < last + 1)
+            places[near, 2] = np.clip(places[near, 2], 0, last)
+            places[~near, 2] = -9
         yield places[seen], length, (t[seen] - 0.5) * np.linalg.norm(along)
 
 
@@ -231,6 +238,22 @@ def test_events_on_every_bin_project_as_the_sinogram():
     data = np.random.default_rng(10).random(bins.shape, np.float32)
     back = sinogram.adjoint(data)
     np.testing.assert_allclose(single.adjoint(data.ravel()), back, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("axial", [1.3, 1.7, 2.6, 3.3, 4.0, 5.2])
+def test_events_see_a_long_object_to_its_end_with_voxels_of_any_size(axial):
+    bins, events = whole_pairs()
+    grid = grid_of(bins, Settings(voxel_mm=(3.0, 3.0, axial)))
+    x, y = grid.centres_mm(0), grid.centres_mm(1)
+    object_ = np.hypot(x[:, None], y) < 25
+    image = np.repeat(object_[..., None].astype(np.float32), grid.shape[2], axis=2)
+    single = EventProjector(LineProjector(grid, bins.fov_mm), events)
+    found = single.forward(image).reshape(bins.shape)
+    long = Grid((*grid.shape[:2], 99), grid.spacing_mm, (*grid.origin_mm[:2], -49 * axial))
+    endless = np.repeat(image[..., :1], 99, axis=2)
+    wanted = EventProjector(LineProjector(long, bins.fov_mm), events).forward(endless)
+    np.testing.assert_allclose(found, wanted.reshape(bins.shape), rtol=1e-4, atol=1e-3)
+    check_operator(single, np.random.default_rng(11))
 
 
 def test_refuses_detectors_and_bins_that_do_not_exist():

@@ -7,6 +7,7 @@ import pytest
 
 from emrecon.tomo.corrections import map_place
 from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.events import Events
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Grid, Volume
 from phantoms.cylinder import uniform_cylinder
@@ -106,3 +107,21 @@ def test_events_beside_the_body_of_a_map(monkeypatch, caplog, background, told):
     assert [len(part) for part in read] == [300, 700]
     assert ("30 % of the counts" in caplog.text) is told
     assert ("middle is at (0, 0, 0) mm" in caplog.text) is told
+
+
+@pytest.mark.parametrize(("shift", "told"), [(0, False), (4, False), (24, True)])
+def test_many_randoms_do_not_hide_events_beside_a_map(caplog, shift, told):
+    """Half of the events are random, of which only some meet no tissue where the map is right."""
+    rng = np.random.default_rng(0)
+    turns = np.arange(96) * 2 * np.pi / 96
+    points = np.stack([100 * np.cos(turns), 100 * np.sin(turns), 0 * turns], 1).astype(np.float32)
+    pairs = rng.integers(0, 96, (200_000, 2)).astype(np.uint16)
+    one, two = points[pairs].transpose(1, 0, 2)
+    step = two - one
+    with np.errstate(invalid="ignore"):
+        away = np.abs(one[:, 0] * step[:, 1] - one[:, 1] * step[:, 0]) / np.hypot(*step.T[:2])
+    trues, randoms = pairs[away < 28][:10_000], pairs[away < SMALL.bins().fov_mm][:10_000]
+    events = Events(points, rng.permutation(np.concatenate([trues, randoms])))
+    mu = BODY.moved((0, shift, 0)).mu(GRID)
+    list(map_place.events_survival(mu, SMALL.bins(), [events], lambda: len(randoms)))
+    assert ("counts come from beside" in caplog.text) is told

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from emrecon.errors import FormatError
-from emrecon.io.dicom.attributes import is_dicom, open_dicom
+from emrecon.io.dicom.attributes import Attributes, is_dicom, open_dicom
 from emrecon.io.dicom.pet_series import STORAGE, UNITS
 from emrecon.io.dicom.series import slices_of, stacked
 from emrecon.io.formats import open_head
@@ -33,21 +35,46 @@ def others(path: Path) -> tuple[Path, ...]:
 
 
 def read_image(path: Path) -> Volume:
-    """Read the series that a slice belongs to, one frame.
+    """Read the series that a slice belongs to; several frames are the first axis.
 
     Raises
     ------
     FormatError
-        If slices are missing, or there are several frames.
+        If slices are missing, or those of several frames do not say which they are of.
     """
     slices = slices_of(path, STORAGE, "PET")
-    first = slices[0]
-    if (first.count("NumberOfTimeSlices") or 1) > 1:
-        raise FormatError(f"{path}: a series of several frames is not read: give one frame")
-    told = first.count("NumberOfSlices")
-    if told is not None and told != len(slices):
-        raise first.refusal("NumberOfSlices", f"{len(slices)} files of this series are there")
-    return stacked(slices, _unit(path, {one.text("Units") for one in slices}))
+    first, unit = slices[0], _unit(path, {one.text("Units") for one in slices})
+    frames, told = first.count("NumberOfTimeSlices") or 1, first.count("NumberOfSlices")
+    if told is not None and told * frames != len(slices):
+        raise first.refusal(
+            "NumberOfSlices",
+            f"{len(slices)} files of this series are there"
+            + (f", of {frames} frames" if frames > 1 else ""),
+        )
+    if frames == 1:
+        return stacked(slices, unit)
+    volumes = [stacked(part, unit) for part in _by_frame(slices, frames)]
+    one = volumes[0]
+    if any(not np.allclose(each.affine, one.affine, atol=1e-3) for each in volumes):
+        raise FormatError(f"{path}: the frames of this series do not lie in one place")
+    return Volume(np.stack([each.voxels for each in volumes]), one.affine, unit)
+
+
+def _by_frame(slices: list[Attributes], frames: int) -> list[list[Attributes]]:
+    """Return the slices of each frame in turn, by their numbers in the series (Image Index)."""
+    each = len(slices) // frames
+    parts: list[list[Attributes]] = [[] for _ in range(frames)]
+    for one in slices:
+        index = one.count("ImageIndex")
+        if index is None or index > len(slices):
+            raise one.refusal("ImageIndex", f"the frame of one of {len(slices)} slices is wanted")
+        parts[(index - 1) // each].append(one)
+    for part in parts:
+        if len(part) != each:
+            raise slices[0].refusal(
+                "ImageIndex", f"{len(part)} slices of a frame are there, and {each} of others"
+            )
+    return parts
 
 
 def _unit(path: Path, stated: set[str]) -> str:

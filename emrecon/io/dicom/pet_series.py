@@ -23,6 +23,7 @@ from emrecon.errors import DataError, SettingsError, WriteError
 from emrecon.io.dicom.modules import POSITIONS, code_item, decimal, lie, uid
 from emrecon.io.pet_facts import WEIGHT, PetFacts
 from emrecon.tomo.corrections.decay import ELEMENTS, Emitter, emitter_named
+from emrecon.tomo.dust import without_dust
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def write_series(volume: Volume, folder: Path, about: Mapping[str, Any]) -> tupl
     if volume.unit not in UNITS:
         known = ", ".join(UNITS)
         raise DataError(f"DICOM PT has no word for {volume.unit or 'no unit'}: known are {known}")
-    frames = volume.voxels if volume.voxels.ndim == 4 else volume.voxels[np.newaxis]
+    voxels, _ = without_dust(volume.voxels, "image")
+    frames = voxels if voxels.ndim == 4 else voxels[np.newaxis]
     low, high = float(frames.min()), float(frames.max())
     if not (low >= 0 and math.isfinite(high)):
         raise DataError(f"DICOM PT stores values from 0 on, and these go from {low:g} to {high:g}")

@@ -55,7 +55,10 @@ class Svrg:
     """Passes between two at which all gradients are computed."""
 
     step: float = 0.8
-    """Length of a step, of that which the bound allows."""
+    """Length of a step at first, of that which the bound allows."""
+
+    long: int = 3
+    """Passes of a run after which steps are half as long: what is left is then variance."""
 
     momentum: float = 0.7
     """Share of the last step that is added to one; none after all gradients were computed."""
@@ -71,7 +74,8 @@ class Svrg:
             if not kept or (place.turn == 0 and place.number // subsets % self.period == 0):
                 kept = objective.slopes(image)
                 total = np.sum(kept, axis=0, dtype=np.float32)
-                scale = np.float32(self.step) / objective.curvature(image)
+                length = self.step / (1 if place.number // subsets < self.long else 2)
+                scale = np.float32(length) / objective.curvature(image)
                 residual = objective.residual(image, total - objective.prior.gradient(image))
                 before = image
             subset = objective.subsets[place.subset]

@@ -32,6 +32,9 @@ LINE = 0.05
 BESIDE = 0.15
 """Share of the counts that may come from lines beside the body: scatter that is not given does."""
 
+FEW_EVENTS = 20_000
+"""Events of which the ends are put together anew, to tell where randoms lie."""
+
 BLUR_MM = 20.0
 """How far from the body a collimator's resolution carries counts."""
 
@@ -172,15 +175,44 @@ def events_survival(
     parts : iterable of Events
         Measured events, a chunk at a time.
     background : callable
-        Returns, after the last of them, how many are background: all may lie beside the body.
+        Returns, after the last of them, how many are background, which lie where randoms do.
     """
     say_cover(mu, bins)
     count = beside = 0
-    for survival in event_factors(mu, bins, parts):
+    first: list[Events] = []
+    for survival in event_factors(mu, bins, _kept(parts, first)):
         count += survival.size
         beside += int(np.count_nonzero(survival > np.exp(-LINE)))
         yield survival
-    _say_share(beside - background(), count - background(), _where(mu))
+    random = background()
+    by_chance = random * (_random_share(mu, bins, first[0]) if random and first else 1.0)
+    _say_share(beside - by_chance, count - random, _where(mu))
+
+
+def _kept(parts: Iterable[Events], first: list[Events]) -> Iterator[Events]:
+    """Yield the parts, and keep some events of the first one."""
+    for part in parts:
+        if not first and part.pairs.size:
+            first.append(Events(part.points_mm, np.array(part.pairs[:FEW_EVENTS])))
+        yield part
+
+
+def _random_share(mu: Volume, bins: Field, events: Events) -> float:
+    """Return the share of random coincidences that meet no tissue.
+
+    Their ends are of different events: so they are those of these events, put together anew.
+    """
+    one, other = events.pairs.T
+    mixed = np.stack([one, np.random.default_rng(0).permutation(other)], axis=1)
+    start, end = events.points_mm[mixed].astype(np.float64).transpose(1, 0, 2)[..., :2]
+    step = end - start
+    length = np.maximum(np.hypot(*step.T), 1e-9)
+    from_axis = np.abs(start[:, 0] * step[:, 1] - start[:, 1] * step[:, 0]) / length
+    seen = (length > 1) & (from_axis < bins.fov_mm)
+    if not seen.any():
+        return 1.0
+    (survival,) = event_factors(mu, bins, [Events(events.points_mm, mixed[seen])])
+    return float(np.mean(survival > np.exp(-LINE)))
 
 
 class _Centre:

@@ -5,7 +5,10 @@ interpolation within the layer. A line reads voxels far apart in memory, which i
 time, so the work is ordered by place:
 
 *Views.*  The image is kept three times, with the axis that is stepped along first, so that the
-voxels of a step lie together; voxels of nothing on every side stand for what lies outside.
+voxels of a step lie together; voxels of nothing on every side stand for what lies outside. Along
+the axis of the scanner the image goes on for a voxel as it ends, so that end planes of a grid
+whose end is near that of the field of view, but not at it, explain all that is counted there.
+Lines so steep that they are stepped along that axis end with the image.
 
 *Pieces.*  Lines are cut into pieces sorted by place (`emrecon.tomo.kernels.line_tracing`).
 Each finds in the cache what its neighbours have read. The samples of a piece are taken eight at a
@@ -40,6 +43,9 @@ _AHEAD = 8  # pieces from one whose value is asked for to the one that is taken
 # Numbers of a row of pieces, and places of some: see `Traced`.
 _ROW, _GAIN, _LINE, _LAYERS = np.uint64(8), np.uint64(5), np.uint64(6), np.uint64(7)
 
+_AXIAL = 2  # the axis of the scanner
+_ENDS = ((0, PAD - 1), (-1, -PAD))  # the end planes, and the places one voxel beyond
+
 _jit = kernel()
 
 
@@ -50,6 +56,8 @@ def views_of(image):
         layers = image.transpose(m, *_across(m))
         view = np.zeros(np.add(layers.shape, (0, 2 * PAD, 2 * PAD)), np.float32)
         view[:, PAD:-PAD, PAD:-PAD] = layers
+        for end, beyond in _ENDS if m < _AXIAL else ():
+            view[:, PAD:-PAD, beyond] = layers[:, :, end]
         views.append(view)
     return tuple(views)
 
@@ -63,8 +71,11 @@ def image_of(views):
     """Return the image that three views add up to: the transpose of `views_of`."""
     image = None
     for m, view in enumerate(views):
-        part = view[:, PAD:-PAD, PAD:-PAD].transpose(*np.argsort((m, *_across(m))))
+        order = np.argsort((m, *_across(m)))
+        part = view[:, PAD:-PAD, PAD:-PAD].transpose(order)
         image = np.ascontiguousarray(part) if image is None else image + part
+        for end, beyond in _ENDS if m < _AXIAL else ():
+            image[:, :, end] += view[:, PAD:-PAD, beyond : beyond + 1].transpose(order)[:, :, 0]
     return image
 
 

@@ -27,6 +27,8 @@ class LineProjector:
 
     Joseph's method [1]_ along the axis nearest to a line. With time of flight a sample counts by
     the share of the event's bin [2]_, and only samples within reach of the bin are looked at.
+    Across lines the image falls to zero within a voxel of its border, but along the axis of the
+    scanner it goes on for a voxel as it ends, as in `JosephProjector`.
 
     References
     ----------

@@ -1,0 +1,142 @@
+"""Images of the body that guide a reconstruction, from files to its grid: as such, or tissues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emrecon import io
+from emrecon.errors import DataError, GeometryError, SettingsError
+from emrecon.io.head_maps import map_files
+from emrecon.jobs.segment import SegmentationJob
+from emrecon.tomo.anatomy_settings import AnatomySettings
+from emrecon.tomo.operators.resampling import resampled
+from emrecon.volume import Array, Grid, Volume
+
+FRACTIONS = "*_label-*_fraction.nii.gz"
+"""The fractions of tissues in a folder that ``emrecon segment`` wrote."""
+
+
+def files_of(paths: Sequence[Path]) -> list[Path]:
+    """Return image files, those of fractions for a folder of tissues.
+
+    Raises
+    ------
+    DataError
+        If a folder holds none, or those of several heads.
+    """
+    return [file for path in paths for file in (_fractions(path) if path.is_dir() else [path])]
+
+
+def inputs_of(what: str, paths: Sequence[Path], settings: AnatomySettings) -> dict[str, Path]:
+    """Return every file that is read for images of the body, by what it is."""
+    files = files_of(paths)
+    named = {what: files[0]} if len(files) == 1 else {
+        f"{what}{number}": file for number, file in enumerate(files, 1)
+    }  # fmt: skip
+    return named | (map_files() if paths and settings.segment_anatomy else {})
+
+
+@dataclass(eq=False)
+class Anatomy:
+    """Reads images of the body, and makes of them what is wanted; once for all frames."""
+
+    settings: AnatomySettings
+    """Whether to segment and to align them."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What that came to, for the sidecar."""
+
+    _read: dict[tuple[Path, ...], list[Volume]] = field(default_factory=dict, init=False)
+
+    def on(self, grid: Grid, paths: Sequence[Path], first: Callable[[], Volume]) -> list[Array]:
+        """Return the images on the grid of the reconstruction.
+
+        Parameters
+        ----------
+        grid : Grid
+            Where the image lies in the patient.
+        paths : sequence of Path
+            Images, or a folder of tissues.
+        first : callable
+            Makes a first image, for the tissues to be aligned with.
+
+        Raises
+        ------
+        EmreconError
+            If one cannot be read, segmented or aligned, or does not overlap with the grid.
+        """
+        key = tuple(paths)
+        if key not in self._read:
+            volumes = self._segmented(paths) if self.settings.segment_anatomy else _frames(paths)
+            if self.settings.align_anatomy == "rigid":
+                volumes = self._aligned(volumes, first())
+            self._read[key] = volumes
+        return [on_grid(volume, grid, paths) for volume in self._read[key]]
+
+    def _segmented(self, paths: Sequence[Path]) -> list[Volume]:
+        """Return the fractions of the tissues of a T1."""
+        if len(paths) != 1:
+            raise SettingsError(f"segment_anatomy takes one image, not {len(paths)}")
+        found = SegmentationJob((paths[0],)).begin().iterate().segmentation
+        volumes = [round(float(ml), 1) for ml in found.volumes_ml]
+        self.facts["tissue_ml"] = dict(zip(found.names, volumes, strict=True))
+        return [found.volume(found.fractions[:, k]) for k in range(len(found.names))]
+
+    def _aligned(self, volumes: list[Volume], first: Volume) -> list[Volume]:
+        """Return tissues moved to where they explain a first image best."""
+        from emrecon.tissue.rigid import align_rigid  # noqa: PLC0415 - few runs align
+
+        place = align_rigid(first, volumes)
+        self.facts |= {"anatomy_moved_mm": place.moved_mm, "anatomy_turned_deg": place.turned_deg}
+        return [place.placed(volume) for volume in volumes]
+
+
+def on_grid(volume: Volume, grid: Grid, paths: Sequence[Path]) -> Array:
+    """Return a volume on a grid, each voxel the mean over what it covers.
+
+    Raises
+    ------
+    GeometryError
+        If it lies wholly beside the grid.
+    """
+    try:
+        return resampled(volume, grid).voxels
+    except GeometryError as error:
+        named = ", ".join(map(str, paths))
+        raise GeometryError(
+            f"{named} lies wholly beside the image that is reconstructed: check the affines of "
+            "both"
+        ) from error
+
+
+def read_on_grid(paths: Sequence[Path], grid: Grid) -> list[Array]:
+    """Return the images in files, each of a 4D one, on a grid."""
+    return [on_grid(volume, grid, paths) for volume in _frames(paths)]
+
+
+def _frames(paths: Sequence[Path]) -> list[Volume]:
+    """Return the images in files, one by one."""
+    found = []
+    for path in files_of(paths):
+        volume = io.read_image(path)
+        if not np.isfinite(volume.voxels).all():
+            raise DataError(f"{path} holds infinite or NaN values")
+        several = volume.voxels if volume.voxels.ndim == 4 else volume.voxels[None]
+        found += [Volume(one, volume.affine) for one in several]
+    return found
+
+
+def _fractions(folder: Path) -> list[Path]:
+    """Return the fractions in a folder of tissues."""
+    files = sorted(folder.glob(FRACTIONS))
+    heads = {file.name.split("_label-")[0] for file in files}
+    if not files:
+        raise DataError(f"{folder} is a folder without fractions of tissues ({FRACTIONS})")
+    if len(heads) > 1:
+        raise DataError(f"{folder} holds the tissues of {', '.join(sorted(heads))}: choose one")
+    return files

@@ -1,0 +1,319 @@
+"""The transmission job: counts of X-rays or of a rod source to an attenuation map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import cycle, islice, repeat
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from emrecon import forms, io
+from emrecon.compiled import set_threads
+from emrecon.em import Iterate, em, last, until, watch
+from emrecon.errors import DataError, SettingsError
+from emrecon.io import sidecar
+from emrecon.io.data_exchange import ENDINGS, read_frames
+from emrecon.io.pictures.preview import preview
+from emrecon.io.scan import read_scan
+from emrecon.jobs import base
+from emrecon.jobs.anatomy import inputs_of, read_on_grid
+from emrecon.jobs.base import (
+    BASE_MB,
+    MB,
+    Estimate,
+    Execution,
+    Look,
+    Meters,
+    Summary,
+    no_meters,
+    nobody,
+)
+from emrecon.jobs.bundle import check_outputs, keep_others, written_together
+from emrecon.jobs.prior_images import penalised
+from emrecon.stop import Rule, after
+from emrecon.tomo.algorithms.mltr import Mltr
+from emrecon.tomo.anatomy_settings import AnatomySettings
+from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.image_grid import grid_of
+from emrecon.tomo.operators.projector import projector
+from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.priors import Prior
+from emrecon.tomo.transmission import Transmission
+from emrecon.tomo.transmission_settings import RayFiles, TransmissionSettings
+from emrecon.volume import Array, Grid, Volume
+
+UNIT = "1/mm"
+
+
+@dataclass(frozen=True)
+class TransmissionJob:
+    """Reconstruct an attenuation map from counts of rays."""
+
+    scan: Path
+    """X-ray frames (HDF5), or projections of a ring scanner (Interfile)."""
+
+    out: Path | None = None
+    """Attenuation map to write, in 1/mm."""
+
+    rays: RayFiles = field(default_factory=RayFiles)
+    """What was measured beside the counts."""
+
+    settings: TransmissionSettings = field(default_factory=TransmissionSettings)
+    """The image, and how long it is iterated."""
+
+    penalty: Penalty = field(default_factory=Penalty)
+    """A prior."""
+
+    KIND: ClassVar[str] = "transmission"
+
+    def inputs(self) -> dict[str, Path]:
+        """Return every file that is read, by what it is."""
+        files = {"scan": self.scan} | forms.paths_in(self.rays)
+        files |= forms.paths_in(replace(self.penalty, anatomy=()))
+        files |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
+        base.must_exist(files)
+        return files
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files that are written, the map first."""
+        if self.out is None:
+            return ()
+        return (self.out, *(sidecar.beside(self.out, end) for end in (".json", ".png")))
+
+    def keep_others(self) -> None:
+        """Refuse to write over a map of other counts.
+
+        Raises
+        ------
+        WriteError
+            If there is one.
+        """
+        if out := self.outputs():
+            keep_others(
+                out, str(self.scan), ours=lambda: sidecar.made_of(out[1], "scan", self.scan)
+            )
+
+    def estimate(self) -> Estimate:
+        """Return what it is likely to need, from the sizes of its files."""
+        size = sum(path.stat().st_size for path in self.inputs().values())
+        return Estimate(BASE_MB + 8 * size / MB, 0.0)
+
+    def begin(
+        self, meters: Meters = no_meters, execution: Execution | None = None
+    ) -> TransmissionRun:
+        """Read the counts, and refuse what no map can be made of."""
+        self._check()
+        check_outputs(self.outputs(), self.inputs())
+        set_threads(self.settings.threads)
+        with meters(f"reading {self.scan.name}", 1):
+            rays = self._of_frames() if self._has_frames else self._of_bins()
+        grid = grid_of(rays.bins, self.settings.projection())
+        return TransmissionRun(self, rays, grid)
+
+    @property
+    def _has_frames(self) -> bool:
+        return self.scan.suffix.lower() in ENDINGS
+
+    def _check(self) -> None:
+        """Refuse settings that say nothing here."""
+        self.penalty.fitted(self.settings.projection())
+        if self.out is not None and io.image_format(self.out).name != "NIfTI":
+            raise SettingsError(f"an attenuation map is written as NIfTI, not as {self.out.name}")
+        changed = forms.changed(self.penalty)
+        if unused := sorted({"algorithm", "order_seed", "until_converged"} & set(changed)):
+            raise SettingsError(f"{unused[0]} says nothing about transmission: leave it out")
+        if changed and not self.penalty.prior:
+            raise SettingsError(f"{min(changed)} says nothing without prior: name one")
+        if self.penalty.prior and not self.settings.quick:
+            raise SettingsError("a prior takes its strength from quick passes: give 1 or more")
+        rays = forms.changed(self.rays)
+        beside, pixels = {"blank", "background", "blank_scale"}, {
+            "pixel_mm", "axis_column", "sum_columns"
+        }  # fmt: skip
+        if unused := sorted((beside if self._has_frames else pixels) & set(rays)):
+            where = "HDF5, which has fields of its own" if self._has_frames else "projections"
+            raise SettingsError(f"{unused[0]} says nothing about {where}: leave it out")
+
+    def _of_frames(self) -> Measured:
+        """Return the rays of X-ray frames."""
+        if not self.rays.pixel_mm:
+            raise SettingsError("how large is a pixel of the detector? say --pixel-mm")
+        frames, columns = read_frames(self.scan), self.rays.sum_columns
+        axis = self.rays.axis_column
+        axis = frames.axis_column() if axis == "auto" else axis
+        frames = frames.summed(columns)
+        middle = (axis - (columns - 1) / 2) / columns
+        _, count, rows = frames.counts.shape
+        pixel = self.rays.pixel_mm
+        at_mm = (np.arange(count, dtype=np.float64) - middle) * columns * pixel
+        bins = Bins.parallel(
+            frames.angles_rad, np.asarray(at_mm, np.float64), slices=rows, slice_mm=pixel
+        )
+        return Measured(bins, frames.counts, frames.dark, frames.white, {"axis_column": axis})
+
+    def _of_bins(self) -> Measured:
+        """Return the rays of a ring scanner."""
+        if self.rays.blank is None:
+            raise SettingsError("transmission needs the scan without the object: give --blank")
+        scan, _ = read_scan(self.scan)
+        if not isinstance(scan.bins, Bins) or scan.bins.timing is not None:
+            raise SettingsError("transmission takes sinograms without time of flight")
+        blank = self._beside(self.rays.blank, scan.bins) * np.float32(self.rays.blank_scale)
+        dark = np.zeros_like(blank)
+        if self.rays.background is not None:
+            dark = self._beside(self.rays.background, scan.bins)
+        return Measured(scan.bins, scan.prompts, dark, blank + dark, {})
+
+    @staticmethod
+    def _beside(path: Path, bins: Bins) -> Array:
+        """Return counts in the same bins."""
+        other, _ = read_scan(path)
+        if not isinstance(other.bins, Bins) or (unlike := bins.difference(other.bins)):
+            what = unlike if isinstance(other.bins, Bins) else "a gamma camera"
+            raise DataError(f"{path} lies in other bins than the counts: {what}")
+        return other.prompts
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Counts with both fields, in bins."""
+
+    bins: Bins
+    counts: Any
+    dark: Any
+    white: Any
+    facts: dict[str, Any]
+
+    def likelihood(self, grid: Grid, job: TransmissionJob, views: Any) -> Transmission:  # noqa: ANN401
+        """Return the likelihood of some views."""
+        bins, settings = self.bins.of_views(views), job.settings.projection()
+        lines = projector(bins, grid, settings, self.bins.fov_mm)
+        several = np.ndim(self.dark) == 3
+        dark, white = (a[views] if several else a for a in (self.dark, self.white))
+        return Transmission.from_fields(lines, self.counts[views], dark, white)
+
+
+@dataclass(frozen=True, eq=False)
+class TransmissionRun:
+    """A reconstruction up to its first iterate."""
+
+    job: TransmissionJob
+    """What is reconstructed."""
+
+    rays: Measured
+    """What was measured."""
+
+    grid: Grid
+    """Where the map lies."""
+
+    name: str = "MLTR"
+    """What is iterated."""
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What auto values came to, once it iterates."""
+
+    @property
+    def subsets(self) -> int:
+        """The subsets of the quick passes."""
+        return min(self.job.settings.subsets, len(self.rays.bins.phi_rad))
+
+    @property
+    def quick(self) -> int:
+        """The updates of the quick passes."""
+        return self.job.settings.quick * self.subsets
+
+    @property
+    def updates(self) -> int:
+        """Most updates that it makes."""
+        return self.quick + self.job.settings.iterations
+
+    def iterates(self) -> Iterator[Iterate[Array]]:
+        """Yield zeros, and every update after it."""
+        every = np.arange(len(self.rays.bins.phi_rad))
+        image = np.zeros(self.grid.shape, np.float32)
+        if self.quick:
+            turns = [every[first :: self.subsets] for first in range(self.subsets)]
+            models = [Mltr(self.rays.likelihood(self.grid, self.job, one)) for one in turns]
+            for iterate in em(islice(cycle(models), self.quick + 1), image):
+                image = iterate.params
+                if iterate.number < self.quick:
+                    yield iterate
+            del models
+        whole = self.rays.likelihood(self.grid, self.job, every)
+        yield from em(repeat(Mltr(whole, self._prior(whole, image))), image, start=self.quick)
+
+    def _prior(self, whole: Transmission, near: Array) -> Prior | None:
+        """Return the prior, its strength by the data."""
+        if not self.job.penalty.prior:
+            return None
+        chosen = penalised(self.job.penalty, self.grid, partial(read_on_grid, grid=self.grid))
+        seen = whole.system.adjoint(np.ones(whole.system.range, np.float32)) > 0
+        prior = chosen.objective([whole], near, seen, self.grid).prior
+        self.facts.update(chosen.facts)
+        return prior
+
+    def iterate(self, look: Look = nobody, *rules: Rule) -> TransmissionResult:
+        """Iterate to the end, or until a rule says that it is enough."""
+        curve: list[float] = []
+        steps = watch(self.iterates(), lambda it: curve.append(it.objective), *look(self))
+        reached = last(until(steps, after(self.updates), *rules))
+        return TransmissionResult(self, reached, tuple(curve[self.quick :]))
+
+
+@dataclass(frozen=True, eq=False)
+class TransmissionResult:
+    """An attenuation map, and how it was found."""
+
+    run: TransmissionRun
+    """What was reconstructed."""
+
+    reached: Iterate[Array]
+    """The map."""
+
+    curve: tuple[float, ...]
+    """Objective of every iterate with all rays."""
+
+    @property
+    def volume(self) -> Volume:
+        """The map."""
+        return Volume(self.reached.params, self.run.grid.affine, UNIT)
+
+    def summary(self) -> Summary:
+        """Return what is to be said of it."""
+        counts = float(np.sum(self.run.rays.counts, dtype=np.float64))
+        shape = " x ".join(str(n) for n in self.volume.voxels.shape)
+        largest = float(np.percentile(self.volume.voxels, 99))
+        line = (
+            f"{counts:.6g} counts; {self.reached.number} updates; {shape} voxels, 99 % of them "
+            f"below {largest:.4g} per mm"
+        )
+        return Summary((line,), counts, self.curve)
+
+    def write(self) -> tuple[Path, ...]:
+        """Write the map with sidecar and picture: all of them or none."""
+        job = self.run.job
+        if job.out is None:
+            raise SettingsError("there is no name to write the map to")
+        if not np.isfinite(self.volume.voxels).all():
+            raise DataError("the map is not finite, and is not written: check the fields")
+        outputs, inputs = job.outputs(), job.inputs()
+        about = {
+            "GeneratedBy": sidecar.generated_by(),
+            "ReconMethodName": "MLTR",
+            "Units": UNIT,
+            "Settings": forms.plain(job.rays) | forms.plain(job.settings)
+            | (forms.plain(job.penalty) if job.penalty.prior else {}),
+            "Facts": self.run.rays.facts | ({"prior": self.run.facts} if self.run.facts else {}),
+            "Inputs": {what: sidecar.file_facts(path) for what, path in inputs.items()},
+            "Objective": list(self.curve),
+        }  # fmt: skip
+        with written_together(job.out, job.out.parent, job.out.name, inputs) as beside:
+            image, json, png = (beside / path.name for path in outputs)
+            sidecar.write(json, about)
+            preview(self.volume, png, title=f"MLTR {self.reached.number}")
+            io.write_image(self.volume, image)
+        return outputs
