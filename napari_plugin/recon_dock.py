@@ -106,9 +106,7 @@ class ReconDock(RunPanel):
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
-        self.scatter = ScatterView()
-        self.tabs.addTab(scrolled(self.scatter), "Scatter")
-        self.tabs.setTabVisible(len(tabs), False)  # noqa: FBT003 - Qt's own name
+        self.scatter = self._scatter_tab()
         self.inside_button = button(
             "inside",
             "Inside EM",
@@ -123,6 +121,13 @@ class ReconDock(RunPanel):
         self.teaching = Teaching(self)
         self.inside_button.clicked.connect(lambda _: self.teaching.open())
         self._connect()
+
+    def _scatter_tab(self) -> ScatterView:
+        """Add a tab for the charts of scatter, seen once there are any."""
+        view = ScatterView()
+        number = self.tabs.addTab(scrolled(view), "Scatter")
+        self.tabs.setTabVisible(number, False)  # noqa: FBT003 - Qt's own name
+        return view
 
     def refresh_files(self) -> None:
         """List what may be chosen now; a scan among the layers is chosen by itself."""

@@ -106,7 +106,7 @@ class RunBar(QWidget):
         self._caption("pause", "Resume" if live and session.control.paused else "Pause")
         self.progress.setUpdatesEnabled(False)  # it would repaint the whole window at once
         if session.phase == "preparing":
-            # a bar that runs to and fro would draw the window, canvas and all, 25 times a second
+            # a bar that never rests would draw the window, canvas and all, 25 times a second
             self.progress.setRange(0, max(1, session.ready_of))
             self.progress.setValue(session.ready)
             self.progress.setFormat("getting ready")

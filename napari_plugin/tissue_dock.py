@@ -173,10 +173,10 @@ class TissueDock(RunPanel):
         if now is None:
             return
         live = self.number is None and run.session.live
-        self.layers.draw(image, job.like, now.rows, f"pass {number}{', live' * live}")
+        self.layers.draw(image, job.like, now.labelled, f"pass {number}{', live' * live}")
         if self.number in {None, run.session.number}:
             self.plot.put(now)
-            self.table.put(now.rows)
+            self.table.put(now.labelled)
             self.stage.setText(now.stage)
             self._look_at_voxel()
 

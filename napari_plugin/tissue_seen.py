@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emrecon.jobs.segment_result import COLOURS
 from emrecon.tissue.classes import Classes
+from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.result import Segmentation, densities
 from emrecon.tissue.stage_models import Strides
@@ -86,6 +87,14 @@ class Seen:
     strides: Strides
     """Voxels along i, j, k of a block."""
 
+    lesions: tuple[Row, ...] = ()
+    """The lesions, whose label comes after those of the classes, where they were looked for."""
+
+    @property
+    def labelled(self) -> tuple[Row, ...]:
+        """What the labels stand for, from 1."""
+        return self.rows + self.lesions
+
     def responsibilities(self, voxel: tuple[int, ...]) -> NDArray[np.float32] | None:
         """Return how much of a voxel each class explains; None outside the mask."""
         place = tuple(i // step for i, step in zip(voxel, self.strides, strict=True))
@@ -103,7 +112,7 @@ def seen(
     if not fractions.any():  # the first of a stage: no sweep was made
         fractions, _ = image.posterior(state, image.rules.layout.fractions)
     inside = fractions[:-1]
-    order = np.arange(inside.shape[1])[:: -1 if fit.settings.reversed else 1]
+    order = fit.settings.ranks
     inside = inside[:, order]
     shape = tuple(-(-n // step) for n, step in zip(fit.data.mask.shape, stride, strict=True))
     small = image.lattice.paint((inside.argmax(axis=1) + 1).astype(np.uint8), shape)
@@ -128,7 +137,23 @@ def seen_at_end(fit: Fit, result: Segmentation, truth: NDArray[Any] | None = Non
     numbers = np.arange(1, len(result.probabilities) + 1, dtype=np.int32)
     blocks = np.asarray(result.volume(numbers).voxels)
     shares = result.probabilities, blocks, (1, 1, 1)
-    return _seen(fit, (image, state.classes), labels, result.corrected[0], rows, shares)
+    found = _seen(fit, (image, state.classes), labels, result.corrected[0], rows, shares)
+    return replace(found, lesions=_lesions(result))
+
+
+def _lesions(result: Segmentation) -> tuple[Row, ...]:
+    """Return the row of lesions, where they were looked for."""
+    if result.lesions is None:
+        return ()
+    own = result.corrected[:, result.lesions].astype(np.float64)
+    empty = not own.shape[1]
+    mean, sd = (
+        (float("nan"),) * len(own) if empty else tuple(map(float, of(own, axis=1)))
+        for of in (np.nanmean, np.nanstd)
+    )
+    place, share = len(result.names), float(result.lesions.mean())
+    colour = COLOURS[place % len(COLOURS)]
+    return (Row(LESION, colour, mean, sd, share, result.lesions_ml, None),)
 
 
 def _seen(
@@ -144,7 +169,7 @@ def _seen(
     low, high = np.quantile(some, [0.0005, 0.9995])
     counts, edges = np.histogram(values, _bins(some, float(low), float(high)))
     parts = densities(*model, (edges[1:] + edges[:-1]) / 2)
-    parts = parts[:, :: -1 if fit.settings.reversed else 1] * len(values) * (edges[1] - edges[0])
+    parts = parts[:, fit.settings.ranks] * len(values) * (edges[1] - edges[0])
     size, whole = model[0].lattice.size, int(fit.data.mask.sum())
     stage = f"all {size:,} voxels" if size == whole else f"{size:,} blocks"
     held = np.asarray(shares[0], np.float32), np.asarray(shares[1], np.int32), shares[2]
@@ -179,7 +204,7 @@ def table(
     means = classes.means * data.scale + data.centre
     squares = classes.variances * data.scale**2 + means**2
     shares = classes.weights @ layout.fractions
-    order = np.arange(layout.classes)[:: -1 if fit.settings.reversed else 1]
+    order = fit.settings.ranks
     rows = []
     for place, k in enumerate(order):
         own = layout.owners == k

@@ -52,10 +52,11 @@ PROTON_DENSITY = {"CSF": 1.0, "GM": 0.86, "WM": 0.77}
 
 
 def signal(contrast: str, tissue: str) -> float:
-    """Return the signal of pure tissue in a T1, T2 or PD weighted image.
+    """Return the signal of pure tissue in a T1, T2, PD or fluid-attenuated (FLAIR) image.
 
     T1: spoiled gradient echo, repetition 18 ms, echo 10 ms, 30 degrees. T2 and PD: spin echo,
-    repetition 3300 ms, echo 120 and 35 ms.
+    repetition 3300 ms, echo 120 and 35 ms. FLAIR: inversion recovery, repetition 9000 ms,
+    inversion 1850 ms (a tenth of fluid is left), echo 120 ms.
     """
     t1, t2, t2_star = RELAXATION_MS[tissue]
     density = PROTON_DENSITY[tissue]
@@ -63,8 +64,11 @@ def signal(contrast: str, tissue: str) -> float:
         decay, flip = math.exp(-18 / t1), math.radians(30)
         weight = math.sin(flip) * (1 - decay) / (1 - math.cos(flip) * decay)
         return density * weight * math.exp(-10 / t2_star)
+    if contrast == "FLAIR":
+        inverted = 1 - 2 * math.exp(-1850 / t1) + math.exp(-9000 / t1)
+        return density * inverted * math.exp(-120 / t2)
     if contrast not in {"T2", "PD"}:
-        raise SettingsError(f"contrasts are T1, T2 and PD, not {contrast!r}")
+        raise SettingsError(f"contrasts are T1, T2, PD and FLAIR, not {contrast!r}")
     echo = 120.0 if contrast == "T2" else 35.0
     recovery = 1 - 2 * math.exp(-(3300 - echo / 2) / t1) + math.exp(-3300 / t1)
     return density * recovery * math.exp(-echo / t2)
@@ -197,7 +201,7 @@ class Scan:
     """How a simulated image is acquired."""
 
     contrast: str = "T1"
-    """T1, T2 or PD."""
+    """T1, T2, PD or FLAIR."""
 
     noise_percent: float = 3.0
     """Standard deviation of the noise, in percent of the brightest tissue's signal."""
@@ -234,12 +238,35 @@ class Scan:
             )
 
 
-def acquire(brain: Brain, scan: Scan, rng: np.random.Generator) -> tuple[Volume, Floats]:
+def acquire(
+    brain: Brain,
+    scan: Scan,
+    rng: np.random.Generator,
+    lesions: Floats | None = None,
+    over_grey: float = 1.0,
+) -> tuple[Volume, Floats]:
     """Return a magnitude image of `brain` and the field in it.
 
     Noise is Rician: Gaussian in both parts of the complex signal. Outside the mask is air.
+
+    Parameters
+    ----------
+    brain : Brain
+        Tissue fractions.
+    scan : Scan
+        How it is acquired.
+    rng : numpy.random.Generator
+        Of noise, field and texture.
+    lesions : array, optional
+        Share of each voxel that is a lesion, such as of `phantoms.lesions.spots`.
+    over_grey : float, optional
+        Signal of a lesion beside that of grey matter.
     """
     image = tissue_signal(brain, scan, rng)
+    if lesions is not None:
+        levels = [signal(scan.contrast, tissue) for tissue in TISSUES]
+        level = over_grey * levels[1] * scan.brightest / max(levels)
+        image += lesions * (level - image)
     field = smooth_field(brain.mask, scan.bias_percent / 100, rng)
     sigma = scan.noise_percent / 100 * scan.brightest
     real = image * field + sigma * rng.standard_normal(image.shape)

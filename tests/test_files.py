@@ -39,7 +39,7 @@ def test_checksums_are_known_after_what_they_were_made_beside(tmp_path: Path) ->
     with hashing([path, tmp_path / "missing"]):
         pass
     about = path.stat()
-    path.write_bytes(b"abd")
+    path.write_bytes(b"xyz")
     os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))  # so nobody reads it again
     assert sha256(path) == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(OSError, match="missing"):

@@ -22,7 +22,7 @@ from typing import Any
 from emrecon.batch.bids_names import PET, derivative, entities, named
 from emrecon.batch.job import Job, batch_job
 from emrecon.errors import DataError
-from emrecon.files import make_folder, read_text, write_text
+from emrecon.files import make_folder, read_text, same_name, write_text
 from emrecon.jobs.bundle import keep_others
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ DESCRIPTION = "dataset_description.json"
 NATIVE = {"orig", "scanner", "individual", "T1w"}
 """Spaces of the scan itself; images in others are copies, moved to a template."""
 
-IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*")
+IGNORED = ("batch", "*.png", "*.csv", "*_biasfield.*", "*_entropy.*", "*_outliers.*", "*_5tt.*")
 """Files for which BIDS has no name."""
 
 README = """Made by emrecon {version} from the dataset that dataset_description.json links to.
@@ -204,7 +204,7 @@ def _distinct(jobs: list[Job]) -> list[Job]:
     seen: dict[str, str] = {}
     for job in jobs:
         (source,) = job.publish["about"]["Sources"]
-        name = job.name.lower()  # as file systems may take it
+        name = same_name(job.name)
         if name in seen:
             raise DataError(
                 f"the results of {seen[name]} and {source} would have the same names: name them "
@@ -256,6 +256,8 @@ def _facts_of(name: str) -> dict[str, Any]:
         }
     if re.search(r"_desc-\w*fraction_", name):
         return {"Description": "expected fraction of the tissue in each voxel"}
+    if name.endswith("_mask.nii.gz"):
+        return {"Type": "Lesion"}
     if name.endswith("_pet.nii.gz"):
         return {"SkullStripped": False}
     return {}

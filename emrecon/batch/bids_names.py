@@ -71,6 +71,9 @@ def derivative(parts: Mapping[str, str], rest: str) -> str:
         What the segmentation adds to the image's name, such as ``label-GM_fraction.nii.gz``.
     """
     more = dict(parts)
+    if space := re.match(r"space-([^_]+)_", rest):
+        more["space"] = space[1]
+        rest = rest[space.end() :]
     if label := re.match(r"label-([^_]+)_", rest):
         more["label"] = label[1]
         rest = rest[label.end() :]

@@ -20,7 +20,7 @@ RayFlags = Annotated[RayFiles, Parameter(name="*", group="Rays")]
 MapFlags = Annotated[TransmissionSettings, Parameter(name="*", group="Reconstruction")]
 
 
-def transmission(  # noqa: PLR0913 - each is a group of flags
+def transmission(  # noqa: PLR0913 - each is a flag, or a group of them
     scan: Path,
     *,
     out: Out = Path("mu.nii.gz"),

@@ -13,6 +13,9 @@ from emrecon.volume import Volume
 PACKAGE = "nilearn"
 """Its files hold the ICBM 2009a average of 152 brains; nothing of its code is loaded."""
 
+SPACE = "MNI152NLin2009aSym"
+"""Name of their space in BIDS."""
+
 _NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 

@@ -114,9 +114,9 @@ def on_grid(volume: Volume, grid: Grid, paths: Sequence[Path]) -> Array:
         ) from error
 
 
-def read_on_grid(path: Path, grid: Grid) -> list[Array]:
-    """Return the image in a file, or those of a 4D one, on a grid."""
-    return [on_grid(volume, grid, [path]) for volume in _frames([path])]
+def read_on_grid(paths: Sequence[Path], grid: Grid) -> list[Array]:
+    """Return the images in files, each of a 4D one, on a grid."""
+    return [on_grid(volume, grid, paths) for volume in _frames(paths)]
 
 
 def _frames(paths: Sequence[Path]) -> list[Volume]:

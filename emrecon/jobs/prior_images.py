@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -49,7 +49,9 @@ class Guide:
         """
         grid = _in_patient(problem.grid, problem.origin_mm)
         if self.penalty.prior:
-            chosen = self._penalised(problem, grid)
+            chosen = penalised(
+                self.penalty, grid, lambda paths: self._images(paths, problem, grid)
+            )
             each = [replace(chosen, penalty=one, facts={}) for one in self.penalty.each()]
             whole = problem.whole_if_few()
             return [replace(whole, penalised=one) for one in each]
@@ -68,18 +70,6 @@ class Guide:
             self._made = grid, kernel_of(features, grid.spacing_mm, self.kernel, pet)
         return self._made[1]
 
-    def _penalised(self, problem: Problem, grid: Grid) -> Penalised:
-        """Return the prior's choices with the images they name, resampled in world space."""
-        penalty, kappa = self.penalty, None
-        if penalty.kappa is not None:
-            (kappa,) = read_on_grid(penalty.kappa, grid)
-            if kappa.min() < 0:
-                raise DataError(f"{penalty.kappa}: kappa is 0 or more, not {kappa.min():g}")
-        several = self._images(penalty.anatomy, problem, grid) if penalty.anatomy else []
-        if penalty.prior == "pls" and len(several) != 1:
-            raise DataError(f"the prior pls follows one anatomy, not {len(several)} images")
-        return Penalised(penalty, kappa, np.stack(several) if several else None)
-
     def _images(self, paths: Sequence[Path], problem: Problem, grid: Grid) -> list[Array]:
         """Return images of the body on the grid."""
         return self.anatomy.on(grid, paths, lambda: self._first(problem))
@@ -90,6 +80,36 @@ class Guide:
             image = problem.first(*([meter] if meter else []))
         smooth = Blur(problem.grid, (SMOOTH_MM,) * 3).forward(image)
         return Volume(smooth, _in_patient(problem.grid, problem.origin_mm).affine)
+
+
+def penalised(
+    penalty: Penalty, grid: Grid, images: Callable[[Sequence[Path]], list[Array]]
+) -> Penalised:
+    """Return a prior's choices with the images they name, resampled in world space.
+
+    Parameters
+    ----------
+    penalty : Penalty
+        The choices.
+    grid : Grid
+        Where the image lies in the patient.
+    images : callable
+        Reads images of the body onto the grid.
+
+    Raises
+    ------
+    EmreconError
+        If an image cannot be read, does not overlap with the grid, or holds what makes no sense.
+    """
+    kappa = None
+    if penalty.kappa is not None:
+        (kappa,) = read_on_grid([penalty.kappa], grid)
+        if kappa.min() < 0:
+            raise DataError(f"{penalty.kappa}: kappa is 0 or more, not {kappa.min():g}")
+    several = images(penalty.anatomy) if penalty.anatomy else []
+    if penalty.prior == "pls" and len(several) != 1:
+        raise DataError(f"the prior pls follows one anatomy, not {len(several)} images")
+    return Penalised(penalty, kappa, np.stack(several) if several else None)
 
 
 def _in_patient(grid: Grid, origin_mm: tuple[float, float, float] | None) -> Grid:

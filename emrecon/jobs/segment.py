@@ -17,9 +17,11 @@ from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs, keep_others
+from emrecon.jobs.segment_names import endings
 from emrecon.stop import Rule
+from emrecon.tissue.contrasts import check_contrast, contrast_of
 from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.settings import Settings, check_contrast, contrast_of
+from emrecon.tissue.settings import Settings
 
 if TYPE_CHECKING:
     from emrecon.jobs.segment_result import SegmentResult
@@ -87,7 +89,7 @@ class SegmentationJob:
         """Return every file that is read, by what it is.
 
         The installed maps of a brain are among them where whether there are any decides the mask
-        of a whole head or how deep nuclei are told apart.
+        of a whole head, how deep nuclei are told apart or what the priors are.
 
         Raises
         ------
@@ -97,7 +99,8 @@ class SegmentationJob:
         images = self.named()
         base.must_exist(images)
         strips = self.settings.human and not self.files.mask
-        heads = map_files() if strips or self.settings.shows_nuclei else {}
+        lays = self.settings.lays_maps and not self.files.priors
+        heads = map_files() if strips or lays or self.settings.shows_nuclei else {}
         return images | data_files(images) | heads
 
     def outputs(self) -> tuple[Path, ...]:
@@ -115,8 +118,9 @@ class SegmentationJob:
         ends = ["dseg.nii.gz", "dseg.tsv", "dseg.json", "dseg.png", "histogram.png"]
         ends += ["entropy.nii.gz", "outliers.nii.gz"]
         ends += [f"label-{n}_{w}.nii.gz" for n in names for w in ("probseg", "fraction")]
-        if self.settings.bias_mm:
+        if self.settings.wavelength_mm:
             ends += fields
+        ends += endings(self.settings, self.files)
         return tuple(self.out / f"{self.stem}_{end}" for end in ends)
 
     def keep_others(self) -> None:
@@ -174,6 +178,7 @@ class SegmentationJob:
             means=np.array(self.files.means) if self.files.means else None,
             labels=volumes.get("labels"),
             prior_classes=self.files.prior_classes,
+            deep_priors=self.files.deep_priors,
             head_maps=installed_maps,
             priors=[volumes[what] for what in forms.numbered("prior", self.files.priors)],
         )
@@ -258,9 +263,11 @@ class SegmentRun:
             return look(FitStage(image, strides, most))
 
         made = segmented(self.fit, watchers, *rules, fitted=fitted)
-        used = made.mask_from == "maps" or made.average.matrix is not None
+        own = made.atlas is None or bool(self.job.files.priors)
+        used = made.mask_from == "maps" or made.average.matrix is not None or not own
         read = self.read | (map_files() if used else {})
-        return SegmentResult(made, self.channels[0], read, self.job.out, self.job.stem)
+        job = self.job
+        return SegmentResult(made, self.channels[0], read, job.out, job.stem, job.files)
 
 
 def segment_files(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,22 @@ from emrecon.io.pictures.histogram import Curve, histogram
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
+from emrecon.jobs.segment_extras import write_extras
 from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
+from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.evidence import Evidence
+from emrecon.tissue.grey_parts import grey_parts
+from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.volume import Volume
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
 """Of the labels, in their order; after the last the first comes again."""
+
+SHOWN_HU = (0.0, 80.0)
+"""Window in which a CT of a brain is shown."""
 
 _STEP, _ENTROPY_STEP = 1 / 4096, 1 / 256
 """Of shares and fields, and of doubt: powers of two, so that they are exact in float32."""
@@ -51,6 +58,9 @@ class SegmentResult:
     stem: str
     """What the files are named after."""
 
+    files: TissueInputs = field(default_factory=TissueInputs)
+    """What was given beside the images."""
+
     def summary(self) -> Summary:
         """Return what is to be said of it."""
         found = self.segmentation
@@ -58,6 +68,8 @@ class SegmentResult:
         lines = [
             f"{n}: {_ml(ml)} mL (95 % {_ml(low)} to {_ml(high)})" for n, ml, (low, high) in rows
         ]
+        if found.lesions is not None:
+            lines.append(f"lesions: {_ml(found.lesions_ml)} mL, of no tissue")
         if found.choices:
             lines.insert(0, f"{len(found.names)} classes, of {_range(found.choices)} compared")
         if not found.converged:
@@ -94,6 +106,7 @@ class SegmentResult:
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
             written.append(beside / facts)
             sidecar.write(written[-1], describe(found, self.read))
+            written += [] if alone else write_extras(found, self.read, self.files, beside / stem)
             written += [] if alone else self._pictures(beside / stem)
         return tuple(folder / path.name for path in written)
 
@@ -102,17 +115,21 @@ class SegmentResult:
         found, like = self.segmentation, self.read.get("channel1")
         image, table = (stem.with_name(f"{stem.name}_dseg.{end}") for end in ("nii.gz", "tsv"))
         nifti.write(found.volume(found.labels), image, labels=True, like=like, intent="label")
-        write_text(table, _label_table(found.names))
+        write_text(table, _label_table(found.label_names))
         return [image, table]
 
     def _pictures(self, stem: Path) -> list[Path]:
         """Write the pictures of the labels and of the histogram."""
         found = self.segmentation
         labels = found.volume(found.labels)
-        volumes = zip(found.names, found.volumes_ml, strict=True)
+        volumes = list(zip(found.names, found.volumes_ml, strict=True))
+        volumes += [] if found.lesions is None else [(LESION, found.lesions_ml)]
         title = ", ".join(f"{name} {_ml(ml, 0)} mL" for name, ml in volumes)
         planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
-        preview(self.first, planes, title=title, labels=labels, inverted=False)
+        first = self.first
+        if found.settings.contrast == "CT":  # air beside brain would ring
+            first = replace(first, voxels=first.voxels.clip(*SHOWN_HU))
+        preview(first, planes, title=title, labels=labels, inverted=False)
         _histogram(found, curves)
         return [planes, curves]
 
@@ -148,7 +165,7 @@ def _maps(result: Segmentation) -> Iterator[tuple[str, Volume, float]]:
             yield f"label-{name}_{what}", *_rounded(result, values[:, k], _STEP)
     for c in range(len(result.corrected)):
         suffix = f"_channel-{c + 1}" if len(result.corrected) > 1 else ""
-        if result.settings.bias_mm:
+        if result.settings.wavelength_mm:
             yield f"biasfield{suffix}", *_rounded(result, result.field[c], _STEP, 1.0)
             yield f"corrected{suffix}", result.volume(result.corrected[c]), 0.0
     if alone:
@@ -188,10 +205,16 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         name: {what: values[k] for what, values in found.items()}
         for k, name in enumerate(result.names)
     }
+    for name, values in grey_parts(result).items():
+        volumes[name] = {"FractionVolumeML": float(values.sum(dtype=np.float64)) * result.voxel_ml}
+    if result.mask_from == "maps":
+        volumes["ICV"] = {"LabelVolumeML": len(result.fractions) * result.voxel_ml}
+    if result.lesions is not None:
+        volumes[LESION] = dict.fromkeys(("FractionVolumeML", "LabelVolumeML"), result.lesions_ml)
     return {
         "GeneratedBy": sidecar.generated_by(),
         "Created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "LabelMap": dict(enumerate(result.names, 1)),
+        "LabelMap": dict(enumerate(result.label_names, 1)),
         "Volumes": volumes,
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
         "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle, islice, repeat
 from pathlib import Path
@@ -20,7 +20,7 @@ from emrecon.io.data_exchange import ENDINGS, read_frames
 from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
-from emrecon.jobs.anatomy import files_of, inputs_of, read_on_grid
+from emrecon.jobs.anatomy import inputs_of, read_on_grid
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -33,13 +33,13 @@ from emrecon.jobs.base import (
     nobody,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
+from emrecon.jobs.prior_images import penalised
 from emrecon.stop import Rule, after
 from emrecon.tomo.algorithms.mltr import Mltr
 from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.operators.projector import projector
-from emrecon.tomo.penalised import Penalised
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.priors import Prior
 from emrecon.tomo.transmission import Transmission
@@ -73,34 +73,29 @@ class TransmissionJob:
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
         files = {"scan": self.scan} | forms.paths_in(self.rays)
-        if self.penalty.kappa is not None:
-            files["kappa"] = self.penalty.kappa
-        base.must_exist(files | {f"anatomy {path}": path for path in self.penalty.anatomy})
-        if self.penalty.anatomy:
-            files |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
+        files |= forms.paths_in(replace(self.penalty, anatomy=()))
+        files |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
         base.must_exist(files)
         return files
-
-    def keep_others(self) -> None:
-        """Refuse to write over files that are no map of the same counts.
-
-        Raises
-        ------
-        WriteError
-            If there are some.
-        """
-        outputs = self.outputs()
-        if outputs:
-            about = sidecar.beside(outputs[0], ".json")
-            keep_others(
-                outputs, str(self.scan), ours=partial(sidecar.made_of, about, "scan", self.scan)
-            )
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the map first."""
         if self.out is None:
             return ()
         return (self.out, *(sidecar.beside(self.out, end) for end in (".json", ".png")))
+
+    def keep_others(self) -> None:
+        """Refuse to write over a map of other counts.
+
+        Raises
+        ------
+        WriteError
+            If there is one.
+        """
+        if out := self.outputs():
+            keep_others(
+                out, str(self.scan), ours=lambda: sidecar.made_of(out[1], "scan", self.scan)
+            )
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the sizes of its files."""
@@ -125,9 +120,7 @@ class TransmissionJob:
 
     def _check(self) -> None:
         """Refuse settings that say nothing here."""
-        if self.penalty.prior:
-            self.penalty.fitted(self.settings.projection())
-            _ = self.penalty.strength  # one image is made, of one
+        self.penalty.fitted(self.settings.projection())
         if self.out is not None and io.image_format(self.out).name != "NIfTI":
             raise SettingsError(f"an attenuation map is written as NIfTI, not as {self.out.name}")
         changed = forms.changed(self.penalty)
@@ -225,12 +218,12 @@ class TransmissionRun:
 
     @property
     def subsets(self) -> int:
-        """Number of subsets in the quick passes."""
+        """The subsets of the quick passes."""
         return min(self.job.settings.subsets, len(self.rays.bins.phi_rad))
 
     @property
     def quick(self) -> int:
-        """Number of updates in the quick passes."""
+        """The updates of the quick passes."""
         return self.job.settings.quick * self.subsets
 
     @property
@@ -257,20 +250,11 @@ class TransmissionRun:
         """Return the prior, its strength by the data."""
         if not self.job.penalty.prior:
             return None
-        chosen = self._penalised()
+        chosen = penalised(self.job.penalty, self.grid, partial(read_on_grid, grid=self.grid))
         seen = whole.system.adjoint(np.ones(whole.system.range, np.float32)) > 0
         prior = chosen.objective([whole], near, seen, self.grid).prior
         self.facts.update(chosen.facts)
         return prior
-
-    def _penalised(self) -> Penalised:
-        """Return the prior's choices with the images they name, on the grid."""
-        penalty = self.job.penalty
-        (kappa,) = read_on_grid(penalty.kappa, self.grid) if penalty.kappa else (None,)
-        guides = [
-            one for path in files_of(penalty.anatomy) for one in read_on_grid(path, self.grid)
-        ]
-        return Penalised(penalty, kappa, np.stack(guides) if guides else None)
 
     def iterate(self, look: Look = nobody, *rules: Rule) -> TransmissionResult:
         """Iterate to the end, or until a rule says that it is enough."""

@@ -69,8 +69,7 @@ def lay(
         If the maps do not fit the classes or the image, or cannot be aligned with it.
     """
     maps, affine = stack(priors, settings.most_classes, classes_of)
-    if settings.reversed:
-        maps = np.ascontiguousarray(maps[..., ::-1])
+    maps = np.ascontiguousarray(maps[..., settings.dark_first])
     same = maps.shape[:3] == image.voxels.shape
     same = same and np.allclose(affine, image.affine, rtol=0, atol=1e-3)
     if settings.align == "affine" or (settings.align == "auto" and not same):
@@ -140,6 +139,7 @@ def place(image: Volume, region: Flags, maps: Floats32, affine: Floats) -> Avera
 
     Parameters are those of `align`.
     """
+    maps, affine = thinned(maps, affine)
     try:
         atlas = align(image, region, maps, affine, turned=True)
     except DataError as error:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError
+from emrecon.tissue.contrasts import WINDOW_HU, Walls
 from emrecon.tissue.head_pose import INNER, find, refine, shelled
 from emrecon.tissue.kernels import atlas as kernel
 from emrecon.tissue.mask import head_mask, largest
@@ -28,6 +29,7 @@ _BAND_MM = 20.0  # from the maps' edge, beyond which inside and outside are sett
 _SMOOTH_MM = 25.0  # of white matter's level
 _ALIKE = 0.15  # of white matter's level, within which voxels tell it
 _BRIGHT, _BRIGHT_WIDTH = 1.2, 0.05  # fat, in white matter's level
+_BONE_HU, _FAT_HU = 75.0, -25.0  # half-way from tissue, but for bone that is cut to the window
 
 _NEAR_MM = 12.0  # beyond the first cut, what is looked at again
 _UNIT = 100  # capacities are whole numbers
@@ -80,9 +82,7 @@ class Coarse:
     """Of the voxels."""
 
 
-def strip_with_maps(
-    image: Volume, maps: Floats32, affine: Floats, *, fat_is_bright: bool
-) -> Flags:
+def strip_with_maps(image: Volume, maps: Floats32, affine: Floats, walls: Walls) -> Flags:
     """Return the space inside the skull of a head, shape ``(i, j, k)``.
 
     Parameters
@@ -93,8 +93,9 @@ def strip_with_maps(
         Probabilities of fluid, grey and white matter of an average brain.
     affine : array
         Voxels of the maps to atlas mm.
-    fat_is_bright : bool
-        Whether fat is brighter than any tissue, as in T1-weighted images.
+    walls : str
+        What lies about the brain in images of the contrast; a CT is cut to a window from 0, see
+        `emrecon.tissue.find_brain.windowed`.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def strip_with_maps(
 
     def cut(pose: Floats, costs: Costs) -> Flags:
         coarse = _coarse(image, np.linalg.inv(moved) @ pose, around, steps)
-        return _cut(coarse, _walls(coarse, fat_is_bright=fat_is_bright), costs)
+        return _cut(coarse, _walls(coarse, walls), costs)
 
     pose = find(image, around, moved)
     first = cut(pose, FIRST)
@@ -143,8 +144,10 @@ def _coarse(image: Volume, to_maps: Floats, maps: Floats32, steps: list[int]) ->
     return Coarse(means, inner, edt(brain, spacing) - edt(~brain, spacing), spacing)
 
 
-def _walls(head: Coarse, *, fat_is_bright: bool) -> Floats:
+def _walls(head: Coarse, walls: Walls) -> Floats:
     """Return how certainly each voxel is bone or fat, 0 to 1."""
+    if walls == "bright bone":
+        return _walls_of_ct(head)
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy, only heads need it
     from skimage.filters import threshold_multiotsu  # noqa: PLC0415 - heavy, only heads need it
 
@@ -163,9 +166,18 @@ def _walls(head: Coarse, *, fat_is_bright: bool) -> Floats:
     smooth = gaussian_filter(ratio, 1.0 / head.spacing_mm)
     edge, width = (darkest + air) / 2, max(0.12 * (darkest - air), 0.02)
     wall = _sigmoid((edge - smooth) / width)
-    if fat_is_bright:
+    if walls == "bone and fat":
         wall = np.maximum(wall, _sigmoid((smooth - _BRIGHT) / _BRIGHT_WIDTH))
     return wall
+
+
+def _walls_of_ct(head: Coarse) -> Floats:
+    """Return how certainly each voxel of a CT, cut to a window from 0, is bone, fat or air."""
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy, only heads need it
+
+    smooth = gaussian_filter(head.image, 0.7 / head.spacing_mm) + WINDOW_HU[0]
+    bone = _sigmoid((smooth - _BONE_HU) / 6)
+    return np.maximum(bone, _sigmoid((_FAT_HU - smooth) / 6))
 
 
 def _white_level(head: Coarse, deep: Flags) -> Floats:

@@ -24,6 +24,10 @@ class TissueInputs:
     prior_classes: tuple[int, ...] = ()
     """Label of each prior, where several make up a class: 1 1 2 2 3."""
 
+    deep_priors: tuple[int, ...] = ()
+    """Numbers of the priors that are of deep grey matter, counted from 1: cortical (CGM) and
+    subcortical grey matter (SGM) then have fractions and volumes of their own."""
+
     labels: Path | None = None
     """Image of labels, 1 to k in their order and 0 where not known, to start from."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -42,7 +43,13 @@ class Layout:
 
     @classmethod
     def of(
-        cls, classes: int, gaussians: int = 1, mixed: int = 0, *, outliers: bool = False
+        cls,
+        classes: int,
+        gaussians: int = 1,
+        mixed: int = 0,
+        *,
+        outliers: bool = False,
+        pairs: Sequence[tuple[int, int]] = (),
     ) -> Layout:
         """Return the layout of `classes` classes in order of brightness.
 
@@ -53,10 +60,12 @@ class Layout:
         gaussians : int, optional
             Gaussians of each class.
         mixed : int, optional
-            Components of partial volume between each two classes next to each other, of equal
-            weight: a boundary passes a voxel anywhere with equal chance.
+            Components of partial volume between the two classes of each pair, of equal weight: a
+            boundary passes a voxel anywhere with equal chance.
         outliers : bool, optional
             Whether there is a uniform component.
+        pairs : sequence of (int, int), optional
+            Classes that may share a voxel, from 0; by default each two next to each other.
 
         Raises
         ------
@@ -77,7 +86,9 @@ class Layout:
         owner = np.repeat(np.eye(classes), gaussians, axis=0)
         mixing, groups = list(np.eye(classes * gaussians)), list(range(classes * gaussians))
         fractions, shares = list(owner), [1.0] * len(mixing)
-        for number, (low, high) in enumerate(pairwise(np.eye(classes))):
+        whole = np.eye(classes)
+        for number, (one, other) in enumerate(pairs or pairwise(range(classes))):
+            low, high = whole[one], whole[other]
             for a in np.arange(1, mixed + 1) / (mixed + 1):
                 mixing.append((1 - a) * low + a * high)
                 fractions.append((1 - a) * low + a * high)

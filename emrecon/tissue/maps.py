@@ -51,6 +51,9 @@ class Atlas:
     explained: float = 0.0
     """What the maps tell of the intensities, nats a point; 0 where they were aligned before."""
 
+    deep: Floats32 | None = None
+    """How much of the grey matter is deep, 0 to 1, shape ``(i, j, k)``, where maps tell it."""
+
     def resized(self, times: float) -> Atlas:
         """Return the atlas of image and maps that are so many times as large about the origin."""
         affine, matrix = self.affine.copy(), self.matrix.copy()
@@ -68,6 +71,23 @@ class Atlas:
         out = np.empty((len(points), self.maps.shape[3]), np.float32)
         kernel.sample(self.maps, np.ascontiguousarray(points), out)
         return out
+
+    def deep_at(
+        self, index: Sequence[NDArray[np.integer]], affine: Floats
+    ) -> NDArray[np.bool_] | None:
+        """Return whether most grey matter at an image's voxels is deep; none if maps do not tell.
+
+        Parameters
+        ----------
+        index : sequence of arrays
+            Where the voxels lie.
+        affine : array
+            Voxels of the image to mm.
+        """
+        if self.deep is None:
+            return None
+        only = replace(self, maps=np.ascontiguousarray(self.deep[..., None]))
+        return only.at(index, affine)[:, 0] > 0.5
 
     def log_prior(
         self, index: Sequence[NDArray[np.integer]], affine: Floats, weight: float

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes, without_nuclei
+from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.data import Data
 from emrecon.tissue.deep_grey import NUCLEI
 from emrecon.tissue.evidence import Evidence
@@ -136,6 +137,22 @@ class Segmentation:
     choices: tuple[Choice, ...] = ()
     """How the numbers of classes compared, where that was asked."""
 
+    lesions: NDArray[np.bool_] | None = None
+    """Which voxels are lesions and so of no tissue, shape ``(n,)``; none where nobody asked."""
+
+    subcortical: NDArray[np.bool_] | None = None
+    """Which voxels' grey matter is subcortical, shape ``(n,)``; none where maps do not tell."""
+
+    @property
+    def lesions_ml(self) -> float:
+        """Volume of the lesions."""
+        return 0.0 if self.lesions is None else float(self.lesions.sum()) * self.voxel_ml
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What the labels stand for, from 1: the classes, and lesions where asked for."""
+        return self.names if self.lesions is None else (*self.names, LESION)
+
     @property
     def beta(self) -> float:
         """Strength of the spatial field, as given or estimated."""
@@ -173,13 +190,19 @@ class Segmentation:
 
     @cached_property
     def labels(self) -> NDArray[np.uint8]:
-        """Label of the class with the largest fraction, from 1, in each voxel of the mask."""
-        return np.asarray(self.fractions.argmax(axis=1) + 1, np.uint8)
+        """Label of the class with the largest fraction, from 1, in each voxel of the mask.
+
+        Lesions have the label after those of the classes.
+        """
+        found = self.fractions.argmax(axis=1) + 1
+        if self.lesions is not None:
+            found[self.lesions] = len(self.label_names)
+        return np.asarray(found, np.uint8)
 
     @property
     def label_volumes_ml(self) -> Floats:
         """Volume of each class from the labels."""
-        count = np.bincount(self.labels, minlength=len(self.names) + 1)[1:]
+        count = np.bincount(self.labels, minlength=len(self.names) + 1)[1 : len(self.names) + 1]
         return np.asarray(count * self.voxel_ml, np.float64)
 
     @property
@@ -232,7 +255,7 @@ class Segmentation:
         """Return each class's part of the model's density of channel 1, ``(n, k)``."""
         last = self.stages[-1]
         parts = densities(last.image, last.state.classes, values)
-        return parts[:, :: -1 if self.settings.reversed else 1]
+        return parts[:, self.settings.ranks]
 
     def volume(self, values: NDArray[np.generic], outside: float = 0.0, unit: str = "") -> Volume:
         """Return the image with one value for each voxel of the mask, in the order of NIfTI."""
@@ -287,7 +310,7 @@ def finish(
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
         corrected[lack, run.first : run.last] = np.nan
-    order = slice(None, None, -1 if settings.reversed else 1)
+    order = settings.ranks
     fractions, chances = fractions[:, order], chances[:, order]
     odd = outlier_map(image, state)
     known = 0 if image.external is None else image.external.shape[1]
@@ -376,7 +399,7 @@ def _raw(
 ) -> Classes:
     """Return parameters, or their errors, in the image's units and the order of the names."""
     shift = 0.0 if errors else data.centre
-    order = np.arange(layout.gaussians)[:: -1 if settings.reversed else 1]
+    order = np.arange(layout.gaussians).reshape(layout.classes, -1)[settings.ranks].ravel()
     means = classes.means * data.scale + shift
     covariances = classes.covariances * np.outer(data.scale, data.scale)
     inner = classes.weights[: layout.gaussians][order]

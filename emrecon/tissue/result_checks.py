@@ -193,14 +193,14 @@ def _check_volumes(found: Findings) -> None:
             raise ImplausibleError(
                 f"{name} has {held[name]:.1%} of the volume, and of a brain {LEAST_SHARE:.0%} or "
                 f"more: some voxels that are far brighter or darker were taken for it, or the "
-                f"image is not {settings.weighting} weighted (--contrast). Look at it; leave such "
+                f"image is not {settings.weighted} (--contrast). Look at it; leave such "
                 "voxels out (--mask, --exclude), or give means (--means) or priors (--priors)"
             )
     _check_grey_and_white(found, held)
     if held["CSF"] > MOST_FLUID:
         raise ImplausibleError(
             f"CSF has {held['CSF']:.0%} of the volume: the mask seems to hold more than the "
-            f"brain, or the image is not {settings.weighting} weighted (--contrast)"
+            f"brain, or the image is not {settings.weighted} (--contrast)"
         )
 
 
@@ -213,8 +213,8 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
     if settings.times == 1 and not low <= ratio <= high:
         raise ImplausibleError(
             f"there is {ratio:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
-            f"brains): the two may look alike here, or the image is not {settings.weighting} "
-            "weighted (--contrast). Ask for fewer classes, or give priors (--priors) or means "
+            f"brains): the two may look alike here, or the image is not {settings.weighted} "
+            "(--contrast). Ask for fewer classes, or give priors (--priors) or means "
             "(--means)"
         )
     outer = found.outer
@@ -222,8 +222,9 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
         raise ImplausibleError(
             f"{outer['WM']:.0%} of what is taken for white matter and {outer['GM']:.0%} of the "
             "grey matter lie at the edge of the mask: grey matter seems to be the brighter one, "
-            f"as in the newborn, or the image is not {settings.weighting} weighted (--contrast). "
-            "Give priors (--priors), or number the classes from dark to bright (--contrast other)"
+            f"as in the newborn, or the image is not {settings.weighted} (--contrast). "
+            "Give priors of newborns (--contrast neonate --priors), or number the classes from "
+            "dark to bright (--contrast other)"
         )
 
 
@@ -246,7 +247,7 @@ def _doubts_of_classes(found: Findings) -> Iterator[str]:
         )
     if settings.unlike(found.classes.means[:, 0]):
         yield (
-            f"fluid is nearer to grey matter than a {settings.weighting} weighted image has it: "
+            f"fluid is nearer to grey matter than a {settings.weighted} image has it: "
             "CSF may be a part of the grey matter. Check the contrast and whether the mask holds "
             "fluid"
         )
@@ -273,7 +274,7 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
     if not low <= grey / white <= high and settings.times == 1:
         yield (
             f"there is {grey / white:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
-            f"brains): is the image {settings.weighting} weighted, and of an adult?"
+            f"brains): is the image {settings.weighted}, and of an adult?"
         )
     outer = found.outer
     for name, words, most in (("CSF", "fluid", 2.0), ("GM", "grey matter", 1.2)):
@@ -281,7 +282,7 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
             yield (
                 f"more of the white matter than of the {words} lies at the edge of the mask "
                 f"({outer['WM']:.0%} and {outer[name]:.0%}): the two are exchanged if the image "
-                f"is not {settings.weighting} weighted (--contrast), or that of an infant"
+                f"is not {settings.weighted} (--contrast), or that of an infant"
             )
 
 

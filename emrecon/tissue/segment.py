@@ -11,19 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.compiled import set_threads
-from emrecon.errors import SettingsError
+from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Rule
 from emrecon.tissue.atlas import lay, place, stack
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
-from emrecon.tissue.head_cut import strip_with_maps
+from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
+from emrecon.tissue.grey_parts import deep_share
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas, Average
-from emrecon.tissue.mask import MOST_ML, MaskFrom, brain_mask, shown_brain
+from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import ImplausibleError, check_size
-from emrecon.tissue.settings import Settings
+from emrecon.tissue.settings import Settings, layout_of
 from emrecon.tissue.stage_models import FEW
 from emrecon.tissue.stages import Fit, Look, Observer
 from emrecon.tissue.starting_points import starting_points
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
-HeadMaps = Callable[[], Sequence[Volume]]
-"""Returns maps of CSF, grey and white matter, such as `emrecon.io.head_maps.installed_maps`."""
 
 
 def no_maps() -> Sequence[Volume]:
@@ -54,6 +53,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     labels: Volume | None = None,
     priors: Sequence[Volume] = (),
     prior_classes: Sequence[int] = (),
+    deep_priors: Sequence[int] = (),
     head_maps: HeadMaps = no_maps,
     observers: Sequence[Observer] = (),
 ) -> Segmentation:
@@ -80,6 +80,8 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
         `Settings.align`.
     prior_classes : sequence of int, optional
         Class of each prior, from 1, where several make up a class; by default one a class.
+    deep_priors : sequence of int, optional
+        Numbers of the priors of deep grey matter, from 1.
     head_maps : callable, optional
         Called for maps of an average brain by which a whole head is stripped; without them, and
         for other classes than CSF, GM and WM, intensity and shape alone tell.
@@ -106,7 +108,7 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     """
     begun = begin(
         images, settings, mask=mask, exclude=exclude, means=means, labels=labels,
-        priors=priors, prior_classes=prior_classes, head_maps=head_maps,
+        priors=priors, prior_classes=prior_classes, deep_priors=deep_priors, head_maps=head_maps,
     )  # fmt: skip
     return segmented(begun, lambda *_: observers)
 
@@ -167,6 +169,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     labels: Volume | None = None,
     priors: Sequence[Volume] = (),
     prior_classes: Sequence[int] = (),
+    deep_priors: Sequence[int] = (),
     head_maps: HeadMaps = no_maps,
 ) -> Fit:
     """Check what is to be segmented and find where to start from.
@@ -174,18 +177,16 @@ def begin(  # noqa: PLR0913 - as for `segment`
     Parameters are those of `segment`, which makes all the stages of what comes back.
     """
     settings = settings or Settings()
-    _check_used(settings, priors, prior_classes, means, labels)
+    _check_used(settings, priors, (*prior_classes, *deep_priors), means, labels)
+    _check_deep(settings, deep_priors)
     set_threads(settings.threads)
     head_maps = cache(head_maps)
+    priors = priors or _needed_priors(settings, len(images), head_maps)
     grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
     images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
     mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
     channels, region, affine = gather(images, mask, resample=settings.resample)
-    mask_from: MaskFrom = "given"
-    if region is None:
-        if channels[0].min() < channels[0].max():  # else there is nothing in it
-            check_size(int(np.count_nonzero(channels[0])), affine, settings)
-        region, mask_from = _brain(Volume(channels[0], affine), settings, head_maps)
+    region, mask_from = _region(Volume(channels[0], affine), region, settings, head_maps)
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
@@ -193,15 +194,15 @@ def begin(  # noqa: PLR0913 - as for `segment`
     check_size(data.values.shape[1], affine, settings)
     settings, choices = chosen(data, settings)
     atlas = lay(priors, prior_classes, settings, images[0], data.mask) if priors else None
+    deep = deep_share(priors, prior_classes, deep_priors) if deep_priors else None
+    atlas = atlas and replace(atlas, deep=deep)
     drawn = None
     if labels is not None:
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
     average = _average(images[0], data, settings, head_maps)
 
     def fit(settings: Settings) -> Fit:
-        layout = Layout.of(
-            settings.most_classes, settings.gaussians, settings.mixed, outliers=settings.outliers
-        )
+        layout = layout_of(settings, outliers=settings.outliers)
         given = _given(data, layout, settings, means, drawn, atlas)
         optima = starting_points(data, layout, settings, given)
         return Fit(data, layout, settings, optima, atlas, average, mask_from, choices)
@@ -210,19 +211,19 @@ def begin(  # noqa: PLR0913 - as for `segment`
     return replace(fit(settings), again=lambda: fit(toggled))
 
 
-def _brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[Flags, MaskFrom]:
-    """Return where there is brain in an image without a mask, and how that was found."""
-    most_ml = np.inf if settings.contrast == "other" else MOST_ML  # it may be another organ
-    shown = shown_brain(image.voxels, image.spacing_mm, most_ml)
-    if shown is not None:
-        return shown, "image"
-    maps = head_maps() if settings.human else ()
-    if not maps:
-        return brain_mask(image.voxels, image.spacing_mm, most_ml), "intensities"
-    log.warning("no mask was given: the head was stripped with maps of a brain; look at it")
-    stacked, affine = stack(maps, settings.most_classes, ())
-    fat_is_bright = settings.weighting == "T1"
-    return strip_with_maps(image, stacked, affine, fat_is_bright=fat_is_bright), "maps"
+def _region(
+    image: Volume, given: Flags | None, settings: Settings, head_maps: HeadMaps
+) -> tuple[Flags, MaskFrom]:
+    """Return the voxels that may be brain, in the mask that is given or found."""
+    region = given
+    mask_from: MaskFrom = "given"
+    if region is None:
+        if image.voxels.min() < image.voxels.max():  # else there is nothing in it
+            check_size(int(np.count_nonzero(image.voxels)), image.affine, settings)
+        region, mask_from = find_brain(image, settings, head_maps)
+    if settings.contrast == "CT" and settings.tissues:
+        region = soft_tissue(image.voxels, region)
+    return region, mask_from
 
 
 def _average(image: Volume, data: Data, settings: Settings, head_maps: HeadMaps) -> Average:
@@ -259,6 +260,48 @@ def _check_used(
         raise SettingsError("there are means and labels to start from: give one of the two")
 
 
+def _check_deep(settings: Settings, deep_priors: Sequence[int]) -> None:
+    """Refuse five tissues where nothing tells deep grey matter, and deep maps of no tissues."""
+    if deep_priors and not settings.tissues:
+        raise SettingsError("deep_priors part grey matter, and the classes are not CSF, GM and WM")
+    if settings.five_tissue and not deep_priors:
+        raise SettingsError(
+            "five_tissue tells cortical from subcortical grey matter, which intensities do not, "
+            "nor the maps of emrecon[maps]: give priors, one or more of them of deep grey matter, "
+            "and say which (--priors csf cortex deep wm --prior-classes 1 2 2 3 --deep-priors 3)"
+        )
+
+
+def _needed_priors(settings: Settings, channels: int, head_maps: HeadMaps) -> Sequence[Volume]:
+    """Return maps of an average brain where one image alone tells too little, or for cavities.
+
+    Raises
+    ------
+    DataError
+        If they are needed, and there are none or they do not fit.
+    """
+    maps = head_maps() if settings.lays_maps else ()
+    if settings.space == "template" and not maps:
+        raise DataError(
+            "space template is that of maps, and there are none that fit: give them (--priors), "
+            "or install those of adults: emrecon[maps]"
+        )
+    if not settings.crossed or channels > 1:
+        return maps if settings.lesions or settings.space == "template" else ()
+    if not maps:
+        ways = ", or install those of adults: emrecon[maps]" if settings.human else " of newborns"
+        raise DataError(
+            f"a voxel of fluid and grey matter is as bright as white matter in an image that is "
+            f"{settings.weighted}, which alone does not tell them apart: give tissue probability "
+            f"maps (--priors){ways}; or give a T1-weighted image as the first channel"
+        )
+    log.warning(
+        "grey matter that fluid mixes with is as bright as white matter in an image that is %s: "
+        "maps of an average brain are priors", settings.weighted,
+    )  # fmt: skip
+    return maps
+
+
 def _given(
     data: Data,
     layout: Layout,
@@ -274,6 +317,8 @@ def _given(
         return {"given": means_start(means, data, layout)}
     if labels is not None:
         return {"labels": labels_start(labels, data, layout, settings)}
-    if atlas is not None and settings.start in {"auto", "atlas"}:
+    # what maps call grey matter is mostly mixed, which where it is crossed changes the order
+    by_atlas = settings.start == "atlas" or (settings.start == "auto" and not settings.crossed)
+    if atlas is not None and by_atlas:
         return {"atlas": atlas_start(atlas, data, layout, settings)}
     return {}

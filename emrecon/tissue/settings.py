@@ -6,34 +6,18 @@ each field is its help.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from emrecon.errors import SettingsError
-
-log = logging.getLogger(__name__)
-
-FLUID_STEP = 0.75
-"""Least step from grey matter to fluid, in that from grey to white matter; it is 1.3 and more in
-real and simulated T1-weighted images."""
-
-Contrast = Literal["auto", "T1", "T2", "other"]
+from emrecon.tissue.contrasts import WEIGHTINGS, Contrast, Weighting, in_words, unlike
+from emrecon.tissue.layout import Layout
 
 CANDIDATES = (2, 3, 4, 5)
 """Numbers of classes that are compared where nobody says which."""
-
-SUFFIXES: dict[str, Contrast] = {
-    "T1w": "T1", "UNIT1": "T1", "inplaneT1": "T1", "T2w": "T2", "inplaneT2": "T2",
-}  # fmt: skip
-"""Contrast of images whose BIDS name ends with a suffix."""
-
-UNKNOWN_SUFFIXES = ("PDw", "FLAIR", "PDT2", "T2starw", "MTw", "ct", "pet")
-"""Suffixes of images of none of the contrasts."""
-
 
 LIMITS: dict[str, tuple[float, float]] = {
     "classes": (2, 50), "mixed": (0, 20), "gaussians": (1, 20), "beta": (0, 1000),
@@ -42,35 +26,6 @@ LIMITS: dict[str, tuple[float, float]] = {
     "threads": (0, 1_000_000),
 }  # fmt: skip
 """Least and largest value of each number."""
-
-
-def contrast_of(name: str) -> Contrast | None:
-    """Return the contrast that the BIDS suffix of a file's name says; none where it says none."""
-    return SUFFIXES.get(_suffix(name))
-
-
-def check_contrast(name: str, contrast: Contrast) -> None:
-    """Say which contrast was taken from a file's name, and warn where another was wanted.
-
-    Raises
-    ------
-    SettingsError
-        If the contrast is left to a name that says one which is none of those known here.
-    """
-    suffix, said = _suffix(name), contrast_of(name)
-    if suffix in UNKNOWN_SUFFIXES and contrast == "auto":
-        raise SettingsError(
-            f"{name} is named as {suffix}, which is none of the contrasts known here: say which "
-            "order its tissues have (--contrast T1, T2; other numbers them from dark to bright)"
-        )
-    if said and contrast not in {said, "other"}:
-        log.warning("%s is named as %s, but taken as %s weighted", name, suffix, contrast)
-    elif said and said == contrast != "T1":
-        log.warning("%s is taken as %s weighted, as its name says", name, said)
-
-
-def _suffix(name: str) -> str:
-    return name.partition(".")[0].rpartition("_")[2]
 
 
 @dataclass(frozen=True)
@@ -96,9 +51,10 @@ class Settings:
     more of them in real tissue."""
 
     contrast: Contrast = "auto"
-    """Names of three classes by the first channel: T1 dark to bright is CSF, GM, WM; T2 is WM,
-    GM, CSF. Other numbers of classes, and other, are numbered from dark to bright. Auto is what
-    the suffix of the file's name says (T1w, T2w), and else T1."""
+    """Names of three classes by the first channel: T1 dark to bright is CSF, GM, WM; T2 and PD
+    are WM, GM, CSF; FLAIR, CT (in Hounsfield units) and neonate (a newborn's T1) are CSF, WM, GM.
+    Other numbers of classes, and other, are numbered from dark to bright. Auto is what the suffix
+    of the file's name says (T1w, T2w, PDw, FLAIR, ct), and else T1."""
 
     mixed: int = 3
     """Components of partial volume between classes of neighbouring brightness; 0 is none."""
@@ -137,6 +93,19 @@ class Settings:
     only_bias: bool = False
     """Bias field: write the field, the corrected image and the sidecar alone. Where the image
     shows no field, they are 1 and the image as it was."""
+
+    lesions: bool = False
+    """Lesions as a label of their own, and of no tissue: brighter than grey matter in FLAIR (the
+    image or a further channel) or, as blood, in a CT; and cavities on one side, where maps of a
+    brain (priors, or those of emrecon[maps]) have tissue."""
+
+    five_tissue: bool = False
+    """Also write MRtrix's 5tt: cortical and subcortical grey matter, white matter, fluid, lesions;
+    needs priors of deep grey matter (--deep-priors)."""
+
+    space: Literal["image", "template"] = "image"
+    """Template: fractions also on the grid of the maps that were laid on the image (priors, or
+    those of emrecon[maps])."""
 
     starts: int = 6
     """Start: points tried, each with outliers and without; the one with the best penalised
@@ -190,8 +159,7 @@ class Settings:
                 raise SettingsError(f"{name} must be {least:g} to {most:g}, not {value}")
         if self.criterion != "icl" and self.classes != "auto":
             raise SettingsError("criterion is about --classes auto, and their number is given")
-        if self.only_bias and not self.bias_mm:
-            raise SettingsError("only_bias writes a bias field, and bias_mm 0 has none")
+        self._check_outputs()
         if self.mixed and self.gaussians > 1:
             raise SettingsError("classes of several Gaussians need --mixed 0")
         if 0 < self.bias_mm < 20:
@@ -200,10 +168,44 @@ class Settings:
                 "take 50 or more, or 0 for none"
             )
 
+    def _check_outputs(self) -> None:
+        """Refuse what is to be written and is not there."""
+        if self.contrast == "CT" and self.bias_mm and (self.only_bias or self.bias == "always"):
+            raise SettingsError(
+                "a CT is in Hounsfield units and has no bias field: leave only_bias and bias away"
+            )
+        if self.only_bias and (self.five_tissue or self.space == "template"):
+            raise SettingsError("only_bias writes no tissues: leave five_tissue and space away")
+        if self.lesions and (self.only_bias or not self.tissues):
+            raise SettingsError(
+                "lesions are told from the CSF, GM and WM of a brain: leave away "
+                + (
+                    "only_bias"
+                    if self.only_bias
+                    else "contrast other and other numbers of classes"
+                )
+            )
+        if self.only_bias and not self.bias_mm:
+            raise SettingsError("only_bias writes a bias field, and bias_mm 0 has none")
+
     @property
-    def weighting(self) -> Contrast:
-        """The contrast that is taken: T1 where nothing says what it is."""
-        return "T1" if self.contrast == "auto" else self.contrast
+    def weighting(self) -> Weighting | None:
+        """How bright the tissues are, T1 where nothing says it; none of other classes."""
+        return (
+            WEIGHTINGS["T1" if self.contrast == "auto" else self.contrast]
+            if self.tissues
+            else None
+        )
+
+    @property
+    def weighted(self) -> str:
+        """What the image is taken for, in words."""
+        return in_words("T1" if self.contrast == "auto" else self.contrast)
+
+    @property
+    def wavelength_mm(self) -> float:
+        """Shortest wavelength of the bias field in mm; 0 is none, as in a CT."""
+        return self.bias_mm if self.weighting is None or self.weighting.field else 0.0
 
     @property
     def times(self) -> float:
@@ -221,15 +223,20 @@ class Settings:
         return self.classes == 3 and self.contrast != "other"
 
     @property
+    def lays_maps(self) -> bool:
+        """Whether maps of an average brain are laid on one image where no priors are given."""
+        return self.human and (self.crossed or self.lesions or self.space == "template")
+
+    @property
     def human(self) -> bool:
-        """Whether maps of the tissues of a human brain fit the classes."""
-        return self.tissues and self.times == 1
+        """Whether maps of the tissues of a grown human brain fit the classes."""
+        return self.weighting is not None and self.weighting.adult and self.times == 1
 
     @property
     def shows_nuclei(self) -> bool:
         """Whether Gaussians of deep nuclei are wanted and fit the classes."""
         wanted = self.deep_grey == "auto" and self.pure_means and not self.only_bias
-        return wanted and self.mixed > 0 and self.human and self.weighting == "T1"
+        return wanted and self.mixed > 0 and self.weighting is WEIGHTINGS["T1"] and self.human
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -239,23 +246,47 @@ class Settings:
         return tuple(f"class{k + 1}" for k in range(self.most_classes))
 
     def unlike(self, levels: ArrayLike) -> bool:
-        """Return whether fluid is too near grey matter for the contrast.
-
-        In T1 and T2 weighted images fluid is farther from grey matter than grey matter from
-        white. Where it is not, what was taken for fluid is mostly a half of the grey matter.
+        """Return whether fluid is too near another tissue for the contrast.
 
         Parameters
         ----------
         levels : array, shape (g,)
             Means of the first channel, from dark to bright.
         """
-        if self.names[0] != "CSF" or self.gaussians > 1:
+        if self.weighting is None or self.gaussians > 1:
             return False
-        steps = np.diff(np.asarray(levels, np.float64))
-        grey, fluid = steps if self.reversed else steps[::-1]
-        return bool(fluid < FLUID_STEP * grey)
+        return unlike(self.weighting, levels)
 
     @property
-    def reversed(self) -> bool:
-        """Whether label 1 is the brightest class, not the darkest."""
-        return self.classes == 3 and self.contrast == "T2"
+    def dark_first(self) -> NDArray[np.intp]:
+        """The classes, from 0 in the order of the names, from dark to bright."""
+        if self.weighting is None:
+            return np.arange(self.most_classes)
+        return np.array(self.weighting.dark_first)
+
+    @property
+    def ranks(self) -> NDArray[np.intp]:
+        """Place of each class from dark to bright, from 0, in the order of the names."""
+        return np.argsort(self.dark_first)
+
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """The two classes that a voxel may hold, by their places from dark to bright.
+
+        Neighbours in brightness; and fluid and grey matter, which meet in every brain.
+        """
+        near = tuple((k, k + 1) for k in range(self.most_classes - 1))
+        return (*near, (0, 2)) if self.crossed else near
+
+    @property
+    def crossed(self) -> bool:
+        """Whether mixed voxels of fluid and grey matter are as bright as white matter."""
+        return self.weighting is not None and self.weighting.crossed
+
+
+def layout_of(settings: Settings, *, outliers: bool) -> Layout:
+    """Return how components make up the classes of settings, with or without outliers."""
+    return Layout.of(
+        settings.most_classes, settings.gaussians, settings.mixed, outliers=outliers,
+        pairs=settings.pairs,
+    )  # fmt: skip

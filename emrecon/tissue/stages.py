@@ -20,6 +20,7 @@ from emrecon.tissue.deep_grey import with_nuclei
 from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.lesions import without_lesions
 from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.pure_means import pure_means
@@ -90,7 +91,8 @@ class Fit:
             if stages and steps == (1, 1, 1):
                 stages.append(self._whole(stages[-1], settings, look, rules))
                 continue
-            image = model_of(self.data, self.layout, settings, steps, self.atlas, settings.bias_mm)
+            wave_mm = settings.wavelength_mm
+            image = model_of(self.data, self.layout, settings, steps, self.atlas, wave_mm)
             modes = 0 if image.basis is None else len(image.basis.modes)
             empty = image.lattice.blank(self.layout.classes)
             state = State(classes, empty, np.zeros((len(self.data.values), modes)))
@@ -153,9 +155,14 @@ class Fit:
         """Return the segmentation that the stages' last estimate amounts to."""
         made = finish(self.data, self.settings, self.optima, stages)
         atlas = self.atlas and self.atlas.resized(self.data.times)
-        return replace(
-            made, atlas=atlas, average=self.average, mask_from=self.mask_from, choices=self.choices
-        )
+        deep = None if self.atlas is None else self.atlas.deep_at(made.index, self.data.affine)
+        made = replace(
+            made, atlas=atlas, average=self.average, mask_from=self.mask_from,
+            choices=self.choices, subcortical=deep,
+        )  # fmt: skip
+        if not self.settings.lesions:
+            return made
+        return without_lesions(made, self.atlas, self.data.affine, stages[-1].image.lattice)
 
     def _with_nuclei(self, image: Image, state: State, matrix: Floats) -> tuple[Image, State]:
         """Return the model with deep nuclei, or as it was where the image does not show them."""

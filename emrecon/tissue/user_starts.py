@@ -75,7 +75,7 @@ def labels_start(
         raise DataError("the start's labels are not whole numbers")
     known = own > 0
     rank = own[known].astype(np.intp)
-    rank = settings.most_classes + 1 - rank if settings.reversed else rank
+    rank = settings.ranks[rank - 1] + 1
     values = data.values[:, known].T
     standard = ((values - data.centre) / data.scale).astype(np.float64)
     return _from_ranks(standard, rank, layout, settings, "the start's labels")
@@ -115,16 +115,16 @@ def _from_ranks(
     for rank in range(1, layout.classes + 1):
         own = np.flatnonzero((ranks == rank) & ~np.isnan(values[:, 0]))
         if len(own) < each:
-            name = settings.names[:: -1 if settings.reversed else 1][rank - 1]
+            name = settings.names[settings.dark_first[rank - 1]]
             raise DataError(f"{what} give {name} no voxel with the first channel in the mask")
         levels.append(float(np.median(values[own, 0])))
         order = np.argsort(np.argsort(values[own, 0], kind="stable"), kind="stable")
         parts[own] = (rank - 1) * each + order * each // len(own) + 1
     if (np.diff(levels) <= 0).any():
         raise DataError(
-            f"{what} put the classes in another order of brightness than --contrast "
-            f"{settings.weighting} says: check the order of the classes, the contrast, and that "
-            "they lie on the image the right way round. A head stripped without --mask may lack "
-            "the fluid: then give a mask that holds it"
+            f"{what} put the classes in another order of brightness than an image "
+            f"that is {settings.weighted} has them: check the order of the classes, the "
+            "contrast, and that they lie on the image the right way round. A head stripped "
+            "without --mask may lack the fluid: then give a mask that holds it"
         )
     return from_labels(values, parts, layout)

@@ -23,6 +23,8 @@ from scipy import ndimage
 from emrecon.io import nifti
 from emrecon.io.head_maps import installed_maps
 from emrecon.tissue.atlas import stack
+from emrecon.tissue.contrasts import WEIGHTINGS
+from emrecon.tissue.find_brain import windowed
 from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.mask import strip
 from emrecon.volume import Volume
@@ -37,6 +39,12 @@ TISSUES = {
 }  # fmt: skip
 """T1, T2 and T2* in ms and density of protons; of the brain as in BrainWeb, of others about so."""
 
+HOUNSFIELD = {
+    "CSF": 8, "GM": 38, "WM": 27, "fat": -90, "muscle": 55, "marrow": 150, "dura": 60, "blood": 45,
+    "skin": 30, "mucosa": 30, "bone": 900, "eye": 15,
+}  # fmt: skip
+"""Of a CT at 120 kV, about so; air has -1000."""
+
 CODES = {
     502: "blood", 506: "eye", 508: "muscle", 509: "mucosa", 511: "skin", 512: "WM", 514: "blood",
     515: "bone", 516: "marrow", 530: "WM",
@@ -45,7 +53,9 @@ CODES = {
 
 EXTRACEREBRAL, SOFT, EYE, SKIN = 500, 507, 506, 511
 SPOILED_MS, ECHO_MS, FLIP_DEG = 18.0, 10.0, 30.0
-REPEAT_MS, LATE_ECHO_MS = 3300.0, 120.0
+REPEAT_MS, EARLY_ECHO_MS, LATE_ECHO_MS = 3300.0, 35.0, 120.0
+INVERTED_MS, INVERTED_REPEAT_MS = 1850.0, 9000.0
+CT_NOISE_HU = 5.0
 
 
 @dataclass(frozen=True)
@@ -61,21 +71,28 @@ class Head:
 
 HEADS = (
     Head(), Head(factor=2), Head(factor=2, seed=5, noise_percent=7.0, bias_percent=40.0),
-    Head(factor=2, seed=7, contrast="T2"),
+    Head(factor=2, seed=7, contrast="T2"), Head(factor=2, seed=8, contrast="PD"),
+    Head(factor=2, seed=9, contrast="FLAIR"), Head(factor=2, seed=10, contrast="CT"),
 )  # fmt: skip
 
 Floats32 = NDArray[np.float32]
 
 
 def signal(tissue: str, contrast: str) -> float:
-    """Return the signal of a spoiled gradient echo (T1), or of a spin echo (T2)."""
+    """Return the signal of a spoiled gradient echo (T1), of spin echoes, or a CT's from 0."""
+    if contrast == "CT":
+        return HOUNSFIELD[tissue] + 1000.0
     t1, t2, t2_star, protons = TISSUES[tissue]
     if contrast == "T1":
         left, flip = math.exp(-SPOILED_MS / t1), math.radians(FLIP_DEG)
         spoiled = math.sin(flip) * (1 - left) / (1 - math.cos(flip) * left)
         return protons * spoiled * math.exp(-ECHO_MS / t2_star)
-    back = 1 - 2 * math.exp(-(REPEAT_MS - LATE_ECHO_MS / 2) / t1) + math.exp(-REPEAT_MS / t1)
-    return protons * back * math.exp(-LATE_ECHO_MS / t2)
+    if contrast == "FLAIR":
+        back = 1 - 2 * math.exp(-INVERTED_MS / t1) + math.exp(-INVERTED_REPEAT_MS / t1)
+        return protons * abs(back) * math.exp(-LATE_ECHO_MS / t2)
+    echo = LATE_ECHO_MS if contrast == "T2" else EARLY_ECHO_MS
+    back = 1 - 2 * math.exp(-(REPEAT_MS - echo / 2) / t1) + math.exp(-REPEAT_MS / t1)
+    return protons * back * math.exp(-echo / t2)
 
 
 def label_map() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -115,7 +132,8 @@ def drawn(
         image[codes == code] = signal(name, contrast)
     near = (codes > EXTRACEREBRAL) & (edt(~inside) <= 1.01)
     image[near & (waves(6.0) > -0.6)] = signal("dura", contrast)
-    return image * (1 + 0.03 * waves(4.0)), tissue
+    uneven = 0.002 if contrast == "CT" else 0.03
+    return image * (1 + uneven * waves(4.0)), tissue
 
 
 def blocks(values: Floats32, factor: int) -> Floats32:
@@ -136,11 +154,16 @@ def scanned(how: Head) -> tuple[Volume, NDArray[np.uint8]]:
     affine[:3, 3] += affine[:3, :3] @ np.full(3, (how.factor - 1) / 2)
     affine[:3, :3] *= how.factor
     inside = shares.sum(axis=-1) > 0.5
+    truth = np.where(inside, shares.argmax(-1) + 1, 0)
+    if how.contrast == "CT":
+        noisy = blurred - 1000 + CT_NOISE_HU * rng.standard_normal(blurred.shape)
+        return Volume(windowed(noisy.astype(np.float32)), affine), truth
     field = np.clip(smooth_field(inside, how.bias_percent / 100, rng), 0.3, 2)
-    clean = blurred * field / signal("WM" if how.contrast == "T1" else "CSF", how.contrast)
+    brightest = max(signal(one, how.contrast) for one in ("CSF", "GM", "WM"))
+    clean = blurred * field / brightest
     noise = how.noise_percent / 100 * rng.standard_normal((2, *clean.shape))
     noisy = 1000 * np.hypot(clean + noise[0], noise[1])
-    return Volume(noisy.astype(np.float32), affine), np.where(inside, shares.argmax(-1) + 1, 0)
+    return Volume(noisy.astype(np.float32), affine), truth
 
 
 def row(found: NDArray[np.bool_], tissue: NDArray[np.uint8]) -> str:
@@ -169,7 +192,7 @@ def main() -> None:
             continue
         image, tissue = scanned(how)
         begun = time.process_time()
-        found = strip_with_maps(image, maps, affine, fat_is_bright=how.contrast == "T1")
+        found = strip_with_maps(image, maps, affine, WEIGHTINGS[how.contrast].walls)
         spent = time.process_time() - begun
         print(f"| {how} | {row(found, tissue)} | {spent:.1f} |", flush=True)
         if said.without_maps and how.contrast == "T1":

@@ -49,7 +49,8 @@ def test_every_file_that_a_form_names_is_an_input(tmp_path: Path) -> None:
     priors = tuple(tmp_path / f"p{n}.nii" for n in range(3))
     for path in (*files.values(), *priors, tmp_path / "t1.nii"):
         path.write_bytes(path.name.encode())
-    job = SegmentationJob((tmp_path / "t1.nii",), None, files=TissueInputs(priors=priors, **files))
+    given = TissueInputs(priors=priors, **files)
+    job = SegmentationJob((tmp_path / "t1.nii",), None, TissueSettings(deep_grey="none"), given)
     assert set(job.inputs().values()) == {*files.values(), *priors, tmp_path / "t1.nii"}
     first = key(job)
     for path in job.inputs().values():

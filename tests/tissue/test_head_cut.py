@@ -81,7 +81,7 @@ def keeps_fluid(found: np.ndarray) -> None:
 @pytest.mark.slow
 def test_a_t2_head_is_stripped_with_its_fluid() -> None:
     maps = maps_elsewhere()
-    keeps_fluid(strip_with_maps(whole_head("T2"), *maps, fat_is_bright=False))
+    keeps_fluid(strip_with_maps(whole_head("T2"), *maps, "bone"))
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_whether_maps_are_installed_is_in_the_key_of_a_job_with_a_use_for_them(
 def test_a_constant_image_has_no_head() -> None:
     image = Volume(np.full(GRID.shape, 5, np.float32), GRID.affine)
     with pytest.raises(DataError, match="constant"):
-        strip_with_maps(image, *maps_elsewhere(), fat_is_bright=True)
+        strip_with_maps(image, *maps_elsewhere(), "bone and fat")
 
 
 def test_maps_are_found_where_a_package_holds_them(

@@ -243,9 +243,9 @@ def test_names_of_bids_say_the_contrast(
 
 
 def test_names_of_unknown_contrasts_are_refused(tmp_path: Path) -> None:
-    image = tmp_path / "sub-01_FLAIR.nii.gz"
+    image = tmp_path / "sub-01_T2starw.nii.gz"
     nib.save(nib.Nifti1Image(RNG.random((9, 9, 9)).astype(np.float32), np.eye(4)), image)
-    with pytest.raises(SettingsError, match=r"named as FLAIR.*--contrast"):
+    with pytest.raises(SettingsError, match=r"named as T2starw.*--contrast"):
         segment_files([image], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,0 +1,163 @@
+"""Contrasts that are known: how bright a brain's tissues are in them, and names that say so."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from emrecon.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+Contrast = Literal["auto", "T1", "T2", "PD", "FLAIR", "CT", "neonate", "other"]
+
+Walls = Literal["bone", "bone and fat", "bright bone"]
+"""What lies about a brain: bone darker than any tissue, also fat brighter than any, or, in a CT,
+bright bone, fat and air."""
+
+FLUID_STEP = 0.75
+"""Least step from fluid to the tissue next to it in brightness, in that from one of grey and white
+matter to the other; it is 1.3 and more in real and simulated T1-weighted images."""
+
+CSF, GM, WM = range(3)
+
+PARTS = ("CGM", "SGM")
+"""Cortical and subcortical grey matter, as BIDS calls them."""
+
+LESION = "lesion"
+"""Name of the label of lesions."""
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How bright fluid, grey and white matter are in images of one contrast."""
+
+    dark_first: tuple[int, int, int]
+    """The tissues from dark to bright."""
+
+    fluid_step: float = FLUID_STEP
+    """Least step to the tissue next to fluid in that between grey and white matter; 0 is any."""
+
+    walls: Walls = "bone"
+    """What a brain in a whole head is cut free of."""
+
+    field: bool = True
+    """Whether images may be multiplied by a smooth field."""
+
+    adult: bool = True
+    """Whether maps of an average brain of adults fit."""
+
+    @property
+    def crossed(self) -> bool:
+        """Whether mixed voxels of fluid and grey matter are as bright as white matter.
+
+        One image alone then does not tell where grey matter ends: cortex is mostly mixed.
+        """
+        return self.dark_first == (CSF, WM, GM)
+
+
+WEIGHTINGS: dict[str, Weighting] = {
+    "T1": Weighting((CSF, GM, WM), walls="bone and fat"),
+    "T2": Weighting((WM, GM, CSF)),
+    "PD": Weighting((WM, GM, CSF), fluid_step=0.0),
+    "FLAIR": Weighting((CSF, WM, GM)),
+    "CT": Weighting((CSF, WM, GM), walls="bright bone", field=False),
+    "neonate": Weighting((CSF, WM, GM), fluid_step=0.0, adult=False),
+}
+"""Of every contrast of a brain."""
+
+SUFFIXES: dict[str, Contrast] = {
+    "T1w": "T1", "UNIT1": "T1", "inplaneT1": "T1", "T2w": "T2", "inplaneT2": "T2",
+    "PDw": "PD", "FLAIR": "FLAIR", "ct": "CT",
+}  # fmt: skip
+"""Contrast of images whose BIDS name ends with a suffix."""
+
+UNKNOWN_SUFFIXES = ("PDT2", "T2starw", "MTw", "pet")
+"""Suffixes of images of none of the contrasts."""
+
+BRAIN_HU = (-20.0, 100.0)
+"""Hounsfield units between which a voxel of a CT may be brain, fluid or blood in the noise; below
+are fat and air, above bone, calcification and metal."""
+
+WINDOW_HU = (-100.0, 150.0)
+"""Hounsfield units that a CT is cut to where bone is looked for."""
+
+_LIKELY_HU = (5.0, 60.0)  # the middle of a brain, whatever its noise
+
+
+def contrast_of(name: str) -> Contrast | None:
+    """Return the contrast that the BIDS suffix of a file's name says; none where it says none."""
+    return SUFFIXES.get(_suffix(name))
+
+
+def check_contrast(name: str, contrast: Contrast) -> None:
+    """Say which contrast was taken from a file's name, and warn where another was wanted.
+
+    Raises
+    ------
+    SettingsError
+        If the contrast is left to a name that says one which is none of those known here.
+    """
+    suffix, said = _suffix(name), contrast_of(name)
+    if suffix in UNKNOWN_SUFFIXES and contrast == "auto":
+        raise SettingsError(
+            f"{name} is named as {suffix}, which is none of the contrasts known here: say which "
+            f"has its order of tissues (--contrast {', '.join(WEIGHTINGS)}; other numbers them "
+            "from dark to bright)"
+        )
+    if said and contrast not in {said, "other"}:
+        if (said, contrast) != ("T1", "neonate"):
+            log.warning("%s is named as %s, but taken as %s", name, suffix, in_words(contrast))
+    elif said and said == contrast != "T1":
+        log.warning("%s is taken as %s, as its name says", name, in_words(said))
+
+
+def in_words(contrast: Contrast) -> str:
+    """Return how an image of a contrast is called."""
+    if contrast in {"T1", "T2", "PD"}:
+        return f"{contrast} weighted"
+    return {"neonate": "T1 weighted of a newborn"}.get(contrast, contrast)
+
+
+def unlike(weighting: Weighting, levels: ArrayLike) -> bool:
+    """Return whether fluid is too near the tissue next to it for the contrast.
+
+    In all but PD-weighted images fluid is farther from the tissue next to it in brightness than
+    grey from white matter. Where it is not, what was taken for fluid is mostly a half of that
+    tissue.
+
+    Parameters
+    ----------
+    weighting : Weighting
+        The contrast's.
+    levels : array, shape (3,)
+        Means of the first channel, from dark to bright.
+    """
+    steps = np.diff(np.asarray(levels, np.float64))
+    fluid, other = steps if weighting.dark_first[0] == CSF else steps[::-1]
+    return bool(fluid < weighting.fluid_step * other)
+
+
+def check_hounsfield(middle: float) -> None:
+    """Refuse a CT that is not in Hounsfield units, by the median of what takes part.
+
+    Raises
+    ------
+    SettingsError
+        If no brain has such a median.
+    """
+    low, high = _LIKELY_HU
+    if not low <= middle <= high:
+        raise SettingsError(
+            f"a CT is wanted in Hounsfield units, where the median of a brain with its fluid is "
+            f"{low:g} to {high:g}, and that of this image is {middle:.4g}: check its slope and "
+            "intercept, give a mask of the brain (--mask), or say another --contrast"
+        )
+
+
+def _suffix(name: str) -> str:
+    return name.partition(".")[0].rpartition("_")[2]
