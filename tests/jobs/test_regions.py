@@ -163,7 +163,7 @@ def test_data_of_every_kind_are_drawn_again(tmp_path, data):
     run = result.begin().iterate()
     assert np.array_equal(run.volume.voxels, plain.volume.voxels)
     (row,) = run.images[0].regions.rows
-    # No region is known better than half as well as all counts are, nor one of a mL as ill as this.
+    # No region is known better than half as well as all counts are, nor one of a mL so ill.
     known = 1 / np.sqrt(run.images[0].facts["prompts"])
     assert known / 2 < row.standard_error / row.mean < 30 * known
     assert row.fwhm_mm > 0
