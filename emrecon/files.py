@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -118,6 +119,14 @@ def hashing(paths: Iterable[Path]) -> Iterator[None]:
     beside.start()
     yield
     beside.join()
+
+
+def same_name(name: str) -> str:
+    """Return a name as some file systems take it: without case, accents in one form.
+
+    Names for which it is the same may be one file on Windows or macOS.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def make_folder(folder: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from emrecon.batch.bids_names import PET, derivative, entities, named
 from emrecon.batch.job import Job, batch_job
 from emrecon.errors import DataError
-from emrecon.files import make_folder, read_text, write_text
+from emrecon.files import make_folder, read_text, same_name, write_text
 from emrecon.jobs.bundle import keep_others
 
 log = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ def _distinct(jobs: list[Job]) -> list[Job]:
     seen: dict[str, str] = {}
     for job in jobs:
         (source,) = job.publish["about"]["Sources"]
-        name = job.name.lower()  # as file systems may take it
+        name = same_name(job.name)
         if name in seen:
             raise DataError(
                 f"the results of {seen[name]} and {source} would have the same names: name them "

@@ -15,7 +15,7 @@ from emrecon import jobs
 from emrecon.batch.job import Job, batch_job, check_names, known_options, path_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, EmreconError, SettingsError
-from emrecon.files import read_text
+from emrecon.files import read_text, same_name
 from emrecon.tomo.listmode_settings import is_table
 
 TABLES = {"out", "defaults", "matrix", "scan"}
@@ -284,21 +284,23 @@ def _distinct(path: Path, every: list[Job]) -> None:
     names: set[str] = set()
     files: set[str] = set()
     for job in every:
-        name, writes = safe(job.name), _files(job)
+        name, writes = same_name(safe(job.name)), _files(job)
         if name in names:
-            raise SettingsError(f"{path}: two jobs have the name {name}: give each its own 'name'")
-        if twice := sorted(files & writes):
             raise SettingsError(
-                f"{path}: two jobs write {twice[0]}: give each its own 'name' or 'output'"
+                f"{path}: two jobs have the name {job.name}: give each its own 'name'"
+            )
+        if twice := sorted(files & writes.keys()):
+            raise SettingsError(
+                f"{path}: two jobs write {writes[twice[0]]}: give each its own 'name' or 'output'"
             )
         names.add(name)
-        files |= writes
+        files |= writes.keys()
 
 
-def _files(job: Job) -> set[str]:
-    """Return all that a job writes."""
+def _files(job: Job) -> dict[str, str]:
+    """Return all that a job writes, by names that are the same where file systems take them so."""
     try:
         outputs = job.work.outputs()
     except EmreconError:  # an input that cannot be read, which the plan refuses
         outputs = ()
-    return {job.out, *map(str, outputs)}
+    return {same_name(str(path)): str(path) for path in (job.out, *outputs)}

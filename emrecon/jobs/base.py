@@ -312,5 +312,10 @@ def must_exist(files: Mapping[str, Path]) -> None:
         If one is missing.
     """
     for what, path in files.items():
-        if not path.exists():
-            raise DataError(f"{what}: there is no {path}")
+        if path.exists():
+            continue
+        if path.is_symlink():
+            raise DataError(
+                f"{what}: {path} is a link to what is not here (of DataLad: datalad get it)"
+            )
+        raise DataError(f"{what}: there is no {path}")

@@ -139,6 +139,7 @@ def place(image: Volume, region: Flags, maps: Floats32, affine: Floats) -> Avera
 
     Parameters are those of `align`.
     """
+    maps, affine = thinned(maps, affine)
     try:
         atlas = align(image, region, maps, affine, turned=True)
     except DataError as error:

@@ -106,6 +106,10 @@ class Sum:
         """Return the sum of the curvatures."""
         return reduce(add, (term.curvature(image, along) for term in self.terms))
 
+    def redrawn(self, draw: Draw) -> Sum:
+        """Return the sum of the likelihoods of counts drawn from these."""
+        return Sum(redrawn(self.terms, draw))
+
 
 def _back(term: Likelihood[Any], expected: Any) -> Array:  # noqa: ANN401 - what the term expects
     """Return the back-projection of one term."""

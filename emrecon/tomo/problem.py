@@ -20,7 +20,7 @@ from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.likelihood import Likelihood, Sum, Through
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.blur import Blur
-from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, Penalised, warm_of
+from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, WARM_UPDATES, Penalised, warm_of
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Array, Grid, Volume

@@ -34,6 +34,9 @@ ENOUGH = 0.01
 LEAST_VIEWS = 48
 """Views that the images on the way are made of at least, where there are more."""
 
+UPDATES = 16
+"""Updates that the images on the way are made of at least: with 6 a brain scatters 3 % less."""
+
 VOXELS = 20.0
 """Voxels in the radius of the body of the images on the way, if bins are no larger."""
 
@@ -265,9 +268,10 @@ def _settings(scan: Scan, model: ScatterModel) -> Settings:
     side = max(model.body_mm / VOXELS, bins.bin_mm)
     usual = bins.grid()
     axial = usual.spacing_mm[2] * max(1, round(side / usual.spacing_mm[2]))
+    subsets = _divisor(bins.shape[0], LEAST_VIEWS // 8)
     return Settings(
-        iterations=2,
-        subsets=_divisor(bins.shape[0], LEAST_VIEWS // 8),
+        iterations=-(-UPDATES // subsets),
+        subsets=subsets,
         voxel_mm=(side, side, axial),
     )
 

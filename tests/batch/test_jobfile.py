@@ -144,6 +144,14 @@ def test_a_kind_has_defaults_of_its_own(scans: Path) -> None:
         ("[matrix]\nsubsets = 3\n[[scan]]\ninput='a/one.hs'", "list of values"),
         ("[matrix]\nsubset = [3]\n[[scan]]\ninput='a/one.hs'", "has no 'subset'"),
         ("[[scan]]\ninput='a/one.hs'\n[[scan]]\ninput='b/one.hs'", "two jobs have the name one"),
+        (
+            "scan = [{input='a/one.hs', name='Sub-01'}, {input='a/two.hs', name='sub-01'}]",
+            "two jobs have the name sub-01",
+        ),
+        (
+            'scan=[{input="a/one.hs", output="\\u00e9"},{input="a/two.hs", output="e\\u0301"}]',
+            "two jobs write",
+        ),
         ("[[scan]]\ninput='a/one.hs'\nname='../../x'", "x.nii.gz lies outside of the folder"),
         ("[[scan]]\ninput='a/one.hs'\nname='/tmp/x'", "lies outside of the folder"),
         ('[[scan]]\ninput="a/one.hs"\nname="x\\u0000y"', "characters that no name of a file has"),

@@ -153,7 +153,8 @@ def main(wanted):
     sys.exit(late > 0)
 
 
-if sys.argv[1:2] == ["one"]:
-    one(*sys.argv[2:])
-else:
-    main(" ".join(sys.argv[1:]))
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["one"]:
+        one(*sys.argv[2:])
+    else:
+        main(" ".join(sys.argv[1:]))

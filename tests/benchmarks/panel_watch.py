@@ -123,4 +123,5 @@ def main():
     sys.exit(not all(met.values()))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -98,7 +98,7 @@ def test_a_dry_run_says_what_is_needed_and_writes_nothing(
     assert said(*words, "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["memory_mb"] > 0
-    assert plan["inputs"] == {"channel1": str(image)}
+    assert plan["inputs"]["channel1"] == str(image)  # and the maps of a brain that are installed
     assert sorted(image.parent.iterdir()) == before
     assert said("segment", str(image) + "x", "--dry-run") == 1  # it is not there
 

@@ -250,3 +250,11 @@ def test_what_nibabel_mends_is_a_warning_with_the_name(tmp_path, caplog, capfd):
         io.read_image(patched(path, 70, "<h", 0))
     assert not caplog.messages
     assert not capfd.readouterr().err  # nibabel prints by itself
+
+
+def test_bytes_after_the_end_of_gzip_are_named(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(np.ones((3, 4, 5), np.float32), np.eye(4)), path)
+    path.write_bytes(path.read_bytes() + b"trailing bytes " * 20)
+    with pytest.raises(FormatError, match="bytes follow the end of what is compressed"):
+        io.read_image(path)

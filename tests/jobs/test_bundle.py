@@ -14,7 +14,7 @@ from emrecon.batch import Job as BatchJob
 from emrecon.batch import Record, Store, plan
 from emrecon.batch.bids import describe_derivative, keep_other_datasets
 from emrecon.cli import main
-from emrecon.errors import EmreconError, WriteError
+from emrecon.errors import DataError, EmreconError, WriteError
 from emrecon.io import sidecar
 from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.jobs.calibrate import CalibrationJob
@@ -262,3 +262,10 @@ def test_derivatives_of_another_program_are_kept(tmp_path: Path) -> None:
             keep_other_datasets(tmp_path)
     describe_derivative(tmp_path, tmp_path)
     keep_other_datasets(tmp_path)
+
+
+def test_a_link_to_what_is_not_here_is_named(tmp_path: Path) -> None:
+    """As in a DataLad dataset whose content was not fetched."""
+    (tmp_path / "t1.nii.gz").symlink_to(tmp_path / "annex")
+    with pytest.raises(DataError, match="is a link to what is not here"):
+        SegmentationJob((tmp_path / "t1.nii.gz",), tmp_path / "out").inputs()

@@ -14,7 +14,7 @@ from emrecon.io import read_image
 from emrecon.jobs import run as run_job
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.segment_result import SegmentResult
-from emrecon.tissue import stages as tissue_stages
+from emrecon.tissue import stage_models
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from napari_plugin import tissue_seen
@@ -40,7 +40,7 @@ def files(tmp_path_factory):
 @pytest.fixture
 def coarse(monkeypatch):
     """Have coarse stages on a small image too."""
-    monkeypatch.setattr(tissue_stages, "FEW", 1000)
+    monkeypatch.setattr(stage_models, "FEW", 1000)
 
 
 def run(job, *, paused=False):

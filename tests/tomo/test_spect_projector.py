@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numba
@@ -253,3 +256,23 @@ def test_difference_tells_where_cameras_differ():
     assert "radii" in one.difference(orbit(4, 10, 5, 4.0, radius=249.0))
     assert "wanted" in one.difference(orbit(4, 10, 6, 4.0))
     assert one.subset(1, 2).theta_rad.tolist() == one.theta_rad[1::2].tolist()
+
+
+BITS = """
+import sys
+import numpy as np
+from tests.tomo.makers import camera
+
+op, rng = camera(3), np.random.default_rng(0)
+image, data = rng.random(op.domain, np.float32), rng.random(op.range, np.float32)
+sys.stdout.buffer.write(op.forward(image).tobytes() + op.adjoint(data).tobytes())
+"""
+
+
+@pytest.mark.slow
+def test_kernels_compiled_here_give_the_bits_of_those_compiled_before(tmp_path):
+    own = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = [sys.executable, "-c", BITS]
+    here, before = (subprocess.run(run, env=own, capture_output=True, check=True) for _ in "ab")
+    assert len(here.stdout) > 1000
+    assert here.stdout == before.stdout

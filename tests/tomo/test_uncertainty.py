@@ -14,7 +14,7 @@ from emrecon.stop import after
 from emrecon.tomo.draw import Draw
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.kernel_settings import KernelSettings
-from emrecon.tomo.likelihood import redrawn
+from emrecon.tomo.likelihood import Sum, redrawn
 from emrecon.tomo.operators.kernel import kernel_of
 from emrecon.tomo.penalised import Penalised
 from emrecon.tomo.penalty import Penalty
@@ -116,6 +116,14 @@ def test_a_draw_is_poisson_of_the_counts_and_the_same_for_all_subsets():
     assert not np.array_equal(counts, drawn_again(one, Draw(3, 2)).likelihoods[0].counts)
     for ours, theirs in zip(again.likelihoods, one.likelihoods, strict=True):
         assert ours.sensitivity is theirs.sensitivity
+
+
+def test_a_sum_is_drawn_again_term_by_term():
+    one = problem(np.full(BINS.shape, 4.0), OSEM)
+    both = Sum(one.likelihoods).redrawn(Draw(3, 1))
+    apart = redrawn(one.likelihoods, Draw(3, 1))
+    wanted = sum(term.ratio(TRUTH)[1] for term in apart)
+    assert both.ratio(TRUTH)[1] == pytest.approx(wanted)
 
 
 def test_what_cannot_be_drawn_again_is_refused():

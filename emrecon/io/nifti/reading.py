@@ -231,6 +231,8 @@ def _readable(path: Path) -> Iterator[None]:
         raise
     except _BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "Not a gzipped file" in reason:  # which it begins as
+            reason = "bytes follow the end of what is compressed: it is damaged or was added to"
         if isinstance(error, MemoryError):
             reason = "its header tells of more voxels than memory holds"
         raise FormatError(f"cannot read {path} as an image: {reason}") from error

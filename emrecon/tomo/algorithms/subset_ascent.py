@@ -31,12 +31,12 @@ class _Place(NamedTuple):
 class Svrg:
     r"""Stochastic ascent of reduced variance, preconditioned by a bound on the curvature.
 
-    At the beginning, and every `period` passes, the gradients of all subsets are computed and
-    kept. An update takes the gradient of one subset, less what was kept of it, times their number,
-    plus the sum of what is kept: that has the mean of the whole gradient and a variance that
-    vanishes at the maximum (Johnson and Zhang [1]_). The step is over a bound of data and prior
-    [2]_, made anew with the kept gradients; a share of the last one is added to it (Polyak [3]_),
-    which carries small hot regions, where the bound is far above the curvature.
+    At the beginning, and before every `period` passes, the gradients of all subsets are computed
+    and kept. An update takes the gradient of one subset, less what was kept of it, times their
+    number, plus the sum of what is kept: that has the mean of the whole gradient and a variance
+    that vanishes at the maximum (Johnson and Zhang [1]_). The step is over a bound of data and
+    prior [2]_, made anew with the kept gradients; a share of the last one is added to it (Polyak
+    [3]_), which carries small hot regions, where the bound is far above the curvature.
 
     References
     ----------
@@ -51,8 +51,8 @@ class Svrg:
     seed: int = 1
     """Of the order of subsets, which is drawn for each pass."""
 
-    period: int = 2
-    """Passes between two at which all gradients are computed."""
+    period: int = 1
+    """Passes between two at which all gradients are computed, which is a pass more."""
 
     step: float = 0.8
     """Length of a step at first, of that which the bound allows."""
@@ -60,7 +60,7 @@ class Svrg:
     long: int = 3
     """Passes of a run after which steps are half as long: what is left is then variance."""
 
-    momentum: float = 0.7
+    momentum: float = 0.8
     """Share of the last step that is added to one; none after all gradients were computed."""
 
     def iterates(

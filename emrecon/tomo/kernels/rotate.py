@@ -19,10 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emrecon.compiled import kernel
+from emrecon.compiled import inline, kernel
 from emrecon.tomo.kernels.share import share
 
+# What is called, and not inlined, may be linked to a copy that was compiled elsewhere: with the
+# leave to reorder, bits would depend on which process compiled the kernels.
 _jit = kernel(fastmath=True)
+_inline = inline(fastmath=True)
 
 STRETCH = 1024
 """Numbers that a convolution handles at a time, few enough for the first-level cache."""
@@ -95,7 +98,7 @@ def adjoint(data, medium, halvings, raster, spread, image):
         share(_gather, image.values.shape[0], begin, count, raster, spread, work, image)
 
 
-@_jit
+@_inline
 def _corner(at, count):
     """Find the neighbours of an index between voxels, and their weights, 0 beyond the ends."""
     low = math.floor(at)
@@ -108,7 +111,7 @@ def _corner(at, count):
     return min(max(low, 0), count - 1), min(max(low + 1, 0), count - 1), first, second
 
 
-@_jit
+@_inline
 def _read(slices, x, y, row):
     """Interpolate a column at (x, y) into `row`; return whether any voxel is near."""
     nx, ny, nz = slices.values.shape
@@ -125,7 +128,7 @@ def _read(slices, x, y, row):
     return True
 
 
-@_jit
+@_inline
 def _survive(half_mm, halvings, mu, through, alive):
     """Take the survival of a row of photons to the middle of this step and to its far side.
 
@@ -147,7 +150,7 @@ def _survive(half_mm, halvings, mu, through, alive):
         alive[k] = through[k] * mu[k]
 
 
-@_jit
+@_inline
 def _convolve(source, at, stride, taps, reach, target, to, count):
     """Add to `count` numbers of `target` from `to` those of `source` from `at`, convolved.
 
@@ -177,19 +180,19 @@ def _convolve(source, at, stride, taps, reach, target, to, count):
             tap += 1
 
 
-@_jit
+@_inline
 def _middle(target, source, tap):
     for k in range(target.size):
         target[k] += tap * source[k]
 
 
-@_jit
+@_inline
 def _two(target, tap, less, more):
     for k in range(target.size):
         target[k] += tap * (less[k] + more[k])
 
 
-@_jit
+@_inline
 def _eight(target, taps, a, b, c, d, e, f, g, h):
     """Four taps and their mirror images."""
     p, q, r, s = taps[0], taps[1], taps[2], taps[3]
@@ -344,7 +347,7 @@ def _gather(begin, end, first, count, raster, spread, work, image):
                     _add(work, taken, weight, image.values[i, j])
 
 
-@_jit
+@_inline
 def _add(work, taken, weight, target):
     """Add four columns with their weights."""
     a, b = work[taken[0, 0], taken[0, 1], taken[0, 2]], work[taken[1, 0], taken[1, 1], taken[1, 2]]
