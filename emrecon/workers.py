@@ -123,10 +123,11 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
     if count < 1:
         raise SettingsError("at least one worker is needed")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    config = _module("dask").config
+    for defaults in config.defaults:  # an earlier run took those of distributed along at its end
+        config.update(config.global_config, defaults, priority="old")
     with (
-        _module("dask").config.set(
-            OURS | ANY_SIZE
-        ),  # before distributed is imported, which reads it then
+        config.set(OURS | ANY_SIZE),  # before distributed is imported, which reads it then
         _module("distributed").LocalCluster(
             n_workers=count,
             threads_per_worker=1,

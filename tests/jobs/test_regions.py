@@ -173,8 +173,10 @@ def test_data_of_every_kind_are_drawn_again(tmp_path, data):
 @pytest.mark.slow
 def test_data_on_workers_are_drawn_again(scan):
     chosen = RegionSettings(scan / "labels.nii.gz", draws=6)
-    job = ReconstructionJob(scan, None, FEW, regions=chosen)
+    job = ReconstructionJob(scan, None, replace(FEW, threads=1), regions=chosen)
     execution = Execution(workers="2", chunks=2)
     one, two = (job.begin(execution=e).iterate().images[0].regions for e in (None, execution))
     ratios = [b.standard_error / a.standard_error for a, b in zip(one.rows, two.rows, strict=True)]
     assert 0.5 < np.median(ratios) < 2
+    again = job.begin(execution=Execution(workers="1", chunks=2)).iterate().images[0].regions
+    assert again.rows == two.rows  # whatever the workers; and once more in one process
