@@ -256,7 +256,7 @@ class Bar:
     def _say(self, compiling: bool) -> None:  # noqa: FBT001 - all there is to say
         """Say while kernels are compiled why nothing moves."""
         text = f"{self._what} (compiling, once)" if compiling else self._what
-        self._bar.update(self._task, description=text)
+        self._bar.update(self._task, description=text, refresh=True)
 
     def __call__(self, iterate: Iterate[object]) -> None:
         self._bar.update(self._task, completed=iterate.number)

@@ -136,7 +136,7 @@ def test_what_list_mode_refuses(scan: Path, tmp_path: Path, capsys) -> None:
         (("--frames", "7:2"), "holds 1 s of the frame"),
         (("--frames", "0:5,2:3"), "before 5 s"),
         (("--frames", "0:2", "-o", tmp_path / "x.hv"), "written as NIfTI"),
-        (("--frames", "0:2", "--resume"), "frames and gates have no checkpoints"),
+        (("--frames", "0:2", "--resume"), "have no checkpoints"),
         (("--list-mode", "--ring-wide"), "ring_wide is for .*sinograms"),
         (("--list-mode", "--decay-corrected"), "say --frames"),
         (("--frames", "0:2", "--checkpoint-every", 3), "no checkpoints"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import SettingsError
+from emrecon.files import keep_inputs
 from emrecon.io import nifti, sidecar
 from emrecon.io.formats import data_files, format_of
 from emrecon.io.pet_facts import read_pet_facts
@@ -103,6 +104,7 @@ class ConversionJob:
         WriteError
             If one exists.
         """
+        keep_inputs(self.outputs(), self.inputs())
         series = self.source_kind == "image" and self.out is not None and io.is_series(self.out)
         if not series:  # which is refused unless empty
             keep_others(self.outputs())

@@ -312,7 +312,8 @@ def segment_files(
     >>> import emrecon as em
     >>> import numpy as np
     >>> noisy = np.random.default_rng(0).normal(0, 20, (20, 20, 20)) + 300
-    >>> noisy += np.arange(20) // 7 * 200
+    >>> shell = np.abs(np.indices((20, 20, 20)) - 9.5).max(0)
+    >>> noisy += (shell < 8) * 200 + (shell < 6) * 200  # fluid about grey about white
     >>> with TemporaryDirectory() as name:
     ...     t1, mask = Path(name) / "t1.nii", Path(name) / "mask.nii"
     ...     em.write_image(em.Volume(noisy.astype(np.float32), np.eye(4)), t1)

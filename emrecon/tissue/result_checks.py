@@ -40,7 +40,8 @@ is called grey matter is the border of fluid and 0.25 of the rest."""
 
 INSIDE_OUT = 1.5
 """White matter's share at the edge of the mask over grey matter's, from which on the two are
-exchanged: 0.01 to 0.2 in adults, 1.7 and more in the newborn, whose grey matter is bright."""
+exchanged: 0.01 to 0.2 in adults, 1.7 and more in the newborn, whose grey matter is bright. Where
+the intensities show all classes, more of it than of fluid must lie there, too."""
 
 SHOWN = (1.0, 3.2)
 """Distance of two classes, in standard deviations, at the best start from intensities alone: below
@@ -217,8 +218,9 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
             "(--contrast). Ask for fewer classes, or give priors (--priors) or means "
             "(--means)"
         )
-    outer = found.outer
-    if outer["WM"] > INSIDE_OUT * outer["GM"]:
+    outer = found.outer  # where a mask cuts a brain, all classes lie at its edge
+    unsure = found.start.gap < SHOWN[1] or outer["WM"] > outer["CSF"]
+    if unsure and outer["WM"] > INSIDE_OUT * outer["GM"]:
         raise ImplausibleError(
             f"{outer['WM']:.0%} of what is taken for white matter and {outer['GM']:.0%} of the "
             "grey matter lie at the edge of the mask: grey matter seems to be the brighter one, "

@@ -98,13 +98,14 @@ def segment(  # noqa: PLR0913 - all but two are files that may go with an image
     >>> import numpy as np
     >>> import emrecon as em
     >>> rng = np.random.default_rng(0)
-    >>> tissue = np.arange(20) // 7 * np.ones((20, 20, 1))  # three slabs
+    >>> shell = np.abs(np.indices((20, 20, 20)) - 9.5).max(0)
+    >>> tissue = (shell < 8).astype(int) + (shell < 6)  # fluid about grey about white
     >>> noisy = (300 + 200 * tissue + rng.normal(0, 20, (20, 20, 20))).astype(np.float32)
     >>> image = em.Volume(noisy, np.eye(4))
     >>> mask = em.Volume(np.ones_like(noisy), np.eye(4))
     >>> found = em.segment([image], em.TissueSettings(bias_mm=0, scale=1), mask=mask)
     >>> [f"{name} {volume:.1f} mL" for name, volume in zip(found.names, found.volumes_ml)]
-    ['CSF 2.8 mL', 'GM 2.8 mL', 'WM 2.4 mL']
+    ['CSF 3.9 mL', 'GM 2.4 mL', 'WM 1.7 mL']
     """
     begun = begin(
         images, settings, mask=mask, exclude=exclude, means=means, labels=labels,

@@ -51,7 +51,7 @@ def test_a_worker_killed_between_two_jobs_costs_none(
 
 
 def test_a_killed_worker_leaves_no_temporary_files(slot: Slot, made: Path, tmp_path: Path) -> None:
-    tmp = Path(slot._tmp)
+    tmp = slot._tmp.path
     (tmp / "events").touch()
     killed = []
 

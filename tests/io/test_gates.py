@@ -314,7 +314,7 @@ def test_a_gate_is_as_bright_as_a_frame_of_the_same_rate(moving, tmp_path):
         (("--gates", "{}/half.tsv"), "numbered 1, 2"),
         (
             ("--gates", 4, "--gate-by", "respiratory", "--resume"),
-            "frames and gates have no checkpoints",
+            "have no checkpoints",
         ),
         (("--gates", 4, "--gate-by", "respiratory", "-o", "{}/x.hv"), "written as NIfTI"),
     ],

@@ -97,7 +97,7 @@ def test_contrast_names_the_classes() -> None:
 
 def test_priors_mend_what_intensity_cannot_tell() -> None:
     truth = head()
-    image = shot(noise_percent=25.0)
+    image = shot(noise_percent=20.0)
     maps = [Volume(np.ascontiguousarray(truth.fractions[..., k]), truth.affine) for k in range(3)]
     settings = Settings(bias_mm=0.0)
     without = segment([image], settings, mask=region(truth))

@@ -60,7 +60,7 @@ def test_a_stripped_image_is_its_own_mask(caplog) -> None:
 
 def test_an_exclusion_leaves_the_rest_of_a_stripped_brain(monkeypatch) -> None:
     """Without a mask, the brain is found as if nothing were left out."""
-    monkeypatch.setattr("emrecon.tissue.segment.brain_mask", lambda *_: head().mask)
+    monkeypatch.setattr("emrecon.tissue.segment.find_brain", lambda *_: (head().mask, "maps"))
     lesion = np.zeros(head().mask.shape, np.float32)
     lesion[:20] = 1
     fit = begin([shot()], Settings(starts=1), exclude=Volume(lesion, head().affine))

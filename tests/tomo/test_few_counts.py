@@ -57,7 +57,7 @@ def test_the_ratio_of_a_bin_whose_mean_underflows_is_bounded() -> None:
 
 def test_the_ratio_of_an_event_whose_mean_underflows_is_bounded() -> None:
     events = Events(np.zeros((2, 3), np.float32), np.zeros((3, 2), np.uint16))
-    ratio, gained = _compare(np.array([DENORMAL, 0, 4], np.float32), events)
+    ratio, gained = _compare(np.array([DENORMAL, 0, 4], np.float32), events, np.float32(1))
     assert ratio == pytest.approx([poisson.MOST, 0, 0.25])
     assert np.isfinite(gained)
 
@@ -175,7 +175,8 @@ def test_the_sidecar_tells_of_fewer_subsets(tmp_path: Path) -> None:
     made = reconstruct(
         tmp_path / "scan", tmp_path / "a.nii.gz", Settings(subsets=18), penalty=Penalty("rdp")
     )
-    assert balances(made) == pytest.approx([1], abs=0.05)
+    # the prior takes some: 0.74 at the maximum, by L-BFGS-B, too
+    assert 0.7 < balances(made)[0] < 1.05
     told = json.loads((tmp_path / "a.json").read_text())
     assert told["Settings"]["subsets"] == 1
 

