@@ -65,6 +65,7 @@ def test_the_table_is_one_of_the_files_and_says_where_its_errors_come_from(scan,
     assert "--draws 4" in as_command(job)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_errors_and_none_gives_none(scan):
     def errors(**choice):
         chosen = RegionSettings(scan / "labels.nii.gz", draws=2, **choice)
@@ -76,6 +77,7 @@ def test_the_same_seed_gives_the_same_errors_and_none_gives_none(scan):
     assert np.isnan(errors(uncertainty="none")).all()
 
 
+@pytest.mark.slow
 def test_a_converged_prior_has_its_errors_by_curvature(scan, caplog):
     chosen = RegionSettings(scan / "labels.nii.gz")
     penalty = Penalty("rdp", until_converged=True)
@@ -88,6 +90,7 @@ def test_a_converged_prior_has_its_errors_by_curvature(scan, caplog):
     assert "maximum" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_that_is_far_from_the_maximum_says_so(scan, caplog):
     chosen = RegionSettings(scan / "labels.nii.gz", "curvature")
     bsrem = Penalty("rdp", algorithm="bsrem")  # which does not know where it is
@@ -103,6 +106,7 @@ def test_a_stopped_run_has_means_alone(scan):
     assert all(row.mean > 0 and np.isnan(row.standard_error) for row in rows)
 
 
+@pytest.mark.slow
 def test_kernels_have_resolution_and_errors_too(scan):
     chosen = RegionSettings(scan / "labels.nii.gz", draws=6)
     kernel = KernelSettings((scan / "mu.nii.gz",))

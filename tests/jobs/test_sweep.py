@@ -67,6 +67,7 @@ def test_one_run_makes_an_image_each_and_a_table(scan, tmp_path):
     assert "beta=(0.0001, 0.001, 0.01)" in as_python(job)
 
 
+@pytest.mark.slow
 def test_each_begins_from_the_last_and_ends_where_it_would_alone(scan):
     """Once converged, within what either is from the maximum; and in fewer passes."""
     settings = Settings(subsets=4)

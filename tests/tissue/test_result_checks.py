@@ -236,7 +236,7 @@ def test_names_of_bids_say_the_contrast(
     nib.save(nib.Nifti1Image(np.full((9, 9, 9), 4.0, np.float32), np.eye(4)), image)
     job = SegmentationJob((image,), tmp_path / "out", Settings(contrast=contrast))
     assert job.settings.contrast == wanted
-    with pytest.raises(DataError, match="constant|maps of an average brain"):
+    with pytest.raises(DataError, match=r"constant|maps of an average brain"):
         job.begin()
     assert said in caplog.text
     assert bool(said) == ("is named as" in caplog.text or "is taken as" in caplog.text)
