@@ -10,7 +10,7 @@ import time
 import numba
 import numpy as np
 
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import share
 from emrecon.tomo.kernels.simd import LANES, load, plus, spread, store
 
 _jit = numba.njit(nogil=True, fastmath=True)

@@ -35,7 +35,7 @@ with zeros up to whole vectors.
 
 import numpy as np
 
-from emrecon.compiled import inline, kernel
+from emrecon.compiled import inline, kernel, share
 from emrecon.tomo.kernels import axial_tables as tables
 from emrecon.tomo.kernels.axial_rows import rounded
 from emrecon.tomo.kernels.axial_sums import (
@@ -51,7 +51,6 @@ from emrecon.tomo.kernels.axial_sums import (
     total,
 )
 from emrecon.tomo.kernels.axial_tables import PASS
-from emrecon.tomo.kernels.share import share
 
 VIEWS = 8  # views that a slab of the image serves while it is in the cache
 

@@ -23,7 +23,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from emrecon.compiled import inline, kernel
+from emrecon.compiled import inline, kernel, share
 from emrecon.tomo.kernels import axial_tables as tables
 from emrecon.tomo.kernels.axial import clear, columns
 from emrecon.tomo.kernels.axial_rows import (
@@ -40,7 +40,6 @@ from emrecon.tomo.kernels.axial_rows import (
     trim,
 )
 from emrecon.tomo.kernels.axial_tables import PASS
-from emrecon.tomo.kernels.share import share
 from emrecon.tomo.kernels.simd import LANES
 
 # Without the leave to reorder: both ways must take a step to be at the very same place.

@@ -8,8 +8,7 @@ import math
 
 import numpy as np
 
-from emrecon.compiled import kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import kernel, share
 
 SHORT = 1e-3
 """Line integral below which the curvature at 0, which is the largest, is taken: the parabola

@@ -6,8 +6,7 @@ symmetric matrix whose rows and columns sum to 1: it keeps both totals and unifo
 
 import numpy as np
 
-from emrecon.compiled import kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import kernel, share
 
 
 @kernel()

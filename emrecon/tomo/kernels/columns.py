@@ -1,7 +1,6 @@
 """Columns of voxels times a matrix of few elements in each row."""
 
-from emrecon.compiled import kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import kernel, share
 
 
 def times(columns, taps, first, out):

@@ -8,8 +8,7 @@ import math
 
 import numpy as np
 
-from emrecon.compiled import kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import kernel, share
 
 VALUE, GRADIENT, DIAGONAL, CURVATURE, MAJORANT = range(5)
 

@@ -17,8 +17,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from emrecon.compiled import inline, kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import inline, kernel, share
 
 SLAB_BITS = 5
 SLAB = 1 << SLAB_BITS  # layers in a slab

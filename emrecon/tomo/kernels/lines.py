@@ -22,7 +22,7 @@ after the other. So the result does not depend on the number of threads.
 
 import numpy as np
 
-from emrecon.compiled import inline, kernel
+from emrecon.compiled import inline, kernel, share
 from emrecon.tomo.kernels.line_pieces import (
     add_piece,
     add_timed_piece,
@@ -31,7 +31,6 @@ from emrecon.tomo.kernels.line_pieces import (
     sum_timed_piece,
 )
 from emrecon.tomo.kernels.line_tracing import PAD, SLAB, WHOLE, frame_of, trace
-from emrecon.tomo.kernels.share import share
 
 __all__ = ["adjoint", "empty_views", "forward", "frame_of", "image_of", "trace", "views_of"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emrecon.compiled import kernel
+from emrecon.compiled import kernel, share
 from emrecon.tomo.kernels.pair_potentials import (
     LOG_COSH,
     QUADRATIC,
@@ -11,7 +11,6 @@ from emrecon.tomo.kernels.pair_potentials import (
     quadratic,
     relative_difference,
 )
-from emrecon.tomo.kernels.share import share
 
 
 def pair_sums(what, potential, image, along, pairs, constants, out):

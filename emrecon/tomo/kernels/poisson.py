@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from emrecon.compiled import kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import kernel, share
 
 MOST = np.float32(1e30)
 """Largest ratio of counts to their mean: a mean that underflows would give infinity, and infinity

@@ -19,8 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emrecon.compiled import inline, kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import inline, kernel, share
 
 # What is called, and not inlined, may be linked to a copy that was compiled elsewhere: with the
 # leave to reorder, bits would depend on which process compiled the kernels.

@@ -11,8 +11,7 @@ import math
 
 import numpy as np
 
-from emrecon.compiled import inline, kernel
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import inline, kernel, share
 
 TABLE = 2048  # steps of the tables over the cosine, from the least that counts to 1
 

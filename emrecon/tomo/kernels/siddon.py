@@ -27,10 +27,9 @@ import math
 
 import numpy as np
 
-from emrecon.compiled import inline, kernel
+from emrecon.compiled import inline, kernel, share
 from emrecon.tomo.kernels import siddon_tables as tables
 from emrecon.tomo.kernels.axial_tables import join, sealed, split
-from emrecon.tomo.kernels.share import share
 
 _FAST = {"contract", "nsz", "arcp"}  # no "reassoc"; rays that miss begin at infinity
 _jit = kernel(fastmath=_FAST)

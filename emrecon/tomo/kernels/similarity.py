@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from emrecon.tomo.kernels.share import share
+from emrecon.compiled import share
 
 
 def alike(features, own, steps, shells, nearness, count):
