@@ -19,12 +19,13 @@ from emrecon.tissue.data import Data
 from emrecon.tissue.deep_grey import with_nuclei
 from emrecon.tissue.evidence import evidence
 from emrecon.tissue.field import Image, State
+from emrecon.tissue.finish import finish
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.lesions import without_lesions
 from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.pure_means import pure_means
-from emrecon.tissue.result import Segmentation, Stage, finish
+from emrecon.tissue.result import Segmentation, Stage
 from emrecon.tissue.result_checks import DISTINCT
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.stage_models import Strides, carried, model_of, strides_of
