@@ -133,7 +133,8 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,  # images must not be spilled while they are iterated
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None serves pages on 8787, to all who ask
+            scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,  # what a worker raises is told once, by the client
         ) as cluster,
         _module("distributed").Client(cluster) as client,
