@@ -19,7 +19,7 @@ from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
-from phantoms.spect_acquisition import CameraAcquisition
+from tests.jobs.scans import LIKE, roughness, simulated
 
 FEW = Settings(subsets=4, iterations=3)
 
@@ -30,10 +30,6 @@ def scan(tmp_path_factory):
     made = Acquisition(scanner="tiny", span=3, counts=1e5)
     jobs.run(SimulationJob("flip-finder", folder, made))
     return folder
-
-
-def roughness(image):
-    return sum(float(np.abs(np.diff(image, axis=axis)).mean()) for axis in range(3)) / image.mean()
 
 
 @pytest.mark.parametrize("choice", [{}, {"kernel_pet_width": 2.0, "kernel_fwhm_mm": 12.0}])
@@ -64,20 +60,10 @@ def test_a_stopped_run_goes_on_to_the_same_bits(scan, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["time of flight", "single events", "gamma camera"])
+@pytest.mark.parametrize("data", LIKE)
 def test_data_of_every_kind_take_a_kernel(tmp_path, data):
     """MLEM through it never falls, and the image is smoother than without."""
-    like = {
-        "time of flight": {"tof_fwhm_ps": 400.0, "span": 3},
-        "single events": {},
-        "gamma camera": {"views": 12, "bins": 32},
-    }[data]
-    camera = CameraAcquisition(bin_mm=8.0, planes=10, plane_mm=8.0)
-    jobs.run(SimulationJob(
-        "flip-finder", tmp_path / "scan", Acquisition(scanner="tiny", counts=3e4, **like),
-        camera if data == "gamma camera" else CameraAcquisition(),
-        dicom=data == "gamma camera", petsird=data == "single events",
-    ))  # fmt: skip
+    simulated(tmp_path / "scan", data)
     settings = Settings(subsets=1, iterations=8)
     plain = ReconstructionJob(tmp_path / "scan", None, settings).begin().iterate()
     other = tmp_path / "other.nii.gz"  # it lies where the image does, a camera's origin included

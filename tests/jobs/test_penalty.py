@@ -21,6 +21,7 @@ from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
+from tests.jobs.scans import roughness
 
 RDP = Penalty(prior="rdp")
 FEW = Settings(subsets=4, iterations=6)
@@ -32,10 +33,6 @@ def scan(tmp_path_factory):
     made = Acquisition(scanner="tiny", span=3, counts=1e5)
     jobs.run(SimulationJob("flip-finder", folder, made))
     return folder
-
-
-def roughness(image):
-    return sum(float(np.abs(np.diff(image, axis=axis)).mean()) for axis in range(3)) / image.mean()
 
 
 def test_a_stronger_prior_makes_a_smoother_image_and_all_say_so(scan, tmp_path):

@@ -23,7 +23,7 @@ from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
-from phantoms.spect_acquisition import CameraAcquisition
+from tests.jobs.scans import LIKE, simulated
 
 FEW = Settings(subsets=4, iterations=3, post_fwhm_mm=(6.0,))
 
@@ -145,19 +145,9 @@ def test_what_makes_no_sense_is_refused(scan, choice, words):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["time of flight", "single events", "gamma camera"])
+@pytest.mark.parametrize("data", LIKE)
 def test_data_of_every_kind_are_drawn_again(tmp_path, data):
-    like = {
-        "time of flight": {"tof_fwhm_ps": 400.0, "span": 3},
-        "single events": {},
-        "gamma camera": {"views": 12, "bins": 32},
-    }[data]
-    camera = CameraAcquisition(bin_mm=8.0, planes=10, plane_mm=8.0)
-    jobs.run(SimulationJob(
-        "flip-finder", tmp_path / "scan", Acquisition(scanner="tiny", counts=3e4, **like),
-        camera if data == "gamma camera" else CameraAcquisition(),
-        dicom=data == "gamma camera", petsird=data == "single events",
-    ))  # fmt: skip
+    simulated(tmp_path / "scan", data)
     settings = Settings(subsets=2, iterations=2)
     plain = ReconstructionJob(tmp_path / "scan", None, settings).begin().iterate()
     inside = plain.volume.voxels > 0.3 * plain.volume.voxels.max()
