@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("distributed")
@@ -140,3 +141,14 @@ def test_no_scheduler_and_no_fitting_worker(monkeypatch):
         with pytest.raises(SettingsError, match="--nthreads 1"):
             with opened(cluster.scheduler_address):
                 pass
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_serve_this_machine_alone() -> None:
+    """A port that is taken is no reason to fail: warnings are errors here."""
+    listening = set()
+    with opened("1", 1), opened("1", 1):
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            found = process.net_connections()
+            listening |= {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
+    assert listening == {"127.0.0.1"}
