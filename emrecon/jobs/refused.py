@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
+from emrecon.tomo.inputs import Corrections
+
 STATED = frozenset({"norm", "normalisation", "correction", "additive"})
 """Corrections that hold what `normalise` estimates."""
 
@@ -11,11 +15,11 @@ BY_NORMALISE = frozenset({
 })  # fmt: skip
 """Corrections that say nothing about efficiencies."""
 
-BY_SCATTER = frozenset({
-    "attenuation", "correction", "additive", "mu_centred", "scatter", "simulate_scatter",
-    "scatter_rounds", "scatter_absolute", "calibration", "facts", "suv",
-})  # fmt: skip
-"""Corrections that say nothing about the scatter of an image."""
+BY_SCATTER = frozenset(item.name for item in fields(Corrections)) - {
+    "normalisation", "norm", "mu", "mu_unit", "ct", "ct_kvp", "randoms", "window_kev",
+    "energy_resolution", "span", "sum_tof", "tof_fwhm_ps",
+}  # fmt: skip
+"""Corrections that the scatter of an image is not worked out from."""
 
 BY_TRANSMISSION = frozenset({"algorithm", "order_seed", "until_converged"})
 """Settings of a penalty that say nothing about transmission: its algorithm is MLTR."""
