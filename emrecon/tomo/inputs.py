@@ -7,6 +7,9 @@ from pathlib import Path
 
 from emrecon.errors import SettingsError
 
+IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
+"""Corrections that are projection data."""
+
 
 @dataclass(frozen=True)
 class Corrections:
