@@ -20,10 +20,8 @@ from emrecon.io.interfile.common import (
 )
 from emrecon.io.interfile.header import MOST_BYTES, Header, parse, writable
 from emrecon.tomo.exam import ExamInfo
-from emrecon.tomo.gates import When
 from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.presets import by_name
-from emrecon.tomo.listmode import EVERYTHING
 
 _MEANT = {
     "%sms-mi header name space": ("petlink bin address",),
@@ -147,7 +145,7 @@ def read_header(path: Path) -> ListmodeHeader:
     )
 
 
-def say_duration(header: ListmodeHeader, duration_s: float, window_s: When) -> None:
+def say_duration(header: ListmodeHeader, duration_s: float, *, whole: bool) -> None:
     """Warn where time tags run for much longer than planned, or end long before.
 
     In the one case a tag may have jumped, in the other the file may have been cut, which only
@@ -156,7 +154,7 @@ def say_duration(header: ListmodeHeader, duration_s: float, window_s: When) -> N
     planned = header.facts.get("planned_duration_s")
     if not planned or not duration_s:
         return
-    cut = window_s == EVERYTHING and LONGER * (duration_s + 1) < planned
+    cut = whole and LONGER * (duration_s + 1) < planned
     if cut or duration_s > LONGER * planned + 1:
         log.warning(
             "%s: time tags run over %.6g s, where its header plans %.6g s: %s",

@@ -150,7 +150,7 @@ def read_scan(
     header = read_header(path)
     bins = header.bins(span, max_ring_difference, views)
     counts = _histogram(header, bins, window_s, progress, keep_delayeds=False)
-    say_duration(header, counts.duration_s, window_s)
+    say_duration(header, counts.duration_s, whole=window_s == EVERYTHING)
     scanner = header.scanner
     live = known_gaps(scanner)
     live &= find_live(counts.prompt_fans + counts.delayed_fans, scanner.block_crystals)
