@@ -88,7 +88,7 @@ def read_scan(
     views = _Asked(only) if only else None
     reading = Reading(corrections, camera, isotope, window_s, views)
     scan = _reader(path).read_scan(path, reading)
-    no_rivals(corrections)
+    no_rivals(corrections, path)
     if camera.scatter_from and (corrections.scatter or corrections.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
     if views and not views.asked:
