@@ -88,9 +88,9 @@ def read_scan(
     views = _Asked(only) if only else None
     reading = Reading(corrections, camera, isotope, window_s, views)
     scan = _reader(path).read_scan(path, reading)
-    no_rivals(corrections, path)
     if camera.scatter_from and (corrections.scatter or corrections.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
+    no_rivals(corrections, path)
     if views and not views.asked:
         reading = replace(reading, views=None)
     changes, files = matching(scan.bins, reading)
