@@ -6,14 +6,17 @@ the command line can reconstruct the very same one.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emrecon import jobs
+from emrecon.files import write_text
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.volume import Grid
+from napari_plugin import views
 from napari_plugin.elsewhere import in_a_process
 from napari_plugin.layers import KEY
 from napari_plugin.reader import LayerData, read, volume_layer
@@ -41,6 +44,11 @@ def quick(phantom: str) -> Acquisition:
         bins += 16
     return replace(QUICK, bins=bins)
 
+
+log = logging.getLogger(__name__)
+
+_WARNED = "warnings.txt"
+"""File beside a simulated scan, of what was warned of then, a line each."""
 
 EVENTS = "scan.petsird"
 """File of simulated list-mode."""
@@ -84,14 +92,21 @@ def simulated(job: SimulationJob, session: Session | None = None) -> Path:
         What is told, and can end it at once: the work is a process of its own then.
     """
     job = _kept(job)
+    folder = job.outputs()[0].parent
+    warned = folder / _WARNED
     if not _is_written(job):
         if session is None:
             jobs.run(job)
         else:
             session.note = f"simulating {job.phantom}, once: its files are kept"
+            earlier = len(session.warnings)
             in_a_process(job, session)
+            write_text(warned, "\n".join(session.warnings[earlier:]))
             session.note = ""
-    return job.outputs()[0].parent
+    elif warned.exists():  # it is as true of the files that were kept
+        for line in warned.read_text(encoding="utf-8").splitlines():
+            log.warning("%s", line)
+    return folder
 
 
 def _ready_made(phantom: str) -> SimulationJob:
@@ -120,6 +135,7 @@ def scan_layers(folder: Path, title: str) -> list[LayerData]:
         file = folder / f"{name}.nii.gz"
         for data, info, kind in read(file) if file.exists() else ():
             made.append((data, info | {"name": f"{title} {name}", "visible": False}, kind))
+    views.prefer()
     return made
 
 
@@ -138,6 +154,7 @@ def phantom_layers(phantom: Phantom) -> list[LayerData]:
     from napari_plugin.labels import named  # noqa: PLC0415 - brings napari
     from napari_plugin.layers import volume_info  # noqa: PLC0415
 
+    views.prefer()
     low, high = phantom.bounds_mm
     extent = [2 * max(-a, b) for a, b in zip(low, high, strict=True)]
     i, j, k = (int(length / _VOXEL_MM) + 3 for length in extent)

@@ -5,7 +5,7 @@ nobody looking, in the panel in its normal mode (Quick), and in its Watch mode, 
 processor time of this process (of the window, of software that draws, and of the run), the pictures
 drawn, the longest that counters were out of date, and the longest gap in the window's event loop after
 the first picture, with the longest that its thread worked by itself: on a busy machine the former is as
-much that of other processes. The argument is the number of turns.
+much that of other processes. A table says at the end what is met. The argument is the number of turns.
 """  # noqa: E501 - a command to copy
 
 import sys
@@ -29,8 +29,10 @@ from phantoms.acquisition import Acquisition
 
 SHAPE, PASSES, SUBSETS = (128, 128, 128), 20, 12
 PULSE_MS = 10
-TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-MOST_CPU, FEWEST, OLDEST_S, BLOCKED_S = 1.30, 12, 0.5, 0.3
+TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+FEWEST, OLDEST_S, BLOCKED_S = 12, 0.5, 0.3
+QUICK = 8
+"""What watching cost in percent when there was this one mode."""
 
 
 def unwatched(folder, settings):
@@ -46,40 +48,55 @@ def unwatched(folder, settings):
     return time.process_time() - before
 
 
+class Beats:
+    """Takes the times of the window's loop, and of looks at counters, during one run."""
+
+    def __init__(self, dock):
+        self.dock, self.beats, self.ages = dock, [], [0.0]
+        self.first = self.since = None
+        self.shown = 0
+        self.pulse = QTimer()
+        self.pulse.setTimerType(Qt.TimerType.PreciseTimer)
+        self.pulse.setInterval(PULSE_MS)
+        self.pulse.timeout.connect(self.beat)
+        dock.live.looked.connect(self.looked)
+        self.pulse.start()
+
+    def beat(self):
+        now, session = time.perf_counter(), self.dock.session
+        if self.since is None and session.number != self.shown:
+            self.since = now  # from here on the counters are out of date
+        seen = self.dock.live.frames and session.seen.is_set()
+        if self.first is None and session.phase == "running" and seen:
+            self.first = now
+        self.beats.append((now, time.thread_time()))
+
+    def looked(self):
+        if self.first and self.since:
+            self.ages.append(time.perf_counter() - self.since)
+        self.since, self.shown = None, self.dock.session.number
+
+    def stop(self):
+        self.pulse.stop()
+        self.dock.live.looked.disconnect(self.looked)
+
+
 def watched(dock, mode):
     """Return processor time, pictures, and the ages of counters and gaps of the loop in s."""
     dock.run_bar.mode.setCurrentText(mode)
-    beats, looks, loop, pulse = [], [], QEventLoop(), QTimer()
-    pulse.setTimerType(Qt.TimerType.PreciseTimer)
-    pulse.setInterval(PULSE_MS)
-    first = []
-
-    def beat():
-        now = time.perf_counter()
-        if dock.session.phase == "running" and dock.live.frames and dock.session.seen.is_set():
-            first.append(now)
-        beats.append((now, time.thread_time()))
-
-    def looked():
-        looks.append(time.perf_counter())
-
-    pulse.timeout.connect(beat)
-    dock.live.looked.connect(looked)
+    beats, loop = Beats(dock), QEventLoop()
     dock.live.ended.connect(loop.quit)
     before = time.process_time()
-    pulse.start()
     dock.start()
     loop.exec()
     spent = time.process_time() - before
-    pulse.stop()
-    dock.live.looked.disconnect(looked)
+    beats.stop()
     assert dock.session.phase == "done", dock.session.error
     pictures = dock.live.frames
     QTest.qWait(1500)  # what is drawn last does not slow the next run
-    later = np.diff([one for one in beats if one[0] >= first[0]], axis=0)
-    ages = np.diff([first[0], *(one for one in looks if one >= first[0])])
+    later = np.diff([one for one in beats.beats if one[0] >= beats.first], axis=0)
     waited, worked = later.max(axis=0)
-    return spent, pictures, max(ages), waited - PULSE_MS / 1e3, worked
+    return spent, pictures, max(beats.ages), waited - PULSE_MS / 1e3, worked
 
 
 def main():
@@ -95,32 +112,42 @@ def main():
     dock.scan.box.setEditText(str(folder))
     dock.settings.fill(settings)
     unwatched(folder, Settings(iterations=1, subsets=SUBSETS, voxel_mm=voxel, size=SHAPE))
-    worst = {"Quick": [], "Watch": []}
+    found = {"Quick": [], "Watch": []}
     for _ in range(TURNS):
         alone = unwatched(folder, settings)
-        for mode, found in worst.items():
-            spent, pictures, age, gap, worked = watched(dock, mode)
-            found.append((spent / alone, pictures, age, gap))
-            sys.stdout.write(
-                f"{mode}: {spent:.1f} s of processor, {alone:.1f} s with nobody looking "
-                f"({100 * (spent / alone - 1):+.0f} %); {pictures} pictures of "
-                f"{1e3 * dock.live.frame_s:.0f} ms; counters {age:.2f} s old at most; "
-                f"the window waited {1e3 * gap:.0f} ms at most, and worked {1e3 * worked:.0f} ms "
-                "at most without a break\n"
-            )
-            sys.stdout.flush()
+        for mode, rows in found.items():
+            spent, *rest = watched(dock, mode)
+            rows.append((spent / alone - 1, *rest))
+            told(f"{mode}: {spent:.1f} s of processor, {alone:.1f} s with nobody looking")
     viewer.close()
-    cost, pictures, age, gap = zip(*worst["Watch"], strict=True)
-    met = {
-        f"{min(pictures)} pictures, {FEWEST} wanted": min(pictures) >= FEWEST,
-        f"{100 * (np.median(cost) - 1):.0f} % more processor time (median), 30 allowed":
-            np.median(cost) <= MOST_CPU,
-        f"counters {max(age):.2f} s old, {OLDEST_S} allowed": max(age) <= OLDEST_S,
-        f"window blocked {max(gap):.2f} s, {BLOCKED_S} allowed": max(gap) <= BLOCKED_S,
-    }  # fmt: skip
-    for words, fine in met.items():
-        sys.stdout.write(f"{'met' if fine else 'MISSED'}: {words}\n")
-    sys.exit(not all(met.values()))
+    sys.exit(not table(found))
+
+
+def table(found):
+    """Print what was asked for, and whether it is met; return whether all is."""
+    quick, watch = (list(zip(*rows, strict=True)) for rows in found.values())
+    both = [(*one, *other) for one, other in zip(quick, watch, strict=True)]
+    rows = [
+        ("pictures in Watch, at least", min(watch[1]), FEWEST, min(watch[1]) >= FEWEST),
+        at_most("more processor time in Watch, % (median)", 100 * np.median(watch[0]), 30),
+        at_most("more processor time in Quick, % (median)", 100 * np.median(quick[0]), QUICK),
+        at_most("age of the counters, s *", max(both[2]), OLDEST_S),
+        at_most("window's thread kept from its events, s *", max(both[3]), BLOCKED_S),
+        at_most("  of that its own work without a break, s", max(both[4]), BLOCKED_S),
+    ]
+    for words, value, wanted, met in rows:
+        told(f"{words:44} {value:8.2f} {wanted:8.2f}  {'met' if met else 'MISSED'}")
+    told("* by the clock: on a busy machine as much that of other processes")
+    return all(met for *_, met in rows)
+
+
+def at_most(words, value, most):
+    return words, value, most, value <= most
+
+
+def told(line):
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

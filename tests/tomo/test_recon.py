@@ -196,8 +196,11 @@ def test_sensitivities_are_taken_from_the_cache(tmp_path: Path) -> None:
 def test_large_sensitivities_go_to_files(monkeypatch: pytest.MonkeyPatch) -> None:
     scan, settings = small_scan(), Settings(iterations=1, subsets=4)
     in_memory = recon(scan, settings)
+    flushed: list[int] = []
     monkeypatch.setattr("emrecon.tomo.sensitivity.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("os.fsync", flushed.append)
     np.testing.assert_array_equal(recon(scan, settings).voxels, in_memory.voxels)
+    assert not flushed  # these go with the run: no one waits for the disk
 
 
 def test_subsets_that_do_not_divide_the_views(caplog: pytest.LogCaptureFixture) -> None:
@@ -272,6 +275,19 @@ def test_oblique_mu_map_is_resampled() -> None:
 def test_mu_maps_that_make_no_sense(mu: Volume, unit: str, says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         attenuation.in_per_mm(mu, unit)
+
+
+@pytest.mark.parametrize(
+    ("value", "kev", "told"),
+    [
+        (0.0153, 511, True), (0.0149, 364, True), (0.0098, 140.5, True), (0.0096, 208, True),
+        (0.0096, 511, False), (0.0105, 364, False), (0.0153, 140.5, False), (0.0145, 159, False),
+        (0.0, 511, False),
+    ],
+)  # fmt: skip
+def test_mu_maps_of_another_energy_are_told(value, kev, told, caplog) -> None:
+    attenuation.say_energy(mu_volume(value=value), kev)
+    assert ("is it a map for another energy?" in caplog.text) is told
 
 
 def test_what_lies_beyond_the_field_of_view_attenuates_too() -> None:
