@@ -237,6 +237,8 @@ def look(preset: str, data: Any, scale: float = 1.0) -> Info:  # noqa: ANN401 - 
     if preset.startswith("MR"):
         tissue = some[some != 0]
         low, high = np.percentile(tissue if tissue.size else some, (1, 99))
+        if tissue.size and low == tissue.min() > 0:  # labels: the least is not as dark as none
+            low = 0.0
     else:
         low, high = some.min(), some.max()
     if low == high > 0:  # a mask: its one value is bright

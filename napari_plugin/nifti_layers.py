@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
 from emrecon.io import nifti, sidecar
+from emrecon.io.nifti.copying import new_header
 from emrecon.io.nifti.reading import single_header
 from napari_plugin.labels import label_info
 from napari_plugin.layers import KEY, LABELS, Info, Matrix, look, placed, usual
@@ -77,16 +78,11 @@ def read(path: Path) -> list[LayerData]:
 
 
 def _header(stored: StoredImage) -> nib.Nifti1Header:
-    """Return the header as one of NIfTI; that of MGH has no more than type and place."""
+    """Return the header as one of NIfTI; that of MGH has no more than type, place and time."""
     header = stored.image.header
     if isinstance(header, nib.Nifti1Header):
         return single_header(header)
-    made = nib.Nifti1Header()
-    made.set_data_dtype(stored.dtype.newbyteorder("="))
-    made.set_xyzt_units("mm", "sec")
-    made.set_sform(stored.affine, 1)
-    made.set_qform(stored.affine, 1)
-    return made
+    return new_header(stored)
 
 
 def tilt_deg(affine: Matrix) -> float:

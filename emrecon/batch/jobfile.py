@@ -295,6 +295,22 @@ def _distinct(path: Path, every: list[Job]) -> None:
             )
         names.add(name)
         files |= writes.keys()
+    _refuse_chains(path, every, files)
+
+
+def _refuse_chains(path: Path, every: list[Job], written: set[str]) -> None:
+    """Refuse jobs that read what another writes: what they find depends on which runs first."""
+    for job in every:
+        try:
+            inputs = job.work.inputs()
+        except EmreconError:  # which the plan refuses
+            continue
+        others = written - _files(job).keys()
+        if read := [file for file in inputs.values() if same_name(str(file.absolute())) in others]:
+            raise SettingsError(
+                f"{path}: {job.name} reads {read[0]}, which another job writes: name another "
+                "output, or give it a job file of its own, to be run afterwards"
+            )
 
 
 def _files(job: Job) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,13 +72,24 @@ WEIGHTINGS: dict[str, Weighting] = {
 """Of every contrast of a brain."""
 
 SUFFIXES: dict[str, Contrast] = {
-    "T1w": "T1", "UNIT1": "T1", "inplaneT1": "T1", "T2w": "T2", "inplaneT2": "T2",
-    "PDw": "PD", "FLAIR": "FLAIR", "ct": "CT",
+    "t1w": "T1", "unit1": "T1", "inplanet1": "T1", "t1": "T1", "r1map": "T1",
+    "t2w": "T2", "inplanet2": "T2", "t2": "T2",
+    "pdw": "PD", "flair": "FLAIR", "ct": "CT",
 }  # fmt: skip
-"""Contrast of images whose BIDS name ends with a suffix."""
+"""Contrast of images whose name ends with a word, in small letters: suffixes of BIDS, and what
+files are called elsewhere."""
 
-UNKNOWN_SUFFIXES = ("PDT2", "T2starw", "MTw", "pet")
-"""Suffixes of images of none of the contrasts."""
+UNKNOWN_SUFFIXES = frozenset({
+    "pdt2", "t2starw", "t2star", "mtw", "flash", "angio", "swi", "bold", "sbref", "dwi", "adc",
+    "asl", "m0scan", "pet", "phase", "t1map", "t2map", "t2starmap", "r2map", "r2starmap", "pdmap",
+    "mtrmap", "mtsat", "t1rho", "mwfmap", "chimap", "s0map", "m0map",
+})  # fmt: skip
+"""Words of images of none of the contrasts."""
+
+NO_IMAGES = frozenset({"dseg", "probseg", "mask", "aseg", "labels"})
+"""Words of files that were made of images, and hold no intensities."""
+
+_ENTITIES = frozenset({"sub", "ses", "acq", "ce", "rec", "run", "space", "desc"})
 
 BRAIN_HU = (-20.0, 100.0)
 """Hounsfield units between which a voxel of a CT may be brain, fluid or blood in the noise; below
@@ -90,8 +102,8 @@ _LIKELY_HU = (5.0, 60.0)  # the middle of a brain, whatever its noise
 
 
 def contrast_of(name: str) -> Contrast | None:
-    """Return the contrast that the BIDS suffix of a file's name says; none where it says none."""
-    return SUFFIXES.get(_suffix(name))
+    """Return the contrast that the last word of a file's name says; none where it says none."""
+    return SUFFIXES.get(_suffix(name).lower())
 
 
 def check_contrast(name: str, contrast: Contrast) -> None:
@@ -100,10 +112,16 @@ def check_contrast(name: str, contrast: Contrast) -> None:
     Raises
     ------
     SettingsError
-        If the contrast is left to a name that says one which is none of those known here.
+        If the contrast is left to a name that says one which is none of those known here, or that
+        the file is no image.
     """
     suffix, said = _suffix(name), contrast_of(name)
-    if suffix in UNKNOWN_SUFFIXES and contrast == "auto":
+    if suffix.lower() in NO_IMAGES and contrast == "auto":
+        raise SettingsError(
+            f"{name} is named as {suffix}, which was made of an image and holds no intensities of "
+            "its own: segment that image; or say which contrast it has (--contrast)"
+        )
+    if suffix.lower() in UNKNOWN_SUFFIXES and contrast == "auto":
         raise SettingsError(
             f"{name} is named as {suffix}, which is none of the contrasts known here: say which "
             f"has its order of tissues (--contrast {', '.join(WEIGHTINGS)}; other numbers them "
@@ -160,4 +178,7 @@ def check_hounsfield(middle: float) -> None:
 
 
 def _suffix(name: str) -> str:
-    return name.partition(".")[0].rpartition("_")[2]
+    """Return the last word of a file's name; empty where it is the label of an entity of BIDS."""
+    stem = re.sub(r"(\.nii)?\.(nii|gz|hdr|img|mgz|mgh|hv)$", "", name)
+    key, _, word = re.split("[._]", stem)[-1].rpartition("-")
+    return "" if key in _ENTITIES else word

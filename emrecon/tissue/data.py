@@ -23,6 +23,9 @@ Flags = NDArray[np.bool_]
 SAME_GRID = 0.02
 """Share of a voxel by which images of one grid may lie apart: headers are rounded."""
 
+FEW_LEVELS = 16
+"""Distinct intensities, of which an image whose noise tells tissues apart has more."""
+
 _TAIL = 0.001
 _HEADROOM = 0.3
 
@@ -236,6 +239,12 @@ def _varied(values: Floats32, classes: int, channel: int) -> None:
             f"channel {channel} has {len(distinct)} distinct intensities in the mask, which "
             f"cannot be {classes} classes"
         )
+    if len(distinct) < FEW_LEVELS < values.size:
+        log.warning(
+            "channel %d has only %d distinct intensities in the mask: are they labels, or an "
+            "image that was cut to few levels? Noise and fields are not told from such ones",
+            channel, len(distinct),
+        )  # fmt: skip
 
 
 def apart_mm(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:

@@ -60,14 +60,15 @@ def find_brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[
                 "emrecon[maps]"
             )
         return brain_mask(image.voxels, image.spacing_mm, most_ml), "intensities"
+    stacked, affine = stack(maps, settings.most_classes, ())
+    brain = strip_with_maps(image, stacked, affine, weighting.walls)
     if settings.contrast == "FLAIR":
         log.warning(
             "fluid is as dark as bone in a FLAIR image: how much of it the mask holds is what the "
             "maps say, not the image. Give a mask where the volume of CSF counts"
         )
     log.warning("no mask was given: the head was stripped with maps of a brain; look at it")
-    stacked, affine = stack(maps, settings.most_classes, ())
-    return strip_with_maps(image, stacked, affine, weighting.walls), "maps"
+    return brain, "maps"
 
 
 def _shown(image: Volume, settings: Settings, most_ml: float) -> Flags | None:

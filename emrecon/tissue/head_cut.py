@@ -192,7 +192,8 @@ def _white_level(head: Coarse, deep: Flags) -> Floats:
     sigma = _SMOOTH_MM / head.spacing_mm
     for depth_mm in (15.0, 6.0):
         like = (white > 0.3) & (head.depth_mm > depth_mm)
-        like &= np.abs(head.image / level - 1) < _ALIKE
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 is like nothing
+            like &= np.abs(head.image / level - 1) < _ALIKE
         count = gaussian_filter(like.astype(np.float32), sigma)
         total = gaussian_filter(np.where(like, head.image, 0), sigma)
         level = np.where(count > 1e-4, total / np.maximum(count, 1e-6), level)

@@ -37,6 +37,9 @@ STRIPPED = 0.2
 MOST_ML = 2100.0
 """Largest volume taken for a stripped brain with its fluid; a whole head has 2400 mL and more."""
 
+_DUST = 1e-3
+"""Share of the intensities that an interpolation leaves outside a brain, at most."""
+
 _CUT = 0.15
 """Share shown of a face at which an image is cut; thick slices that graze a brain show 0.1."""
 
@@ -65,12 +68,20 @@ def shown_brain(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) 
     if not (np.isfinite(image) & (image != 0)).any():
         raise DataError("the image is 0 or missing everywhere")
     shown = np.isfinite(image) & (image != _background(image))
+    dusty = bool(shown.mean() >= 1 - STRIPPED and image.min() < image.max())
+    if dusty:
+        shown = _above_dust(image)
     volume_ml = float(shown.sum() * np.prod(spacing_mm)) / 1000
     if shown.mean() < 1 - STRIPPED and volume_ml <= most_ml:
         if _cut(shown):
             raise DataError(
                 "no mask was given, and an image cut at several faces may be a stripped brain or "
                 "part of a head: give a mask (a stripped image can be its own)"
+            )
+        if dusty:
+            log.warning(
+                "no mask was given: the image seems to be a stripped brain that was interpolated, "
+                "and what is next to nothing outside is left out; look at it"
             )
         return np.asarray(shown)
     return None
@@ -178,6 +189,13 @@ def _background(image: Floats32) -> float:
     values, counts = np.unique(corners, return_counts=True)
     shared = counts.max() > 4 and np.nanmin(image) < np.nanmax(image)
     return float(values[counts.argmax()]) if shared else 0.0
+
+
+def _above_dust(image: Floats32) -> Flags:
+    """Return where an image differs from its corners by more than an interpolation leaves."""
+    corners = image[np.ix_([0, -1], [0, -1], [0, -1])]
+    apart = np.abs(np.where(np.isfinite(image), image, 0) - np.median(np.nan_to_num(corners)))
+    return np.asarray(np.isfinite(image) & (apart > _DUST * np.quantile(apart, 0.99)))
 
 
 def _cut(shown: Flags) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import DataError
 from emrecon.tissue.classes import Classes
+from emrecon.tissue.contrasts import WEIGHTINGS
 from emrecon.tissue.lattice import Lattice
 from emrecon.tissue.mask import MOST_ML
 from emrecon.tissue.settings import Settings
@@ -221,12 +222,16 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
     outer = found.outer  # where a mask cuts a brain, all classes lie at its edge
     unsure = found.start.gap < SHOWN[1] or outer["WM"] > outer["CSF"]
     if unsure and outer["WM"] > INSIDE_OUT * outer["GM"]:
+        newborn = (
+            ", or that of a newborn, whose grey matter is the brighter one: give maps of newborns "
+            "(--contrast neonate --priors)"
+            if settings.weighting is WEIGHTINGS["T1"]
+            else ""
+        )
         raise ImplausibleError(
             f"{outer['WM']:.0%} of what is taken for white matter and {outer['GM']:.0%} of the "
-            "grey matter lie at the edge of the mask: grey matter seems to be the brighter one, "
-            f"as in the newborn, or the image is not {settings.weighted} (--contrast). "
-            "Give priors of newborns (--contrast neonate --priors), or number the classes from "
-            "dark to bright (--contrast other)"
+            "grey matter lie at the edge of the mask: the image is not "
+            f"{settings.weighted} (--contrast)" + newborn
         )
 
 

@@ -151,12 +151,13 @@ def segmented(
         first = error
     other = fit.again()
     what = "with" if other.settings.outliers else "without"
-    log.warning("fitted once more %s outliers, as that came to nothing: %s", what, first)
+    log.info("fitting once more %s outliers, as that came to nothing: %s", what, first)
     try:
         found = made(other)
     except ImplausibleError as error:
-        then = "it came to the same" if str(error) == str(first) else error
-        raise ImplausibleError(f"{first} (fitted once more {what} outliers: {then})") from error
+        log.info("that came to nothing, too: %s", error)
+        raise ImplausibleError(f"{first} (the same {what} outliers)") from error
+    log.warning("fitted once more %s outliers, as that came to nothing: %s", what, first)
     return replace(found, doubts=(f"it was fitted once more {what} outliers", *found.doubts))
 
 

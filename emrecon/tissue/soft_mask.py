@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 _SAME = 0.03
 """How far, as a share, voxels inside an interpolated mask lie from one another."""
 
+_LEVELS = 50
+"""Least value inside of a mask of whole numbers that were interpolated: 100 or 255, often."""
+
 _UNIT = 1.25
 """Largest value of probabilities, with what an interpolation adds."""
 
@@ -23,7 +26,8 @@ def as_flags(
 
     Whole numbers are set above 0, intensities of an image where they are not 0. Other numbers up
     to 1, or most of which inside are alike, are a mask that was interpolated, dust far outside
-    included: they are set above one half of the value inside, and a warning says so.
+    included: they are set above one half of the value inside, and a warning says so. So are whole
+    numbers that run through most levels up to the one inside, such as 0 to 255.
 
     Parameters
     ----------
@@ -38,13 +42,20 @@ def as_flags(
     highest = float(known.max(initial=0.0))
     if np.array_equal(values, image, equal_nan=True):
         return np.asarray(known != 0)
-    if (known == np.rint(known)).all() or highest == 0:
-        return np.asarray(known > 0)
     inside = known[known > highest / 2]
-    middle = float(np.median(inside))
-    plateau = np.mean(np.abs(inside - middle) <= _SAME * middle) >= 0.5
+    middle = float(np.median(inside)) if inside.size else 0.0
+    plateau = bool(inside.size) and np.mean(np.abs(inside - middle) <= _SAME * middle) >= 0.5
+    if (known == np.rint(known)).all() and not (plateau and _graded(known, middle)):
+        return np.asarray(known > 0)
     if not plateau and highest > _UNIT:
         return np.asarray(known != 0)
     half = middle / 2 if plateau else 0.5
     log.warning("%s is not of 0 and 1 alone: it is cut at one half, %.3g", what, half)
     return np.asarray(known > half)
+
+
+def _graded(known: NDArray[np.float32], middle: float) -> bool:
+    """Return whether whole numbers are levels of a mask, and no labels: most are there."""
+    highest = float(known.max())
+    levels = len(np.unique(known[(known > 0) & (known < middle)]))
+    return middle >= _LEVELS and middle >= (1 - _SAME) * highest and levels > middle / 4

@@ -6,13 +6,16 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emrecon.batch import Job, read_jobs
 from emrecon.cli import main
 from emrecon.errors import DataError, SettingsError
+from emrecon.io import write_image
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.settings import Settings
+from emrecon.volume import Volume
 
 
 def jobs(folder: Path, text: str) -> list[Job]:
@@ -212,3 +215,13 @@ def test_a_mark_of_byte_order_is_no_part_of_a_job_file(scans: Path) -> None:
     text = '[[scan]]\r\ninput = "a/one.hs"\r\n'
     (scans / "jobs.toml").write_bytes(text.encode("utf-8-sig"))
     assert [job.name for job in read_jobs(scans / "jobs.toml")[0]] == ["one"]
+
+
+def test_a_job_that_reads_what_another_writes_is_refused(tmp_path: Path) -> None:
+    for name in ("a.nii", "b.nii"):
+        write_image(Volume(np.ones((4, 4, 4), np.float32), np.eye(4)), tmp_path / name)
+    text = "out='.'\nscan=[{kind='convert', input='a.nii', output='%s'}"
+    text += ", {kind='segment', input='b.nii'}]"
+    with pytest.raises(SettingsError, match=r"b reads .*b.nii, which another job writes"):
+        jobs(tmp_path, text % "B.nii")  # one file where file systems take names so
+    assert len(jobs(tmp_path, text % "c.nii")) == 2

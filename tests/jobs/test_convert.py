@@ -75,6 +75,16 @@ def test_labels_of_mgh_stay_whole_numbers(tmp_path: Path) -> None:
     assert out.header.get_xyzt_units()[0] == "mm"
 
 
+def test_frames_of_mgh_are_as_far_apart_in_seconds(tmp_path: Path) -> None:
+    """MGH has the repetition time in ms."""
+    image = nib.MGHImage(np.zeros((*SHAPE, 3), np.float32), AFFINE)
+    image.header.set_zooms((*image.header.get_zooms()[:3], 2500))
+    image.to_filename(tmp_path / "bold.mgz")
+    header = converted(tmp_path / "bold.mgz").header
+    assert header.get_zooms()[3] == pytest.approx(2.5)
+    assert header.get_xyzt_units()[1] == "sec"
+
+
 def test_what_holds_no_numbers_is_refused(tmp_path: Path) -> None:
     nib.Nifti1Image(np.zeros(SHAPE, np.complex64), AFFINE).to_filename(tmp_path / "a.nii")
     with pytest.raises(FormatError, match="complex64"):

@@ -336,6 +336,13 @@ def test_the_panel_opens_what_the_command_opens(tmp_path):
         assert str(panels.value) == str(ours.value)
 
 
+def test_frames_of_mgh_are_seconds_apart(tmp_path):
+    image = nib.MGHImage(np.stack([bright()] * 2, axis=-1).astype(np.float32), AFFINES["RAS"])
+    image.header.set_zooms((*image.header.get_zooms()[:3], 1500))
+    image.to_filename(tmp_path / "bold.mgz")
+    assert layer_of(tmp_path / "bold.mgz").scale[0] == pytest.approx(1.5)
+
+
 @pytest.mark.parametrize("name", ["pair.hdr", "pair.img", "a.mgz", "analyze.hdr"])
 def test_the_family_of_nifti_is_shown_in_place(tmp_path, name):
     kind = {"pair": nib.Nifti1Pair, "a": nib.MGHImage, "analyze": nib.AnalyzeImage}
@@ -382,6 +389,13 @@ def test_a_mask_is_seen(tmp_path, value, kind):
     name = "sub-01_desc-brain_mask.nii.gz"
     (_, _, how), *_ = reader.read(saved(tmp_path / name, AFFINES["RAS"], mask))
     assert how == ("image" if kind is np.float32 else "labels")
+
+
+def test_every_label_is_seen_in_an_image_of_labels():
+    """Of float32 they are an image, whose least value is not as dark as none."""
+    labels = np.zeros((9, 9, 9), np.float32)
+    labels[2:8], labels[4:6] = 1, 3
+    assert look("MR, 1 to 99 %", labels)["contrast_limits"] == (0, 3)
 
 
 @pytest.mark.parametrize(("unit", "mm"), [("um", 1e-3), ("nm", 1e-6), ("cm", 10), ("inch", 25.4)])

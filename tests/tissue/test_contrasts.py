@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from emrecon.errors import DataError, SettingsError
 from emrecon.jobs.segment import SegmentationJob, segment_files
-from emrecon.tissue.contrasts import WEIGHTINGS, Contrast
+from emrecon.tissue.contrasts import WEIGHTINGS, Contrast, check_contrast, contrast_of
 from emrecon.tissue.find_brain import find_brain, windowed
 from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.inputs import TissueInputs
@@ -154,3 +154,33 @@ def test_the_sidecar_says_which_contrast_was_taken(
     assert "is taken as PD weighted, as its name says" in caplog.text
     assert made.segmentation.settings.contrast == "PD"
     assert '"contrast": "PD"' in (tmp_path / "out" / "sub-01_PDw_dseg.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast"),
+    [
+        ("sub-01_T2w.nii.gz", "T2"),
+        ("IXI002-Guys-0828-T2.nii.gz", "T2"),
+        ("BraTS19_x_flair.nii", "FLAIR"),
+        ("scan.v2_t1w.mgz", "T1"),
+        ("sub-T2.nii.gz", None),  # a participant's label
+        ("brain.nii.gz", None),
+    ],
+)
+def test_the_last_word_of_a_name_says_the_contrast(name: str, contrast: Contrast | None) -> None:
+    assert contrast_of(name) == contrast
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("sub-01_T1map.nii.gz", "none of the contrasts"),
+        ("func_BOLD.nii", "none of the contrasts"),
+        ("sub-01_dseg.nii.gz", "holds no intensities"),
+        ("aseg.mgz", "holds no intensities"),
+    ],
+)
+def test_what_has_no_order_of_tissues_is_refused_by_name(name: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        check_contrast(name, "auto")
+    check_contrast(name, "T1")  # a person has said it

@@ -27,6 +27,17 @@ def test_intensities_below_0_are_brain_too(background: float) -> None:
     assert np.array_equal(brain_mask(scored, image.spacing_mm), inside)
 
 
+@pytest.mark.parametrize("background", [0.0, -1.25])
+def test_what_an_interpolation_leaves_outside_is_no_brain(background: float, caplog) -> None:
+    image, inside = shot(), head().mask
+    scale = image.voxels[inside].mean()
+    dust = np.random.default_rng(0).normal(background, 1e-4, inside.shape)
+    bare = np.where(inside, image.voxels / scale, dust).astype(np.float32)
+    found = brain_mask(bare, image.spacing_mm)
+    assert (found != inside).sum() < 1e-3 * inside.sum()
+    assert "was interpolated" in caplog.text
+
+
 def test_a_slab_may_be_of_a_brain_or_of_a_head() -> None:
     image = shot()
     bare = np.where(head().mask, image.voxels, 0)

@@ -35,6 +35,14 @@ def test_an_interpolated_mask_is_cut_at_one_half(caplog, top: float, order: int)
     assert "cut at one half" in caplog.text
 
 
+@pytest.mark.parametrize("top", [100, 255])
+def test_an_interpolated_mask_of_whole_numbers_is_cut_at_one_half(caplog, top: int) -> None:
+    soft = np.rint(ndimage.gaussian_filter(BALL.astype(np.float32), 1.5) * top)
+    found = flags(soft.astype(np.float32))
+    assert (found != BALL).mean() < 0.02 < ((soft > 0) != BALL).mean()
+    assert "cut at one half" in caplog.text
+
+
 def test_a_small_lesion_that_was_blurred_is_cut_at_one_half() -> None:
     lesion = np.zeros(BALL.shape)
     lesion[8:12, 8:12, 8:12] = 1

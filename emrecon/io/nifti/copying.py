@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
-import numpy as np
 
 from emrecon.io.nifti.reading import StoredImage, open_numbers, single_header
 from emrecon.io.nifti.writing import write_stored
@@ -28,7 +26,7 @@ def copy(source: Path, path: Path) -> None:
     stored = open_numbers(source)
     raw = stored.unscaled()
     kept = isinstance(stored.image.header, nib.Nifti1Header)
-    header = _kept(stored) if kept else _new(stored, raw.dtype)
+    header = _kept(stored) if kept else new_header(stored)
     header.set_slope_inter(*stored.scaling)
     write_stored(header, raw, path)
 
@@ -41,12 +39,14 @@ def _kept(stored: StoredImage) -> nib.Nifti1Header:
     return header
 
 
-def _new(stored: StoredImage, kind: np.dtype[Any]) -> nib.Nifti1Header:
-    """Return the header of an image whose format has another."""
-    header = nib.Nifti1Header()
-    header.set_data_dtype(kind.newbyteorder("="))
+def new_header(stored: StoredImage) -> nib.Nifti1Header:
+    """Return the header of NIfTI for an image whose format has another."""
+    source, header = stored.image.header, nib.Nifti1Header()
+    header.set_data_dtype(stored.dtype.newbyteorder("="))
     header.set_data_shape(stored.shape)
-    header.set_zooms(stored.image.header.get_zooms()[: len(stored.shape)])
+    header.set_zooms(source.get_zooms()[: len(stored.shape)])
+    if isinstance(source, nib.freesurfer.mghformat.MGHHeader):  # of which frames are ms apart
+        header["pixdim"][4] /= 1000
     header.set_qform(stored.affine, 1)
     header.set_sform(stored.affine, 1)
     header.set_xyzt_units("mm", "sec")
