@@ -9,6 +9,7 @@ import numpy as np
 from emrecon import io
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
+from emrecon.io.scan import must_be_scan
 from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate, image_size
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
@@ -58,6 +59,7 @@ def estimate(job: ReconChoice) -> Estimate:
     """
     inputs = job.inputs()
     path, settings, images = inputs["prompts"], job.settings, _images(job, inputs)
+    must_be_scan(path)
     if not io.has_bins(path):
         return _events(path, job, images)
     bins = io.read_bins(path, job.corrections)
@@ -80,9 +82,8 @@ def estimate(job: ReconChoice) -> Estimate:
     every = float(np.prod(bins.data_shape))
     held = 4 * (lines * (arrays - 1) + every * timed) + voxels * 4 * (8 + 2 * (images - 1)) + kept
     held += _kernel(job, voxels, float(np.prod(grid.spacing_mm)))
-    passes = settings.iterations + 0.7
-    if job.corrections.mlaa:
-        passes += MLAA_PASSES * job.corrections.mlaa_passes
+    joint = job.corrections.mlaa_passes if job.corrections.mlaa else 0
+    passes = settings.iterations + 0.7 + MLAA_PASSES * joint
     cost = passes * lines * max(grid.shape[:2]) * STEP_S
     reading = START_S + lines * 4 * arrays / MB / 200
     if simulated:
