@@ -55,7 +55,8 @@ def recon(  # noqa: PLR0913 - each is a group of flags
     """Reconstruct a scan by MLEM, OSEM, with a prior or a kernel.
 
     Writes the image, and beside it a picture (.png), a sidecar with every setting and checksum
-    (.json) and the convergence log (.csv); with regions their table (.regions.tsv).
+    (.json) and the convergence log (.csv); with regions their table (.regions.tsv), with mlaa the
+    attenuation map (.mu.nii.gz).
 
     Parameters
     ----------

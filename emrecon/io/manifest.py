@@ -28,6 +28,7 @@ RIVALS = {
     "mu": ("attenuation", "correction", "ct"),
     "ct": ("attenuation", "correction", "mu", "mu_unit", "mu_centred"),
     "additive": ("randoms", "scatter"),
+    "mlaa": ("attenuation", "correction", "simulate_scatter"),
     "simulate_scatter": ("scatter",),
     "randoms": ("additive",),
     "scatter": ("additive",),
@@ -35,10 +36,11 @@ RIVALS = {
 """Corrections that say in another way what a part says."""
 
 
-SIMULATION = {
-    "simulate_scatter", "scatter_rounds", "scatter_absolute", "window_kev", "energy_resolution"
+ESTIMATED = {
+    "simulate_scatter", "scatter_rounds", "scatter_absolute", "window_kev", "energy_resolution",
+    "mlaa", "mlaa_passes",
 }  # fmt: skip
-"""How scatter is simulated, which is no part of a scan."""
+"""How scatter and attenuation are worked out, which is no part of a scan."""
 
 _TEXT: tuple[tuple[type, ...], str] = ((str,), "text in quotes")
 _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
@@ -70,7 +72,7 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
         raise FormatError(f"{path} does not exist: a folder needs it to be a scan") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise FormatError(f"{path} is not a manifest that can be read: {error}") from error
-    known = {field.name for field in fields(Corrections)} - SIMULATION | {"prompts"}
+    known = {field.name for field in fields(Corrections)} - ESTIMATED | {"prompts"}
     if unknown := sorted(set(table) - known):
         raise FormatError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(known)}")
     if "prompts" not in table:

@@ -123,6 +123,8 @@ class NormalisationJob:
             raise SettingsError(
                 "scatter is not simulated here, as that needs the efficiencies: give a file"
             )
+        if self.corrections.mlaa:
+            raise SettingsError("attenuation is not estimated here: give --mu or --mu-per-mm")
         if self.source.mu_per_mm and {"mu", "mu1", "ct", "attenuation"} & named:
             raise SettingsError("give mu_per_mm of the cylinder, or --mu, --ct or --attenuation")
 

@@ -25,6 +25,9 @@ from emrecon.tomo.settings import Settings
 REGIONS = ".regions.tsv"
 """Ending of the table of regions."""
 
+MU = ".mu.nii.gz"
+"""Ending of the attenuation map, where that is estimated."""
+
 SWEEP = ".sweep.tsv"
 """Ending of the table of a sweep of a prior's strength."""
 
@@ -102,7 +105,8 @@ class ReconChoice:
         scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
         table = (REGIONS,) if self.regions.regions else ()
         sweep = (SWEEP,) if self.penalty.betas else ()
-        return (*scatter, *table, *sweep, ".json", ".csv", ".png")
+        mu = (MU,) if self.corrections.mlaa else ()
+        return (*scatter, *mu, *table, *sweep, ".json", ".csv", ".png")
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.

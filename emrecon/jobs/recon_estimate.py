@@ -38,6 +38,9 @@ EVENT_S = 6e-7
 SCATTER_S, SCATTER_BYTES = 4.0, 20.0
 """Processor time for a round of simulated scatter, and memory for an event that it is told of."""
 
+MLAA_PASSES = 8.0
+"""Estimated attenuation: for each pass of its rounds, of which a pass of OSEM takes so little."""
+
 ARRAYS = {
     "normalisation", "norm", "attenuation", "randoms", "scatter", "correction", "additive", "mu",
     "mu1",
@@ -67,6 +70,8 @@ def estimate(job: ReconChoice) -> Estimate:
     timed, simulated = 1.0, job.corrections.simulate_scatter
     if simulated:  # beside it, attenuation and what is not of all views
         arrays, timed = arrays + 1.0, timed + 2.0
+    if job.corrections.mlaa:  # the counts by subsets, and what a step on one of them takes
+        timed += 2.0 + 6.0 / settings.subsets
     if io.kind(path) == "events":
         arrays += 2.5
     lines, grid = float(np.prod(bins.shape)), grid_of(bins, settings)
@@ -77,7 +82,8 @@ def estimate(job: ReconChoice) -> Estimate:
     every = float(np.prod(bins.data_shape))
     held = 4 * (lines * (arrays - 1) + every * timed) + voxels * 4 * (8 + 2 * (images - 1)) + kept
     held += _kernel(job, voxels, float(np.prod(grid.spacing_mm)))
-    passes = settings.iterations + 0.7
+    joint = job.corrections.mlaa_passes if job.corrections.mlaa else 0
+    passes = settings.iterations + 0.7 + MLAA_PASSES * joint
     cost = passes * lines * max(grid.shape[:2]) * STEP_S
     reading = START_S + lines * 4 * arrays / MB / 200
     if simulated:

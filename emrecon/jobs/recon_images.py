@@ -20,6 +20,7 @@ from emrecon.jobs.base import Execution, Meters
 from emrecon.jobs.data_kinds import EVENTS
 from emrecon.jobs.prior_images import Guide
 from emrecon.jobs.quantify import Quantifier, Quantity
+from emrecon.jobs.recon_attenuation import with_attenuation
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_scatter import with_scatter
 from emrecon.jobs.region_table import RegionTable
@@ -72,6 +73,9 @@ class ImageResult:
     scatter: ScatterEstimate | None = None
     """Its scatter, where that was simulated."""
 
+    mu: Volume | None = None
+    """Its attenuation map, where that was estimated."""
+
     regions: RegionTable | None = None
     """Its regions, where such were named."""
 
@@ -109,6 +113,9 @@ class ReconImage:
     scatter: ScatterEstimate | None = None
     """Its scatter, where that was simulated."""
 
+    mu: Volume | None = None
+    """Its attenuation map, where that was estimated."""
+
     history: ConvergenceLog = field(default_factory=ConvergenceLog)
     """How every iterate fared, while it is iterated."""
 
@@ -145,7 +152,7 @@ class ReconImage:
             facts |= self.problem.penalised.report(self.history.rows)
         return ImageResult(
             self.volume(reached.params), facts, self.history, self.problem.settings, self.inputs,
-            reached, whole, self.scatter,
+            reached, whole, self.scatter, self.mu,
         )  # fmt: skip
 
 
@@ -189,6 +196,8 @@ class Images:
     def __post_init__(self) -> None:
         if self.execution.workers and self.corrections.simulate_scatter:
             raise SettingsError("scatter is not simulated on --workers: leave one of them out")
+        if self.execution.workers and self.corrections.mlaa:
+            raise SettingsError("--mlaa does not run on --workers: leave one of them out")
         stretches, gates = _stretches(self)
         quantifier = Quantifier.of(
             self.corrections, self.data, decay_corrected=self.job.listmode.decay_corrected
@@ -213,12 +222,13 @@ class Images:
         for number, stretch in enumerate(self.stretches):
             with self._load(stretch)(None) as read:
                 _check_end(stretch, read.duration_s)
-                scan, scatter = with_scatter(read, self.corrections, settings.threads, self.meters)
+                scan, mu = with_attenuation(read, self.corrections, settings, self.meters)
+                scan, scatter = with_scatter(scan, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
                 for other, problem in enumerate(guide.of(self._problem(scan, kept))):
                     told = facts | problem.facts | guide.anatomy.facts
                     image = self._image(number + other, problem, told)
-                    yield replace(image, scatter=scatter)
+                    yield replace(image, scatter=scatter, mu=mu)
 
     def _shared(self) -> Iterator[ReconImage]:
         """Yield the one image whose data lie on workers."""

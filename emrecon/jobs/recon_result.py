@@ -20,7 +20,7 @@ from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
 from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
-from emrecon.jobs.recon_choice import REGIONS, SWEEP, ReconChoice
+from emrecon.jobs.recon_choice import MU, REGIONS, SWEEP, ReconChoice
 from emrecon.jobs.recon_images import ImageResult, Images
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.jobs.region_table import as_tsv, columns_of, text_of
@@ -135,6 +135,8 @@ class ReconResult:
             for path in others:
                 if path.name.endswith(".scatter.png"):
                     draw_scatter([image.scatter for image in self.images], path)
+                if path.name.endswith(MU):
+                    io.write_image(self._mu, path)
             self._write_tables(others)
             if io.is_series(job.out):
                 io.write_series(self.volume, beside, about)
@@ -143,6 +145,13 @@ class ReconResult:
         if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
+
+    @property
+    def _mu(self) -> Volume:
+        """The attenuation map that was estimated."""
+        mu = self.images[0].mu
+        assert mu is not None  # noqa: S101 - for the type alone
+        return mu
 
     def _write_tables(self, files: Sequence[Path]) -> None:
         """Write the tables of regions and of a sweep, if there are files for them among these."""
@@ -200,6 +209,8 @@ class ReconResult:
         corrections, data = self.source.corrections, self.source.data
         by = [n for n in ("mu", "ct", "attenuation", "correction") if getattr(corrections, n)]
         words = {"mu": "mu-map", "ct": "mu-map of a CT", "attenuation": "factors"}
+        if corrections.mlaa:
+            words = dict.fromkeys(words, "mu-map estimated from the counts (MLAA)")
         return {
             "AcquisitionMode": "3D sinograms" if data == SINOGRAMS else "list mode",
             "AttenuationCorrection": words.get(by[0], "STIR factors") if by else "none",

@@ -127,6 +127,17 @@ class Emission:
         counts = draw.counts(self.counts)
         return replace(self, counts=counts, keep=lambda _: self.sensitivity)
 
+    def alone(self) -> Emission:
+        """Return the same likelihood, holding the data of its own views alone."""
+        factors, background = (
+            None if data is None else self._of_views(data)
+            for data in (self.factors, self.background)
+        )
+        return replace(
+            self, counts=self.measured, factors=factors, background=background, views=None,
+            keep=self._keep,
+        )  # fmt: skip
+
     @property
     def _timed(self) -> bool:
         return self.summed is not None

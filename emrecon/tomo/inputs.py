@@ -54,6 +54,14 @@ class Corrections:
     ct_kvp: float = 0.0
     """Tube voltage of the CT in kV, where its files do not say."""
 
+    mlaa: bool = False
+    """Estimate attenuation together with the activity, from time of flight, where the map (mu or
+    ct) is 0 in the body; where it is above 0 it is known, and sets the scale. A part of muscle or
+    liver at 0.0096 per mm will do. The whole map is written beside the image."""
+
+    mlaa_passes: int = 3
+    """Estimated attenuation: passes over the counts in each of five rounds."""
+
     randoms: Path | None = None
     """Mean randoms in each bin, counts as measured (Interfile)."""
 
@@ -120,6 +128,8 @@ class Corrections:
         if self.scatter == Path("simulate"):
             object.__setattr__(self, "scatter", None)
             object.__setattr__(self, "simulate_scatter", True)
+        if self.mlaa_passes < 1:
+            raise SettingsError(f"mlaa_passes is 1 or more, not {self.mlaa_passes}")
         if self.scatter_rounds < 1 or len(self.window_kev) not in {0, 2}:
             raise SettingsError(
                 "scatter_rounds is 1 or more, and window_kev a lower and an upper limit, unlike "

@@ -8,7 +8,7 @@ from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
 from emrecon.tomo.geometry.tof import Timing
-from emrecon.tomo.operators.algebra import Chain, Dense, Operator, Scale, Stack, Sum
+from emrecon.tomo.operators.algebra import Chain, Dense, Operator, Repeat, Scale, Stack, Sum
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.tomo.operators.joseph import JosephProjector
@@ -158,7 +158,11 @@ def scale(seed: int) -> Operator:
     return Scale(projector, factors.astype(np.float32))
 
 
+def repeat(seed: int) -> Operator:
+    return Repeat(1 + seed % 3, (3, 4))
+
+
 MAKERS = [
     dense, chain, ring, wide, siddon, timed, subset, parallel, blur, resolved, camera, bare_camera,
-    stack, summed, scale,
+    stack, summed, scale, repeat,
 ]  # fmt: skip

@@ -184,6 +184,34 @@ class Scale:
         return self.operator.adjoint(data * self.factors)
 
 
+@dataclass(frozen=True)
+class Repeat:
+    """The same data several times, as for every time-of-flight bin, along a new first axis."""
+
+    times: int
+
+    shape: tuple[int, ...]
+    """Of the data."""
+
+    @property
+    def domain(self) -> tuple[int, ...]:
+        """Shape of the data."""
+        return self.shape
+
+    @property
+    def range(self) -> tuple[int, ...]:
+        """Shape of all of them."""
+        return self.times, *self.shape
+
+    def forward(self, image: Array) -> Array:
+        """Return copies of the data."""
+        return np.array(np.broadcast_to(image, self.range))
+
+    def adjoint(self, data: Array) -> Array:
+        """Return the sum of the copies."""
+        return np.asarray(data.sum(axis=0))
+
+
 def _refuse_unlike(what: str, shapes: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> None:
     """Refuse operators whose shapes differ, or none at all."""
     if len(set(shapes)) != 1:
