@@ -57,7 +57,7 @@ def main(name: str, decays: float, kept: Path | None, *, noise_free: bool) -> No
     one *= float(scanner.energy.accepts(REST_KEV)) ** 2 * 5.0  # of the background
     trues, scatter = orders[0], orders[1] + orders[2]
     if noise_free:
-        scatter = smoothed(bins, scatter)
+        scatter = smoothed(bins, scatter, efficiency)
         trues = line_integrals(phantom.bodies, bins, phantom.activities)
         trues *= survival * efficiency * np.float32(one / 5.0)
     scan = counted(bins, trues + scatter, efficiency, mu, noise_free=noise_free)
@@ -68,18 +68,28 @@ def main(name: str, decays: float, kept: Path | None, *, noise_free: bool) -> No
         ("no scatter in the data", free),
         ("scatter estimated", scan.with_(scatter=estimate.scatter)),
         ("scatter not corrected", scan),
-        ("scatter of Monte Carlo, smoothed", scan.with_(scatter=smoothed(bins, scatter))),
+        (
+            "scatter of Monte Carlo, smoothed",
+            scan.with_(scatter=smoothed(bins, scatter, efficiency)),
+        ),
     ):
         tell(words, each.with_(mu=None, attenuation=survival), one)
 
 
-def smoothed(bins: Bins, scatter: Array) -> Array:
-    """Return counts blurred by 20 mm along bins and planes, and over 3 views."""
+def smoothed(bins: Bins, scatter: Array, efficiency: Array) -> Array:
+    """Return counts blurred by 20 mm along bins and planes, and over 3 views.
+
+    Efficiencies, which vary from plane to plane by the number of ring pairs, are left as they are.
+    """
     out = np.empty_like(scatter)
     for first, segment in zip(bins.offsets, bins.segments, strict=True):
         some = slice(int(first), int(first) + segment.planes)
         widths = (3.0, 20.0 / bins.bin_mm, 20.0 / segment.step_mm)
-        gaussian_filter(scatter[..., some], widths, output=out[..., some], mode="nearest")
+        seen = [
+            gaussian_filter(data[..., some], widths, mode="nearest")
+            for data in (scatter, efficiency)
+        ]
+        out[..., some] = efficiency[..., some] * seen[0] / np.maximum(seen[1], 1e-6)
     return out
 
 
