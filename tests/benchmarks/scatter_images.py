@@ -6,7 +6,7 @@ more and more updates of OSEM: the lung is cold, and converges slowly, whatever 
 same trues and randoms are in all four, of which one is given the scatter that was counted,
 smoothed. ``--kept FILE.npz`` keeps what was counted for next time. ``--noise-free`` takes the mean
 of the trues and of the randoms, and the scatter that was counted smoothed, so that few counts tell
-what the estimate itself does to an image.
+what the estimate itself does to an image; at its predicted scale, as smoothing raises the tails.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main(name: str, decays: float, kept: Path | None, *, noise_free: bool) -> No
         trues = line_integrals(phantom.bodies, bins, phantom.activities)
         trues *= survival * efficiency * np.float32(one / 5.0)
     scan = counted(bins, trues + scatter, efficiency, mu, noise_free=noise_free)
-    estimate = estimate_scatter(scan, window_of(scan))
+    estimate = estimate_scatter(scan, window_of(scan), fit=not noise_free)
     say(f"estimated over counted {estimate.total / scatter.sum(dtype=float):.4f}")
     free = scan.with_(prompts=scan.prompts - scatter)
     for words, each in (
