@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emrecon.tomo.corrections.dead_time import MODELS
 from emrecon.tomo.geometry.collimator import COLLIMATORS, ISOTOPES
 from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.priors import PRIORS as PENALTIES
@@ -22,6 +23,7 @@ SUGGESTIONS: dict[str, tuple[str, ...]] = {
     "position": ("HFS", "HFP", "FFS", "FFP"),
     "first_row": ("head", "feet"),
     "gate_by": ("respiratory", "cardiac"),
+    "dead_time_model": MODELS,
 }
 """Words that a field of text knows, by its name; others may be typed, and are refused in words."""
 
@@ -50,6 +52,7 @@ ADVANCED = frozenset({
     "projector", "rays", "ring_wide", "tolerance", "checkpoint_every", "threads", "centre_mm",
     # corrections
     "correction", "additive", "span", "sum_tof", "tof_fwhm_ps", "ct_kvp",
+    "dead_time_us", "dead_time_model", "singles_cps",
     # segmentation
     "gaussians", "covariance", "outliers", "pure_means", "neighbours", "bias", "starts", "start",
     "weight_prior", "atlas_weight", "align", "seed", "resample",

@@ -79,6 +79,7 @@ JOBS = [
         corrections=Corrections(
             mu=(Path("/body x.nii"), Path("/bed.v.hdr")), norm=Path("/n.n.hdr"),
             calibration=Path("/c.json"), facts=Path("/a b.json"), suv=True,
+            dead_time_us=1.25, dead_time_model="paralysable", singles_cps=21000.0,
         ),
     ),
     TransmissionJob(

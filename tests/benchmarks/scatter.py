@@ -181,13 +181,16 @@ def simulated_single(model: ScatterModel, activity: Volume, efficiency: Array) -
     return model.in_bins(values, efficiency)
 
 
-def counted(bins: Bins, counts: Array, efficiency: Array, mu: Volume) -> Scan:
-    """Return a scan of counts with randoms."""
+def counted(
+    bins: Bins, counts: Array, efficiency: Array, mu: Volume, *, noise_free: bool = False
+) -> Scan:
+    """Return a scan of counts with randoms, or their mean."""
     share = float(counts.sum(dtype=float)) * RANDOMS / (1 - RANDOMS)
     randoms = efficiency * np.float32(share / efficiency.sum(dtype=float))
     tofs = bins.timing.bins if bins.timing else 1
     mean = np.broadcast_to(randoms / np.float32(tofs), bins.data_shape)
-    drawn = np.random.default_rng(1).poisson(mean).astype(np.float32)
+    rng = np.random.default_rng(1)
+    drawn = mean if noise_free else rng.poisson(mean).astype(np.float32)
     return Scan(bins, counts + drawn, efficiency, None, randoms, None, mu)
 
 

@@ -4,7 +4,9 @@
 and prints background, contrast of the spheres and residual error of the lung by NEMA NU 2 after
 more and more updates of OSEM: the lung is cold, and converges slowly, whatever scatter does. The
 same trues and randoms are in all four, of which one is given the scatter that was counted,
-smoothed. ``--kept FILE.npz`` keeps what was counted for next time.
+smoothed. ``--kept FILE.npz`` keeps what was counted for next time. ``--noise-free`` takes the mean
+of the trues and of the randoms, and the scatter that was counted smoothed, so that few counts tell
+what the estimate itself does to an image; at its predicted scale, as smoothing raises the tails.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from emrecon.tomo.prepare import prepare
 from emrecon.tomo.scatter_loop import estimate_scatter, window_of
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Array, Volume
+from phantoms.lines import line_integrals
 from phantoms.monte_carlo import facing, pairs_a_decay
 from phantoms.nema import DIAMETERS_MM, RING_MM, nema
 from tests.benchmarks.scatter import by_orders, counted, layout, of_phantom, say
@@ -36,7 +39,7 @@ SUBSETS = 12
 CONTRAST = 4.0
 
 
-def main(name: str, decays: float, kept: Path | None) -> None:
+def main(name: str, decays: float, kept: Path | None, *, noise_free: bool) -> None:
     bins, phantom, scanner = layout(name), nema(contrast=CONTRAST), by_name(name)
     activity, mu = of_phantom(phantom)
     if kept is not None and kept.exists():
@@ -49,30 +52,44 @@ def main(name: str, decays: float, kept: Path | None) -> None:
     orders = orders.astype(np.float32)
     efficiency = sum_over_pairs(bins, np.ones((scanner.rings, scanner.crystals)))
     efficiency *= facing(bins).astype(np.float32)
-    scan = counted(bins, orders.sum(axis=0), efficiency, mu)
+    survival = factors(mu, bins)
     one = tried * pairs_a_decay(bins, float(activity.voxels.sum(dtype=float)) * 8)
     one *= float(scanner.energy.accepts(REST_KEV)) ** 2 * 5.0  # of the background
-    scatter = orders[1] + orders[2]
-    estimate = estimate_scatter(scan, window_of(scan))
+    trues, scatter = orders[0], orders[1] + orders[2]
+    if noise_free:
+        scatter = smoothed(bins, scatter, efficiency)
+        trues = line_integrals(phantom.bodies, bins, phantom.activities)
+        trues *= survival * efficiency * np.float32(one / 5.0)
+    scan = counted(bins, trues + scatter, efficiency, mu, noise_free=noise_free)
+    estimate = estimate_scatter(scan, window_of(scan), fit=not noise_free)
     say(f"estimated over counted {estimate.total / scatter.sum(dtype=float):.4f}")
-    survival = factors(mu, bins)
     free = scan.with_(prompts=scan.prompts - scatter)
     for words, each in (
         ("no scatter in the data", free),
         ("scatter estimated", scan.with_(scatter=estimate.scatter)),
         ("scatter not corrected", scan),
-        ("scatter of Monte Carlo, smoothed", scan.with_(scatter=smoothed(bins, scatter))),
+        (
+            "scatter of Monte Carlo, smoothed",
+            scan.with_(scatter=smoothed(bins, scatter, efficiency)),
+        ),
     ):
         tell(words, each.with_(mu=None, attenuation=survival), one)
 
 
-def smoothed(bins: Bins, scatter: Array) -> Array:
-    """Return counts blurred by 20 mm along bins and planes, and over 3 views."""
+def smoothed(bins: Bins, scatter: Array, efficiency: Array) -> Array:
+    """Return counts blurred by 20 mm along bins and planes, and over 3 views.
+
+    Efficiencies, which vary from plane to plane by the number of ring pairs, are left as they are.
+    """
     out = np.empty_like(scatter)
     for first, segment in zip(bins.offsets, bins.segments, strict=True):
         some = slice(int(first), int(first) + segment.planes)
         widths = (3.0, 20.0 / bins.bin_mm, 20.0 / segment.step_mm)
-        gaussian_filter(scatter[..., some], widths, output=out[..., some], mode="nearest")
+        seen = [
+            gaussian_filter(data[..., some], widths, mode="nearest")
+            for data in (scatter, efficiency)
+        ]
+        out[..., some] = efficiency[..., some] * seen[0] / np.maximum(seen[1], 1e-6)
     return out
 
 
@@ -109,5 +126,6 @@ def figures(image: Volume, one: float) -> str:
 
 if __name__ == "__main__":
     given = [word for word in sys.argv[1:] if not word.startswith("--")]
+    clean = "--noise-free" in sys.argv
     kept_in = Path(given.pop()) if "--kept" in sys.argv else None
-    main(*(given[:1] or ["mMR"]), float((given[1:2] or ["2e8"])[0]), kept_in)
+    main(*(given[:1] or ["mMR"]), float((given[1:2] or ["2e8"])[0]), kept_in, noise_free=clean)

@@ -89,6 +89,14 @@ def test_without_tails_the_scale_is_absolute_and_few_counts_hardly_change_it(par
     assert many.scales == pytest.approx(np.full(BINS.planes, 1.5), abs=0.08)
 
 
+def test_multiple_scatter_of_a_small_body_is_wider() -> None:
+    """By Monte Carlo a brain's needs twice the blur of a trunk's."""
+    model = ScatterModel.of(BODY.mu(GRID), BINS, SCANNER.energy, points=50)
+    assert model.body_mm < 60
+    small, large = (replace(model, body_mm=mm).again_mm for mm in (89.0, 150.0))
+    assert model.again_mm == small > large + 15
+
+
 def test_trues_beside_the_end_of_a_body_are_no_scatter() -> None:
     """Planes next to a body see some of it: such counts once made the scatter larger."""
     bins = SCANNER.bins(span=3)
