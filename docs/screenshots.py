@@ -1,24 +1,19 @@
 """Take the pictures of docs/napari.md, as a person would: real clicks on a real window.
 
 Needs X and xdotool: ``xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots.py 1600x1000 docs/pictures``
-Words after these choose among the parts (three_clicks reconstruct segment look frames), and the theme (light).
+Words after these choose among the parts: by default those whose pictures the page shows; `walk` is all the
+others, which show the rest of the panel to who works on it; `light` is the theme. What is compiled is seen
+where NUMBA_CACHE_DIR is an empty folder, real files where EMRECON_DATA names a folder of some.
 """  # noqa: E501 - a command to copy
 
-import os
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
+import traceback
 
-os.environ.setdefault("QT_QPA_PLATFORM", "xcb")
-os.environ["NAPARI_CONFIG"] = f"{tempfile.mkdtemp()}/napari.yaml"  # as napari is at first
-
-import napari
 import numpy as np
+import panel_walk
+from hands import FOLDER, PARTS, choose, click, docked, drag, opened, picture, wait
 from npe2 import PluginManager
-from PIL import ImageGrab
-from qtpy.QtCore import QPoint, QPointF
+from qtpy.QtCore import QPointF
 from qtpy.QtTest import QTest
 
 from emrecon.tissue.settings import Settings
@@ -30,96 +25,24 @@ from napari_plugin.recon_dock import ReconDock
 from napari_plugin.simulate_dock import SimulateDock
 from napari_plugin.tissue_dock import TissueDock
 
-SIZE = tuple(int(n) for n in sys.argv[1].split("x"))
-FOLDER = Path(sys.argv[2])
-PARTS = [word for word in sys.argv[3:] if word != "light"]
-THEME = "light" if "light" in sys.argv else "dark"
-
-
-def click(widget, x=None, y=None):
-    """Move the mouse to the middle of a widget, or a place in it, and press."""
-    place = QPoint(
-        widget.width() // 2 if x is None else x, widget.height() // 2 if y is None else y
-    )
-    spot = widget.mapToGlobal(place)
-    mouse("mousemove", spot.x(), spot.y(), "click", 1)
-    QTest.qWait(250)
-
-
-def mouse(*words):
-    subprocess.run(["xdotool", *map(str, words)], check=True)  # noqa: S603, S607 - as a person
-
-
-def wait(true, seconds=600):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        QTest.qWait(20)
-
-
-def picture(name, settle_ms=1500):
-    """Save what the screen shows, once all that was asked for is drawn."""
-    mouse("mousemove", 5, SIZE[1] - 5)
-    QTest.qWait(settle_ms)
-    path = FOLDER / f"napari-{name}-{SIZE[0]}{'-light' * (THEME == 'light')}.png"
-    ImageGrab.grab(bbox=(0, 0, *SIZE), xdisplay=os.environ["DISPLAY"]).quantize(256, 2).save(path)
-    print(path)
-
 
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
     PluginManager.instance().discover()
-    for name, part in {
+    own = {
         "three_clicks": three_clicks, "reconstruct": reconstruct, "segment": segment,
         "look": look, "frames": frames,
-    }.items():  # fmt: skip
-        if not PARTS or name in PARTS:
-            part()
-
-
-def window_of(viewer):
-    """Return the main window."""
-    return viewer.window._qt_window  # noqa: SLF001 - napari has no public way to it
-
-
-def opened():
-    """Open a window of the size that is wanted, with nothing in it."""
-    viewer = napari.Viewer()
-    viewer.theme = THEME
-    window = window_of(viewer)
-    window.setGeometry(0, 0, *SIZE)
-    QTest.qWait(1000)
-    assert (window.width(), window.height()) == SIZE, "the window is not as large as it should be"
-    return viewer
-
-
-def docked(viewer, kind):
-    """Return the dock of a kind once it is there, as large as it is shown."""
-    found = []
-    window = window_of(viewer)
-    wait(lambda: found or found.extend(window.findChildren(kind)), 240)
-    QTest.qWait(500)
-    dock = found[0]
-    assert window.centralWidget().width() > dock.width()  # the canvas and its sliders
-    return dock
-
-
-def choose(viewer, text):
-    """Click the menu Plugins and one of its entries, in a menu of its own or not."""
-    bar = window_of(viewer).menuBar()
-    plugins = next(one for one in bar.actions() if one.text().replace("&", "") == "Plugins")
-    place = bar.actionGeometry(plugins).center()
-    click(bar, place.x(), place.y())
-    menu = plugins.menu()
-    for one in menu.actions():
-        if one.menu() and any(text in inside.text() for inside in one.menu().actions()):
-            spot = menu.mapToGlobal(menu.actionGeometry(one).center())
-            mouse("mousemove", spot.x(), spot.y())  # opens by itself
-            wait(one.menu().isVisible, 60)
-            menu = one.menu()
-    entry = next(one for one in menu.actions() if text in one.text())
-    place = menu.actionGeometry(entry).center()
-    click(menu, place.x(), place.y())
+    }  # fmt: skip
+    walk = panel_walk.PARTS
+    wanted = [*walk] if PARTS == ["walk"] else PARTS or [*own]
+    failed = []
+    for name in wanted:
+        try:
+            (own | walk)[name]()
+        except Exception:  # noqa: BLE001 - the other parts are to be seen too
+            traceback.print_exc()
+            failed.append(name)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 def three_clicks():
@@ -188,7 +111,7 @@ def film(viewer, dock):
     made, path = [], FOLDER / "napari-iterations.gif"
     dock.filming.ended.connect(lambda: made.append(path))
     scenes = dock._scenes()[::2]  # noqa: SLF001 - the button asks for a file first
-    dock.filming.film(path, scenes)
+    dock.filming.film(path, scenes, dock._here())  # noqa: SLF001
     wait(lambda: made)
     print(path)
 
@@ -236,18 +159,6 @@ def look():
     viewer.close()
 
 
-def drag(start, end):
-    """Drag the mouse from one place of the screen to another."""
-    mouse("mousemove", start.x(), start.y(), "mousedown", 1)
-    for part in (0.3, 0.6, 1.0):
-        QTest.qWait(150)
-        mouse("mousemove", *(round(a + part * (b - a)) for a, b in
-                             ((start.x(), end.x()), (start.y(), end.y()))))  # fmt: skip
-    QTest.qWait(150)
-    mouse("mouseup", 1)
-    QTest.qWait(250)
-
-
 def frames():
     """Simulate list-mode, reconstruct it in frames, and read a time-activity curve."""
     viewer = opened()
@@ -288,6 +199,9 @@ def segment():
     wait(lambda: dock.layers.maps or dock.session.phase == "failed")
     assert dock.session.phase == "done", dock.session.error
     viewer.layers.selection.active = dock.layers.live
+    canvas = viewer.window._qt_viewer.canvas.native  # noqa: SLF001 - napari has no public way
+    click(canvas)  # a voxel, whose responsibilities are shown
+    wait(lambda: dock.voxel.bars)
     picture("segmented")
     dock.parent().close()
     choose(viewer, "Orthogonal views")
@@ -318,4 +232,5 @@ def magnetic(viewer):
     return image
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -91,13 +92,16 @@ def set_threads(threads: int) -> None:
 
 
 @contextmanager
-def compiling(tell: Callable[[bool], object]) -> Iterator[None]:
-    """Tell when kernels begin to be compiled, and when that is done; not of those kept on disk.
+def compiling(tell: Callable[[str], object]) -> Iterator[None]:
+    """Tell of every kernel that this thread compiles, before it does; not of those kept on disk.
+
+    So do threads that run kernels for it.
 
     Parameters
     ----------
     tell : callable
-        Is told True, and then False, by whichever thread compiles.
+        Is told the kernel's name, and "" when all that was begun has ended; what it raises ends
+        that at once.
 
     Yields
     ------
@@ -108,22 +112,28 @@ def compiling(tell: Callable[[bool], object]) -> Iterator[None]:
 
 
 class _Compiling(event.Listener):
-    """Tells of what is compiled, once for a function and all that it calls."""
+    """Tells of what one thread compiles, a function and those that it calls."""
 
-    def __init__(self, tell: Callable[[bool], object]) -> None:
-        self._tell, self._within = tell, 0
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        self._tell, self._within, self._thread = tell, 0, threading.get_ident()
 
     def on_start(self, event: event.Event) -> None:
-        """Note the beginning of one function."""
-        self._within += 1
-        if self._within == 1:
-            self._tell(True)  # noqa: FBT003 - the one thing to tell
+        """Be told that a function is about to be compiled."""
+        if self._own():
+            self._within += 1
+            name: str = event.data["dispatcher"].py_func.__name__
+            self._tell(name.strip("_").replace("_", " "))
 
     def on_end(self, event: event.Event) -> None:
-        """Note the end of one function."""
-        self._within -= 1
-        if not self._within:
-            self._tell(False)  # noqa: FBT003 - likewise
+        """Be told that it was."""
+        if self._own():
+            self._within -= 1
+            if not self._within:
+                self._tell("")
+
+    def _own(self) -> bool:
+        name = threading.current_thread().name
+        return threading.get_ident() == self._thread or name.startswith(KERNEL_THREADS)
 
 
 @cache

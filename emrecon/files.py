@@ -17,11 +17,12 @@ from emrecon.errors import WriteError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it to `path` if all went well.
 
     The name given ends like `path`, so that writers which look at the suffix still do. Whatever
     goes wrong, Ctrl-C included, no partial file is left and an earlier `path` stays untouched.
+    What need not outlast the machine's power is not `lasting`, and no one waits for the disk.
 
     Raises
     ------
@@ -38,7 +39,8 @@ def replacing(path: Path) -> Iterator[Path]:
     beside = Path(name)
     try:
         yield beside
-        flushed(beside)
+        if lasting:
+            flushed(beside)
         beside.chmod(0o666 & ~_umask())
         beside.replace(path)
     except WriteError:

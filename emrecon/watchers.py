@@ -253,9 +253,9 @@ class Bar:
         self._open.close()
         self._bar.stop()
 
-    def _say(self, compiling: bool) -> None:  # noqa: FBT001 - all there is to say
+    def _say(self, kernel: str) -> None:
         """Say while kernels are compiled why nothing moves."""
-        text = f"{self._what} (compiling, once)" if compiling else self._what
+        text = f"{self._what} (compiling, once)" if kernel else self._what
         self._bar.update(self._task, description=text, refresh=True)
 
     def __call__(self, iterate: Iterate[object]) -> None:

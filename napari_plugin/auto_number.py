@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QSlider, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLineEdit,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
 
 from emrecon import forms
+from emrecon.errors import SettingsError
 from napari_plugin.suggestions import SLIDERS
 
 _MOST = 1e9
@@ -27,6 +36,8 @@ class AutoNumber(QWidget):
         The value where it is ticked: the word itself, or None.
     whole : bool
         Whether the number is a whole one.
+    several : bool, optional
+        Whether several numbers may be given.
     reach : tuple of float, optional
         Least and greatest value of a slider, whose steps are ratios; none without.
     parent : QWidget, optional
@@ -41,13 +52,14 @@ class AutoNumber(QWidget):
         left: Any,  # noqa: ANN401 - of any kind
         *,
         whole: bool,
+        several: bool = False,
         reach: tuple[float, float] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._left, self._whole = left, whole
         self.tick = QCheckBox(word)
-        self.spin = _Spin(whole=whole)
+        self.spin: Any = _Numbers() if several else _Spin(whole=whole)
         self.slider = None if reach is None else _ratio_slider(reach)
         self.tick.toggled.connect(self._left_to_it)
         self.spin.valueChanged.connect(self._typed)
@@ -67,7 +79,7 @@ class AutoNumber(QWidget):
         """Return the number, or what stands for none."""
         if self.tick.isChecked():
             return self._left
-        return int(self.spin.value()) if self._whole else float(self.spin.value())
+        return int(self.spin.value()) if self._whole else self.spin.value()
 
     def fill(self, value: Any) -> None:  # noqa: ANN401 - a number, a word, or none
         """Show a value."""
@@ -96,11 +108,13 @@ def auto_number(name: str, hint: Any) -> AutoNumber | None:  # noqa: ANN401 - a 
     optional, kind = forms.without_none(hint)
     if optional and kind is int:
         return AutoNumber("default", None, whole=True)
-    kinds = get_args(kind)
+    several = any(get_origin(each) is tuple for each in get_args(kind))
+    kinds = [each for each in get_args(kind) if get_origin(each) is not tuple]
     words = [word for each in kinds for word in forms.choices(each)]
     if len(kinds) != 2 or kinds[0] not in {int, float} or len(words) != 1:
         return None
-    return AutoNumber(words[0], words[0], whole=kinds[0] is int, reach=SLIDERS.get(name))
+    how: dict[str, Any] = {"several": several, "reach": SLIDERS.get(name)}
+    return AutoNumber(words[0], words[0], whole=kinds[0] is int, **how)
 
 
 class _Spin(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
@@ -123,6 +137,44 @@ class _Spin(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
     def wheelEvent(self, event: Any) -> None:  # noqa: ANN401, N802
         """Leave the wheel to the form."""
         event.ignore()
+
+
+class _Numbers(QLineEdit):  # type: ignore[misc] # Qt has no types
+    """A number or several, asked and told as a spin box is."""
+
+    valueChanged = Signal(float)  # noqa: N815 - Qt's name
+    """The first of them."""
+
+    def __init__(self) -> None:
+        super().__init__("1")
+        self.setMinimumWidth(60)
+        self.textChanged.connect(self._typed)
+
+    def value(self) -> float | tuple[float, ...]:
+        """Return what is typed.
+
+        Raises
+        ------
+        SettingsError
+            If that is no number, nor several.
+        """
+        words = self.text().replace(",", " ").split()
+        numbers: tuple[float, ...] = forms.from_text(words, tuple[float, ...], "")
+        if not numbers:
+            raise SettingsError("a number is wanted, or several with blanks between")
+        return numbers[0] if len(numbers) == 1 else numbers
+
+    def setValue(self, value: float | tuple[float, ...]) -> None:  # noqa: N802 - Qt's name
+        """Show a number or several."""
+        numbers = value if isinstance(value, tuple) else (value,)
+        self.setText(" ".join(map(forms.to_text, numbers)))
+
+    def _typed(self) -> None:
+        try:
+            value = self.value()
+        except SettingsError:
+            value = 0.0
+        self.valueChanged.emit(value[0] if isinstance(value, tuple) else value)
 
 
 def _ratio_slider(reach: tuple[float, float]) -> QSlider:

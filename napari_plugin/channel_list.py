@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_plugin.file_chooser import Choices
+from napari_plugin.layout import fit_rows
 
 _ROLE = Qt.ItemDataRole.UserRole
 
@@ -38,7 +39,6 @@ class ChannelList(QWidget):
         self.list = QListWidget(self)
         self.list.setObjectName("channels")
         self.list.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
-        self.list.setFixedHeight(68)
         self.list.setToolTip(
             "<p>Tick the images to segment, on one grid, such as T1 and T2. The first one's grid "
             "and contrast count; drag to change the order</p>"
@@ -70,6 +70,7 @@ class ChannelList(QWidget):
             self.list.addItem(item)
         if self._untouched and self.list.count() and not self.paths():
             self.list.item(0).setCheckState(Qt.CheckState.Checked)
+        fit_rows(self.list, 2, 3)
         self.list.blockSignals(False)  # noqa: FBT003
 
     def paths(self) -> tuple[Path, ...]:

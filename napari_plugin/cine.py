@@ -46,6 +46,10 @@ class Cine(QObject):
         count = round(float(self._dims.nsteps[axis]))
         return [partial(self._dims.set_current_step, axis, place) for place in range(count)]
 
+    def here(self) -> Callable[[], object]:
+        """Return what shows again the frame that is seen."""
+        return partial(self._dims.set_point, range(self._dims.ndim), self._dims.point)
+
     def go_on(self) -> None:
         """Go to the next frame, or the first after the last."""
         axis = self._dims.ndim - 4

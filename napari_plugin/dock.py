@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSize, QTimer
+from qtpy.QtCore import QEvent, QSize, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow, QWidget
 
 if TYPE_CHECKING:
@@ -16,7 +16,24 @@ WIDTH = 360
 """Of a dock, in pixels: less than what is left for the canvas."""
 
 
-class Dock(QWidget):
+class Leaving(QWidget):  # type: ignore[misc] # Qt has no types
+    """A widget that tells when it is taken out of its window, and goes then.
+
+    napari only sets such a widget free: it would live on, unseen, until nobody held it.
+    """
+
+    left = Signal()
+    """It was taken out."""
+
+    def changeEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
+        """Be told of a new parent, or none."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.left.emit()
+            self.deleteLater()
+
+
+class Dock(Leaving):
     """A widget beside the canvas.
 
     Parameters
@@ -39,6 +56,7 @@ class Dock(QWidget):
         self._undo: list[Callable[[], object]] = []
         self._placed = False
         leave = partial(undo_all, self._undo)
+        self.left.connect(leave)
         self.destroyed.connect(leave)
         QApplication.instance().aboutToQuit.connect(leave)
 

@@ -18,6 +18,7 @@ _MODULES = {
     "PlanesDock": "planes_dock",
     "SimulateDock": "simulate_dock",
     "MeasureDock": "measure_dock",
+    "TransmissionDock": "transmission_dock",
 }
 
 

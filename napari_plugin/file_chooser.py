@@ -27,11 +27,16 @@ class FileChooser(QWidget):
         What may be chosen from.
     parent : QWidget, optional
         Qt's parent.
+    folders : bool, optional
+        Whether a folder may be chosen too.
+    blank : str, optional
+        What a blank line stands for.
     """
 
     def __init__(
-        self, what: str, choices: Choices, parent: QWidget | None = None, *, folders: bool = False
-    ) -> None:
+        self, what: str, choices: Choices, parent: QWidget | None = None, *,
+        folders: bool = False, blank: str = "none",
+    ) -> None:  # fmt: skip
         super().__init__(parent)
         self._what, self._choices = what, choices
         self.several = False
@@ -42,7 +47,7 @@ class FileChooser(QWidget):
         self.box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.box.setMinimumWidth(WIDE)
-        self.box.lineEdit().setPlaceholderText("none")
+        self.box.lineEdit().setPlaceholderText(blank)
         browse = QToolButton(self)
         browse.setText("…")
         browse.setToolTip("Choose a file")

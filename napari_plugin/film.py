@@ -20,6 +20,9 @@ from emrecon.files import replacing
 Picture = NDArray[np.uint8]
 """Rows, columns, and red, green, blue."""
 
+Scene = Callable[[], object]
+"""Shows something on the canvas."""
+
 MOST_WIDE = 800
 """Columns of a film: a wider canvas is made smaller."""
 
@@ -97,9 +100,10 @@ class Filming(QObject):
     def __init__(self, viewer: Any, parent: QWidget) -> None:  # noqa: ANN401 - napari's
         super().__init__(parent)
         self._viewer = viewer
-        self._left: list[Callable[[], object]] = []
+        self._left: list[Scene] = []
         self._pictures: list[Picture] = []
         self._path = Path()
+        self._then: Scene = lambda: None
         self._timer = QTimer(self)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._next)
@@ -109,22 +113,22 @@ class Filming(QObject):
         """Whether it films."""
         return bool(self._timer.isActive())
 
-    def ask(self, scenes: Sequence[Callable[[], object]]) -> None:
-        """Ask for a file, and film."""
+    def ask(self, scenes: Sequence[Scene], then: Scene = lambda: None) -> None:
+        """Ask for a file, and film; then show again what was seen."""
         name, _ = QFileDialog.getSaveFileName(
             self.parent(), "Save a film of the canvas", "film.gif", "Films (*.gif *.mp4)"
         )
         if name:
-            self.film(Path(name), scenes)
+            self.film(Path(name), scenes, then)
 
-    def film(self, path: Path, scenes: Sequence[Callable[[], object]]) -> None:
-        """Film what each scene shows; refuses in words what cannot be written."""
+    def film(self, path: Path, scenes: Sequence[Scene], then: Scene = lambda: None) -> None:
+        """Film what each scene shows, then show again what was seen; refuses what is no film."""
         try:
             check_film(path)
         except EmreconError as error:
             show_error(str(error))
             return
-        self._path, self._left, self._pictures = path, list(scenes), []
+        self._path, self._left, self._pictures, self._then = path, list(scenes), [], then
         self._timer.start()
 
     def _next(self) -> None:
@@ -134,6 +138,7 @@ class Filming(QObject):
             self._pictures.append(_canvas(self._viewer))
             return
         self._timer.stop()
+        self._then()
         pictures, self._pictures = self._pictures, []
         try:
             write_film(self._path, pictures)

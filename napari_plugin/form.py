@@ -29,12 +29,12 @@ from emrecon.errors import EmreconError, SettingsError
 from napari_plugin.auto_number import AutoNumber, auto_number
 from napari_plugin.file_chooser import WIDE, Choices, FileChooser
 from napari_plugin.layout import Section, lines
-from napari_plugin.suggestions import ADVANCED, SUGGESTIONS
+from napari_plugin.suggestions import ADVANCED, BLANK, SUGGESTIONS
 
 T = TypeVar("T")
 
-_UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp"}
-_CAPITALS = {"psf", "fwhm", "ct", "tof"}
+_UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp", "kev": "keV"}
+_SPELT = {word.lower(): word for word in ("PSF", "FWHM", "CT", "TOF", "PET", "STIR", "SUV", "MBq")}
 _MOST = 10**6
 WRONG = "#d55e00"
 
@@ -49,7 +49,7 @@ def caption(name: str) -> str:
     words = name.split("_")
     unit = _UNITS.get(words[-1]) if len(words) > 1 else None
     plain = words[:-1] if unit else words
-    text = " ".join(word.upper() if word in _CAPITALS else word for word in plain)
+    text = " ".join(_SPELT.get(word, word) for word in plain)
     text = text[:1].upper() + text[1:]
     return f"{text} ({unit})" if unit else text
 
@@ -87,7 +87,7 @@ class Form(QWidget, Generic[T]):
             field = Field(name, hints[name], getattr(value, name), choices)
             field.widget.setToolTip(f"<p>{text}</p>")
             self.fields[name] = field
-            self._layout_for(name, text).addRow(field.caption, field.holder)
+            self._layout_for(name, texts).addRow(field.caption, field.holder)
             field.connect(self._changed)
         self.wrong = _complaint()
         self._whole.addWidget(self.wrong)
@@ -132,18 +132,21 @@ class Form(QWidget, Generic[T]):
     def _blame(self, words: str) -> None:
         """Say what is wrong under the field that it names, or else under all of them."""
         named = [name for name in self.fields if re.search(rf"\b{name}\b", words)]
+        for name in named:
+            words = re.sub(rf"\b{name}\b", self.fields[name].caption, words)
         if named:
             self.fields[named[0]].complain(words)
             return
         self.wrong.setText(words)
         self.wrong.show()
 
-    def _layout_for(self, name: str, text: str) -> QFormLayout:
-        """Return where a field goes: "Gamma cameras: ..." begins the text of that section's."""
-        head, colon, _ = text.partition(": ")
+    def _layout_for(self, name: str, texts: dict[str, str]) -> QFormLayout:
+        """Return where a field goes: "Gamma cameras: ..." begins the texts of that section's."""
+        head, colon, _ = texts.get(name, "").partition(": ")
+        alike = sum(text.startswith(f"{head}: ") for text in texts.values())
         if name in ADVANCED:
             head = _SELDOM
-        elif not colon or len(head.split()) > 2 or not head[:1].isupper():
+        elif not colon or len(head.split()) > 2 or alike < 2:  # one alone is no section
             return self._rows
         if head not in self.sections:
             self.sections[head] = Section(head, self)
@@ -291,13 +294,12 @@ class Field:
             chooser.several = self._many
             return chooser
         if options := forms.choices(kind) or (SUGGESTIONS[name] if self._free else ()):
-            return _box(
-                [forms.to_text(option) for option in options],
-                self._text(self._default) if self._free else None,
-            )
+            blank = self._text(self._default) or BLANK.get(name, "default")
+            words = [forms.to_text(option) for option in options]
+            return _box(words, blank if self._free else None)
         line = QLineEdit()
         line.setMinimumWidth(WIDE // 2)
-        line.setPlaceholderText(self._text(self._default) or "default")
+        line.setPlaceholderText(self._text(self._default) or BLANK.get(name, "default"))
         return line
 
 
@@ -322,7 +324,7 @@ def _box(words: list[str], default: str | None) -> QComboBox:
     if default is not None:
         box.setEditable(True)
         box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
-        box.lineEdit().setPlaceholderText(default or "default")
+        box.lineEdit().setPlaceholderText(default)
     box.addItems(words)
     return box
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QRectF, Qt
+from qtpy.QtCore import QRectF, QSize, Qt
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout, QWidget
 
+from napari_plugin.dock import Leaving
 from napari_plugin.inside import Inside
 from napari_plugin.layout import shrinking
 from napari_plugin.plot import AXES
@@ -23,10 +24,13 @@ PANELS = {
 """Caption and colours of each picture, by name."""
 
 IN_COUNTS = ("measured", "expected", "ratio")
+_WIDE, _HIGH = 900, 280
+"""Size to begin with, in pixels."""
+
 _SINOGRAM, _VIEW = "sinogram of a plane", "projection of a view"
 
 
-class InsideView(QWidget):
+class InsideView(Leaving):
     """Shows one update: counts of a plane or view, and a slice of the images.
 
     Parameters
@@ -51,7 +55,7 @@ class InsideView(QWidget):
         self.place.setToolTip("Which plane or view of the counts")
         self.slice.setToolTip("Which axial slice of the images")
         self.said = shrinking(QLabel("Run, pause or step: the update that follows is shown"))
-        self.way.currentTextChanged.connect(lambda _: self._ranged())
+        self.way.currentTextChanged.connect(lambda _: self._ranged(middle=True))
         for slider in (self.place, self.slice):
             slider.valueChanged.connect(lambda _: self._draw())
         below = QHBoxLayout()
@@ -84,6 +88,10 @@ class InsideView(QWidget):
         if name not in IN_COUNTS:
             box.invertX()  # the patient's right is on the left
         return item
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
+        """Return the size to begin with: pictures that are large enough to read."""
+        return QSize(_WIDE, _HIGH)
 
     def put(self, inside: Inside) -> None:
         """Show an update."""
@@ -148,7 +156,8 @@ class InsideView(QWidget):
             words += f"; {total:,.0f} counts measured, {mean:,.0f} expected"
         else:
             words += "; single events lie in no bins"
-        self.said.setText(f"{words}; log-likelihood {inside.log_likelihood:.6g}")
+        words += f"; log-likelihood {inside.log_likelihood:.6g}"
+        self.said.setText(f"{words}. Ratios: blue 0, white 1, red 2 and more")
 
 
 def _slider(name: str) -> QSlider:

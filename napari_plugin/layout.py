@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QFormLayout,
     QFrame,
     QHBoxLayout,
     QLabel,
+    QListWidget,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTableWidget,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
-LEAST = 90
+LEAST = 78
 """Height that any area which scrolls may shrink to, in pixels."""
+
+_ROW, _LINE = 22, 17
+"""Height of a row of a table, and of a line of a list, in pixels."""
 
 L = TypeVar("L", bound=QLabel)
 
@@ -62,6 +69,24 @@ def shrinking(label: L) -> L:
     return label
 
 
+def read_only_table(heads: Sequence[str]) -> QTableWidget:
+    """Return an empty table that nobody types into, of whole rows."""
+    table = QTableWidget(0, len(heads))
+    table.setHorizontalHeaderLabels(list(heads))
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(_ROW)
+    table.setMinimumHeight(LEAST)
+    table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+    return table
+
+
+def fit_rows(items: QListWidget, least: int, most: int) -> None:
+    """Make a list as high as its lines, of which so many are seen at least and at most."""
+    items.setFixedHeight(_LINE * min(max(items.count(), least), most) + 8)
+
+
 def scrolled(widget: QWidget) -> QScrollArea:
     """Return a widget in an area that scrolls upright."""
     area = QScrollArea()
@@ -92,6 +117,40 @@ def inside(parent: QWidget, last: QWidget | None = None) -> QWidget:
         below.addWidget(last)
         whole.addWidget(frame)
     return body
+
+
+class Words(QLabel):
+    """Words that wrap, and take the height that they need at their width.
+
+    An area that scrolls gives what holds Qt's own wrapping label all the height that it would
+    like, not the least it can do with.
+
+    Parameters
+    ----------
+    text : str
+        What is said first.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+
+    def hasHeightForWidth(self) -> bool:  # noqa: N802 - Qt's own name
+        """Keep to itself that its height depends on its width."""
+        return False
+
+    def setText(self, text: str) -> None:  # noqa: N802
+        """Say something else."""
+        super().setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: object) -> None:  # noqa: N802
+        """Take the height that goes with a new width."""
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self._fit)  # a layout that is being laid out forgets what changes
+
+    def _fit(self) -> None:
+        self.setFixedHeight(max(0, self.heightForWidth(self.width())))
 
 
 class Section(QWidget):

@@ -8,7 +8,8 @@ from functools import partial
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_plugin.session import Picture, Session
+from napari_plugin.session import Session
+from napari_plugin.slot import Picture
 
 POLL_MS = 40
 

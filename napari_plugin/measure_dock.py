@@ -13,13 +13,9 @@ from napari.layers import Image, Labels, Shapes
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
-    QLabel,
-    QSizePolicy,
     QTabBar,
-    QTableWidget,
     QTableWidgetItem,
     QWidget,
 )
@@ -28,11 +24,10 @@ from emrecon.errors import EmreconError, WriteError
 from emrecon.files import write_text
 from napari_plugin import measure, slices
 from napari_plugin.dock import Dock, connected, undo_all
-from napari_plugin.labels import COLOURS
 from napari_plugin.layers import in_space
-from napari_plugin.layout import button, column, inside, lines, row
+from napari_plugin.layout import Words, button, column, inside, lines, read_only_table, row
 from napari_plugin.measure import Values
-from napari_plugin.plot import AXES, HERE, plot_widget
+from napari_plugin.plot import AXES, HERE, LINES, plot_widget
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.units import unit_of
 
@@ -41,7 +36,14 @@ if TYPE_CHECKING:
 
 _SOON_MS = 150
 _EVENTS = ("data", "set_data", "paint", "labels_update", "scale", "translate", "name")
-_HEADS = ("Region", "Mean", "SD", "Max", "mL", "Noise %", "Truth", "Bias %")
+_HEADS = ("Region", "Mean", "SD", "Noise\n%", "Bias\n%", "Truth", "Max", "mL")
+_OF_TRUTH = (4, 5)
+"""Columns that there are with a truth."""
+
+_WIDEST = 96
+"""Of the column of names, in pixels; a tooltip shows all of a name."""
+
+_AXES = ("scale", "translate", "units", "axis_labels")
 _PROFILE, _NOISE, _TIME = "Profile", "Contrast and noise", "Time"
 
 
@@ -66,7 +68,7 @@ class MeasureDock(Dock):
             box.setObjectName(name)
             box.setMinimumContentsLength(12)
         self.region_box.setToolTip("Labels, or shapes drawn in a plane; a line is a profile")
-        self.table, self.tabs = _table(), QTabBar()
+        self.table, self.tabs = read_only_table(_HEADS), QTabBar()
         for caption in (_PROFILE, _NOISE, _TIME):
             self.tabs.addTab(caption)
         self.plot = plot_widget()
@@ -74,8 +76,7 @@ class MeasureDock(Dock):
         self.plot.getPlotItem().addLegend(offset=(-1, 1), labelTextColor=AXES)
         self.columns: dict[str, Sequence[object]] = {}
         """What is plotted, by the head that it has in a file."""
-        self.said = QLabel("")
-        self.said.setWordWrap(True)
+        self.said = Words()
         self.area_button = button("area", "New area", "Draw an ellipse in the plane that is shown")
         self.line_button = button("line", "New line", "Draw a line for a profile")
         self.csv_button = button("csv", "Save CSV…", "Write the table")
@@ -197,20 +198,25 @@ class MeasureDock(Dock):
 
     def _fill(self) -> None:
         unit = unit_of(self._layer(self.image_box))
-        self.table.setHorizontalHeaderItem(1, QTableWidgetItem(f"Mean {unit}".strip()))
+        self.table.setHorizontalHeaderItem(1, QTableWidgetItem(f"Mean\n{unit}".strip()))
         self.table.setRowCount(len(self.rows))
         for place, one in enumerate(self.rows):
-            values = (one.mean, one.sd, one.maximum, one.ml, one.noise_percent, one.truth,
-                      one.bias_percent)  # fmt: skip
+            values = (one.mean, one.sd, one.noise_percent, one.bias_percent, one.truth,
+                      one.maximum, one.ml)  # fmt: skip
             cells = [one.region, *("" if value is None else f"{value:.4g}" for value in values)]
             for at, cell in enumerate(cells):
                 self.table.setItem(place, at, QTableWidgetItem(cell))
+                self.table.item(place, at).setToolTip(cell)
+        for of_truth in _OF_TRUTH:
+            self.table.setColumnHidden(of_truth, self._layer(self.truth_box) is None)
         self.table.resizeColumnsToContents()
+        self.table.setColumnWidth(0, min(_WIDEST, self.table.columnWidth(0)))
 
     def _draw(self) -> None:
         """Draw what the tab asks for."""
         item = self.plot.getPlotItem()
         item.clear()
+        item.enableAutoRange()
         self.columns = {}
         image, layer = self._layer(self.image_box), self._layer(self.region_box)
         if image is None or layer is None:
@@ -227,7 +233,7 @@ class MeasureDock(Dock):
         for name, values in (("truth", truth), ("image", self._frame(image))):
             found = None if values is None else measure.profile(layer, image, values)
             if found is not None:
-                pen = pg.mkPen(COLOURS[len(self.columns) % len(COLOURS)], width=2)
+                pen = pg.mkPen(LINES[len(self.columns) % len(LINES)], width=2)
                 item.plot(*found, pen=pen, name=name)
                 self.columns |= {"mm": list(found[0]), _head(name, unit): list(found[1])}
 
@@ -245,7 +251,7 @@ class MeasureDock(Dock):
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "noise of the background in %")
         item.setLabel("left", "contrast in %")
-        pen = pg.mkPen(COLOURS[1], width=2)
+        pen = pg.mkPen(LINES[1], width=2)
         item.plot(noise, contrast, pen=pen, symbol="o", symbolSize=5)
         numbers = run.session.history.numbers
         self.columns = {"update": numbers, "noise (%)": noise, "contrast (%)": contrast}
@@ -269,10 +275,13 @@ class MeasureDock(Dock):
         item.setLabel("left", unit or "mean")
         starts, durations = zip(*times, strict=True)
         self.columns = {"start (s)": starts, "duration (s)": durations}
-        for place, (name, means) in enumerate(measure.curves(frames, self.masks).items()):
-            pen = pg.mkPen(COLOURS[place % len(COLOURS)], width=2)
+        found = measure.curves(frames, self.masks)
+        for place, (name, means) in enumerate(found.items()):
+            pen = pg.mkPen(LINES[place % len(LINES)], width=2)
             item.plot(middles, means, pen=pen, symbol="o", symbolSize=5, name=name)
             self.columns[_head(name, unit)] = means
+        most = max((max(means) for means in found.values()), default=0.0)
+        item.setYRange(0, 1.25 * most or 1.0)  # from 0: else noise would look like kinetics
         self._say_frame(image, times)
 
     def _say_frame(self, image: Image, times: list[tuple[float, float]]) -> None:
@@ -296,10 +305,12 @@ class MeasureDock(Dock):
     def _new(self, mode: str) -> None:
         """Add a layer to draw on, in the place of the image, or take the one that is chosen."""
         layer = self._layer(self.region_box)
+        image = self._layer(self.image_box)
         if not isinstance(layer, Shapes):
-            layer = self._viewer.add_shapes(
-                ndim=3, name="regions", face_color="transparent", edge_color=COLOURS[0]
-            )
+            # on the image's own voxels and units: else napari draws neither in its own
+            axes = {} if image is None else {name: getattr(image, name)[-3:] for name in _AXES}
+            look = {"face_color": "transparent", "edge_color": LINES[0], "edge_width": 0.5}
+            layer = self._viewer.add_shapes(ndim=3, name="regions", **look, **axes)
             self.region_box.setCurrentIndex(self.region_box.findText(layer.name))
             self._watch()
         self._viewer.layers.selection.active = layer
@@ -309,18 +320,6 @@ class MeasureDock(Dock):
         name, _ = QFileDialog.getSaveFileName(self, "Save as CSV", name, "*.csv")
         if name:
             save(Path(name))
-
-
-def _table() -> QTableWidget:
-    """Return an empty table that nobody types into."""
-    table = QTableWidget(0, len(_HEADS))
-    table.setHorizontalHeaderLabels(list(_HEADS))
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.verticalHeader().hide()
-    table.setMinimumHeight(90)
-    table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
-    return table
 
 
 def _head(name: str, unit: str) -> str:

@@ -56,7 +56,6 @@ class MixturePlot(QWidget):
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "intensity of channel 1")
         item.setLabel("left", "voxels")
-        item.layout.setContentsMargins(0, 0, 4, 6)  # a fifth of the label hangs out of its axis
         self.counts = item.plot(pen=None, brush=pg.mkBrush(141, 148, 158, 110), stepMode="center")
         self.total = item.plot(pen=pg.mkPen(AXES, width=2, style=Qt.PenStyle.DashLine))
         self.classes: list[Any] = []
@@ -65,7 +64,6 @@ class MixturePlot(QWidget):
         self.log_box.setObjectName("log")
         self.log_box.toggled.connect(lambda _: self._draw())
         self._seen: Seen | None = None
-        self._last: Seen | None = None
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
@@ -73,14 +71,13 @@ class MixturePlot(QWidget):
         whole.addWidget(self.log_box)
 
     def put(self, seen: Seen) -> None:
-        """Show a mixture, and that before it."""
-        if seen is not self._seen:
-            self._last, self._seen = self._seen, seen
+        """Show a mixture."""
+        self._seen = seen
         self._draw()
 
     def clear(self) -> None:
         """Show nothing."""
-        self._seen = self._last = None
+        self._seen = None
         for curve in (*self.classes, *self.before):
             self.plot.getPlotItem().removeItem(curve)
         self.classes, self.before = [], []
@@ -107,21 +104,16 @@ class MixturePlot(QWidget):
             self.before = [item.plot(pen=pg.mkPen(r.colour, style=dotted)) for r in seen.rows]
         for curve, part in zip(self.classes, seen.parts.T, strict=True):
             curve.setData(middle, np.maximum(part, least))
-        self._draw_before(least)
+        self._draw_before(middle, least)
 
-    def _draw_before(self, least: float) -> None:
-        """Draw each class as it was before the M-step, where that was the same mixture."""
-        last, seen = self._last, self._seen
-        if last is None or seen is None or len(last.rows) != len(seen.rows):
-            for curve in self.before:
+    def _draw_before(self, middle: Any, least: float) -> None:  # noqa: ANN401 - an array
+        """Draw each class as it was before the M-step, where there was one."""
+        before = None if self._seen is None else self._seen.before
+        for place, curve in enumerate(self.before):
+            if before is None:
                 curve.setData([], [])
-            return
-        # as many voxels as now: coarse stages have fewer, in bins of another width
-        scale = seen.counts.sum() * np.diff(seen.edges)[0]
-        scale /= max(last.counts.sum() * np.diff(last.edges)[0], 1e-300)
-        middle = (last.edges[1:] + last.edges[:-1]) / 2
-        for curve, part in zip(self.before, last.parts.T, strict=True):
-            curve.setData(middle, np.maximum(part * scale, least))
+            else:
+                curve.setData(middle, np.maximum(before[:, place], least))
 
 
 class Responsibilities(QWidget):

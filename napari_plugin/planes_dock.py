@@ -18,7 +18,7 @@ from napari_plugin.cine import Cine
 from napari_plugin.dock import Dock, connected, undo_all
 from napari_plugin.film import Filming
 from napari_plugin.layers import AXES, look, usual, world
-from napari_plugin.layout import column, inside
+from napari_plugin.layout import Words, column, inside
 from napari_plugin.plane_tools import PlaneTools
 from napari_plugin.planes import Plane, put
 from napari_plugin.turntable import Turntable
@@ -69,7 +69,7 @@ class PlanesDock(Dock):
     def resizeEvent(self, event: Any) -> None:  # noqa: ANN401, N802
         """Set the planes beside or below each other, as there is room."""
         super().resizeEvent(event)
-        self._arrange()
+        QTimer.singleShot(0, self._arrange)  # once the canvas has its new size too
 
     def showEvent(self, event: Any) -> None:  # noqa: ANN401, N802
         """Draw what was not drawn while nobody could see it."""
@@ -207,8 +207,7 @@ class PlanesDock(Dock):
             "Wheel: planes. Ctrl and wheel: zoom. "
             "Middle drag: shift. Double click: this plane alone, and back</p>"
         )
-        self.said = QLabel("")
-        self.said.setWordWrap(True)
+        self.said = Words()
         self.view_box = ViewBox()
         whole = column(inside(self))
         head = QFormLayout()
@@ -266,7 +265,9 @@ class PlanesDock(Dock):
         tools.ruler.toggled.connect(self._measure)
         tools.projection.toggled.connect(self._project)
         tools.cine.toggled.connect(self.cine.switch)
-        tools.film.clicked.connect(lambda _: self.filming.ask(self.cine.scenes()))
+        tools.film.clicked.connect(
+            lambda _: self.filming.ask(self.cine.scenes(), self.cine.here())
+        )
         tools.rate.valueChanged.connect(self.cine.set_rate)
 
     def _maximise(self, plane: Plane) -> None:

@@ -11,12 +11,19 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QTabBar, QVBoxLayout, QWidget
 
+from napari_plugin.labels import COLOURS
 from napari_plugin.layout import shrinking
 
 AXES = "#8d949e"
 """Of axes and letters: seen on dark and on light."""
 
+LINES = tuple(colour for colour in COLOURS if colour != "#f0e442")
+"""Of lines: yellow is not seen on light."""
+
 MARK, HERE = "#e69f00", "#d55e00"
+
+OPTIONAL = {"prior"}
+"""Curves whose tab is there where a run has them."""
 
 _MANY = 300
 """Points from which on only the line through them is drawn."""
@@ -37,6 +44,7 @@ def plot_widget(parent: QWidget | None = None) -> Any:  # noqa: ANN401 - pyqtgra
         axis.setTextPen(AXES)
         axis.enableAutoSIPrefix(enable=False)
     item.showGrid(x=True, y=True, alpha=0.25)
+    item.layout.setContentsMargins(0, 0, 4, 6)  # a fifth of the label hangs out of its axis
     return plot
 
 
@@ -73,7 +81,7 @@ class Curves(QWidget):
     Parameters
     ----------
     kinds : dict of tuple
-        By name: caption of the tab, what the vertical axis shows, whether it is logarithmic.
+        By name: caption of the tab, what is drawn, whether it is its logarithm.
     parent : QWidget, optional
         Qt's parent.
     """
@@ -111,7 +119,7 @@ class Curves(QWidget):
         whole.addWidget(self.tabs)
         whole.addWidget(self.plot, 1)
         whole.addWidget(self.said)
-        self._draw()
+        self.put(())
 
     @property
     def shown(self) -> str:
@@ -125,6 +133,10 @@ class Curves(QWidget):
     def put(self, lines: Sequence[Line]) -> None:
         """Show the curves of these runs, the last in front."""
         self._lines = list(lines)
+        for place, name in enumerate(self._names):
+            if name in OPTIONAL:
+                there = any(line.values.get(name, ((), ()))[0] for line in lines)
+                self.tabs.setTabVisible(place, there)
         self._draw()
 
     def data(self, name: str) -> tuple[list[float], list[float]]:
@@ -139,9 +151,8 @@ class Curves(QWidget):
 
     def clear(self) -> None:
         """Show nothing."""
-        self._lines = []
         self.here(-1)
-        self._draw()
+        self.put(())
 
     def pick(self, iteration: float) -> None:
         """Choose the update nearest to a place on the horizontal axis."""
@@ -153,10 +164,9 @@ class Curves(QWidget):
                 self.picked.emit(int(picked))
 
     def _draw(self) -> None:
-        caption, upright, logarithmic = self._kinds[self.shown]
+        logarithmic = self._kinds[self.shown][2]
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "iteration")
-        item.setLabel("left", f"log10 ({upright})" if logarithmic else upright)
         while len(self._drawn) < len(self._lines):
             self._drawn.append(item.plot([], []))
         while len(self._drawn) > len(self._lines):
@@ -170,25 +180,27 @@ class Curves(QWidget):
                 symbol="o" if few and front else None, symbolSize=4, symbolBrush=line.colour,
                 symbolPen=None,
             )  # fmt: skip
-        self._mark(caption)
+        self._mark()
 
-    def _mark(self, caption: str) -> None:
-        """Star the best of the foremost run, and say what is drawn."""
+    def _mark(self) -> None:
+        """Star the best of the foremost run, and say what is drawn: there is no room beside it."""
         self._best.setData([], [])
-        self.said.setText("")
+        _, words, logarithmic = self._kinds[self.shown]
+        words += " (log10)" if logarithmic else ""
+        self.said.setText(words)
         if not self._lines:
             return
         line = self._lines[-1]
         across, values = self.data(self.shown)
         mark = line.marks.get(self.shown)
         if not across and self.shown in {"likelihood", "gap"}:
-            self.said.setText("known from the end of the first pass on")
+            self.said.setText(f"{words}: known after the first pass")
         elif mark is not None and mark / line.per in across:
             best = values[across.index(mark / line.per)]
             self._best.setData([mark / line.per], [best])
-            self.said.setText(f"best {caption}: {best:.4g} at iteration {mark / line.per:.3g}")
+            self.said.setText(f"{words}: best {best:.4g} at iteration {mark / line.per:.3g}")
         elif values:
-            self.said.setText(f"{caption}: {values[-1]:.6g} at iteration {across[-1]:.3g}")
+            self.said.setText(f"{words}: {values[-1]:.6g} at iteration {across[-1]:.3g}")
 
     def _clicked(self, event: Any) -> None:  # noqa: ANN401 - pyqtgraph has no types
         box = self.plot.getPlotItem().getViewBox()

@@ -29,14 +29,14 @@ from napari_plugin.form import Form
 from napari_plugin.history import Image
 from napari_plugin.layer_files import choice, chosen, file_for, with_files
 from napari_plugin.layers import KEY
-from napari_plugin.layout import button, scrolled
+from napari_plugin.layout import button
+from napari_plugin.outcomes import Outcomes
 from napari_plugin.plot import Curves, Line
-from napari_plugin.recon_job import Ready, ReconJob, gaps, pass_likelihoods
+from napari_plugin.recon_job import Ready, ReconJob, gaps, pass_sums
 from napari_plugin.recon_layers import ReconLayers
 from napari_plugin.recon_outcome import OUT, at, result_as_command, result_as_python, times_s
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.runs import Kept, differences
-from napari_plugin.scatter_view import ScatterView
 from napari_plugin.teaching import Teaching
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ if TYPE_CHECKING:
 
 CURVES = {
     "likelihood": ("Likelihood", "log-likelihood", False),
-    "gap": ("Gap", "Lmax - L", True),
+    "gap": ("Gap", "gap to the best", True),
     "change": ("Change", "relative change", True),
     "nrmse": ("NRMSE", "NRMSE to truth", False),
+    "prior": ("Prior", "what the prior takes off", False),
 }
-"""Curves by name: tab, vertical axis, logarithmic or not."""
+"""Curves by name: tab, what is drawn, whether it is its logarithm."""
 
 EXAMPLE = "example:"
 
@@ -80,7 +81,7 @@ class ReconDock(RunPanel):
             "<p>A layer with a scan's counts, an example, or a file: Interfile, PETLINK or "
             "PETSIRD list-mode, DICOM NM TOMO, scan.toml, or its folder</p>"
         )
-        self.truth = FileChooser("Choose the truth", self._truths)
+        self.truth = FileChooser("Choose the truth", self._truths, blank="beside the scan, if any")
         self.truth.setObjectName("truth")
         self.truth.setToolTip(
             "<p>The true image, to plot the error against. The truth beside a simulated scan is "
@@ -106,7 +107,7 @@ class ReconDock(RunPanel):
             "SPECT files": self.camera,
         }
         self._lay_out({"Scan": self.scan, "Truth": self.truth}, tabs, {self.curves: 2})
-        self.scatter = self._scatter_tab()
+        self.outcomes = Outcomes(self.tabs)
         self.inside_button = button(
             "inside",
             "Inside EM",
@@ -121,13 +122,6 @@ class ReconDock(RunPanel):
         self.teaching = Teaching(self)
         self.inside_button.clicked.connect(lambda _: self.teaching.open())
         self._connect()
-
-    def _scatter_tab(self) -> ScatterView:
-        """Add a tab for the charts of scatter, seen once there are any."""
-        view = ScatterView()
-        number = self.tabs.addTab(scrolled(view), "Scatter")
-        self.tabs.setTabVisible(number, False)  # noqa: FBT003 - Qt's own name
-        return view
 
     def refresh_files(self) -> None:
         """List what may be chosen now; a scan among the layers is chosen by itself."""
@@ -186,15 +180,19 @@ class ReconDock(RunPanel):
 
     def _about(self, job: ReconJob) -> tuple[str, str]:
         how = job.job.settings
-        return f"{job.job.method} {how.iterations} x {how.subsets}", as_command(
-            replace(job.job, out=OUT)
-        )
+        subsets = how.subsets if job.image is None else job.subsets
+        words = f"{job.job.method} {how.iterations} x {subsets}"
+        return words, as_command(replace(job.job, out=OUT))
 
     def _scenes(self) -> list[Callable[[], object]]:
         """Film frames where they are seen, else iterations."""
         if self.layers.place_of_frame() is not None:
             return Cine(self._viewer.dims, self).scenes()
         return super()._scenes()
+
+    def _here(self) -> Callable[[], object]:
+        several = self.layers.place_of_frame() is not None
+        return Cine(self._viewer.dims, self).here() if several else super()._here()
 
     def _forget(self) -> None:
         self.layers.clear()
@@ -246,8 +244,8 @@ class ReconDock(RunPanel):
 
     def _changed_run(self) -> None:
         run = self.shown
-        self._show_scatter(run)
         if run is not None:
+            self.outcomes.show(run.session.result)
             self.layers.no_series()
             self.layers.place(run.job.affine, run.job.unit)
             self.curves.per_iteration(run.job.subsets)
@@ -256,16 +254,11 @@ class ReconDock(RunPanel):
         """Show the images of frames or gates, once all are there, with a slider in seconds."""
         super()._ended()
         result, run = self.session.result, self.shown
-        self._show_scatter(run)
+        self.outcomes.show(None if run is None else run.session.result)
         if result is not None and result.several and run is not None and run.session.history.bytes:
             times = [(frame.start_s, frame.duration_s) for frame in result.frames]
             self.layers.series(run.session.history.frames(), times_s(result), times)
             self._scrubbed()
-
-    def _show_scatter(self, run: Kept | None) -> None:
-        """Offer the charts of a run's scatter, where it simulated any."""
-        has = self.scatter.put(None if run is None else run.session.result)
-        self.tabs.setTabVisible(self.tabs.count() - 1, has)
 
     def _scrubbed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         """Say which frame is seen."""
@@ -334,14 +327,24 @@ def _line(run: Kept) -> Line:
     """Return the curves of a run."""
     job, rows = run.job, run.job.rows
     numbers = [row.sub_iteration for row in rows]
-    ends, passes = pass_likelihoods(rows, job.subsets)
+    ends = numbers[job.subsets - 1 :]
+    penalised = any(row.penalty for row in rows)
+    likelihoods, penalties, objectives = (
+        pass_sums(values, job.subsets)
+        for values in (
+            [row.log_likelihood for row in rows],
+            [row.penalty for row in rows if penalised],
+            [row.objective for row in rows],
+        )
+    )
     errors = list(job.score.nrmse)
     best = min(range(len(errors)), key=errors.__getitem__) if errors else None
     values = {
-        "likelihood": (ends, passes),
-        "gap": (ends, gaps(passes)),
+        "likelihood": (ends, likelihoods),
+        "gap": (ends, gaps(objectives)),
         "change": (numbers, [row.relative_change for row in rows]),
         "nrmse": (job.score.updates[: len(errors)], errors),
+        "prior": (ends if penalised else [], penalties),
     }
     marks = {} if best is None else {"nrmse": job.score.updates[best]}
     return Line(run.colour, job.subsets, values, marks)

@@ -247,17 +247,16 @@ def _unfiltered(image: ReconImage, iterate: Array) -> Volume:
     return replace(image, problem=replace(image.problem, settings=settings)).volume(iterate)
 
 
-def pass_likelihoods(rows: list[Row], subsets: int) -> tuple[list[int], list[float]]:
-    """Return the log-likelihood of every pass, and the updates they ended with.
+def pass_sums(values: Sequence[float], subsets: int) -> list[float]:
+    """Return what values of subsets, such as log-likelihoods, come to in every pass.
 
-    The likelihoods of a pass over all subsets, each taken at its own turn, are added up: only
-    such sums can be compared. There is none before the end of the first pass.
+    Those of a pass over all subsets, each taken at its own turn, are added up: only such sums can
+    be compared. There is none before the end of the first pass.
     """
-    numbers = [row.sub_iteration for row in rows]
-    sums = np.cumsum([0.0] + [row.objective for row in rows])
-    if len(rows) < subsets:
-        return [], []
-    return numbers[subsets - 1 :], list(sums[subsets:] - sums[:-subsets])
+    if len(values) < subsets:
+        return []
+    sums = np.cumsum([0.0, *values])
+    return list(sums[subsets:] - sums[:-subsets])
 
 
 def gaps(values: list[float]) -> list[float]:

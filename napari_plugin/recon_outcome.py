@@ -13,6 +13,7 @@ from emrecon.em import Iterate
 from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.recon_regions import means_alone
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog
@@ -40,14 +41,17 @@ def at(result: ReconResult, number: int, picture: Image) -> ReconResult:
     voxels = np.ascontiguousarray(picture.transpose(2, 1, 0))
     rows = [row for row in end.history.rows if row.sub_iteration <= number]
     passes = max(1, -(-number // result.subsets))
+    volume = Volume(voxels, end.volume.affine, end.volume.unit)
+    regions = result.job.regions.regions
     image = replace(
         end,
-        volume=Volume(voxels, end.volume.affine, end.volume.unit),
+        volume=volume,
         facts=end.facts | {"updates": number, "expected_over_prompts": None},
         history=ConvergenceLog(result.subsets, rows),
         settings=replace(end.settings, iterations=passes),
         reached=Iterate(number, voxels, rows[-1].log_likelihood),
         whole=False,
+        regions=means_alone(volume, regions) if regions else None,
     )
     return replace(result, images=(image,), stopped=True)
 

@@ -45,8 +45,9 @@ class RunLayers:
     def say(self, words: str) -> None:
         """Write on the canvas what is seen, as long as it is."""
         self._words = words
-        visible = [layer for layer in self.shown() if self._in_viewer(layer) and layer.visible]
-        views.say(self._viewer, words if visible else "")
+        visible = any(self._seen(layer) for layer in self.shown())
+        short = words.replace(", ", "\n")  # a letter stands in the middle of the edge
+        views.say(self._viewer, short if visible else "")
 
     def shown(self) -> tuple[Any, ...]:
         """Return the layers whose pictures are named on the canvas."""
@@ -60,9 +61,17 @@ class RunLayers:
             self.say("")
 
     def follow(self, layer: Any) -> Any:  # noqa: ANN401 - any layer
-        """Write on the canvas only while a layer is visible; return it."""
+        """Write on the canvas as goes with a layer's being visible; return it."""
         layer.events.visible.connect(lambda _: self.say(self._words))
         return layer
+
+    def _seen(self, layer: Any) -> bool:  # noqa: ANN401 - any layer or none
+        """Return whether a layer is visible, and no image above it."""
+        if not self._in_viewer(layer) or not layer.visible:
+            return False
+        top = views.uppermost_image(self._viewer)
+        layers = self._viewer.layers
+        return top is None or layers.index(top) <= layers.index(layer)
 
     def _in_viewer(self, layer: Any) -> bool:  # noqa: ANN401 - any layer or none
         """Return whether a layer is, and is still in the viewer."""

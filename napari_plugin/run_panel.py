@@ -18,19 +18,20 @@ from napari_plugin.file_chooser import FileChooser
 from napari_plugin.film import Filming
 from napari_plugin.form import Form
 from napari_plugin.history import Image
-from napari_plugin.layout import button, column, inside, lines, row, scrolled, shrinking
+from napari_plugin.layout import Words, button, column, inside, lines, row, scrolled, shrinking
 from napari_plugin.live import FIRST_S, Live
 from napari_plugin.preferences import preferences
 from napari_plugin.run_bar import RunBar
 from napari_plugin.run_layers import RunLayers
 from napari_plugin.runs import Kept, RunList
-from napari_plugin.session import Job, Picture, Session
+from napari_plugin.session import Job, Session
+from napari_plugin.slot import Picture
 from napari_plugin.view_box import ViewBox
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
-_WARNING = "color: #e69f00"
+_WARNING = "color: #c97a00"  # read on light and on dark
 
 
 class RunPanel(Dock):
@@ -190,6 +191,10 @@ class RunPanel(Dock):
         count = len(self.shown.session.history.numbers) if self.shown else 0
         return [partial(self.seek, place) for place in range(count)]
 
+    def _here(self) -> Callable[[], object]:
+        """Return what shows again the image that is seen."""
+        return partial(self.seek, int(self.slider.value()))
+
     @abstractmethod
     def _chosen_job(self) -> Job:
         """Return what is to run; raises an `EmreconError` where what was chosen cannot."""
@@ -257,6 +262,7 @@ class RunPanel(Dock):
         if begun is None:
             return
         if begun not in self.runs.runs:
+            begun.about, _ = self._about(begun.job)  # now that it is known what is done
             for run in self.runs.runs:
                 run.job.release()
             for gone in self.runs.add(begun):
@@ -283,7 +289,7 @@ class RunPanel(Dock):
         for caption, form in tabs.items():
             self.tabs.addTab(scrolled(form), caption)
         whole.addLayout(head)
-        whole.addWidget(self.tabs, 3)
+        whole.addWidget(self.tabs, 2)
         whole.addWidget(self.warned)
         for widget, share in pictures.items():
             whole.addWidget(widget, share)
@@ -307,7 +313,7 @@ class RunPanel(Dock):
         self.runs.chosen.connect(self.show_run)
         self.runs.more.connect(self.go_on)
         self.save_button.clicked.connect(self.save)
-        self.film_button.clicked.connect(lambda _: self.filming.ask(self._scenes()))
+        self.film_button.clicked.connect(lambda _: self.filming.ask(self._scenes(), self._here()))
         self.python_button.clicked.connect(lambda: self._copy(self._as_python))
         self.command_button.clicked.connect(lambda: self._copy(self._as_command))
         self.view_box.watch(self._viewer)
@@ -372,11 +378,10 @@ class RunPanel(Dock):
         return preferences().live_hz
 
 
-def _warnings() -> QLabel:
+def _warnings() -> Words:
     """Return where it stands what a run warned of."""
-    label = QLabel("")
+    label = Words()
     label.setObjectName("warnings")
-    label.setWordWrap(True)
     label.setStyleSheet(_WARNING)
     label.hide()
     return label

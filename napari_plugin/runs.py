@@ -8,18 +8,16 @@ from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSpinBox, QVBoxLayout, QWidget
 
 from emrecon import forms
 from emrecon.jobs.base import Job
-from napari_plugin.labels import COLOURS
-from napari_plugin.layout import button, row
+from napari_plugin.layout import Words, button, fit_rows, row
+from napari_plugin.plot import LINES
 from napari_plugin.session import Session
 
 MOST = 8
 """Runs kept: the oldest gives way."""
-
-_HEIGHT = 62
 
 
 @dataclass(eq=False)
@@ -49,7 +47,7 @@ class Kept:
     @property
     def colour(self) -> str:
         """Of its curve."""
-        return COLOURS[self.number % len(COLOURS)]
+        return LINES[self.number % len(LINES)]
 
 
 def differences(one: Job, other: Job) -> list[str]:
@@ -101,7 +99,6 @@ class RunList(QWidget):
         self.runs: list[Kept] = []
         self.list = QListWidget(self)
         self.list.setObjectName("runs")
-        self.list.setFixedHeight(_HEIGHT)
         self.list.setToolTip("Runs: click one to see it, tick those whose curves are drawn")
         self.list.itemChanged.connect(lambda _: self.ticked.emit())
         self.list.itemClicked.connect(lambda item: self.chosen.emit(self._run(item)))
@@ -121,8 +118,7 @@ class RunList(QWidget):
         )
         self.continue_button.clicked.connect(lambda _: self.more.emit(self.iterations.value()))
         self.compare_button.clicked.connect(lambda _: self.compare.emit())
-        self.said = QLabel("", self)
-        self.said.setWordWrap(True)
+        self.said = Words()
         self.said.hide()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -146,6 +142,7 @@ class RunList(QWidget):
         self.list.addItem(item)
         self.list.setCurrentItem(item)
         self.list.blockSignals(False)  # noqa: FBT003
+        fit_rows(self.list, 1, 3)
         self.show()
         gone = self.runs[:-MOST]
         for _ in gone:

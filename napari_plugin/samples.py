@@ -14,6 +14,7 @@ from emrecon import jobs
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.volume import Grid
+from napari_plugin import views
 from napari_plugin.elsewhere import in_a_process
 from napari_plugin.layers import KEY
 from napari_plugin.reader import LayerData, read, volume_layer
@@ -120,6 +121,7 @@ def scan_layers(folder: Path, title: str) -> list[LayerData]:
         file = folder / f"{name}.nii.gz"
         for data, info, kind in read(file) if file.exists() else ():
             made.append((data, info | {"name": f"{title} {name}", "visible": False}, kind))
+    views.prefer()
     return made
 
 
@@ -138,6 +140,7 @@ def phantom_layers(phantom: Phantom) -> list[LayerData]:
     from napari_plugin.labels import named  # noqa: PLC0415 - brings napari
     from napari_plugin.layers import volume_info  # noqa: PLC0415
 
+    views.prefer()
     low, high = phantom.bounds_mm
     extent = [2 * max(-a, b) for a, b in zip(low, high, strict=True)]
     i, j, k = (int(length / _VOXEL_MM) + 3 for length in extent)

@@ -1,51 +1,71 @@
-"""What the scatter of a run was made of, as the picture that is saved with its image."""
+"""What the scatter of a run was made of: the charts saved with its image, drawn larger."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QPixmap
-from qtpy.QtWidgets import QLabel
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtWidgets import QWidget
 
-from emrecon.jobs.recon_scatter import draw_scatter
+from emrecon.jobs.recon_scatter import scatter_charts
+from napari_plugin.layout import Words, column, scrolled
+from napari_plugin.plot import LINES, plot_widget
 
 if TYPE_CHECKING:
+    from emrecon.io.pictures.profiles import Chart
     from emrecon.jobs.recon_result import ReconResult
 
+_HIGH = 130
+"""Height of a chart, in pixels."""
 
-class ScatterView(QLabel):  # type: ignore[misc] # Qt has no types
-    """Shows the charts of a run's scatter: prompts, randoms, and scatter, predicted and fitted."""
+
+class ScatterView:
+    """Shows the scatter of a run: prompts, randoms, and scatter, predicted and fitted."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setObjectName("scatter")
-        self.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._charts = QPixmap()
-        self.setMinimumSize(100, 80)
+        body = QWidget()
+        body.setObjectName("scatter")
+        self._column = column(body)
+        self.widget = scrolled(body)
+        self.plots: list[Any] = []
+        self._heads: list[Words] = []
 
     def put(self, result: ReconResult | None) -> bool:
         """Show the scatter of a result; return whether it has any."""
-        held = [] if result is None else [image.scatter for image in result.images]
-        if not any(estimate is not None for estimate in held):
-            self._charts = QPixmap()
-            self.clear()
-            return False
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "run.scatter.png"
-            draw_scatter(held, path)
-            self._charts = QPixmap(str(path))
-        self._fit()
-        return True
+        some = [] if result is None else scatter_charts([one.scatter for one in result.images])
+        while len(self.plots) < len(some):
+            self._heads.append(Words())
+            self.plots.append(plot_widget())
+            self.plots[-1].setFixedHeight(_HIGH)
+            self._column.addWidget(self._heads[-1])
+            self._column.addWidget(self.plots[-1])
+        for place, (head, plot) in enumerate(zip(self._heads, self.plots, strict=True)):
+            for widget in (head, plot):
+                widget.setVisible(place < len(some))
+            if place < len(some):
+                head.setText(_legend(some[place]))
+                _draw(plot, some[place])
+        return bool(some)
 
-    def resizeEvent(self, event: object) -> None:  # noqa: N802 - Qt's name
-        """Fit the charts into the width that there is."""
-        super().resizeEvent(event)
-        if not self._charts.isNull():
-            self._fit()
 
-    def _fit(self) -> None:
-        smooth = Qt.TransformationMode.SmoothTransformation
-        self.setPixmap(self._charts.scaledToWidth(max(100, self.width()), smooth))
+def _legend(chart: Chart) -> str:
+    """Return title and names of the lines, each in its colour."""
+    names = (
+        f'<span style="color:{colour}">{line.name}</span>'
+        for line, colour in zip(chart.lines, LINES, strict=False)
+    )
+    title = f"{chart.title}, log10" if chart.logarithmic else chart.title
+    return f"<b>{title}</b><br>{' &nbsp; '.join(names)}"
+
+
+def _draw(plot: Any, chart: Chart) -> None:  # noqa: ANN401 - pyqtgraph has no types
+    item = plot.getPlotItem()
+    item.clear()
+    for line, colour in zip(chart.lines, LINES, strict=False):
+        values = np.asarray(line.values, float)
+        if chart.logarithmic:
+            values = np.log10(np.where(values > 0, values, np.nan))
+        item.plot(values, pen=pg.mkPen(colour, width=2), connect="finite")
+    if not chart.logarithmic:
+        item.setYRange(0, max(float(np.max(line.values)) for line in chart.lines))

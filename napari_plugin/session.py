@@ -15,19 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from emrecon.compiled import compiling
 from emrecon.em import Iterate
 from emrecon.errors import EmreconError
 from emrecon.stop import Stopped
 from napari_plugin.control import POLL_S, Control
 from napari_plugin.history import History
-from napari_plugin.listening import compiling, warnings_of
+from napari_plugin.listening import warnings_of
+from napari_plugin.slot import Image, Picture, Slot
 
 log = logging.getLogger(__name__)
 
-Image = NDArray[np.float32]
 Phase = Literal["idle", "preparing", "running", "paused", "done", "stopped", "failed"]
 """Where a run stands."""
 
@@ -42,45 +40,6 @@ class Uncompiled(Exception):  # noqa: N818 - no error: it is compiled, and the r
 _TURN = threading.Lock()
 """Held by the run that computes: numba's plainest threading layer allows one at a time, and two
 at once would only share the cores. A paused run gives its turn away."""
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """An iterate as it is to be shown."""
-
-    number: int
-    """Updates made."""
-
-    image: Image
-    """Voxels."""
-
-
-class Slot:
-    """Room for one picture: a newer one replaces one not yet taken.
-
-    The worker asks `wanted` first, so that no picture is made for nobody; who takes one asks for
-    the next when there is time to draw it, and gets the newest of then.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: Picture | None = None
-        self.wanted = True
-
-    def ask(self) -> None:
-        """Want the next picture that comes."""
-        self.wanted = True
-
-    def put(self, picture: Picture) -> None:
-        """Leave a picture."""
-        with self._lock:
-            self._held, self.wanted = picture, False
-
-    def take(self) -> Picture | None:
-        """Return the picture, if there is one, and empty the slot."""
-        with self._lock:
-            picture, self._held = self._held, None
-            return picture
 
 
 Job = Callable[["Session"], Any]
@@ -338,7 +297,10 @@ class Session:
             return job(self)
 
     def _compiles(self, what: str) -> None:
-        """Be told that a kernel is compiled."""
+        """Be told which kernel is compiled; "" once all are."""
+        if not what:
+            self.note = ""
+            return
         if self.phase == "preparing":
             if self._elsewhere and self.compile is not None:
                 raise Uncompiled

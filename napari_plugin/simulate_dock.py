@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QLabel, QProgressBar, QTabWidget, QWidget
+from qtpy.QtWidgets import QComboBox, QTabWidget, QWidget
 
 from emrecon.errors import EmreconError
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from napari_plugin import samples, views
-from napari_plugin.dock import Dock
 from napari_plugin.form import Form
-from napari_plugin.layout import button, column, inside, lines, row, scrolled
-from napari_plugin.live import POLL_MS
-from napari_plugin.session import Session
+from napari_plugin.job_dock import JobDock
+from napari_plugin.layout import button, column, inside, lines, scrolled
 from phantoms import PHANTOMS
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
@@ -64,7 +61,7 @@ PRESETS = {
 """Scans by name."""
 
 
-class SimulateDock(Dock):
+class SimulateDock(JobDock):
     """Simulates a scan of a phantom and shows its counts and truth.
 
     Parameters
@@ -78,10 +75,9 @@ class SimulateDock(Dock):
     HEIGHT = 560
 
     def __init__(self, napari_viewer: ViewerModel, parent: QWidget | None = None) -> None:
-        super().__init__(napari_viewer, "simulation", parent)
-        self.session = Session(0)
-        self.at_end(lambda: self.session.close(1.5))
-        self._then_reconstruct, self._name, self._frames = False, FIRST, ""
+        few = "Views and bins are few at first, so that it takes seconds"
+        super().__init__(napari_viewer, "simulation", few, parent)
+        self._then_reconstruct, self._phantom, self._frames = False, FIRST, ""
         self.phantom = QComboBox()
         self.phantom.setObjectName("phantom")
         self.phantom.addItems(list(PHANTOMS))
@@ -98,14 +94,6 @@ class SimulateDock(Dock):
         self.both_button = button(
             "both", "Simulate and reconstruct", "Simulate, and reconstruct in the dock for that"
         )
-        self.stop_button = button("stop", "Stop", "End the simulation at once")
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.said = QLabel("Views and bins are few at first, so that it takes seconds")
-        self.said.setWordWrap(True)
-        self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self._look)
         self._lay_out()
         self._connect()
 
@@ -123,13 +111,8 @@ class SimulateDock(Dock):
         except EmreconError as error:
             show_error(str(error))
             return
-        self._name, self._then_reconstruct, self._frames = name, reconstruct, preset.frames
-        self.session = Session(0)
-        self.session.start(
-            lambda session: samples.simulated(job, session), name="emrecon simulation"
-        )
-        self._timer.start()
-        self._look()
+        self._phantom, self._then_reconstruct, self._frames = name, reconstruct, preset.frames
+        self.begin(lambda session: samples.simulated(job, session))
 
     def _choose(self) -> None:
         """Fill in what is chosen by name."""
@@ -144,40 +127,20 @@ class SimulateDock(Dock):
     def _connect(self) -> None:
         self.simulate_button.clicked.connect(lambda _: self.start())
         self.both_button.clicked.connect(lambda _: self.start(reconstruct=True))
-        self.stop_button.clicked.connect(lambda _: self.session.stop())
         self.phantom.currentTextChanged.connect(lambda _: self._choose())
         self.preset.currentTextChanged.connect(lambda _: self._choose())
         self._choose()
-        self.stop_button.setEnabled(False)
 
-    def _look(self) -> None:
-        live = self.session.live
-        for each in (self.simulate_button, self.both_button):
-            each.setEnabled(not live)
-        self.stop_button.setEnabled(live)
-        self.progress.setRange(0, 0 if live else 1)
-        if live:
-            self.said.setText(self.session.note or "counting")
-            return
-        self._timer.stop()
-        self._ended()
-
-    def _ended(self) -> None:
-        folder = self.session.result
-        if self.session.phase == "failed":
-            self.said.setText(self.session.error)
-            show_error(self.session.error)
-        if not isinstance(folder, Path):
-            return
-        self.said.setText("\n".join([*self.session.warnings, f"Kept in {folder}"]))
+    def made(self, path: Path) -> None:
+        """Add counts and truth of a scan, and reconstruct it if that was asked for."""
         layers = []
-        for data, info, kind in samples.scan_layers(folder, self._name):
+        for data, info, kind in samples.scan_layers(path, self._phantom):
             layers.append(getattr(self._viewer, f"add_{kind}")(data, **info))
         self._viewer.layers.selection.active = layers[0]
         views.prefer()
         if self._then_reconstruct:
-            events = (folder / samples.EVENTS).exists()
-            self._reconstruct(str(folder) if events else str(layers[0].name))
+            events = (path / samples.EVENTS).exists()
+            self._reconstruct(str(path) if events else str(layers[0].name))
 
     def _reconstruct(self, name: str) -> None:
         """Open the dock for that, and run it with the counts that were just added."""
@@ -191,14 +154,11 @@ class SimulateDock(Dock):
         dock.start()
 
     def _lay_out(self) -> None:
-        last, self.tabs = QWidget(), QTabWidget()
-        whole, head, below = column(inside(self, last)), lines(), column(last)
+        self.tabs, last = QTabWidget(), self.footer(self.simulate_button, self.both_button)
+        whole, head = column(inside(self, last)), lines()
         head.addRow("Phantom", self.phantom)
         head.addRow("Scan", self.preset)
         whole.addLayout(head)
         self.tabs.addTab(scrolled(self.acquisition), "Acquisition")
         self.tabs.addTab(scrolled(self.camera), "Gamma camera")
         whole.addWidget(self.tabs, 1)
-        below.addLayout(row(self.simulate_button, self.both_button, self.stop_button))
-        below.addWidget(self.progress)
-        below.addWidget(self.said)

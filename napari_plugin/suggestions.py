@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from emrecon.tomo.geometry.collimator import COLLIMATORS, ISOTOPES
 from emrecon.tomo.geometry.presets import PRESETS
+from emrecon.tomo.priors import PRIORS as PENALTIES
 from emrecon.tomo.settings import PROJECTORS
+from phantoms.acquisition import SCATTERS
 
 SUGGESTIONS: dict[str, tuple[str, ...]] = {
     "scanner": tuple(PRESETS),
     "projector": PROJECTORS,
+    "prior": tuple(PENALTIES),
+    "scatter": SCATTERS,
     "collimator": tuple(COLLIMATORS),
     "isotope": tuple(ISOTOPES),
     "mu_unit": ("1/mm", "1/cm"),
@@ -20,6 +24,23 @@ SUGGESTIONS: dict[str, tuple[str, ...]] = {
     "gate_by": ("respiratory", "cardiac"),
 }
 """Words that a field of text knows, by its name; others may be typed, and are refused in words."""
+
+_NONE = ("prior", "collimator", "scatter_from", "psf_fwhm_mm", "post_fwhm_mm", "gates", "gate_by")
+_OF_THE_FILE = (
+    *("isotope", "direction", "patient_position", "first_row", "mu_unit", "frame_order"),
+    *("window_kev", "radius_mm", "pixel_mm", "start_angles_deg"),
+)
+BLANK = {
+    **dict.fromkeys(_NONE, "none"),
+    **dict.fromkeys(_OF_THE_FILE, "as in the file"),
+    "voxel_mm": "bin, half ring spacing",
+    "size": "field of view",
+    "centre_mm": "the scanner's",
+    "response_mm": "the collimator's",
+    "window": "photopeak",
+    "frames": "one",
+}
+"""What is taken where a line is blank whose default is to give nothing, by the field's name."""
 
 SLIDERS = {"beta": (1e-3, 1e3)}
 """Least and greatest value of the sliders of fields, by name."""

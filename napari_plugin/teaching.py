@@ -49,7 +49,7 @@ class Teaching(QObject):
         dock = self._dock
         if self.view is None:
             self.view = InsideView()
-            self.view.destroyed.connect(self._closed)
+            self.view.left.connect(self._closed)
             window: Any = getattr(dock._viewer, "window", None)  # noqa: SLF001 - its own dock
             if window is not None:
                 window.add_dock_widget(self.view, name="Inside EM", area="bottom")

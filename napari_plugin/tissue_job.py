@@ -82,10 +82,13 @@ class TissueJob:
             before = self.passes
             session.stage(before + stage.updates - 1)
 
+            last: list[State | None] = [None]
+
             def observe(iterate: Iterate[State]) -> None:
-                number = before + iterate.number
+                number, (earlier,) = before + iterate.number, last
                 self.passes = number + 1
-                session.look(number, lambda: self._picture(run, stage, iterate.params))
+                session.look(number, lambda: self._picture(run, stage, iterate.params, earlier))
+                last[0] = iterate.params
 
             return [observe]
 
@@ -99,9 +102,11 @@ class TissueJob:
         session.last(session.number, lambda: self._turned(run, last))
         return result
 
-    def _picture(self, run: SegmentRun, stage: FitStage, state: State) -> NDArray[Any]:
+    def _picture(
+        self, run: SegmentRun, stage: FitStage, state: State, earlier: State | None
+    ) -> NDArray[Any]:
         began = time.perf_counter()
-        self.seen = seen(run.fit, stage.image, stage.strides, state, self._truth)
+        self.seen = seen(run.fit, stage.image, stage.strides, state, self._truth, earlier)
         picture = self._turned(run, self.seen)
         self.picture_s = time.perf_counter() - began
         return picture

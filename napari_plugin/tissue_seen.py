@@ -87,6 +87,9 @@ class Seen:
     strides: Strides
     """Voxels along i, j, k of a block."""
 
+    before: Floats | None = None
+    """`parts` as they were before the last M-step, where there was one of this stage."""
+
     lesions: tuple[Row, ...] = ()
     """The lesions, whose label comes after those of the classes, where they were looked for."""
 
@@ -105,9 +108,24 @@ class Seen:
 
 
 def seen(
-    fit: Fit, image: Image, stride: Strides, state: State, truth: NDArray[Any] | None = None
+    fit: Fit,
+    image: Image,
+    stride: Strides,
+    state: State,
+    truth: NDArray[Any] | None = None,
+    before: State | None = None,
 ) -> Seen:
-    """Return what is to be seen of an estimate on blocks of so many voxels of an image."""
+    """Return what is to be seen of an estimate on blocks of so many voxels of an image.
+
+    Parameters
+    ----------
+    fit, image, stride, state
+        The estimate.
+    truth : array, optional
+        True labels.
+    before : State, optional
+        The estimate before the last M-step.
+    """
     fractions = state.fractions
     if not fractions.any():  # the first of a stage: no sweep was made
         fractions, _ = image.posterior(state, image.rules.layout.fractions)
@@ -125,7 +143,10 @@ def seen(
     values = image.corrected(state.bias)[0] * image.scale[0] + image.centre[0]
     numbers = np.arange(1, len(inside) + 1, dtype=np.int32)
     blocks = np.asarray(image.lattice.paint(numbers, shape))
-    return _seen(fit, (image, state.classes), labels, values, rows, (inside, blocks, stride))
+    found = _seen(fit, (image, state.classes), labels, values, rows, (inside, blocks, stride))
+    if before is None:
+        return found
+    return replace(found, before=_parts(fit, (image, before.classes), found.edges, values))
 
 
 def seen_at_end(fit: Fit, result: Segmentation, truth: NDArray[Any] | None = None) -> Seen:
@@ -168,12 +189,18 @@ def _seen(
     some = values[:: max(1, len(values) // _SOME)]
     low, high = np.quantile(some, [0.0005, 0.9995])
     counts, edges = np.histogram(values, _bins(some, float(low), float(high)))
-    parts = densities(*model, (edges[1:] + edges[:-1]) / 2)
-    parts = parts[:, fit.settings.ranks] * len(values) * (edges[1] - edges[0])
+    parts = _parts(fit, model, edges, values)
     size, whole = model[0].lattice.size, int(fit.data.mask.sum())
     stage = f"all {size:,} voxels" if size == whole else f"{size:,} blocks"
     held = np.asarray(shares[0], np.float32), np.asarray(shares[1], np.int32), shares[2]
     return Seen(labels, edges, counts.astype(np.float64), parts, rows, stage, *held)
+
+
+def _parts(fit: Fit, model: tuple[Image, Classes], edges: Floats, values: NDArray[Any]) -> Floats:
+    """Return the voxels that each class of a model explains in each bin."""
+    parts = densities(*model, (edges[1:] + edges[:-1]) / 2)
+    finite = np.count_nonzero(np.isfinite(values))
+    return np.asarray(parts[:, fit.settings.ranks] * finite * (edges[1] - edges[0]))
 
 
 def _bins(values: NDArray[Any], low: float, high: float) -> Floats:

@@ -84,6 +84,12 @@ def _uppermost(viewer: ViewerModel) -> Any:  # noqa: ANN401 - a layer or none
     return seen[-1] if seen else None
 
 
+def uppermost_image(viewer: ViewerModel) -> Any:  # noqa: ANN401 - a layer or none
+    """Return the uppermost image that is visible: not labels nor shapes over it."""
+    seen = [layer for layer in viewer.layers if layer.visible and hasattr(layer, "colorbar")]
+    return seen[-1] if seen else None
+
+
 def _in_space(viewer: ViewerModel) -> bool:
     """Return whether the uppermost layer that is visible lies in the patient."""
     layer = _uppermost(viewer)
@@ -166,7 +172,7 @@ def _letter(viewer: ViewerModel) -> None:
         overlay, letter = overlays[name], found.get(side, "")
         if (overlay.text, overlay.visible) != (letter, bool(letter)):
             overlay.text, overlay.visible = letter, bool(letter)
-    overlays[_UNIT].text = unit_of(_uppermost(viewer))
+    overlays[_UNIT].text = unit_of(uppermost_image(viewer))
     overlays.axes.visible = viewer.dims.ndisplay == 3
     counts = _uppermost(viewer) is not None and not _in_space(viewer)
     if overlays.scale_bar.visible is counts:  # bins have no millimetres

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pickle
 import sys
 
+from emrecon.compiled import compiling
 from emrecon.stop import after
-from napari_plugin.listening import compiling
 
 
 def main() -> None:
@@ -18,8 +18,9 @@ def main() -> None:
     job = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the panel that started this
 
     def say(name: str) -> None:
-        sys.stdout.write(f"{name}\n")
-        sys.stdout.flush()
+        if name:
+            sys.stdout.write(f"{name}\n")
+            sys.stdout.flush()
 
     with compiling(say):
         run = job.begin()

@@ -29,16 +29,42 @@ def test_nothing_changes_where_it_can() -> None:
     assert before == numba.config.CACHE_DIR
 
 
-def test_it_is_told_what_is_compiled_but_not_what_was(tmp_path) -> None:
-    told: list[bool] = []
-    inner = compiled.inline()(lambda x: x + 1)
-    twice = numba.njit(lambda x: 2 * inner(x))
+def test_it_is_told_what_is_compiled_but_not_what_was() -> None:
+    told: list[str] = []
+
+    def add_one(x):
+        return x + 1
+
+    def twice(x):
+        return 2 * inner(x)
+
+    inner, outer = compiled.inline()(add_one), numba.njit(twice)
     with compiled.compiling(told.append):
-        assert twice(3) == 8
-        assert twice(4) == 10
-    assert told == [True, False]
-    assert twice(2.5) == 7.0
-    assert told == [True, False]
+        assert outer(3) == 8
+        assert outer(4) == 10
+    assert told == ["twice", "add one", ""]
+    assert outer(2.5) == 7.0
+    assert told == ["twice", "add one", ""]
+
+
+def test_what_is_ended_while_it_compiles_is_told_of_again_to_its_end() -> None:
+    told: list[str] = []
+
+    def tell(name: str) -> None:
+        told.append(name)
+        if told == ["add two"]:
+            raise InterruptedError
+
+    kernel = numba.njit(_add_two)
+    with compiled.compiling(tell):
+        with pytest.raises(InterruptedError):
+            kernel(3)
+        assert kernel(3) == 5
+    assert told == ["add two", "", "add two", ""]
+
+
+def _add_two(x):
+    return x + 2
 
 
 @pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="a setting of one C library")

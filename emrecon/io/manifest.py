@@ -49,6 +49,9 @@ _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
     "tof_fwhm_ps": ((int, float), "a number"),
     "sum_tof": ((bool,), "true or false"),
     "suv": ((bool,), "true or false"),
+    "dead_time_us": ((int, float), "a number"),
+    "dead_time_model": _TEXT,
+    "singles_cps": ((int, float), "a number"),
 }
 """Types, and what they are called, of what is no name of a file."""
 

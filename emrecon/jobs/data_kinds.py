@@ -41,6 +41,7 @@ USED_BY: dict[str, set[str]] = {
     "calibration": _PET,
     "facts": _PET,
     "suv": _PET,
+    "dead_time_us": _PET,
     "simulate_scatter": _PET,
     "scatter_rounds": _PET,
     "scatter_absolute": _BINS,
@@ -105,10 +106,12 @@ NEEDS = {
     "window_kev": ("simulate_scatter", ""),
     "energy_resolution": ("simulate_scatter", ""),
     "suv": ("calibration", ""),
+    "dead_time_model": ("dead_time_us", ""),
+    "singles_cps": ("dead_time_us", ""),
 }
 """Fields that say nothing without another, and the value that this must have (any if empty)."""
 
-EITHER = (("prior", "kernel"),)
+EITHER = (("prior", "kernel"), ("singles_cps", "frames"))
 """Fields that exclude each other."""
 
 

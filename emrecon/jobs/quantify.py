@@ -11,6 +11,7 @@ from emrecon.io.calibration_file import read_calibration
 from emrecon.io.frames import Frame
 from emrecon.io.pet_facts import FOR_SUV, PetFacts, read_pet_facts
 from emrecon.jobs.data_kinds import EVENTS, LISTMODE
+from emrecon.tomo.corrections.dead_time import DeadTime
 from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
 from emrecon.tomo.corrections.quantity import Counting, PetCalibration, suv_factor
 from emrecon.tomo.exam import ExamInfo
@@ -58,6 +59,9 @@ class Quantifier:
     efficiencies: str
     """Where the scan's efficiencies come from."""
 
+    dead_time: DeadTime | None = None
+    """How dead time is made up for, if it is."""
+
     @classmethod
     def of(cls, corrections: Corrections, data: str, *, decay_corrected: bool) -> Quantifier:
         """Read the files, and refuse what they cannot give.
@@ -74,7 +78,8 @@ class Quantifier:
             facts.require(*FOR_SUV, purpose="SUV")
             suv_factor(facts.weight_kg, facts.dose_bq, facts.uptake_s, 1e9)
         source = efficiencies_from(corrections, data)
-        return cls(calibration, facts, corrections.suv, decay_corrected, source)
+        dead_time = corrections.dead_time
+        return cls(calibration, facts, corrections.suv, decay_corrected, source, dead_time)
 
     def quantity(
         self,
@@ -92,7 +97,7 @@ class Quantifier:
         exam : ExamInfo
             What the scan's files say of isotope and times.
         scan : mapping
-            The scan's facts, for the name of its scanner.
+            The scan's facts, for the name of its scanner and the number of its prompts.
         counted_s : float or None
             Time in which its counts were taken, where the file tells.
 
@@ -100,7 +105,31 @@ class Quantifier:
         ------
         SettingsError
             If isotope or time are needed and not known, or the calibration is of another scanner.
+        DataError
+            If nothing with the dead time that was chosen counts so often.
         """
+        quantity = self._live(stretch, exam, scan, counted_s)
+        if self.dead_time is None:
+            return quantity
+        if exam.dead_time_corrected:
+            raise SettingsError(
+                "the file tells its dead time, which is made up for already: "
+                "leave dead_time_us out"
+            )
+        seconds = self._seconds(stretch, counted_s, "dead time needs")
+        facts = self.dead_time.facts(float(scan["prompts"]) / seconds)
+        return Quantity(
+            quantity.scale * facts["dead_time_factor"], quantity.unit, quantity.facts | facts
+        )
+
+    def _live(
+        self,
+        stretch: Frame | Gate | None,
+        exam: ExamInfo,
+        scan: Mapping[str, Any],
+        counted_s: float | None,
+    ) -> Quantity:
+        """Return the same as if no count were lost to dead time."""
         if self.calibration is None:
             return self._rate(stretch, exam, counted_s)
         self.calibration.refuse_other(str(scan.get("scanner", "")), self.efficiencies)
@@ -123,24 +152,31 @@ class Quantifier:
         if self.decay_corrected:
             half_life, _ = self._isotope(exam)
             factor = stretch.decay_factor(half_life)
-        seconds = _seconds(stretch, counted_s)
+        seconds = self._seconds(stretch, counted_s, "rates need")
         return Quantity(factor / seconds, UNIT_OF_FRAMES, {"decay_factor": factor})
 
     def _counting(
         self, stretch: Frame | Gate | None, exam: ExamInfo, counted_s: float | None
     ) -> Counting:
         half_life, branching = self._isotope(exam)
+        seconds = self._seconds(stretch, counted_s, "Bq/mL need")
         if stretch is not None:
-            return Counting(
-                _seconds(stretch, counted_s), half_life, branching, stretch.decay_factor(half_life)
-            )
-        seconds = counted_s or self.facts.duration_s
+            return Counting(seconds, half_life, branching, stretch.decay_factor(half_life))
+        return Counting(seconds, half_life, branching, start_over_mean(half_life, seconds))
+
+    def _seconds(
+        self, stretch: Frame | Gate | None, counted_s: float | None, purpose: str
+    ) -> float:
+        """Return the time of a stretch's counts, or of all: what was counted, in a gate."""
+        if isinstance(stretch, Frame):
+            return stretch.duration_s
+        seconds = counted_s or (self.facts.duration_s if stretch is None else None)
         if not seconds:
             raise SettingsError(
-                "Bq/mL need the time of the counts, which the scan does not state: give --facts "
+                f"{purpose} the time of the counts, which the scan does not state: give --facts "
                 "with FrameDuration"
             )
-        return Counting(seconds, half_life, branching, start_over_mean(half_life, seconds))
+        return seconds
 
     def _isotope(self, exam: ExamInfo) -> tuple[float, float]:
         """Return half-life and positrons a decay: as the file states them, or of its isotope."""
@@ -165,8 +201,3 @@ def efficiencies_from(corrections: Corrections, data: str) -> str:
     if corrections.normalisation or corrections.correction:
         return "bins"
     return "live detectors" if data in {LISTMODE, EVENTS} else "nothing"
-
-
-def _seconds(stretch: Frame | Gate, counted_s: float | None) -> float:
-    """Return the time that a stretch's counts are divided by: that counted, in a gate."""
-    return float(counted_s or 0) if isinstance(stretch, Gate) else stretch.duration_s

@@ -31,7 +31,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.listmode import EVERYTHING
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
-from emrecon.tomo.problem import UNIT, Problem
+from emrecon.tomo.problem import Problem
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import ScatterEstimate
 from emrecon.tomo.sensitivity import Sensitivities
@@ -125,7 +125,7 @@ class ReconImage:
     def volume(self, image: Array) -> Volume:
         """Return an iterate in its unit where it lies in the patient, after the post-filter."""
         volume = self.problem.volume(np.asarray(image))
-        if self.quantity.unit != UNIT:
+        if self.quantity != Quantity():
             voxels = volume.voxels * np.float32(self.quantity.scale)
             volume = Volume(voxels, volume.affine, self.quantity.unit)
         if not self.origin_mm:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,23 @@ def measured(
     labels, names = io.read_image(settings.regions), sidecar.label_names(settings.regions)
     regions = Regions(image, reached.params, reached.number, labels, names)
     return table(regions, settings, meters, rules)
+
+
+def means_alone(volume: Volume, path: Path) -> RegionTable:
+    """Return the table of the regions in a file of any image, without standard errors.
+
+    Raises
+    ------
+    EmreconError
+        If they cannot be read.
+    """
+    labels, names, nothing = io.read_image(path), sidecar.label_names(path), math.nan
+    rows = tuple(
+        RegionRow(row.label, row.name, row.mean, row.sd, nothing, nothing, row.volume_ml,
+                  volume.unit)
+        for row in metrics.regions(volume, None, labels, names)
+    )  # fmt: skip
+    return RegionTable(rows, {"uncertainty": "none"})
 
 
 def _deepest(depth: NDArray[np.float64]) -> Voxel:

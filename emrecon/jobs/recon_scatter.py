@@ -60,9 +60,14 @@ def with_scatter(
 
 def draw_scatter(estimates: Sequence[ScatterEstimate | None], path: Path) -> None:
     """Draw what the scatter of all images was made of, if there is any."""
+    if some := scatter_charts(estimates):
+        charts(some, path, title="Scatter")
+
+
+def scatter_charts(estimates: Sequence[ScatterEstimate | None]) -> list[Chart]:
+    """Return what the scatter of all images was made of; nothing where there is none."""
     held = [estimate for estimate in estimates if estimate is not None]
-    if held:
-        charts([*_direct(held), *_tails(held)], path, title="Scatter")
+    return [*_direct(held), *_tails(held)] if held else []
 
 
 def _direct(held: list[ScatterEstimate]) -> list[Chart]:

@@ -39,6 +39,9 @@ class ExamInfo:
     calibration_factor: float | None = None
     """What turns counts into the unit that the file's writer had in mind."""
 
+    dead_time_corrected: bool = False
+    """Whether the efficiencies hold the dead time that the file tells."""
+
     patient_position: str = "HFS"
     """How the patient lies: HFS, HFP, FFS or FFP."""
 

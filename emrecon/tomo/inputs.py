@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emrecon.errors import SettingsError
+from emrecon.tomo.corrections.dead_time import MODELS, DeadTime
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,17 @@ class Corrections:
     """What is known about the examination, in JSON by the keys of BIDS PET: isotope, dose, times,
     and PatientWeight in kg. The sidecar holds all of it."""
 
+    dead_time_us: float = 0.0
+    """Microseconds for which each prompt makes the scanner dead, or with singles_cps each single
+    its block. The image is multiplied by what was lost so at the rate of the scan or frame."""
+
+    dead_time_model: str = MODELS[0]
+    """Dead time: nonparalysable, or paralysable where counts that are lost prolong it."""
+
+    singles_cps: float = 0.0
+    """Dead time: singles a second that a block counted, the mean of all blocks; such as the total
+    uncorrected singles rate over the number of buckets in a header of Siemens' sinograms."""
+
     suv: bool = False
     """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
 
@@ -110,6 +122,14 @@ class Corrections:
                 "scatter_rounds is 1 or more, and window_kev a lower and an upper limit, unlike "
                 f"{self.scatter_rounds} and {self.window_kev}"
             )
+        _ = self.dead_time  # refuses what makes no sense
+
+    @property
+    def dead_time(self) -> DeadTime | None:
+        """How dead time is made up for, if it is."""
+        seconds = 1e-6 * self.dead_time_us
+        chosen = DeadTime(seconds, self.dead_time_model, self.singles_cps)
+        return chosen if seconds else None
 
 
 @dataclass(frozen=True)

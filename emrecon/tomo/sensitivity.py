@@ -56,6 +56,7 @@ class Sensitivities:
 
     def __init__(self, folder: Path | None = None, key: str = "") -> None:
         self._folder, self._key = folder, key
+        self._scratch: Scratch | None = None
         self._ready: set[str] = set()
 
     def of(self, number: int, subsets: int, shape: tuple[int, ...]) -> Keep:
@@ -72,7 +73,8 @@ class Sensitivities:
             if _holds(path, shape):
                 log.info("sensitivity taken from %s", path)
             else:
-                with replacing(path) as beside, beside.open("wb") as file:
+                kept = replacing(path, lasting=self._scratch is None)
+                with kept as beside, beside.open("wb") as file:
                     np.save(file, compute())
             self._ready.add(name)
         return np.asarray(np.load(path, mmap_mode="r"))  # the system's own memory: no copy

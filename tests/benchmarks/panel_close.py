@@ -55,8 +55,18 @@ def one(kind, moment, what):
         viewer.close()
         return
     viewer.window.remove_dock_widget(dock_widget)
-    until(lambda: not {thread.name for thread in threading.enumerate()} - before)
+    closed, late = time.monotonic(), []
+
+    def ended():
+        left = sorted({thread.name for thread in threading.enumerate()} - before)
+        if left and not late and time.monotonic() > closed + MOST_S:
+            late.extend(left)
+        return not left
+
+    until(ended)
     sys.stdout.write(f"ended {time.time()}\n")
+    if late:
+        sys.stderr.write(f"threads left after {MOST_S:g} s: {', '.join(late)}\n")
     sys.stdout.flush()
     viewer.close()
 

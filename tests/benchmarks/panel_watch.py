@@ -5,7 +5,7 @@ nobody looking, in the panel in its normal mode (Quick), and in its Watch mode, 
 processor time of this process (of the window, of software that draws, and of the run), the pictures
 drawn, the longest that counters were out of date, and the longest gap in the window's event loop after
 the first picture, with the longest that its thread worked by itself: on a busy machine the former is as
-much that of other processes. The argument is the number of turns.
+much that of other processes. A table says at the end what is met. The argument is the number of turns.
 """  # noqa: E501 - a command to copy
 
 import sys
@@ -29,8 +29,10 @@ from phantoms.acquisition import Acquisition
 
 SHAPE, PASSES, SUBSETS = (128, 128, 128), 20, 12
 PULSE_MS = 10
-TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-MOST_CPU, FEWEST, OLDEST_S, BLOCKED_S = 1.30, 12, 0.5, 0.3
+TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+FEWEST, OLDEST_S, BLOCKED_S = 12, 0.5, 0.3
+QUICK = 8
+"""What watching cost in percent when there was this one mode."""
 
 
 def unwatched(folder, settings):
@@ -95,32 +97,42 @@ def main():
     dock.scan.box.setEditText(str(folder))
     dock.settings.fill(settings)
     unwatched(folder, Settings(iterations=1, subsets=SUBSETS, voxel_mm=voxel, size=SHAPE))
-    worst = {"Quick": [], "Watch": []}
+    found = {"Quick": [], "Watch": []}
     for _ in range(TURNS):
         alone = unwatched(folder, settings)
-        for mode, found in worst.items():
-            spent, pictures, age, gap, worked = watched(dock, mode)
-            found.append((spent / alone, pictures, age, gap))
-            sys.stdout.write(
-                f"{mode}: {spent:.1f} s of processor, {alone:.1f} s with nobody looking "
-                f"({100 * (spent / alone - 1):+.0f} %); {pictures} pictures of "
-                f"{1e3 * dock.live.frame_s:.0f} ms; counters {age:.2f} s old at most; "
-                f"the window waited {1e3 * gap:.0f} ms at most, and worked {1e3 * worked:.0f} ms "
-                "at most without a break\n"
-            )
-            sys.stdout.flush()
+        for mode, rows in found.items():
+            spent, *rest = watched(dock, mode)
+            rows.append((spent / alone - 1, *rest))
+            told(f"{mode}: {spent:.1f} s of processor, {alone:.1f} s with nobody looking")
     viewer.close()
-    cost, pictures, age, gap = zip(*worst["Watch"], strict=True)
-    met = {
-        f"{min(pictures)} pictures, {FEWEST} wanted": min(pictures) >= FEWEST,
-        f"{100 * (np.median(cost) - 1):.0f} % more processor time (median), 30 allowed":
-            np.median(cost) <= MOST_CPU,
-        f"counters {max(age):.2f} s old, {OLDEST_S} allowed": max(age) <= OLDEST_S,
-        f"window blocked {max(gap):.2f} s, {BLOCKED_S} allowed": max(gap) <= BLOCKED_S,
-    }  # fmt: skip
-    for words, fine in met.items():
-        sys.stdout.write(f"{'met' if fine else 'MISSED'}: {words}\n")
-    sys.exit(not all(met.values()))
+    sys.exit(not table(found))
+
+
+def table(found):
+    """Print what was asked for, and whether it is met; return whether all is."""
+    quick, watch = (list(zip(*rows, strict=True)) for rows in found.values())
+    both = [(*one, *other) for one, other in zip(quick, watch, strict=True)]
+    rows = [
+        ("pictures in Watch, at least", min(watch[1]), FEWEST, min(watch[1]) >= FEWEST),
+        at_most("more processor time in Watch, % (median)", 100 * np.median(watch[0]), 30),
+        at_most("more processor time in Quick, % (median)", 100 * np.median(quick[0]), QUICK),
+        at_most("age of the counters, s *", max(both[2]), OLDEST_S),
+        at_most("window's thread kept from its events, s *", max(both[3]), BLOCKED_S),
+        at_most("  of that its own work without a break, s", max(both[4]), BLOCKED_S),
+    ]
+    for words, value, wanted, met in rows:
+        told(f"{words:44} {value:8.2f} {wanted:8.2f}  {'met' if met else 'MISSED'}")
+    told("* by the clock: on a busy machine as much that of other processes")
+    return all(met for *_, met in rows)
+
+
+def at_most(words, value, most):
+    return words, value, most, value <= most
+
+
+def told(line):
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The NEMA body from Monte Carlo counts: scatter corrected, not corrected, and left out.
 
-``python -m tests.benchmarks.scatter_images mMR 4e7`` follows so many decays, adds 30 % randoms,
+``python -m tests.benchmarks.scatter_images mMR 2e8`` follows so many decays, adds 30 % randoms,
 and prints background, contrast of the spheres and residual error of the lung by NEMA NU 2 after
 more and more updates of OSEM: the lung is cold, and converges slowly, whatever scatter does. The
 same trues and randoms are in all four, of which one is given the scatter that was counted,
@@ -31,7 +31,7 @@ from phantoms.monte_carlo import facing, pairs_a_decay
 from phantoms.nema import DIAMETERS_MM, RING_MM, nema
 from tests.benchmarks.scatter import by_orders, counted, layout, of_phantom, say
 
-UPDATES = (60, 240, 480)
+UPDATES = (60, 240)
 SUBSETS = 12
 CONTRAST = 4.0
 
@@ -59,9 +59,9 @@ def main(name: str, decays: float, kept: Path | None) -> None:
     free = scan.with_(prompts=scan.prompts - scatter)
     for words, each in (
         ("no scatter in the data", free),
-        ("scatter of Monte Carlo, smoothed", scan.with_(scatter=smoothed(bins, scatter))),
         ("scatter estimated", scan.with_(scatter=estimate.scatter)),
         ("scatter not corrected", scan),
+        ("scatter of Monte Carlo, smoothed", scan.with_(scatter=smoothed(bins, scatter))),
     ):
         tell(words, each.with_(mu=None, attenuation=survival), one)
 
@@ -110,4 +110,4 @@ def figures(image: Volume, one: float) -> str:
 if __name__ == "__main__":
     given = [word for word in sys.argv[1:] if not word.startswith("--")]
     kept_in = Path(given.pop()) if "--kept" in sys.argv else None
-    main(*(given[:1] or ["mMR"]), float((given[1:2] or ["4e7"])[0]), kept_in)
+    main(*(given[:1] or ["mMR"]), float((given[1:2] or ["2e8"])[0]), kept_in)

@@ -46,7 +46,7 @@ CHOICES = {
     "radius_mm": (200.0,), "start_angles_deg": (0.0,), "scatter_rounds": 5,
     "window_kev": (430.0, 610.0), "beta": 0.1, "gamma": 1.0, "epsilon": 0.1, "edge": 0.1,
     "eta": 0.1, "anatomy": (Path("x.nii"),), "algorithm": "bsrem",
-    "uncertainty": "none",
+    "uncertainty": "none", "dead_time_model": "paralysable",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from emrecon.io import read_image, write_image
 from emrecon.io.calibration_file import read_calibration
 from emrecon.io.frames import Frame
 from emrecon.io.pet_facts import read_pet_facts
+from emrecon.io.scan import read_scan
 from emrecon.jobs.calibrate import CalibrationJob, Cylinder
 from emrecon.jobs.quantify import Quantifier
 from emrecon.jobs.scan_files import write_scan
@@ -242,6 +244,59 @@ def test_the_validator_of_bids_takes_what_a_person_completes(
     assert done.returncode == 0, issues
     told = [i for i in issues if i["severity"] == "error" or "REQUIRED" in i.get("code", "")]
     assert not told
+
+
+@pytest.mark.parametrize("calibrate", [0, 1])
+@pytest.mark.parametrize(
+    ("model", "blocks", "kept"),
+    [
+        ("nonparalysable", 0, lambda rate, dead: 1 / (1 + rate * dead)),
+        ("paralysable", 0, lambda rate, dead: np.exp(-rate * dead)),
+        ("nonparalysable", 1e4, lambda rate, dead: 1 / (1 + rate * dead)),
+        ("paralysable", 1e4, lambda rate, dead: np.exp(-rate * dead)),
+    ],
+)
+def test_dead_time_is_made_up_for(
+    calibrated: Path, tmp_path: Path, calibrate: float, model: str, blocks: float,
+    kept: Callable[[float, float], float],
+) -> None:  # fmt: skip
+    """What a scanner that loses counts by a model's own law counts gives the same image."""
+    scan = read_scan(scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0))[0]
+    rate = blocks or float(scan.prompts.sum()) / 300
+    dead = 0.2 / rate
+    share = float(kept(rate, dead))
+    lost = scan.with_(prompts=scan.prompts * np.float32(share ** (2 if blocks else 1)))
+    (tmp_path / "lost").mkdir()
+    path = write_scan(tmp_path / "lost", lost)[0]
+    whole = Corrections(calibration=calibrated if calibrate else None)
+    chosen = replace(
+        whole, dead_time_us=1e6 * dead, dead_time_model=model, singles_cps=blocks * share
+    )
+    wanted = reconstruct(tmp_path / "scan/prompts.hs", None, SETTINGS, whole)
+    result = reconstruct(path, None, SETTINGS, chosen)
+    np.testing.assert_allclose(
+        result.volume.voxels,
+        wanted.volume.voxels,
+        rtol=1e-4,
+        atol=1e-5 * wanted.volume.voxels.max(),
+    )
+    facts = result.images[0].facts
+    assert facts["dead_time_factor"] == pytest.approx(share ** -(2 if blocks else 1))
+    assert facts["dead_time_corrected"] is True
+    assert facts["dead_time_of"] == ("blocks" if blocks else "scanner")
+
+
+def test_dead_time_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    with pytest.raises(EmreconError, match=r"with a dead time of 1e\+06 us .* nothing counts"):
+        reconstruct(scan, None, SETTINGS, Corrections(dead_time_us=1e6))
+    with pytest.raises(SettingsError, match="nonparalysable or paralysable, not 'dead'"):
+        Corrections(dead_time_us=1.0, dead_time_model="dead")
+    told = Quantifier.of(Corrections(dead_time_us=1.0), "", decay_corrected=False)
+    with pytest.raises(SettingsError, match="leave dead_time_us out"):
+        told.quantity(None, ExamInfo(dead_time_corrected=True), {"prompts": 1.0}, 1.0)
+    with pytest.raises(SettingsError, match="dead time needs the time of the counts"):
+        told.quantity(None, ExamInfo(), {"prompts": 1.0}, None)
 
 
 def test_frames_and_gates_of_a_decaying_source_are_all_alike(calibrated: Path) -> None:

@@ -200,6 +200,7 @@ def test_samples_open_and_preferences_are_those_of_the_manifest(viewer, monkeypa
     for key in ("shepp_logan", "flip_finder"):
         viewer.open_sample("emrecon", key)
     assert len(viewer.layers) == 6
+    assert views.sense_of(viewer) == "radiological"  # no dock was opened
     manifest = PluginManager.instance().get_manifest("emrecon")
     keys = {sample.key for sample in manifest.contributions.sample_data}
     assert {"brain_scan", "nema_scan", "brain", "nema", "derenzo", "cylinder"} <= keys

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QApplication, QDockWidget, QPushButton  # noqa: E402
 from emrecon import io  # noqa: E402
 from emrecon.io import nifti  # noqa: E402
 from emrecon.tissue.settings import Settings  # noqa: E402
+from emrecon.tomo.settings import Settings as Recon  # noqa: E402
 from emrecon.volume import Volume  # noqa: E402
 from tests.napari.conftest import TINY  # noqa: E402
 from tests.napari.test_canvas import nothing_is_cut_off, settle, viewer  # noqa: E402, F401 - a fixture
@@ -119,6 +120,23 @@ def test_closing_the_window_ends_a_halted_segmentation(qtbot, viewer, files):  #
     settle()
     assert session.join(60)
     assert session.phase == "stopped"
+
+
+def test_closing_a_dock_ends_its_run_and_frees_it(qtbot, viewer, scan_folder):  # noqa: F811
+    dock = opened(viewer, "EM reconstruction")  # which this test holds on to, as any script may
+    dock.scan.box.setEditText(str(scan_folder))
+    dock.settings.fill(Recon(iterations=3, subsets=4))
+    dock.step()
+    qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=180_000)
+    dock.teaching.open()
+    teaching, session, gone = dock.teaching, dock.session, []
+    _holder(teaching.view).destroyOnClose()  # as its cross does
+    assert not teaching.on
+    dock.destroyed.connect(lambda: gone.append(True))
+    _holder(dock).destroyOnClose()
+    assert session.join(60)
+    assert session.phase == "stopped"
+    qtbot.waitUntil(lambda: gone == [True], timeout=60_000)
 
 
 def test_all_docks_fit_a_small_screen_as_tabs(qtbot, viewer):  # noqa: F811

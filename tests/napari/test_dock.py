@@ -21,6 +21,7 @@ from emrecon.errors import SettingsError
 from emrecon.io import read_image
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from napari_plugin import recon_dock, run_panel, samples
 from napari_plugin.file_chooser import FileChooser
@@ -89,13 +90,61 @@ def test_a_scan_among_the_layers_is_chosen_and_run_to_its_end(qtbot, dock, viewe
     assert len(dock.curves.data("gap")[0]) == 9
     assert len(dock.curves.data("nrmse")[0]) == 13  # the truth beside the scan was found
     dock.curves.tabs.setCurrentIndex(3)
-    assert "best NRMSE" in " ".join(label.text() for label in dock.findChildren(QLabel))
+    assert "NRMSE to truth: best" in " ".join(label.text() for label in dock.findChildren(QLabel))
     press(qtbot, dock, "run")
     qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=180_000)
     assert viewer.layers["EM reconstruction"] is live  # a new layer would hold up the run
     assert len(viewer.layers) == 2
     assert [run.name for run in dock.runs.runs] == ["1: OSEM 3 x 4", "2: OSEM 3 x 4"]
     assert told == []
+
+
+def test_a_prior_is_chosen_where_it_is_seen_and_its_strength_slid_or_typed(dock):
+    form = dock.penalty
+    prior, beta = form.fields["prior"].widget, form.fields["beta"].widget
+    assert {"rdp", "tv"} <= {prior.itemText(place) for place in range(prior.count())}
+    assert not any(section.isAncestorOf(prior) for section in form.sections.values())
+    assert form.value().beta == "auto"
+    beta.tick.setChecked(False)
+    for change, wanted in (
+        (lambda: beta.slider.setValue(beta.slider.maximum()), 1000.0),
+        (lambda: beta.spin.setText("0.003, 0.01"), (0.003, 0.01)),
+    ):
+        change()
+        assert form.value().beta == wanted
+    assert beta.slider.value() == round(20 * np.log10(0.003))
+    beta.spin.setText("much")
+    assert not form.check()
+    form.fill(Penalty(prior="rdp", beta=(1.0, 2.0)))
+    assert form.value() == Penalty(prior="rdp", beta=(1.0, 2.0))
+
+
+def test_likelihood_and_prior_have_a_curve_each(qtbot, dock):
+    assert not dock.curves.tabs.isTabVisible(4)
+    dock.settings.fill(Settings(iterations=4, subsets=4))
+    dock.penalty.fill(Penalty(prior="quadratic"))
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: at(dock, "done")() and dock.number is not None, timeout=180_000)
+    assert dock.curves.tabs.isTabVisible(4)
+    rows = dock.job.rows[-dock.job.subsets :]
+    for name, values in (
+        ("likelihood", [row.log_likelihood for row in rows]),
+        ("prior", [row.penalty for row in rows]),
+    ):
+        assert dock.curves.data(name)[1][-1] == pytest.approx(sum(values))
+    assert sum(row.penalty for row in rows) > 0
+    dock.penalty.fill(Penalty())
+
+
+def test_a_warning_takes_its_lines_and_no_more_of_the_screen(dock):
+    dock.warned.resize(200, 10)
+    heights = []
+    for words in ("6 subsets", "6 subsets " * 20):
+        dock.warned.setText(words)
+        dock.warned.show()
+        heights.append(dock.warned.height())
+    assert heights[1] > 3 * heights[0]
+    assert not dock.warned.parentWidget().layout().hasHeightForWidth()  # else all would scroll
 
 
 def test_runs_are_kept_gone_on_with_and_compared(qtbot, dock, viewer, told):
@@ -120,6 +169,9 @@ def test_runs_are_kept_gone_on_with_and_compared(qtbot, dock, viewer, told):
     press(qtbot, dock, "compare")
     wanted = three.session.history.picture(-1)[1] - two.session.history.picture(-1)[1]
     np.testing.assert_array_equal(viewer.layers[-1].data, wanted)
+    assert viewer.canvas.overlays.text.text == ""  # the difference is no iteration
+    viewer.layers[-1].visible = False
+    assert "iteration 3" in viewer.canvas.overlays.text.text
     assert dock.runs.said.text() == "2 and 3 differ by post_fwhm_mm: [] and [5.0]"
 
 
@@ -174,7 +226,10 @@ def test_what_a_run_warned_of_is_said_in_the_panel_and_stays_with_it(qtbot, dock
     qtbot.waitUntil(at(dock, "done"), timeout=180_000)
     qtbot.waitUntil(lambda: dock.warned.isVisibleTo(dock), timeout=180_000)
     assert "6 subsets" in dock.warned.text() or "8 subsets" in dock.warned.text()
-    assert dock.runs.runs[0].session.warnings == dock.warned.text().split("\n")
+    (run,) = dock.runs.runs
+    assert run.session.warnings == dock.warned.text().split("\n")
+    assert run.name.endswith(f" x {run.job.subsets}")
+    assert f"{run.job.subsets} subsets are used" in dock.warned.text()
 
 
 def test_counters_come_though_no_picture_is_wanted(qtbot, dock, monkeypatch):
@@ -270,7 +325,7 @@ def test_mistakes_are_told_and_leave_the_dock_ready(qtbot, dock, told):
     dock.settings.fields["iterations"].widget.setValue(0)
     press(qtbot, dock, "run")
     assert "iterations must be 1 or more" in told[-1]
-    assert "1 or more" in dock.settings.fields["iterations"]._wrong.text()
+    assert "Iterations must be 1 or more" in dock.settings.fields["iterations"]._wrong.text()
     dock.settings.fill(Settings(iterations=1))
     dock.scan.box.setEditText("/nowhere/scan.hs")
     press(qtbot, dock, "run")

@@ -131,7 +131,7 @@ def test_the_dock_shows_frames_along_their_times(qtbot, events, monkeypatch):
     made = [one.volume.voxels for one in dock.session.result.images]
     np.testing.assert_array_equal(np.asarray(layer.data), [image.T for image in made])
     viewer.dims.set_current_step(0, 0)
-    assert viewer.canvas.overlays.text.text == "frame 1 (2 to 6 s), iteration 2"
+    assert viewer.canvas.overlays.text.text == "frame 1 (2 to 6 s)\niteration 2"
     assert dock.session.close()
 
 

@@ -75,7 +75,15 @@ def test_labels_are_measured_live_and_saved(qtbot, dock, viewer, tmp_path):
     labels.paint((0, 10, 12), 2)  # a new region, with no button pressed
     qtbot.waitUntil(lambda: len(dock.rows) == 3, timeout=5000)
     assert dock.table.item(1, 0).text() == "label 2"
-    assert dock.table.horizontalHeaderItem(1).text() == "Mean Bq/mL"
+    assert dock.table.horizontalHeaderItem(1).text() == "Mean\nBq/mL"
+
+
+def test_new_areas_have_the_axes_of_the_image(dock, viewer):
+    dock.area_button.click()
+    shapes, image = viewer.layers["regions"], viewer.layers["image"]
+    assert (shapes.units, shapes.axis_labels) == (image.units, image.axis_labels)
+    np.testing.assert_allclose(shapes.data_to_world((1, 2, 3)), image.data_to_world((1, 2, 3)))
+    assert dock.region_box.currentText() == "regions"
 
 
 def test_labels_of_other_voxels_count_by_the_nearest(viewer):

@@ -56,6 +56,12 @@ def brightest_mm(plane):
     return place.x(), place.y()
 
 
+@pytest.mark.parametrize(("size", "columns"), [((320, 1200), 1), ((1300, 500), 3)])
+def test_planes_are_set_out_by_the_room_that_they_have(qtbot, dock, size, columns):
+    dock.resize(*size)  # one step: what the canvas had before does not count
+    qtbot.waitUntil(lambda: dock._columns == columns, timeout=60_000)
+
+
 def test_a_landmark_lies_at_its_millimetres_in_all_planes(qtbot, dock, viewer):
     axial = dock.planes["axial"]
     dock.go_to(dock.planes["sagittal"], MARK_MM["A"], MARK_MM["S"])

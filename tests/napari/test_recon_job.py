@@ -16,9 +16,9 @@ from emrecon.cli import app
 from emrecon.errors import SettingsError
 from emrecon.io import read_image
 from emrecon.jobs.recon import ReconstructionJob, reconstruct
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
-from emrecon.watchers import Row
-from napari_plugin.recon_job import ReconJob, gaps, pass_likelihoods
+from napari_plugin.recon_job import ReconJob, gaps, pass_sums
 from napari_plugin.recon_outcome import at, result_as_command, result_as_python
 from napari_plugin.session import Session
 
@@ -69,6 +69,20 @@ def test_what_is_copied_as_python_makes_the_same_bits(scan_folder, tmp_path, mon
     assert not np.array_equal(found, whole.history.frames()[-1].transpose())
 
 
+def test_regions_of_an_earlier_image_are_measured_on_it(scan_folder, tmp_path):
+    regions = RegionSettings(regions=scan_folder / "labels.nii.gz", uncertainty="none")
+    session = ran(ReconJob(ReconstructionJob(scan_folder, settings=HOW, regions=regions)))
+    labels = read_image(scan_folder / "labels.nii.gz")
+    for place in (4, len(session.history.numbers) - 1):
+        number, picture = session.history.picture(place)
+        seen = at(session.result, number, picture)
+        rows = metrics.regions(seen.images[0].volume, None, labels, {})
+        assert [row.mean for row in seen.images[0].regions.rows] == [row.mean for row in rows]
+        _, *files = seen.write(tmp_path / f"{number}.nii.gz")
+        table = next(file for file in files if file.name.endswith("regions.tsv"))
+        assert f"{rows[0].mean:.6g}" in table.read_text()
+
+
 def test_a_run_stopped_after_whole_passes_has_a_command_and_else_none(scan_folder, wait):
     whole = ran(ReconJob(ReconstructionJob(scan_folder, settings=HOW)), steps=8, wait=wait)
     assert "--iterations 2" in result_as_command(whole.result)
@@ -95,14 +109,13 @@ def test_the_error_against_the_truth_is_that_of_the_metrics(scan_folder):
 
 def test_likelihoods_are_compared_over_whole_passes():
     # two subsets with likelihoods of their own size: only sums of both can be compared
-    rows = [Row(n // 2, n, -100.0 / (n + 1) - 1000 * (n % 2), 0.1, 0.0) for n in range(9)]
-    numbers, passes = pass_likelihoods(rows, 2)
-    assert numbers == list(range(1, 9))
+    values = [-100.0 / (n + 1) - 1000 * (n % 2) for n in range(9)]
+    passes = pass_sums(values, 2)
     sums = [-100.0 / n - 100.0 / (n + 1) - 1000 for n in range(1, 9)]
     np.testing.assert_allclose(passes, sums, rtol=1e-9)
     np.testing.assert_allclose(gaps(passes)[:-1], [sums[-1] - value for value in sums[:-1]])
     assert np.isnan(gaps(passes)[-1])  # the best has no place on a log axis
-    assert pass_likelihoods(rows[:1], 2) == ([], [])
+    assert pass_sums(values[:1], 2) == []
 
 
 def test_a_run_gone_on_with_is_the_longer_run(scan_folder):

@@ -151,13 +151,18 @@ def test_a_kernel_that_is_compiled_is_named_and_stop_ends_it_there():
             return 2 * x
 
         assert _twice_a_number(1) == 2
-        notes.append(session.note)
+        assert session.note == ""
         session.stop()
         _twice_a_number(1.5)
         raise AssertionError("not reached")
 
+    class Noting(Session):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            notes.extend([value] if name == "note" and value else [])
+
     notes: list[str] = []
-    session = Session(1000)
+    session = Noting(1000)
     session.start(job)
     assert session.join(60)
     assert notes == ["compiling twice a number, once: it is kept"]

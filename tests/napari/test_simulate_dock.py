@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,11 +14,14 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QPushButton
 
+from emrecon.io import read_image
 from emrecon.io.frames import read_frames
-from napari_plugin import samples, simulate_dock
+from napari_plugin import job_dock, samples, simulate_dock, transmission_dock
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.simulate_dock import SimulateDock
+from napari_plugin.transmission_dock import TransmissionDock
 from phantoms.acquisition import Acquisition, phantom_named
+from tests.jobs.test_transmission_job import MU, frames, inside_of  # noqa: F401 - a fixture
 from tests.napari.conftest import TINY
 
 pytestmark = pytest.mark.qt
@@ -26,7 +31,8 @@ pytestmark = pytest.mark.qt
 def told(monkeypatch):
     """What the person was told."""
     said = []
-    monkeypatch.setattr(simulate_dock, "show_error", said.append)
+    for module in (simulate_dock, job_dock):
+        monkeypatch.setattr(module, "show_error", said.append)
     return said
 
 
@@ -117,3 +123,27 @@ def test_stop_ends_a_simulation_at_once(qtbot, told):
     assert dock.session.join(2)
     qtbot.waitUntil(dock.simulate_button.isEnabled, timeout=180_000)
     assert told == []
+
+
+def test_rays_become_a_map_that_can_be_chosen_as_mu(qtbot, told, monkeypatch, frames):  # noqa: F811
+    monkeypatch.setattr(transmission_dock, "show_error", told.append)
+    viewer = ViewerModel()
+    dock, recon = TransmissionDock(viewer), ReconDock(viewer)
+    for widget in (dock, recon):
+        qtbot.addWidget(widget)
+    press(qtbot, dock, "run")
+    assert "choose a transmission scan" in told.pop()
+    dock.scan.box.setEditText(str(frames))
+    press(qtbot, dock, "run")  # the size of a pixel is missing
+    qtbot.waitUntil(lambda: len(told) == 1, timeout=180_000)
+    assert "pixel" in told.pop()
+    dock.rays.fields["pixel_mm"].widget.setText("1")
+    press(qtbot, dock, "run")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=180_000)
+    (layer,) = viewer.layers
+    assert (layer.name, layer.metadata["emrecon"]["unit"]) == ("attenuation map", "1/mm")
+    made = read_image(Path(layer.metadata["emrecon"]["path"]))
+    np.testing.assert_array_equal(layer.data, made.voxels.transpose())
+    assert inside_of(made).mean(dtype=float) == pytest.approx(MU, rel=0.02)
+    box = recon.corrections.fields["mu"].widget.box
+    assert "attenuation map" in {box.itemText(place) for place in range(box.count())}

@@ -89,6 +89,20 @@ def test_without_tails_the_scale_is_absolute_and_few_counts_hardly_change_it(par
     assert many.scales == pytest.approx(np.full(BINS.planes, 1.5), abs=0.08)
 
 
+def test_trues_beside_the_end_of_a_body_are_no_scatter() -> None:
+    """Planes next to a body see some of it: such counts once made the scatter larger."""
+    bins = SCANNER.bins(span=3)
+    inside = np.zeros(bins.shape, np.bool_)
+    inside[:, 20:41, : bins.segments[0].planes // 2] = True
+    scatter = np.full(bins.shape, 10, np.float32)
+    spilt = np.where(np.roll(inside, 1, axis=2) & ~inside, np.float32(200), np.float32(0))
+    assert spilt.any()
+    survival = np.where(inside, np.float32(0.3), np.float32(1))
+    found = tail_fit(bins, scatter + spilt, None, scatter, survival, None)
+    assert found.scale == pytest.approx(1, abs=1e-6)
+    assert found.counted.sum() > 0.5 * scatter.sum()
+
+
 def test_what_lies_beyond_the_rings_goes_on_where_there_is_matter():
     activity = Volume(np.ones((4, 4, 3), np.float32), Grid.centred((4, 4, 3), (10, 10, 10)).affine)
     mu = np.full((4, 4, 12), 0.0096, np.float32)

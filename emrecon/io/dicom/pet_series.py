@@ -364,6 +364,7 @@ def _corrected(exam: Exam) -> list[str]:
         "RAN": bool(one.get("randoms") or one.get("delayeds")),
         "SCAT": bool(one.get("scatter")),
         "DECY": exam.correction != "NONE",
+        "DTIM": "dead_time_factor" in one or one.get("dead_time") == "corrected",
     }
     return [word for word, made in words.items() if made]
 

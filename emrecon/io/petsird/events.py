@@ -108,7 +108,9 @@ def reading(
         }
         nothing = np.empty(0, np.float32)
         low, high, share = scanner.energy
-        exam = ExamInfo(window_kev=(low, high), energy_resolution=share)
+        exam = ExamInfo(
+            window_kev=(low, high), energy_resolution=share, dead_time_corrected=seen.alive.told
+        )
         yield ListmodeScan(store.events(**facts), pairs, nothing, mu, exam, about)
 
 

@@ -88,7 +88,7 @@ def tail_fit(
     counted, expected, variance = np.zeros((3, bins.planes))
     number = 0
     for view in range(bins.shape[0]):
-        tail = _tail(attenuation[view], bins.s_mm)
+        tail = _tail(attenuation[view], bins)
         if efficiency is not None:
             tail &= efficiency[view] > 0
         number += int(np.count_nonzero(tail))
@@ -105,12 +105,26 @@ def tail_fit(
     )
 
 
-def _tail(attenuation: Array, s_mm: Floats) -> NDArray[np.bool_]:
-    """Return which bins of a view meet no matter, nor do their neighbours in the same plane."""
+def _tail(attenuation: Array, bins: Bins) -> NDArray[np.bool_]:
+    """Return which bins of a view meet no matter, nor do their neighbours in all directions.
+
+    Where a body ends within the field of view, its trues reach the planes beside it.
+    """
     blocked = attenuation < AIR
-    reach = int(np.ceil(ASIDE_MM / max(float(np.diff(s_mm).mean()), 1e-3))) if s_mm.size > 1 else 0
-    count = np.cumsum(np.pad(blocked, ((reach + 1, reach), (0, 0))), axis=0)
-    return np.asarray(count[2 * reach + 1 :] - count[: -2 * reach - 1] == 0)
+    near = _spread(blocked, bins.bin_mm, axis=0)
+    for first, segment in zip(bins.offsets, bins.segments, strict=True):
+        some = slice(first, first + segment.planes)
+        near[:, some] = _spread(near[:, some], segment.step_mm, axis=1)
+    return ~near
+
+
+def _spread(blocked: NDArray[np.bool_], step_mm: float, axis: int) -> NDArray[np.bool_]:
+    """Return what lies within `ASIDE_MM` of what is blocked along an axis of such steps."""
+    reach = min(int(np.ceil(ASIDE_MM / step_mm)), blocked.shape[axis])
+    wide = [(0, 0), (0, 0)]
+    wide[axis] = (reach + 1, reach)
+    count = np.moveaxis(np.cumsum(np.pad(blocked, wide), axis=axis), axis, 0)
+    return np.moveaxis(count[2 * reach + 1 :] > count[: -2 * reach - 1], 0, axis)
 
 
 def _summed(data: Array, view: int, tail: NDArray[np.bool_]) -> Floats:
