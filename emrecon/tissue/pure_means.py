@@ -28,7 +28,7 @@ Floats32 = NDArray[np.float32]
 FLATTEST = 0.5
 """Share of the voxels that count as flat."""
 
-COMMON = 0.7
+COMMON = 1.0
 """Voxels of the classes' common covariance that each class starts with, in those of a class if
 all were equal: without them one class widens and takes what lies between it and the next."""
 
@@ -71,7 +71,7 @@ def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
     near, square = image.lattice, np.zeros(image.lattice.size, np.float32)
     numbers, strides = near.numbers, (near.shape[1] * near.shape[2], near.shape[2], 1)
     around = [numbers[near.places + way * step] for step in strides for way in (1, -1)]
-    far = np.repeat(np.float32(image.spacing_mm), 2)
+    far = np.repeat(np.array(image.spacing_mm, np.float32), 2)
     for values in np.pad(corrected, ((0, 0), (0, 1)), constant_values=np.nan):
         every = [values[one] for one in around]
         mean = np.add.reduce(every) / np.float32(len(every))
