@@ -1,4 +1,4 @@
-"""A person's hands and eyes for `screenshots` and `panel_walk`: clicks on a real window, pictures of it.
+"""A person's hands and eyes for `screenshots`, `panel_walk` and `panel_views`: clicks on a real window, pictures of it.
 
 Size of the screen, folder for pictures, and theme are words of the command line: see `screenshots`.
 """  # noqa: E501
@@ -111,3 +111,28 @@ def drag(start, end):
     QTest.qWait(150)
     mouse("mouseup", 1)
     QTest.qWait(250)
+
+
+def docked_by_name(viewer, caption, kind):
+    """Open a dock without the menu, which the other parts click through."""
+    viewer.window.add_plugin_dock_widget("emrecon", caption)
+    return docked(viewer, kind)
+
+
+def ran(dock, phase="done"):
+    """Press Run and wait for the end."""
+    click(dock.run_bar.buttons["run"])
+    wait(lambda: dock.session.phase == phase and not dock.live._timer.isActive())  # noqa: SLF001
+    QTest.qWait(500)
+
+
+def grabbed(widget, name):
+    """Save all of a widget, also what is scrolled out of the window."""
+    path = FOLDER / f"all-{name}.png"
+    widget.grab().save(str(path))
+    print(path)
+
+
+def window_by(box, word):
+    """Choose the window with a word in its name."""
+    box.activated.emit(next(n for n in range(box.count()) if word in box.itemText(n)))

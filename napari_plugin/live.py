@@ -69,6 +69,7 @@ class Live(QObject):
         self.share = SHARES["Quick"]
         self._next, self._next_words, self._began, self._phase = 0.0, 0.0, 0.0, ""
         self._next_used, self._began_used = 0.0, 0.0
+        self._told: tuple[object, ...] = ()
         self.frame_s = 0.0
         self.frames = 0
         self._timer = QTimer(self)
@@ -79,7 +80,7 @@ class Live(QObject):
         """Begin to look at a run."""
         self._session = session
         self._next, self._next_used, self._next_words, self._phase = 0.0, 0.0, 0.0, ""
-        self.frames, self.frame_s = 0, 0.0
+        self.frames, self.frame_s, self._told = 0, 0.0, ()
         self._timer.start()
 
     def stop(self) -> None:
@@ -107,9 +108,11 @@ class Live(QObject):
         if changed or not going or due:
             picture = session.slot.take()
             session.slot.ask()
-        if picture is None and going and not changed and now < self._next_words:
+        told = (session.number, session.note, session.ready, len(session.warnings))
+        stands = now < self._next_words or told == self._told
+        if picture is None and going and not changed and stands:
             return
-        self._phase = phase
+        self._phase, self._told = phase, told
         self._show(picture)
         if not going:
             self._timer.stop()

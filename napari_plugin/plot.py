@@ -11,14 +11,13 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QTabBar, QVBoxLayout, QWidget
 
-from napari_plugin.labels import COLOURS
 from napari_plugin.layout import shrinking
 
 AXES = "#8d949e"
 """Of axes and letters: seen on dark and on light."""
 
-LINES = tuple(colour for colour in COLOURS if colour != "#f0e442")
-"""Of lines: yellow is not seen on light."""
+LINES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2")
+"""Of lines: without yellow, which is not seen on light; blue, hard to see on dark, comes last."""
 
 MARK, HERE = "#e69f00", "#d55e00"
 

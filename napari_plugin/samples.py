@@ -6,11 +6,13 @@ the command line can reconstruct the very same one.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emrecon import jobs
+from emrecon.files import write_text
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.volume import Grid
@@ -42,6 +44,11 @@ def quick(phantom: str) -> Acquisition:
         bins += 16
     return replace(QUICK, bins=bins)
 
+
+log = logging.getLogger(__name__)
+
+_WARNED = "warnings.txt"
+"""File beside a simulated scan, of what was warned of then, a line each."""
 
 EVENTS = "scan.petsird"
 """File of simulated list-mode."""
@@ -85,14 +92,21 @@ def simulated(job: SimulationJob, session: Session | None = None) -> Path:
         What is told, and can end it at once: the work is a process of its own then.
     """
     job = _kept(job)
+    folder = job.outputs()[0].parent
+    warned = folder / _WARNED
     if not _is_written(job):
         if session is None:
             jobs.run(job)
         else:
             session.note = f"simulating {job.phantom}, once: its files are kept"
+            earlier = len(session.warnings)
             in_a_process(job, session)
+            write_text(warned, "\n".join(session.warnings[earlier:]))
             session.note = ""
-    return job.outputs()[0].parent
+    elif warned.exists():  # it is as true of the files that were kept
+        for line in warned.read_text(encoding="utf-8").splitlines():
+            log.warning("%s", line)
+    return folder
 
 
 def _ready_made(phantom: str) -> SimulationJob:

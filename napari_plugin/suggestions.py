@@ -33,7 +33,7 @@ _OF_THE_FILE = (
 BLANK = {
     **dict.fromkeys(_NONE, "none"),
     **dict.fromkeys(_OF_THE_FILE, "as in the file"),
-    "voxel_mm": "bin, half ring spacing",
+    "voxel_mm": "by the bins",
     "size": "field of view",
     "centre_mm": "the scanner's",
     "response_mm": "the collimator's",

@@ -14,10 +14,12 @@ from emrecon.batch import read_jobs
 from emrecon.cli import app
 from emrecon.errors import SettingsError
 from emrecon.jobs.as_code import as_command, as_python
-from emrecon.jobs.calibrate import CalibrationJob, Cylinder
+from emrecon.jobs.calibrate import CalibrationJob
 from emrecon.jobs.convert import ConversionJob
+from emrecon.jobs.cylinder import Cylinder
+from emrecon.jobs.known_source import Source
 from emrecon.jobs.measure import MeasurementJob
-from emrecon.jobs.normalise import NormalisationJob, Source
+from emrecon.jobs.normalise import NormalisationJob
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.simulate import PhantomJob, SimulationJob

@@ -12,8 +12,9 @@ import numpy as np
 
 from emrecon import Corrections, Settings, read_image, reconstruct, run
 from emrecon.io import interfile, nifti
-from emrecon.jobs.calibrate import CalibrationJob, Cylinder
+from emrecon.jobs.calibrate import CalibrationJob
 from emrecon.jobs.convert import ConversionJob
+from emrecon.jobs.cylinder import Cylinder
 from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.presets import by_name

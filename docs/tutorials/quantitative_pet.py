@@ -11,8 +11,10 @@ import numpy as np
 
 from emrecon import Corrections, Settings, Volume, read_image, reconstruct, run
 from emrecon.io import interfile, nifti
-from emrecon.jobs.calibrate import CalibrationJob, Cylinder
-from emrecon.jobs.normalise import NormalisationJob, Source
+from emrecon.jobs.calibrate import CalibrationJob
+from emrecon.jobs.cylinder import Cylinder
+from emrecon.jobs.known_source import Source
+from emrecon.jobs.normalise import NormalisationJob
 from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.presets import by_name

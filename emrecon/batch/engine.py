@@ -65,7 +65,7 @@ class Processes:
 
     def about(self) -> str:
         """Return in a line what it is."""
-        return f"{len(self._slots)} worker processes, {self._threads} threads each"
+        return f"at a time: {len(self._slots)}; processor threads of each: {self._threads}"
 
     def slots(self) -> int:
         """Return how many jobs it can do at a time."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from emrecon.cli.config_file import filled
 from emrecon.errors import EmreconError, SettingsError
@@ -32,8 +32,11 @@ def _read(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type
 
 
 def _shown(value: Any) -> str | None:  # noqa: ANN401 - any default
-    """Return a default as help shows it; nothing where it says nothing."""
-    return None if value is None or value is False or value in {"", ()} else str(value)
+    """Return a default as help shows it; nothing where it stands for "not said"."""
+    many = value if isinstance(value, tuple) else (value,)
+    if all(one in {None, "", 0, -1} for one in many):
+        return None
+    return " ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in many)
 
 
 app = App(
@@ -49,26 +52,44 @@ app = App(
 
 app.config = [filled]
 
-COMMANDS = {
-    "demo": "Simulate a small scan, reconstruct it and segment the image.",
-    "phantom": "Write a phantom's activity, attenuation and labels as NIfTI.",
-    "simulate": "Simulate a scan of a phantom, with its truth beside it.",
-    "segment": "Segment an image into tissue classes by EM.",
-    "recon": "Reconstruct a scan by MLEM or OSEM.",
-    "info": "Say what a file is, and how its geometry is understood.",
-    "batch": "Do many jobs: a job file, or a BIDS dataset.",
-    "convert": "Turn list-mode into sinograms, or an image into another format.",
-    "normalise": "Estimate detection efficiencies from the scan of a known source.",
-    "calibrate": "Find what makes Bq/mL of a PET scanner's images, from a cylinder.",
-    "scatter": "Work out the scatter of a PET scan from an image of its activity.",
-    "transmission": "Reconstruct an attenuation map from counts of X-rays or a rod source.",
-    "metrics": "Hold an image against the truth.",
-    "doctor": "Say what there is to compute with; paste it into a report of a problem.",
-    "completion": "Print the script by which a shell completes commands and flags.",
+GROUPS = {
+    "Images": {
+        "recon": "Reconstruct a scan by MLEM, OSEM, with a prior or a kernel.",
+        "segment": "Segment an image into tissue classes by EM.",
+        "transmission": "Reconstruct an attenuation map from counts of X-rays or a rod source.",
+        "batch": "Do many jobs: a job file, or a BIDS dataset.",
+    },
+    "Files": {
+        "info": "Say what a file is, and how its geometry is understood.",
+        "convert": "Turn list-mode into sinograms, or an image into another format.",
+        "metrics": "Hold an image against the truth.",
+    },
+    "A scanner": {
+        "normalise": "Estimate detection efficiencies from the scan of a known source.",
+        "calibrate": "Find what makes Bq/mL of a PET scanner's images, from a cylinder.",
+        "scatter": "Work out the scatter of a PET scan from an image of its activity.",
+    },
+    "To try it out": {
+        "demo": "Simulate a small scan and reconstruct it; segment a T1 of the same brain.",
+        "simulate": "Simulate a scan of a phantom, with its truth beside it.",
+        "phantom": "Write a phantom's activity, attenuation and labels as NIfTI.",
+    },
+    "This machine": {
+        "doctor": "Say what there is to compute with; paste it into a report of a problem.",
+        "completion": "Print the script by which a shell completes commands and flags.",
+    },
 }
+"""Commands as help shows them; each is loaded by name when it is called, so that help is quick."""
 
-for _name, _help in COMMANDS.items():  # loaded by name when called, so that --help is quick
-    app.command(f"emrecon.cli.{_name}:{_name}", name=_name, help=_help)
+COMMANDS = {name: words for group in GROUPS.values() for name, words in group.items()}
+
+for _index, (_title, _group) in enumerate(GROUPS.items()):
+    _shelf = Group(_title, sort_key=_index)
+    for _order, (_name, _help) in enumerate(_group.items()):
+        _source = f"emrecon.cli.{_name}:{_name}"
+        app.command(_source, name=_name, help=_help, group=_shelf, sort_key=_order)
+
+app["--help"].group = app["--version"].group = Group("Flags", sort_key=len(GROUPS))
 
 
 def main(tokens: Sequence[str] | None = None) -> None:
@@ -79,7 +100,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
     try:
-        with _terminated():
+        with _terminated(), _warned_once():
             given = list(sys.argv[1:] if tokens is None else tokens)
             _explain(given)
             app(given, exit_on_error=False, print_error=False)
@@ -109,7 +130,38 @@ def _explain(tokens: Sequence[str]) -> None:
     told = inspect.cleandoc(getattr(module, name).__doc__).partition("\nParameters\n")[0]
     command.help = "\n\n".join(" ".join(part.split()) for part in told.split("\n\n"))
     examples = (module.__doc__ or "").partition("For example::\n")[2].strip("\n")
-    command.help_epilogue = f"Examples:\n\n{examples}\n\n{EXIT_CODES}"
+    codes = (
+        EXIT_CODES.replace(", 130", ", 3 inputs invalid, 130") if name == "batch" else EXIT_CODES
+    )
+    command.help_epilogue = f"Examples:\n\n{examples}\n\n{codes}"
+
+
+class _First(logging.Filter):
+    """Lets the same words pass once, however often a file is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether these words come for the first time."""
+        words = record.getMessage()
+        first = words not in self._passed
+        self._passed.add(words)
+        return first
+
+
+@contextmanager
+def _warned_once() -> Iterator[None]:
+    """Say the same warning once."""
+    filters = [(handler, _First()) for handler in logging.getLogger().handlers]
+    for handler, first in filters:
+        handler.addFilter(first)
+    try:
+        yield
+    finally:
+        for handler, first in filters:
+            handler.removeFilter(first)
 
 
 @contextmanager

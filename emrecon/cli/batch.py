@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from emrecon.cli import complain
+from emrecon.cli.common import Voice, VoiceFlags, section
 from emrecon.errors import DataError, FormatError, SettingsError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Where:
             raise SettingsError("--scheduler needs --engine dask")
 
 
-WhereFlags = Annotated[Where, Parameter(name="*", group="Engine")]
+WhereFlags = Annotated[Where, section("Engine")]
 
 
 def batch(  # noqa: PLR0913 - each is one choice of the user's
@@ -82,14 +83,14 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     resume: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
-    json: bool = False,
     where: WhereFlags | None = None,
+    voice: VoiceFlags | None = None,
 ) -> None:
     """Do many jobs: those of a job file, or those that a BIDS dataset asks for.
 
     Results go to the output folder, and in its folder "batch": report.html to look at,
-    report.jsonl with a line for each job, logs, records. Exit code 3: inputs invalid,
-    nothing ran; 1: some jobs failed, the rest is done.
+    report.jsonl with a line for each job, logs, records. Exit code 1: some jobs failed, the rest
+    is done; 3: inputs invalid, nothing ran.
 
     Parameters
     ----------
@@ -99,8 +100,10 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
         Folder for results; a job file may name its own.
     level
         "participant", for a BIDS dataset.
-    participant_label, session_label
-        Of a BIDS dataset only these, with or without sub- and ses-.
+    participant_label
+        Of a BIDS dataset only these participants, with or without sub-.
+    session_label
+        Of a BIDS dataset only these sessions, with or without ses-.
     config
         Settings for a BIDS dataset: TOML with tables [recon] and [segment].
     resume
@@ -110,16 +113,16 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
         Do all jobs anew, over the results of an earlier batch and other files of these names.
     dry_run
         Print the plan with memory and time, and write nothing.
-    json
-        Print a line of JSON for each job that ends, instead of words.
     where
         Who does the jobs.
+    voice
+        How much is said; as JSON, a line for each job that ends.
     """
     from emrecon.batch import Store, plan, run
     from emrecon.batch.run import exit_code
     from emrecon.cli.batch_progress import Board
 
-    where = where or Where()
+    where, voice = where or Where(), voice or Voice()
     if resume and overwrite:
         raise SettingsError("give --resume or --overwrite, not both")
     with _invalid():
@@ -135,17 +138,17 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     with store.alone(), ExitStack() as stack:
         here = _here(where, len(jobs), stack)
         planned = plan(jobs, store, resume=resume, overwrite=overwrite, most_mb=budget)
-        _say(planned)
+        _say(planned, voice)
         if level:
             _describe(source, out)
-        view = stack.enter_context(Board(planned, json=json))
+        view = stack.enter_context(Board(planned, voice))
         dask = where.engine != "processes" and any(one.todo == "run" for one in planned)
         engine = _dask(where, here, out, stack) if dask else here
         view.about(engine.about())
         records = run(
             planned, engine, store, view, resume=resume, budget_mb=_shared(where, budget)
         )
-    _end(records, store)
+    _end(records, store, voice)
     sys.exit(exit_code(records))
 
 
@@ -261,20 +264,28 @@ def _slurm(where: Where) -> Slurm:
     )  # fmt: skip
 
 
-def _say(planned: list[Planned]) -> None:
+def _say(planned: list[Planned], voice: Voice) -> None:
     """Say what cannot be done before hours are spent on the rest."""
     refused = [one for one in planned if one.todo == "refuse"]
     skipped = sum(one.todo == "skip" for one in planned)
-    if skipped:
+    if skipped and not voice.quiet:
         print(f"{skipped} of {len(planned)} jobs are done already", file=sys.stderr)
     for one in refused:
         print(f"{one.job.name} cannot be done: {one.why}", file=sys.stderr)
 
 
-def _end(records: list[Record], store: Store) -> None:
+def _end(records: list[Record], store: Store, voice: Voice) -> None:
     """Say how it went."""
     done = sum(record.status == "done" for record in records)
-    print(f"{done} of {len(records)} done; report: {store.report}", file=sys.stderr)
+    if not voice.quiet:
+        print(f"{done} of {len(records)} done; report: {store.report}", file=sys.stderr)
+
+
+def _lasting(seconds: float) -> str:
+    """Return a length of time in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def _show(planned: list[Planned], where: Where, budget: float) -> None:
@@ -294,8 +305,8 @@ def _show(planned: list[Planned], where: Where, budget: float) -> None:
         f"{sum(one.todo == 'refuse' for one in planned)} that cannot be done"
     )
     print(
-        f"about {cpu_s / 3600:.2f} processor hours, {cpu_s / slots / where.threads / 60:.0f} "
-        f"minutes with {slots} jobs at a time of {where.threads} threads; "
+        f"about {_lasting(cpu_s)} of processor time, {_lasting(cpu_s / slots / where.threads)} "
+        f"with {slots} at a time, each on {where.threads} processor threads; "
         f"{budget:,.0f} MB of memory to use"
     )
     if where.engine == "slurm":

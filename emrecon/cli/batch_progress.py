@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from emrecon.cli import complain
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
     from emrecon.batch import Planned, Record
+    from emrecon.cli.common import Voice
 
 
 class Board:
@@ -21,17 +24,17 @@ class Board:
     ----------
     planned : sequence of Planned
         The jobs.
-    json : bool
-        Print a line of JSON for each job that ends, instead of words.
+    voice : Voice
+        How much is said; as JSON, a line for each job that ends.
     """
 
-    def __init__(self, planned: Sequence[Planned], *, json: bool) -> None:
+    def __init__(self, planned: Sequence[Planned], voice: Voice) -> None:
         from rich.console import Console
 
         from emrecon.watchers import bars
 
-        console = Console(stderr=True)
-        self._json, self._count = json, len(planned)
+        console = Console(stderr=True, quiet=voice.quiet)
+        self._voice, self._count = voice, len(planned)
         self._ended = sum(one.todo == "skip" for one in planned)
         self._bars = bars(console)
         self._all = self._bars.add_task("all jobs", total=self._count, completed=self._ended)
@@ -73,9 +76,11 @@ class Board:
                 self._bars.remove_task(name)
             self._ended += 1
         self._bars.update(self._all, completed=self._ended)
-        if self._json:
+        if self._voice.json:
             print(record.line(), flush=True)
             return
+        if self._voice.quiet and record.status != "done":
+            complain(f"{record.name}: {record.error}")
         words = f"{record.seconds:.1f} s" if record.status == "done" else record.error
         self._bars.console.print(
             f"[{self._ended}/{self._count}] {record.status} {record.name}: {words}",

@@ -10,12 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, section
+from emrecon.jobs.cylinder import Cylinder
 
-from emrecon.cli.common import Out, Overwrite, VoiceFlags, do
-from emrecon.jobs.calibrate import CalibrationJob, Cylinder
-
-CylinderFlags = Annotated[Cylinder, Parameter(name="*", group="Cylinder")]
+CylinderFlags = Annotated[Cylinder, section("Cylinder")]
 
 
 def calibrate(
@@ -42,4 +40,6 @@ def calibrate(
     voice
         How much is said.
     """
+    from emrecon.jobs.calibrate import CalibrationJob
+
     do(CalibrationJob(image, out, cylinder or Cylinder()), voice=voice, overwrite=overwrite)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from emrecon.errors import SettingsError
 from emrecon.tomo.anatomy_settings import AnatomySettings
@@ -22,17 +22,53 @@ from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 
 if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
+
     from emrecon.jobs import Execution, Job, Result
     from emrecon.watchers import Bar
 
-SettingsFlags = Annotated[Settings, Parameter(name="*", group="Reconstruction")]
-CorrectionFlags = Annotated[Corrections, Parameter(name="*", group="Corrections")]
-CameraFlags = Annotated[CameraFacts, Parameter(name="*", group="SPECT files")]
-ListmodeFlags = Annotated[ListmodeSettings, Parameter(name="*", group="List-mode")]
-PenaltyFlags = Annotated[Penalty, Parameter(name="*", group="Prior")]
-KernelFlags = Annotated[KernelSettings, Parameter(name="*", group="Kernel EM")]
-AnatomyFlags = Annotated[AnatomySettings, Parameter(name="*", group="Anatomy")]
-RegionFlags = Annotated[RegionSettings, Parameter(name="*", group="Regions")]
+SECTIONS = (
+    "Reconstruction", "Segmentation", "Acquisition", "Gamma camera (with --dicom)", "Cylinder",
+    "Source", "Rays", "Inputs", "Corrections", "Prior", "Kernel EM", "Anatomy", "Regions",
+    "List-mode", "SPECT files", "Execution", "Engine", "Output",
+)  # fmt: skip
+"""Groups of flags in the order of help: what is set most often comes first."""
+
+
+@dataclass(frozen=True)
+class Without:
+    """Shows a group of flags in help without those that a command refuses."""
+
+    fields: frozenset[str]
+    """The fields that it refuses."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print the group."""
+        from cyclopts.help.formatters.default import DefaultFormatter
+
+        refused = {f"--{field.replace('_', '-')}" for field in self.fields}
+        kept = [entry for entry in panel.entries if not refused.intersection(entry.names)]
+        DefaultFormatter()(console, options, panel.copy(entries=kept))
+
+
+def section(
+    name: str, without: Iterable[str] = (), *, negative: tuple[str, ...] | None = ()
+) -> Parameter:
+    """Let the fields of a form be flags, in a group of this name; `without` some in its help."""
+    hidden = Without(frozenset(without)) if without else None
+    group = Group(name, sort_key=SECTIONS.index(name), help_formatter=hidden)
+    return Parameter(name="*", group=group, negative=negative, negative_iterable=())
+
+
+SettingsFlags = Annotated[Settings, section("Reconstruction")]
+CorrectionFlags = Annotated[Corrections, section("Corrections")]
+CameraFlags = Annotated[CameraFacts, section("SPECT files")]
+ListmodeFlags = Annotated[ListmodeSettings, section("List-mode")]
+PenaltyFlags = Annotated[Penalty, section("Prior")]
+KernelFlags = Annotated[KernelSettings, section("Kernel EM")]
+AnatomyFlags = Annotated[AnatomySettings, section("Anatomy")]
+RegionFlags = Annotated[RegionSettings, section("Regions")]
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 Overwrite = Annotated[
     bool, Parameter(help="Write over files of the same names that come of something else.")
@@ -79,7 +115,7 @@ class Voice:
         print(json.dumps(to_plain(values)))
 
 
-VoiceFlags = Annotated[Voice, Parameter(name="*", group="Output")]
+VoiceFlags = Annotated[Voice, section("Output")]
 
 
 @contextmanager

@@ -12,12 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from emrecon.cli.common import CameraFlags, Out, Overwrite, VoiceFlags, do
+from emrecon.cli.common import CameraFlags, Out, Overwrite, VoiceFlags, do, section
 from emrecon.tomo.inputs import Binning, CameraFacts
 
-BinningFlags = Annotated[Binning, Parameter(name="*", group="List-mode")]
+BinningFlags = Annotated[Binning, section("List-mode")]
 
 
 def convert(

@@ -10,13 +10,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from emrecon.cli import complain, exit_code
 from emrecon.cli.common import CameraFlags, Voice, VoiceFlags, print_table
 from emrecon.errors import EmreconError, SettingsError
 
+FILES = (
+    "Images (NIfTI, MGH, Analyze, Interfile), projections (Interfile, DICOM NM), list-mode "
+    "(PETLINK, PETSIRD), or folders of simulated scans."
+)
+"""Help of the files: docstrings lend it to single parameters alone."""
 
-def info(*paths: Path, camera: CameraFlags | None = None, voice: VoiceFlags | None = None) -> None:
+
+def info(
+    *paths: Annotated[Path, Parameter(help=FILES)],
+    camera: CameraFlags | None = None,
+    voice: VoiceFlags | None = None,
+) -> None:
     """Say what each file is, and how its geometry is understood.
 
     A file that cannot be read does not keep the others from being described; the exit code is
@@ -25,8 +38,7 @@ def info(*paths: Path, camera: CameraFlags | None = None, voice: VoiceFlags | No
     Parameters
     ----------
     *paths
-        Images (NIfTI, Interfile), projection data (Interfile, DICOM NM), list-mode headers
-        (PETLINK), or folders of simulated scans.
+        The files.
     camera
         What to take from SPECT files, and what stands in for what they do not say.
     voice

@@ -11,12 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, section
+from emrecon.jobs.known_source import Source
+from emrecon.jobs.refused import BY_NORMALISE, STATED
+from emrecon.tomo.inputs import Corrections
 
-from emrecon.cli.common import CorrectionFlags, Out, Overwrite, VoiceFlags, do
-from emrecon.jobs.normalise import NormalisationJob, Source
-
-SourceFlags = Annotated[Source, Parameter(name="*", group="Source")]
+SourceFlags = Annotated[Source, section("Source")]
+REFUSED = STATED | BY_NORMALISE | {"simulate_scatter"}
+SourceCorrectionFlags = Annotated[Corrections, section("Corrections", REFUSED)]
 
 
 def normalise(
@@ -24,7 +26,7 @@ def normalise(
     *,
     out: Out = Path("norm.hs"),
     source: SourceFlags | None = None,
-    corrections: CorrectionFlags | None = None,
+    corrections: SourceCorrectionFlags | None = None,
     overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
@@ -46,7 +48,7 @@ def normalise(
     voice
         How much is said.
     """
-    from emrecon.tomo.inputs import Corrections
+    from emrecon.jobs.normalise import NormalisationJob
 
     job = NormalisationJob(scan, out, source or Source(), corrections or Corrections())
     do(job, voice=voice, overwrite=overwrite)

@@ -13,8 +13,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from emrecon.cli.common import (
     AnatomyFlags,
     CameraFlags,
@@ -29,10 +27,11 @@ from emrecon.cli.common import (
     VoiceFlags,
     do,
     plan,
+    section,
 )
 from emrecon.jobs.base import Execution
 
-ExecutionFlags = Annotated[Execution, Parameter(name="*", group="Execution")]
+ExecutionFlags = Annotated[Execution, section("Execution")]
 
 
 def recon(  # noqa: PLR0913 - each is a group of flags

@@ -9,9 +9,13 @@ For example::
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from emrecon.cli.common import CorrectionFlags, Out, Overwrite, VoiceFlags, do
-from emrecon.jobs.scatter import ScatterJob
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, section
+from emrecon.jobs.refused import BY_SCATTER
+from emrecon.tomo.inputs import Corrections
+
+ScatterFlags = Annotated[Corrections, section("Corrections", BY_SCATTER)]
 
 
 def scatter(  # noqa: PLR0913 - each is a flag
@@ -20,7 +24,7 @@ def scatter(  # noqa: PLR0913 - each is a flag
     like: Path,
     out: Out = Path("scatter.hs"),
     fit: bool = False,
-    corrections: CorrectionFlags | None = None,
+    corrections: ScatterFlags | None = None,
     overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
@@ -44,7 +48,7 @@ def scatter(  # noqa: PLR0913 - each is a flag
     voice
         How much is said.
     """
-    from emrecon.tomo.inputs import Corrections
+    from emrecon.jobs.scatter import ScatterJob
 
     job = ScatterJob(image, out, like, fit, corrections or Corrections())
     do(job, voice=voice, overwrite=overwrite)

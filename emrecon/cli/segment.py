@@ -14,12 +14,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, plan
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, plan, section
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
-TissueFlags = Annotated[Settings, Parameter(name="*", group="Segmentation", negative=None)]
-InputFlags = Annotated[TissueInputs, Parameter(name="*", group="Inputs")]
+TissueFlags = Annotated[Settings, section("Segmentation", negative=None)]
+InputFlags = Annotated[TissueInputs, section("Inputs")]
 
 
 def segment(  # noqa: PLR0913 - each is a flag, or a group of them

@@ -12,16 +12,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from emrecon.cli.common import Out, Overwrite, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, section
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 
-AcquisitionFlags = Annotated[Acquisition, Parameter(name="*", group="Acquisition", negative=None)]
+AcquisitionFlags = Annotated[Acquisition, section("Acquisition", negative=None)]
 
 CameraAcquisitionFlags = Annotated[
-    CameraAcquisition, Parameter(name="*", group="Gamma camera (with --dicom)", negative=None)
+    CameraAcquisition, section("Gamma camera (with --dicom)", negative=None)
 ]
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from emrecon.cli.common import Out, Overwrite, PenaltyFlags, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, section
+from emrecon.jobs.refused import BY_TRANSMISSION
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.transmission_settings import RayFiles, TransmissionSettings
 
-RayFlags = Annotated[RayFiles, Parameter(name="*", group="Rays")]
-MapFlags = Annotated[TransmissionSettings, Parameter(name="*", group="Reconstruction")]
+RayFlags = Annotated[RayFiles, section("Rays")]
+PriorFlags = Annotated[Penalty, section("Prior", BY_TRANSMISSION)]
+MapFlags = Annotated[TransmissionSettings, section("Reconstruction")]
 
 
 def transmission(  # noqa: PLR0913 - each is a flag, or a group of them
@@ -26,7 +27,7 @@ def transmission(  # noqa: PLR0913 - each is a flag, or a group of them
     out: Out = Path("mu.nii.gz"),
     rays: RayFlags | None = None,
     settings: MapFlags | None = None,
-    penalty: PenaltyFlags | None = None,
+    penalty: PriorFlags | None = None,
     overwrite: Overwrite = False,
     voice: VoiceFlags | None = None,
 ) -> None:
@@ -52,7 +53,6 @@ def transmission(  # noqa: PLR0913 - each is a flag, or a group of them
         How much is said.
     """
     from emrecon.jobs.transmission import TransmissionJob
-    from emrecon.tomo.penalty import Penalty
 
     job = TransmissionJob(
         scan, out, rays or RayFiles(), settings or TransmissionSettings(), penalty or Penalty()

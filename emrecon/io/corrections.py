@@ -16,12 +16,12 @@ from emrecon.forms import numbered
 from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
 from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components
 from emrecon.io.manifest import files_of, no_rivals
-from emrecon.tomo.corrections.attenuation import added, in_per_mm
+from emrecon.tomo.corrections.attenuation import added, in_per_mm, say_energy
 from emrecon.tomo.corrections.bin_shares import Given
 from emrecon.tomo.dust import without_dust
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
-from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.inputs import IN_BINS, Corrections
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Array, Volume
 
@@ -35,9 +35,6 @@ PET_KEV = 510.999
 
 AT_ONCE = 4
 """Corrections that are read at the same time."""
-
-IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
-"""Corrections that are projection data."""
 
 NO_BINS = {
     "normalisation": "the efficiencies in the file are used",
@@ -81,6 +78,9 @@ def read_medium(
         for path in corrections.mu:
             _check_position(path, io.patient_position(path), position)
         read = [_mu(path, corrections.mu_unit) for path in corrections.mu]
+        if energy_kev is not None:
+            for mu, _ in read:
+                say_energy(mu, energy_kev)
         dust = sum(places for _, places in read)
         files = numbered("mu", corrections.mu)
         facts = {"mu_dust_set_to_0": dust} if dust else {}

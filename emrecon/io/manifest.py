@@ -149,10 +149,16 @@ def files_of(name: str, path: Path) -> dict[str, Path]:
     return {f"{name} {number}": item for number, item in enumerate(inside, 1)}
 
 
-def no_rivals(corrections: Corrections) -> None:
-    """Refuse corrections that say the same in two ways."""
+def no_rivals(corrections: Corrections, prompts: Path | None = None) -> None:
+    """Refuse corrections that say the same in two ways, and a file that is to be two things."""
     for name, rivals in RIVALS.items():
         for rival in rivals:
             if rival not in _PLAIN and getattr(corrections, name) and getattr(corrections, rival):
                 names = [each.replace("_", "-") for each in (name, rival)]
                 raise SettingsError("give --{} or --{}, not both".format(*names))
+    named = {name.replace("_", "-"): path for name, path in paths_in(corrections).items()}
+    roles = {prompts.resolve(): "prompts"} if prompts else {}
+    for name, path in named.items():
+        other = roles.setdefault(path.resolve(), name)
+        if other != name:
+            raise SettingsError(f"{path} is given as {other} and as {name}: it holds one of them")

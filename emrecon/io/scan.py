@@ -15,6 +15,7 @@ from emrecon.errors import FormatError, SettingsError
 from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium, read_norm
 from emrecon.io.formats import (
     Choice,
+    Format,
     Reading,
     ReadsEvents,
     ReadsScans,
@@ -87,7 +88,7 @@ def read_scan(
     views = _Asked(only) if only else None
     reading = Reading(corrections, camera, isotope, window_s, views)
     scan = _reader(path).read_scan(path, reading)
-    no_rivals(corrections)
+    no_rivals(corrections, path)
     if camera.scatter_from and (corrections.scatter or corrections.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
     if views and not views.asked:
@@ -177,8 +178,14 @@ class _Asked:
         return self._choose(views)
 
 
-def _reader(path: Path) -> ReadsScans:
-    """Return the format of a file with counts in bins, or that can be counted into some."""
+def must_be_scan(path: Path) -> tuple[Format, str]:
+    """Return the format of a file of counts, and what it holds.
+
+    Raises
+    ------
+    FormatError
+        If it is no such file.
+    """
     identified = identify(path)
     if identified is None or identified[1] not in {"projections", "events", "other"}:
         known = ", ".join(form.name for form in formats() if isinstance(form, ReadsScans))
@@ -187,6 +194,12 @@ def _reader(path: Path) -> ReadsScans:
             f"{path} is no scan ({held} of {form.name}): known are {known}, or a folder with "
             "scan.toml"
         )
+    return identified
+
+
+def _reader(path: Path) -> ReadsScans:
+    """Return the format of a file with counts in bins, or that can be counted into some."""
+    identified = must_be_scan(path)
     if not isinstance(identified[0], ReadsScans) and identified[1] != "events":
         raise FormatError(f"{path} is no scan, but a file of {identified[0].name}")
     if not isinstance(identified[0], ReadsScans):

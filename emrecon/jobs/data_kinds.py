@@ -75,6 +75,8 @@ USED_BY: dict[str, set[str]] = {
 
 NEEDS = {
     "rays": ("projector", "siddon"),
+    "view_s": ("cps_per_mbq", ""),
+    "decayed_h": ("cps_per_mbq", ""),
     "mu_unit": ("mu", ""),
     "mu_centred": ("mu", ""),
     "ct_kvp": ("ct", ""),

@@ -24,7 +24,7 @@ from emrecon.jobs.recon_regions import measured
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Enough, Rule, Stopped
 from emrecon.tomo.anatomy_settings import AnatomySettings
-from emrecon.tomo.inputs import CameraFacts, Corrections
+from emrecon.tomo.inputs import IN_BINS, CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalised import warm_of
@@ -209,6 +209,12 @@ def _refuse_settings(
     """Refuse settings that say nothing, of these data or beside each other."""
     chosen = (job.settings, corrections, job.camera, job.listmode, job.penalty)
     refuse_unused(data, name, *chosen, job.kernel, job.regions)
+    in_bins = any(getattr(corrections, part) for part in IN_BINS)
+    if data == EVENTS and (corrections.sum_tof or corrections.tof_fwhm_ps) and not in_bins:
+        raise SettingsError(
+            "sum_tof and tof_fwhm_ps are for files of bins, and no correction of single events "
+            "is one: leave them out"
+        )
     job.regions.check(prior=bool(job.penalty.prior))
     guides = (*job.penalty.anatomy, *job.kernel.kernel)
     job.anatomical.check(guided=bool(guides), tissues=any(path.is_dir() for path in guides))

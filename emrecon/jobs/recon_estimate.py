@@ -9,6 +9,7 @@ import numpy as np
 from emrecon import io
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
+from emrecon.io.scan import must_be_scan
 from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate, image_size
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
@@ -55,6 +56,7 @@ def estimate(job: ReconChoice) -> Estimate:
     """
     inputs = job.inputs()
     path, settings, images = inputs["prompts"], job.settings, _images(job, inputs)
+    must_be_scan(path)
     if not io.has_bins(path):
         return _events(path, job, images)
     bins = io.read_bins(path, job.corrections)

@@ -29,18 +29,13 @@ from emrecon.jobs.base import (
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.jobs.recon_scatter import draw_scatter
+from emrecon.jobs.refused import BY_SCATTER
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.problem import UNIT
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import ScatterEstimate, scatter_of_image, window_of
 from emrecon.volume import Volume
-
-USED = {
-    "normalisation", "norm", "mu", "mu_unit", "ct", "ct_kvp", "randoms", "window_kev",
-    "energy_resolution", "span", "sum_tof", "tof_fwhm_ps",
-}  # fmt: skip
-"""Corrections that scatter is worked out from."""
 
 PAIRS_S = 6.0
 """Processor time for the pairs of the coarse ring."""
@@ -121,7 +116,7 @@ class ScatterJob:
         """Refuse what cannot be read, used or written."""
         if self.out is not None and self.out.suffix != ".hs":
             raise SettingsError(f"scatter is written as Interfile (.hs), not {self.out}")
-        if idle := sorted(set(forms.changed(self.corrections)) - USED):
+        if idle := sorted(BY_SCATTER.intersection(forms.changed(self.corrections))):
             raise SettingsError(
                 f"{idle[0]} says nothing about the scatter of an image: leave it out"
             )

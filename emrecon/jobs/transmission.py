@@ -34,6 +34,7 @@ from emrecon.jobs.base import (
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.jobs.prior_images import penalised
+from emrecon.jobs.refused import BY_TRANSMISSION
 from emrecon.stop import Rule, after
 from emrecon.tomo.algorithms.mltr import Mltr
 from emrecon.tomo.anatomy_settings import AnatomySettings
@@ -124,7 +125,7 @@ class TransmissionJob:
         if self.out is not None and io.image_format(self.out).name != "NIfTI":
             raise SettingsError(f"an attenuation map is written as NIfTI, not as {self.out.name}")
         changed = forms.changed(self.penalty)
-        if unused := sorted({"algorithm", "order_seed", "until_converged"} & set(changed)):
+        if unused := sorted(BY_TRANSMISSION.intersection(changed)):
             raise SettingsError(f"{unused[0]} says nothing about transmission: leave it out")
         if changed and not self.penalty.prior:
             raise SettingsError(f"{min(changed)} says nothing without prior: name one")

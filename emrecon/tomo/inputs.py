@@ -8,6 +8,9 @@ from pathlib import Path
 from emrecon.errors import SettingsError
 from emrecon.tomo.corrections.dead_time import MODELS, DeadTime
 
+IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
+"""Corrections that are projection data."""
+
 
 @dataclass(frozen=True)
 class Corrections:

@@ -26,9 +26,9 @@ from emrecon import cli, forms
 from emrecon.errors import EmreconError
 from emrecon.io import read_image, write_image
 from emrecon.jobs.base import Execution
-from emrecon.jobs.calibrate import Cylinder
+from emrecon.jobs.cylinder import Cylinder
+from emrecon.jobs.known_source import Source as NormalisationSource
 from emrecon.jobs.measure import MeasurementJob
-from emrecon.jobs.normalise import Source as NormalisationSource
 from emrecon.jobs.simulate import PhantomJob, SimulationJob
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings as TissueSettings

@@ -79,6 +79,8 @@ def started(viewer, kind, moment):
         viewer.add_image(blobs(), scale=(2, 2, 2), units="mm", axis_labels=("S", "A", "R"))
     elif moment != "simulating":
         dock.scan.box.setEditText(os.environ["EMRECON_SCAN"])
+        if moment not in {"idle", "done"}:  # long enough to be met while it runs
+            dock.settings.fields["iterations"].fill(100)
     if moment == "slow":
         dock.run_bar.mode.setCurrentText("Slow motion")
     if moment != "idle":

@@ -48,40 +48,55 @@ def unwatched(folder, settings):
     return time.process_time() - before
 
 
+class Beats:
+    """Takes the times of the window's loop, and of looks at counters, during one run."""
+
+    def __init__(self, dock):
+        self.dock, self.beats, self.ages = dock, [], [0.0]
+        self.first = self.since = None
+        self.shown = 0
+        self.pulse = QTimer()
+        self.pulse.setTimerType(Qt.TimerType.PreciseTimer)
+        self.pulse.setInterval(PULSE_MS)
+        self.pulse.timeout.connect(self.beat)
+        dock.live.looked.connect(self.looked)
+        self.pulse.start()
+
+    def beat(self):
+        now, session = time.perf_counter(), self.dock.session
+        if self.since is None and session.number != self.shown:
+            self.since = now  # from here on the counters are out of date
+        seen = self.dock.live.frames and session.seen.is_set()
+        if self.first is None and session.phase == "running" and seen:
+            self.first = now
+        self.beats.append((now, time.thread_time()))
+
+    def looked(self):
+        if self.first and self.since:
+            self.ages.append(time.perf_counter() - self.since)
+        self.since, self.shown = None, self.dock.session.number
+
+    def stop(self):
+        self.pulse.stop()
+        self.dock.live.looked.disconnect(self.looked)
+
+
 def watched(dock, mode):
     """Return processor time, pictures, and the ages of counters and gaps of the loop in s."""
     dock.run_bar.mode.setCurrentText(mode)
-    beats, looks, loop, pulse = [], [], QEventLoop(), QTimer()
-    pulse.setTimerType(Qt.TimerType.PreciseTimer)
-    pulse.setInterval(PULSE_MS)
-    first = []
-
-    def beat():
-        now = time.perf_counter()
-        if dock.session.phase == "running" and dock.live.frames and dock.session.seen.is_set():
-            first.append(now)
-        beats.append((now, time.thread_time()))
-
-    def looked():
-        looks.append(time.perf_counter())
-
-    pulse.timeout.connect(beat)
-    dock.live.looked.connect(looked)
+    beats, loop = Beats(dock), QEventLoop()
     dock.live.ended.connect(loop.quit)
     before = time.process_time()
-    pulse.start()
     dock.start()
     loop.exec()
     spent = time.process_time() - before
-    pulse.stop()
-    dock.live.looked.disconnect(looked)
+    beats.stop()
     assert dock.session.phase == "done", dock.session.error
     pictures = dock.live.frames
     QTest.qWait(1500)  # what is drawn last does not slow the next run
-    later = np.diff([one for one in beats if one[0] >= first[0]], axis=0)
-    ages = np.diff([first[0], *(one for one in looks if one >= first[0])])
+    later = np.diff([one for one in beats.beats if one[0] >= beats.first], axis=0)
     waited, worked = later.max(axis=0)
-    return spent, pictures, max(ages), waited - PULSE_MS / 1e3, worked
+    return spent, pictures, max(beats.ages), waited - PULSE_MS / 1e3, worked
 
 
 def main():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -295,6 +296,21 @@ def test_things_that_are_no_scan(copy: Path, tmp_path: Path, out: Path, capsys) 
     )
     both = ["--correction", copy / "randoms.hs", "--attenuation", copy / "attenuation.hs"]
     refused(capsys, 2, "not both", "recon", copy / "prompts.hs", *both, "-o", out)
+
+
+@pytest.mark.parametrize(
+    ("twice", "says"),
+    [
+        (("--randoms", "randoms.hs", "--scatter", "randoms.hs"), "as randoms and as scatter"),
+        (("--normalisation", "prompts.hs"), "as prompts and as normalisation"),
+        (("--mu", "mu.nii.gz", "./mu.nii.gz", "--mu-unit", "1/mm"), "as mu1 and as mu2"),
+    ],
+)
+def test_a_file_is_one_thing(copy: Path, out: Path, capsys, monkeypatch, twice, says) -> None:
+    """Not two corrections, nor a correction of itself, nor matter that is there twice."""
+    monkeypatch.chdir(copy)
+    shutil.copy("truth.nii.gz", "mu.nii.gz")
+    refused(capsys, 2, says, "recon", "prompts.hs", *twice, "-o", out)
 
 
 def test_what_siddon_cannot_do(copy: Path, out: Path, capsys) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import shlex
 import subprocess
 import sys
@@ -41,23 +43,54 @@ def image(tmp_path: Path) -> Path:
     return tmp_path / "image.nii"
 
 
+REFUSED = {
+    "scatter": ("--suv",),
+    "normalise": ("--norm ", "--suv"),
+    "transmission": ("--algorithm",),
+}
+"""Flags of shared forms that a command does not take."""
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_is_the_whole_docstring_with_examples_that_are_understood(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said(command, "--help") == 0
     shown = " ".join(capsys.readouterr().out.split())
+    assert not re.search(r"\[default: (-1|0|0\.0|\(.*)\]|--empty", shown)  # stand-ins for "unsaid"
+    flags = app[command].assemble_argument_collection(parse_docstring=True)
+    assert [flag.name for flag in flags if flag.show and not flag.parameter.help] == []
+    assert not [flag for flag in REFUSED.get(command, ()) if flag in shown]
     function = getattr(import_module(f"emrecon.cli.{command}"), command)
     for paragraph in function.__doc__.partition("Parameters\n")[0].split("\n\n"):
         assert " ".join(paragraph.replace("`", "").split()) in shown
     assert "Exit codes: 0 done, 1 failed, 2 usage" in shown
-    assert ("--quiet" in shown) == (command not in {"batch", "completion"})
+    assert ("--quiet" in shown) == (command != "completion")
     assert examples(command)
     for example in examples(command):
         assert example in shown
         if "emrecon" in example and "<(" not in example and "how.toml" not in example:
             words = shlex.split(example.partition(">")[0])[1:]
             app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_a_warning_is_said_once(
+    image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn(*_: object) -> dict[str, str]:
+        for _ in range(2):
+            logging.getLogger("emrecon.io").warning("odd views")
+        return {}
+
+    handler = logging.StreamHandler(sys.stderr)  # as the command line has, where tests do not run
+    logging.getLogger().addHandler(handler)
+    monkeypatch.setattr("emrecon.io.describe", warn)
+    try:
+        for _ in range(2):  # once for each call
+            assert said("info", str(image)) == 0
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().err.count("odd views") == 2
 
 
 @pytest.mark.parametrize(
@@ -101,6 +134,16 @@ def test_a_dry_run_says_what_is_needed_and_writes_nothing(
     assert plan["inputs"]["channel1"] == str(image)  # and the maps of a brain that are installed
     assert sorted(image.parent.iterdir()) == before
     assert said("segment", str(image) + "x", "--dry-run") == 1  # it is not there
+
+
+def test_a_dry_run_refuses_what_is_no_scan(
+    image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = image.with_name("prompts.hs")
+    torn.write_text("#!INTERFILE  :=\n")
+    for path, words in ((torn, "cannot tell what"), (image, "is no scan (image of NIfTI)")):
+        assert said("recon", str(path), "--dry-run") == 1
+        assert words in capsys.readouterr().err
 
 
 def settings_of(*tokens: str) -> Settings:

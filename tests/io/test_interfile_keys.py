@@ -44,7 +44,10 @@ def test_an_order_that_makes_counts_absurd_is_said(tmp_path, data, stated, other
     assert "is 'imagedata byte order' right?" in caplog.text
 
 
-def test_a_right_order_is_no_cause_for_words(tmp_path, data, caplog):
+@pytest.mark.parametrize("odd", [None, np.nan, 1e30])
+def test_a_right_order_is_no_cause_for_words(tmp_path, data, odd, caplog):
+    """Nor are numbers that are odd in any order, such as an efficiency of NaN among ones."""
+    data = data if odd is None else np.where(np.arange(data.size).reshape(data.shape) == 7, odd, 1)
     read_projections(written(tmp_path, data))
     assert "byte order" not in caplog.text
 
@@ -92,6 +95,8 @@ def test_names_of_the_scale(tmp_path, data, key):
         ("!X_offset", "9.6"),
         ("X_offset (mm)", "-3"),
         ("Y_offset", "2.5"),
+        ("!Centre_of_rotation", "For_every_angle"),
+        ("center of rotation", "31.5"),
         ("First projection angle in data set", "45"),
         ("collimator type", "Fan beam"),
         ("Collimator", "pinhole"),
@@ -109,14 +114,16 @@ def test_what_is_not_supported_is_refused(tmp_path, data, key, value):
     ("key", "value"),
     [
         ("X_offset", "0."),
+        ("Centre_of_rotation", "Single_value"),
         ("First projection angle in data set", "0"),
         ("First projection angle in data set", "540"),
         ("collimator type", "LEHR parallel"),
         ("data rescale slope", "1.0"),
     ],
 )
-def test_what_changes_nothing_is_read(tmp_path, data, key, value):
+def test_what_changes_nothing_is_read(tmp_path, data, key, value, caplog):
     read = read_projections(written(tmp_path, data, **{key: value}))
+    assert "not known here" not in caplog.text
     np.testing.assert_allclose(found_at(read), POINTS, atol=0.01)
 
 
@@ -132,6 +139,26 @@ def test_the_axis_may_lie_beside_the_middle(tmp_path, position):
     )  # fmt: skip
     read = read_projections(path, CameraFacts(axis_column=17.5))
     np.testing.assert_allclose(found_at(read), POINTS, atol=0.01)
+
+
+def test_what_a_person_states_goes_before_keys_that_are_known(tmp_path, data, caplog):
+    path = written(
+        tmp_path, data, **{"Centre_of_rotation": "For_every_angle", "X_offset": "3",
+                           "first projection angle in data set": "45"},
+    )  # fmt: skip
+    stated = CameraFacts(axis_column=15.5, start_angles_deg=(180.0,), pixel_mm=(4.0, 4.75))
+    read = read_projections(path, stated)
+    assert "not known here" not in caplog.text
+    assert "ignored_keys" not in read.facts
+
+
+@pytest.mark.parametrize("orbit", ["Non-circular", "noncircular", "circular"])
+def test_one_radius_of_an_orbit_that_is_no_circle_is_told(tmp_path, data, orbit, caplog):
+    path = written(tmp_path, data, orbit=orbit)
+    read_projections(path, CameraFacts(radius_mm=(170.0,)))
+    assert not caplog.text
+    read_projections(path)
+    assert ("one radius stands there" in caplog.text) is (orbit != "circular")
 
 
 def test_data_may_start_at_a_block(tmp_path, data):

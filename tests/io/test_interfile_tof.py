@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emrecon.errors import FormatError
+from emrecon.errors import FormatError, SettingsError
 from emrecon.io import describe
 from emrecon.io.interfile import read_geometry, read_projections, write_projections
 from emrecon.io.interfile.pet import Flight
@@ -61,6 +61,23 @@ def test_time_of_flight_that_is_not_described(make_pet, caplog):
     with pytest.raises(FormatError, match="make 2"):
         read_projections(path)
     assert "time of flight" not in describe(make_pet()[0])
+
+
+@pytest.mark.parametrize(
+    ("timings", "flight", "says"),
+    [
+        ([], {"summed": True}, "sum_tof is for time of flight, and scan.hs has none"),
+        ([], {"fwhm_ps": 321.0}, "tof_fwhm_ps is for time of flight, and scan.hs has none"),
+        ([1, 2, 3], {"summed": True, "fwhm_ps": 321.0}, "leave out tof_fwhm_ps"),
+        ([1, 2, 3], {"fwhm_ps": 321.0}, "tof_fwhm_ps is for files that do not say it"),
+    ],
+)
+def test_what_has_no_effect_on_time_of_flight_is_refused(make_pet, timings, flight, says):
+    path, _ = make_pet(**({"timings": timings, **FLIGHT} if timings else {}))
+    with pytest.raises(SettingsError, match=says):
+        read_projections(path, Flight(**flight))
+    read_projections(path, Flight(**flight, prompts=False))  # a correction of others
+    read_projections(path, Flight(fwhm_ps=400.0 if timings else 0.0))  # what it says itself
 
 
 def test_a_known_scanner_says_its_time_of_flight(make_pet):

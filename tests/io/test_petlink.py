@@ -11,6 +11,7 @@ from emrecon.tomo.corrections.normalisation import known_gaps, ring_pairs
 from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings
 from emrecon.tomo.geometry.presets import by_name
+from emrecon.tomo.listmode import EVERYTHING
 
 TINY = by_name("tiny")
 MOST, COUNT = 4, 23
@@ -297,6 +298,24 @@ def test_time_that_jumps_ahead_is_told(tmp_path, caplog, last_ms, told):
     assert ("time tags run over 500" in caplog.text) is told
     with reading(path, 1):
         assert caplog.text.count("its header plans 1 s") == 2 * told
+
+
+def test_words_may_start_behind_other_bytes(tmp_path, caplog):
+    words = random_words(8, 100)
+    path = written(tmp_path, words, data_offset="data offset in bytes:=12")
+    (tmp_path / "scan.l").write_bytes(b"\xff" * 12 + words.tobytes())
+    expected = np.count_nonzero((words < TIME) & (words >= 1 << 30))
+    assert petlink.read_scan(path, 1).facts["prompts"] == expected
+    assert "not known here" not in caplog.text
+
+
+@pytest.mark.parametrize(("window_s", "told"), [(EVERYTHING, True), ((0.0, 0.5), False)])
+def test_time_that_ends_before_the_plan_is_told(tmp_path, caplog, window_s, told):
+    plan = "image duration (sec):=600"
+    path = written(tmp_path, [TIME, 5, TIME + 900, 6, TIME + 2000], image_duration=plan)
+    petlink.read_scan(path, 1, window_s=window_s)
+    with reading(path, 1, window_s):
+        assert caplog.text.count("plans 600 s: the scan was stopped, or the file cut") == 2 * told
 
 
 def test_a_time_tag_that_is_late_by_a_few_ms_is_read(tmp_path, caplog):

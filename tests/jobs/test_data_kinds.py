@@ -28,6 +28,7 @@ from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
+from tests.io.test_petlink import random_words, written
 
 DATA = (SINOGRAMS, LISTMODE, EVENTS, CAMERA)
 
@@ -113,3 +114,13 @@ def test_a_job_refuses_before_it_reads_the_counts(scan: Path, field: str) -> Non
             ReconstructionJob(scan, None, **{names[type(form)]: form}).begin()
     finally:
         (scan / "away").rename(scan / "prompts.s")
+
+
+@pytest.mark.parametrize("chosen", [{"sum_tof": True}, {"tof_fwhm_ps": 300.0}])
+def test_single_events_without_bins_have_no_bins_of_time_to_sum(tmp_path: Path, chosen) -> None:
+    path = written(tmp_path, random_words(8, 100))
+    job = ReconstructionJob(
+        path, None, corrections=Corrections(**chosen), listmode=ListmodeSettings(list_mode=True)
+    )
+    with pytest.raises(SettingsError, match="no correction of single events is one"):
+        job.begin()

@@ -21,7 +21,8 @@ from emrecon.io.calibration_file import read_calibration
 from emrecon.io.frames import Frame
 from emrecon.io.pet_facts import read_pet_facts
 from emrecon.io.scan import read_scan
-from emrecon.jobs.calibrate import CalibrationJob, Cylinder
+from emrecon.jobs.calibrate import CalibrationJob
+from emrecon.jobs.cylinder import Cylinder
 from emrecon.jobs.quantify import Quantifier
 from emrecon.jobs.scan_files import write_scan
 from emrecon.metrics.cylinder import inside_of

@@ -26,9 +26,11 @@ from emrecon.tomo.settings import Settings
 from napari_plugin import recon_dock, run_panel, samples
 from napari_plugin.file_chooser import FileChooser
 from napari_plugin.form import Form, caption
+from napari_plugin.live import Live
 from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
 from napari_plugin.recon_dock import ReconDock
+from napari_plugin.session import Session
 
 pytestmark = pytest.mark.qt
 
@@ -134,6 +136,20 @@ def test_likelihood_and_prior_have_a_curve_each(qtbot, dock):
         assert dock.curves.data(name)[1][-1] == pytest.approx(sum(values))
     assert sum(row.penalty for row in rows) > 0
     dock.penalty.fill(Penalty())
+
+
+def test_counters_that_stand_are_not_drawn_again(qtbot):
+    session, looks = Session(0), []
+    session.phase, session.number = "running", 1
+    live = Live(lambda _: None, lambda: False, lambda: 5.0)
+    live.looked.connect(lambda: looks.append(session.number))
+    live.start(session)
+    qtbot.waitUntil(lambda: looks == [1], timeout=60_000)
+    qtbot.wait(1000)
+    assert looks == [1]
+    session.number = 2
+    qtbot.waitUntil(lambda: looks == [1, 2], timeout=60_000)
+    live.stop()
 
 
 def test_a_warning_takes_its_lines_and_no_more_of_the_screen(dock):

@@ -16,7 +16,8 @@ from emrecon.errors import DataError, EmreconError, SettingsError
 from emrecon.io import write_image
 from emrecon.io.interfile import read_projections
 from emrecon.jobs import run
-from emrecon.jobs.normalise import NormalisationJob, Source
+from emrecon.jobs.known_source import Source
+from emrecon.jobs.normalise import NormalisationJob
 from emrecon.jobs.scan_files import write_scan
 from emrecon.metrics.cylinder import inside_of
 from emrecon.tomo.corrections.ml_normalisation import SourceScan
@@ -203,6 +204,8 @@ def test_refusals_of_counts_and_names(noisy: tuple[Path, Path], tmp_path: Path) 
     known = Corrections(normalisation=noisy[1])
     with pytest.raises(SettingsError, match="efficiencies are what is estimated"):
         NormalisationJob(noisy[0], None, Source(radius_mm=40.0), known).begin()
+    with pytest.raises(SettingsError, match="suv says nothing about efficiencies"):
+        NormalisationJob(noisy[0], None, Source(radius_mm=40.0), Corrections(suv=True)).begin()
     with pytest.raises(SystemExit):
         main(["normalise", str(noisy[0]), "--radius-mm", "40", "-o", str(tmp_path / "n.nii")])
     job = NormalisationJob(noisy[0], tmp_path / "n.hs", Source(radius_mm=40.0, iterations=1))

@@ -277,6 +277,19 @@ def test_mu_maps_that_make_no_sense(mu: Volume, unit: str, says: str) -> None:
         attenuation.in_per_mm(mu, unit)
 
 
+@pytest.mark.parametrize(
+    ("value", "kev", "told"),
+    [
+        (0.0153, 511, True), (0.0149, 364, True), (0.0098, 140.5, True), (0.0096, 208, True),
+        (0.0096, 511, False), (0.0105, 364, False), (0.0153, 140.5, False), (0.0145, 159, False),
+        (0.0, 511, False),
+    ],
+)  # fmt: skip
+def test_mu_maps_of_another_energy_are_told(value, kev, told, caplog) -> None:
+    attenuation.say_energy(mu_volume(value=value), kev)
+    assert ("is it a map for another energy?" in caplog.text) is told
+
+
 def test_what_lies_beyond_the_field_of_view_attenuates_too() -> None:
     """Bins that were trimmed see a narrow cylinder, but photons pass the whole body."""
     phantom = uniform_cylinder(50.0, 60.0)

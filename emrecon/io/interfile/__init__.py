@@ -120,7 +120,8 @@ class _InterfilePet(_Headers):
         """Read the projections; those that are no counts are refused as prompts."""
         from emrecon.tomo.scan import Scan  # noqa: PLC0415 - brings numba
 
-        flight = Flight(reading.corrections.sum_tof, reading.corrections.tof_fwhm_ps)
+        chosen = reading.corrections
+        flight = Flight(chosen.sum_tof, chosen.tof_fwhm_ps, prompts=reading.prompts)
         read = read_projections(path, flight, reading.views)
         if reading.prompts:
             pet.refuse_no_counts(path, read)

@@ -34,6 +34,9 @@ SAMPLE = 1 << 20
 UNLIKELY = 16
 """Ratio of totals that speaks for the other byte order."""
 
+TAILS = 0.99
+"""Most of the numbers that may be too small, as the tails of a model are."""
+
 MEASURE = (1e-30, 1e20)
 """Sizes that numbers other than 0 have in any sensible unit."""
 
@@ -320,15 +323,15 @@ def _other_format(values: NDArray[Any]) -> str:
 def _oddness(values: NDArray[Any]) -> float:
     """Return the total of whole numbers; of others how many are beyond all measure.
 
-    One that is too large, or no number, weighs more than all that are too small: those may be the
-    tails of a model.
+    One that is too large, or no number, weighs more than those that are too small, which may be
+    the tails of a model, unless nearly all are.
     """
     with np.errstate(invalid="ignore"):  # signalling NaN
         sizes = np.abs(values[values != 0].astype(np.float64))
     if values.dtype.kind != "f":
         return float(sizes.sum())
     if not np.all(sizes < MEASURE[1]):
-        return float(UNLIKELY**2)
+        return TAILS * UNLIKELY
     return float(np.mean(sizes <= MEASURE[0])) if sizes.size else 0.0
 
 

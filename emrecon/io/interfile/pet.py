@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.errors import FormatError, GeometryError
+from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.formats import Choice
 from emrecon.io.interfile.common import (
     Position,
@@ -48,6 +48,7 @@ from emrecon.io.interfile.layout import Layout, Piece, layout_of
 from emrecon.io.interfile.scanner import Figures, figures_of, timing_of
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,9 @@ class Flight:
 
     fwhm_ps: float = 0.0
     """Resolution where neither header nor scanner says it."""
+
+    prompts: bool = True
+    """Whether these words are about this file, not about the prompts that it corrects."""
 
 
 def read_geometry(path: Path, flight: Flight | None = None) -> Bins:
@@ -266,6 +270,8 @@ def _geometry(header: Header, flight: Flight) -> _Geometry:
     bins = _bins(header, layout, figures, arc_corrected=arc_corrected)
     flown = replace(layout, timings=0) if flight.summed else layout
     timing = timing_of(header, flown, flight.fwhm_ps)
+    if flight.prompts:
+        _refuse_flight(header, flight, layout, timing)
     if timing is not None:
         facts |= {
             "tof_bins": timing.bins,
@@ -283,6 +289,21 @@ def _geometry(header: Header, flight: Flight) -> _Geometry:
     }
     exam = exam_of(header, position, corrections)
     return _Geometry(bins, layout, position, data_type, exam, facts)
+
+
+def _refuse_flight(header: Header, flight: Flight, layout: Layout, timing: Timing | None) -> None:
+    """Refuse what was chosen about time of flight and has no effect on a file."""
+    name = header.path.name
+    if (flight.summed or flight.fwhm_ps) and not layout.timings:
+        chosen = "sum_tof" if flight.summed else "tof_fwhm_ps"
+        raise SettingsError(f"{chosen} is for time of flight, and {name} has none: leave it out")
+    if flight.fwhm_ps and timing is None:
+        raise SettingsError("sum_tof goes without time of flight: leave out tof_fwhm_ps")
+    if timing and flight.fwhm_ps and not np.isclose(timing.fwhm_ps, flight.fwhm_ps, rtol=1e-3):
+        raise SettingsError(
+            f"tof_fwhm_ps is for files that do not say it, and {name} or its scanner does: leave "
+            "it out, or correct the header"
+        )
 
 
 def _bins(header: Header, layout: Layout, figures: Figures, *, arc_corrected: bool) -> Bins:

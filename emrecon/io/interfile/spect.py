@@ -10,6 +10,7 @@ coordinate runs along z.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ from emrecon.io.interfile.common import (
     scaled,
     time_lines,
 )
-from emrecon.io.interfile.header import Header, parse, writable
+from emrecon.io.interfile.header import Header, normal, parse, writable
+from emrecon.io.interfile.keys import SAYS_NOTHING
 from emrecon.io.nuclides import nuclide_in
 from emrecon.io.spect import Projections, Window, emission_kev
 from emrecon.tomo.exam import ExamInfo
@@ -43,6 +45,8 @@ from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import isotope_named
 from emrecon.tomo.inputs import CameraFacts
 from emrecon.volume import Array
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -214,9 +218,15 @@ def _geometry(header: Header, supplied: CameraFacts) -> tuple[Camera, Position, 
 
 def _axis_bin(header: Header, bins: int, supplied: CameraFacts, position: Position) -> float:
     """Return the bin, along u, in which the axis of rotation is seen."""
+    offset = header.number("x offset", default=0.0)
+    centre = normal(header.text("centre of rotation", default=""))
     if supplied.axis_column < 0:
-        if header.number("x offset", default=0.0):
+        if offset:
             raise header.refusal("x offset", "its sign is not defined: give --axis-column")
+        if centre not in {*SAYS_NOTHING, "single value"}:
+            raise header.refusal(
+                "centre of rotation", "the middle of the bins is: give --axis-column"
+            )
         return (bins - 1) / 2
     x, y, _ = position.signs
     return supplied.axis_column if x * y > 0 else bins - 1 - supplied.axis_column
@@ -237,9 +247,10 @@ def _sizes(header: Header) -> tuple[int, int]:
 
 
 def _spacing(header: Header, supplied: CameraFacts) -> tuple[float, float]:
-    if supplied.pixel_mm:
-        return supplied.pixel_mm[1], supplied.pixel_mm[0]
     key, found = "scaling factor (mm/pixel)", []
+    if supplied.pixel_mm:
+        header.entry(key)  # read, though what is stated goes before it
+        return supplied.pixel_mm[1], supplied.pixel_mm[0]
     for axis in (1, 2):
         if header.entry(key, axis) is None:
             raise FormatError(f"{header.path}: '{key} [{axis}]' is missing: give --pixel-mm")
@@ -266,13 +277,14 @@ def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
     sign = -1 if direction == "cw" else 1
     if len(supplied.start_angles_deg) > 1:
         raise FormatError(f"{header.path} is of one head: give one --start-angles-deg")
+    stated = header.entry("start angle") is not None
+    first = header.number(_FIRST_ANGLE, default=0.0)
     if supplied.start_angles_deg:  # in the header's own sense: DICOM's for head first supine
         start = supplied.start_angles_deg[0]
-    elif header.entry("start angle") is None:
+    elif not stated:
         raise FormatError(f"{header.path}: 'start angle' is missing: give --start-angles-deg")
     else:
         start = header.number("start angle")
-        first = header.number(_FIRST_ANGLE, default=0.0)
         if first % 360.0 not in {0.0, start % 360.0}:
             raise header.refusal(
                 _FIRST_ANGLE, f"'start angle' is {start:g}: give --start-angles-deg"
@@ -282,7 +294,7 @@ def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
 
 def _radii(header: Header, supplied: CameraFacts, views: int) -> Floats:
     """Return the radius of every view; one or a list, under either key and orbit."""
-    header.choice("orbit", ("circular", "non-circular", "noncircular"), "circular")
+    orbit = header.choice("orbit", ("circular", "non-circular", "noncircular"), "circular")
     found = list(supplied.radius_mm)
     for key in ("radius", "radii"):
         stated = header.entry(key) is not None  # read, even where another one goes before it
@@ -295,6 +307,12 @@ def _radii(header: Header, supplied: CameraFacts, views: int) -> Floats:
             f"{header.path}: {len(found)} radii from {min(found):g} mm for {views} projections: "
             f"1 or {views} above 0 are needed (--radius-mm)"
         )
+    if orbit != "circular" and not supplied.radius_mm and len(found) != views:
+        log.warning(
+            "%s: the orbit is %s, and one radius stands there: it is taken in all views, which "
+            "only matters to a collimator's blur (--radius-mm)",
+            header.path, orbit,
+        )  # fmt: skip
     return np.resize(np.asarray(found, float), views)
 
 

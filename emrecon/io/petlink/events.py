@@ -129,7 +129,7 @@ def _coincidences(header: ListmodeHeader, window_s: When, store: EventStore) -> 
         if seen.finished:
             break
     seen.check()
-    say_duration(header, seen.duration_s)
+    say_duration(header, seen.duration_s, whole=window_s == EVERYTHING)
     return seen
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.interfile.common import (
     Position,
+    data_start,
     exam_of,
     facts_of,
     note_unread,
@@ -41,6 +42,7 @@ _PASSED_OVER = (
     "%number of segments",  # these two describe the sinograms the scanner itself would make
     "%segment table",
     "bin size (cm)",
+    "average depth of interaction (cm)",  # of a scanner that is known by its name
     "%tof mashing factor",
 )
 
@@ -50,7 +52,7 @@ _WORDS = "%total listmode word counts"
 log = logging.getLogger(__name__)
 
 LONGER = 1.1
-"""How much longer than planned, besides a second, time tags may run without a word."""
+"""How much longer or shorter than planned, besides a second, time tags may run without a word."""
 
 
 @dataclass(frozen=True)
@@ -115,39 +117,50 @@ def read_header(path: Path) -> ListmodeHeader:
         if header.entry(key) is not None:
             header.choice(key, values)
     refuse_unsupported(header)
-    start, end = "start horizontal bed position (mm)", "end horizontal bed position (mm)"
-    if header.number(end, default=0.0) != header.number(start, default=0.0):
-        raise header.refusal(end, "the bed must stand still")
+    first, last = "start horizontal bed position (mm)", "end horizontal bed position (mm)"
+    if header.number(last, default=0.0) != header.number(first, default=0.0):
+        raise header.refusal(last, "the bed must stand still")
     data = header.data_path()
     scanner = _scanner(header)
     count = header.integer("%number of projections")
     most = header.integer("%maximum ring difference")
     if not 0 <= most < scanner.rings:
         raise header.refusal("%maximum ring difference", f"there are {scanner.rings} rings")
+    start = data_start(header)
+    tag_ms = header.integer("%timing tagwords interval (msec)", default=1)
+    words = int(header.number(_WORDS)) if header.entry(_WORDS) else None
     stated = exam_of(header, Position())
     facts = _facts(header, stated) | {"scanner": scanner.name}
     return ListmodeHeader(
         path=header.path,
         data=data,
-        offset=header.integer("data offset in bytes", default=0),
+        offset=start,
         scanner=scanner,
         count=count,
         max_ring_difference=most,
-        tag_ms=header.integer("%timing tagwords interval (msec)", default=1),
-        words=int(header.number(_WORDS)) if header.entry(_WORDS) else None,
+        tag_ms=tag_ms,
+        words=words,
         exam=replace(stated, duration_s=None),
         facts=facts,
     )
 
 
-def say_duration(header: ListmodeHeader, duration_s: float) -> None:
-    """Warn where time tags run for much longer than the scan was planned: one may have jumped."""
+def say_duration(header: ListmodeHeader, duration_s: float, *, whole: bool) -> None:
+    """Warn where time tags run for much longer than planned, or end long before.
+
+    In the one case a tag may have jumped, in the other the file may have been cut, which only
+    shows where all of it was read.
+    """
     planned = header.facts.get("planned_duration_s")
-    if planned and duration_s > LONGER * planned + 1:
+    if not planned or not duration_s:
+        return
+    cut = whole and LONGER * (duration_s + 1) < planned
+    if cut or duration_s > LONGER * planned + 1:
         log.warning(
-            "%s: time tags run over %.6g s, where its header plans %.6g s: rates are counts over "
-            "the time by the tags",
+            "%s: time tags run over %.6g s, where its header plans %.6g s: %s",
             header.path, duration_s, planned,
+            "the scan was stopped, or the file cut"
+            if cut else "rates are counts over the time by the tags",
         )  # fmt: skip
 
 

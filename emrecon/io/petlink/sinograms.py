@@ -150,7 +150,7 @@ def read_scan(
     header = read_header(path)
     bins = header.bins(span, max_ring_difference, views)
     counts = _histogram(header, bins, window_s, progress, keep_delayeds=False)
-    say_duration(header, counts.duration_s)
+    say_duration(header, counts.duration_s, whole=window_s == EVERYTHING)
     scanner = header.scanner
     live = known_gaps(scanner)
     live &= find_live(counts.prompt_fans + counts.delayed_fans, scanner.block_crystals)
@@ -227,7 +227,7 @@ def blocks(header: ListmodeHeader) -> Iterator[NDArray[np.uint32]]:
         raise FormatError(f"{header.data} holds no events")
     if header.words and header.words != size // 4:
         logger.warning(
-            "%s tells of %d words, but %s holds %d: it may have been cut",
+            "%s tells of %d words, but %s holds %d: it may have been cut, or be of another scan",
             header.path.name, header.words, header.data.name, size // 4,
         )  # fmt: skip
     with header.data.open("rb") as file:

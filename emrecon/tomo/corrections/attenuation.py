@@ -26,6 +26,12 @@ PLAUSIBLE = (0.002, 0.04)
 """Least and greatest median of what attenuates in a map, 1/mm: at 511 keV lung is about 0.0026,
 water 0.0096, bone 0.017."""
 
+WATER = {140.5: 0.0153, 511.0: 0.0096}
+"""Attenuation of water in 1/mm, by the energy in keV of the photons of usual scans."""
+
+ALIKE = 0.06
+"""How near a map's median lies to that of water, where it is one for this energy."""
+
 
 def in_per_mm(mu: Volume, unit: str) -> Volume:
     """Return a mu-map in 1/mm, refusing values that cannot be in the unit given.
@@ -47,9 +53,8 @@ def in_per_mm(mu: Volume, unit: str) -> Volume:
     least = float(np.min(mu.voxels))
     if not np.isfinite(least + float(np.max(mu.voxels))) or least < 0:
         raise SettingsError("the mu-map holds negative, infinite or NaN values: is it a CT in HU?")
-    dense = mu.voxels[mu.voxels > 0.05 * float(np.max(mu.voxels))]
-    typical = float(np.median(dense)) * PER_MM[unit] if dense.size else None
-    if typical is None:
+    typical = _typical(mu) * PER_MM[unit]
+    if not typical:
         log.warning("the mu-map is 0 everywhere: nothing attenuates")
     elif not PLAUSIBLE[0] <= typical <= PLAUSIBLE[1]:
         raise SettingsError(
@@ -57,6 +62,28 @@ def in_per_mm(mu: Volume, unit: str) -> Volume:
             f"511 keV has 0.0096 per mm: is it in {_likely(typical / PER_MM[unit])}?"
         )
     return Volume(mu.voxels * np.float32(PER_MM[unit]), mu.affine, "1/mm")
+
+
+def say_energy(mu: Volume, energy_kev: float) -> None:
+    """Warn where a map in 1/mm is mostly as dense as water is for photons of another energy.
+
+    A map for a gamma camera doubles what PET finds, and one for PET halves what the camera does.
+    """
+    typical = _typical(mu)
+    nearest = min(WATER, key=lambda kev: abs(np.log(kev / energy_kev)))
+    for kev, water in WATER.items():
+        if kev != nearest and abs(typical / water - 1) < ALIKE:
+            log.warning(
+                "the mu-map is typically %.3g per mm, as water is at %g keV, and the photons have "
+                "%g keV: is it a map for another energy?",
+                typical, kev, energy_kev,
+            )  # fmt: skip
+
+
+def _typical(mu: Volume) -> float:
+    """Return the median of what attenuates in a map, 0 where nothing does."""
+    dense = mu.voxels[mu.voxels > 0.05 * float(np.max(mu.voxels))]
+    return float(np.median(dense)) if dense.size else 0.0
 
 
 def _likely(typical: float) -> str:
