@@ -145,6 +145,21 @@ def place(image: Volume, region: Flags, maps: Floats32, affine: Floats) -> Avera
     except DataError as error:
         log.warning("deep nuclei are not told apart by an average brain: %s", error)
         return Average(why_not=str(error))
+    return well_placed(atlas, image, region)
+
+
+def well_placed(atlas: Atlas, image: Volume, region: Flags) -> Average:
+    """Return where an average brain that was aligned lies on an image, or why it lies badly.
+
+    Parameters
+    ----------
+    atlas : Atlas
+        Maps of the average brain, aligned.
+    image : Volume
+        The first channel.
+    region : array
+        Voxels that take part.
+    """
     least = WELL_TURNED if angle(atlas.matrix, np.eye(4)) > _STEEP else WELL
     scales = np.linalg.svd(atlas.matrix[:3, :3], compute_uv=False)
     stretched = float(scales.max() / scales.min())

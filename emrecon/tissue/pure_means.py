@@ -8,14 +8,19 @@ without the voxel itself, so that its noise has no part in the choice.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import repeat
+
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.em import Iterate, em, until
+from emrecon.stop import after
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image
-from emrecon.tissue.layout import Layout
-from emrecon.tissue.mixture import Mixture, Prior
-from emrecon.tissue.starts import fit, gap
+from emrecon.tissue.local_mixture import Local, LocalMixture
+from emrecon.tissue.moments import Prior
+from emrecon.tissue.starts import gap
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -23,24 +28,38 @@ Floats32 = NDArray[np.float32]
 FLATTEST = 0.5
 """Share of the voxels that count as flat."""
 
-COMMON = 0.7
+COMMON = 1.0
 """Voxels of the classes' common covariance that each class starts with, in those of a class if
 all were equal: without them one class widens and takes what lies between it and the next."""
 
 LEAST = 0.003
 """Share of the flat voxels below which a class is not shown: narrow ventricles hold 1 %."""
 
-BINS = 512
-"""Bins of the histogram of one channel."""
+BINS, RANGE = 128, (0.0005, 0.9995)
+"""Bins of the histograms of one channel, and the quantiles between which they lie."""
 
-SAMPLE = 20_000
-"""Flat voxels taken of several channels."""
+PLACE_MM = 12.0
+"""Size of the places whose shares of the classes are their own."""
+
+ENDS, BENDS = (0.02, 0.95), (0.5, 1.0)
+"""Quantiles between which further starts lie, and by which power: grey matter nearer to white
+matter, and half-way."""
+
+TRIED, MOST = 25, 150
+"""Passes of each start before the best goes on, and of that one."""
+
+FLAT = 1e-6
+"""Gain of the log-likelihood a voxel below which it is at rest."""
+
+SAMPLE, SAMPLE_SEVERAL = 300_000, 20_000
+"""Flat voxels taken of one channel, and of several."""
 
 
 def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
-    """Return which voxels have the least slopes between their six neighbours, shape ``(n,)``.
+    """Return which voxels have six neighbours that differ least, shape ``(n,)``.
 
-    Voxels at the edge of the mask have no slope, and do not count as flat.
+    Slopes alone are nought in the middle of a sulcus, too, where all voxels are mixed. Voxels at
+    the edge of the mask lack neighbours, and do not count as flat.
 
     Parameters
     ----------
@@ -51,19 +70,23 @@ def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
     """
     near, square = image.lattice, np.zeros(image.lattice.size, np.float32)
     numbers, strides = near.numbers, (near.shape[1] * near.shape[2], near.shape[2], 1)
-    padded = np.pad(corrected, ((0, 0), (0, 1)), constant_values=np.nan)
-    for stride, spacing in zip(strides, image.spacing_mm, strict=True):
-        after, before = (numbers[near.places + step] for step in (stride, -stride))
-        for values in padded:
-            square += ((values[after] - values[before]) / np.float32(spacing)) ** 2
+    around = [numbers[near.places + way * step] for step in strides for way in (1, -1)]
+    far = np.repeat(np.array(image.spacing_mm, np.float32), 2)
+    for values in np.pad(corrected, ((0, 0), (0, 1)), constant_values=np.nan):
+        every = [values[one] for one in around]
+        mean = np.add.reduce(every) / np.float32(len(every))
+        for one, mm in zip(every, far, strict=True):
+            square += ((one - mean) / mm) ** 2
     inner = np.isfinite(square)
     if not inner.any():
         return inner
     return np.asarray(inner & (square <= np.quantile(square[inner], FLATTEST)))
 
 
-def pure_means(image: Image, classes: Classes) -> Classes | None:
+def pure_means(image: Image, classes: Classes, unlike: Callable[[Floats], bool]) -> Classes | None:
     """Return a mixture of the flat voxels, or none where they do not show every class.
+
+    Of several starts the one with the best penalised likelihood goes on.
 
     Parameters
     ----------
@@ -71,27 +94,80 @@ def pure_means(image: Image, classes: Classes) -> Classes | None:
         An image without field of its own.
     classes : Classes
         Where to start, in order of brightness.
+    unlike : callable
+        Tells from the means of the first channel whether they cannot be those of the contrast.
     """
     corrected = image.corrected(np.zeros((len(image.values), 0)))
-    flat = flat_voxels(image, corrected)
-    if not flat.any():
+    flat = np.flatnonzero(flat_voxels(image, corrected))
+    if not flat.size:
         return None
-    voxels, counts = _summary(corrected[:, flat].astype(np.float64))
-    layout = Layout.of(len(classes.means))
-    prior = Prior(common=COMMON * float(counts.sum()) / layout.gaussians)
-    model = Mixture(voxels, layout, "full", counts, prior=prior)
-    equal = np.full(layout.gaussians, 1 / layout.gaussians)
-    start = Classes(equal, classes.means, classes.covariances)
-    pure = fit(model, start, iterations=200)[0].params
+    count = len(classes.means)
+    steps = [max(round(PLACE_MM / d), 1) for d in image.spacing_mm]
+    axes = zip(image.lattice.index, steps, strict=True)
+    model = _local(corrected[:, flat].astype(np.float64), [a[flat] // s for a, s in axes], count)
+    begun = [_climb(model, model.begin(start), TRIED) for start in _starts(model, classes)]
+
+    def rank(one: Iterate[Local]) -> tuple[bool, bool, float]:
+        found = one.params.classes
+        return gap(found) < 1, unlike(found.means[:, 0]), -one.log_likelihood
+
+    pure = _climb(model, min(begun, key=rank).params, MOST).params.classes
     shown = pure.weights.min() >= LEAST and gap(pure) >= 1
-    return pure if shown else None
+    return pure if shown and not unlike(pure.means[:, 0]) else None
 
 
-def _summary(values: Floats) -> tuple[Floats, Floats]:
-    """Return the histogram of one channel, or some voxels of several: values and counts."""
+def _climb(model: LocalMixture, begin: Local, most: int) -> Iterate[Local]:
+    """Return the last of at most so many iterates, where the likelihood is flat."""
+    iterates = until(em(repeat(model), begin), after(most))
+    last = next(iterates)
+    for iterate in iterates:
+        gain = iterate.log_likelihood - last.log_likelihood
+        last = iterate
+        if gain < FLAT * model.counts.sum():
+            break
+    return last
+
+
+def _starts(model: LocalMixture, classes: Classes) -> Iterator[Classes]:
+    """Yield where to start: at the classes, and with those between elsewhere.
+
+    Yields
+    ------
+    Classes
+        Of equal shares.
+    """
+    count = len(classes.means)
+    equal = np.full(count, 1 / count)
+    yield Classes(equal, classes.means, classes.covariances)
+    many = np.bincount(model.which, model.counts, len(model.values))
+    order = np.argsort(model.values[:, 0])
+    low, high = (model.values[order[np.searchsorted(many[order].cumsum(), q * many.sum())]]
+                 for q in ENDS)  # fmt: skip
+    inner = np.arange(count)[:, None] / (count - 1)
+    for bend in BENDS:
+        yield Classes(equal, low + (high - low) * inner**bend, classes.covariances)
+
+
+def _local(values: Floats, index: list[NDArray[np.integer]], classes: int) -> LocalMixture:
+    """Return a model of some flat voxels' intensities."""
+    step = max(values.shape[1] // (SAMPLE if len(values) == 1 else SAMPLE_SEVERAL), 1)
+    values = values[:, ::step]
+    place = np.unique(_number([a[::step] for a in index]), return_inverse=True)[1]
+    prior = Prior(common=COMMON * values.shape[1] / classes)
     if len(values) > 1:
-        some = values[:, :: max(values.shape[1] // SAMPLE, 1)].T
-        return some, np.ones(len(some))
-    counts, edges = np.histogram(values[0], BINS)
-    middle = (edges[1:] + edges[:-1]) / 2
-    return middle[counts > 0, None], counts[counts > 0].astype(np.float64)
+        every = np.arange(values.shape[1])
+        return LocalMixture(values.T, every, place, np.ones(len(every)), prior)
+    low, high = np.quantile(values[0], RANGE)
+    width = (high - low) / BINS or 1.0
+    which = np.clip((values[0] - low) / width, 0, BINS - 1).astype(np.intp)
+    found, counts = np.unique(place * BINS + which, return_counts=True)
+    middle = low + width * (np.arange(BINS) + 0.5)
+    return LocalMixture(
+        middle[:, None], found % BINS, found // BINS, counts.astype(np.float64), prior
+    )
+
+
+def _number(index: list[NDArray[np.integer]]) -> NDArray[np.integer]:
+    """Return one number of three."""
+    i, j, k = index
+    return np.asarray((i.astype(np.intp) * (j.max() + 1) + j) * (k.max() + 1) + k)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Rule
-from emrecon.tissue.atlas import lay, place, stack
+from emrecon.tissue.atlas import lay, place, stack, well_placed
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
@@ -183,9 +183,9 @@ def begin(  # noqa: PLR0913 - as for `segment`
     _check_deep(settings, deep_priors)
     set_threads(settings.threads)
     head_maps = cache(head_maps)
-    priors = priors or _needed_priors(settings, len(images), head_maps)
+    maps = priors or _needed_priors(settings, len(images), head_maps)
     grow = 1 / settings.times  # to the size of a human brain, whose lengths are used throughout
-    images, priors = ([resized(one, grow) for one in many] for many in (images, priors))
+    images, maps = ([resized(one, grow) for one in many] for many in (images, maps))
     mask, exclude, labels = (one and resized(one, grow) for one in (mask, exclude, labels))
     channels, region, affine = gather(images, mask, resample=settings.resample)
     region, mask_from = _region(Volume(channels[0], affine), region, settings, head_maps)
@@ -195,13 +195,13 @@ def begin(  # noqa: PLR0913 - as for `segment`
     data = replace(prepare(channels, region, affine, settings.most_classes), times=settings.times)
     check_size(data.values.shape[1], affine, settings)
     settings, choices = chosen(data, settings)
-    atlas = lay(priors, prior_classes, settings, images[0], data.mask) if priors else None
+    atlas = lay(maps, prior_classes, settings, images[0], data.mask) if maps else None
     deep = deep_share(priors, prior_classes, deep_priors) if deep_priors else None
     atlas = atlas and replace(atlas, deep=deep)
     drawn = None
     if labels is not None:
         drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
-    average = _average(images[0], data, settings, head_maps)
+    average = _average(images[0], data, settings, head_maps, None if priors else atlas)
 
     def fit(settings: Settings) -> Fit:
         layout = layout_of(settings, outliers=settings.outliers)
@@ -228,10 +228,18 @@ def _region(
     return region, mask_from
 
 
-def _average(image: Volume, data: Data, settings: Settings, head_maps: HeadMaps) -> Average:
-    """Return where the average brain of installed maps lies on an image, or why it does not."""
+def _average(
+    image: Volume, data: Data, settings: Settings, head_maps: HeadMaps, laid: Atlas | None
+) -> Average:
+    """Return where the average brain of installed maps lies on an image, or why it does not.
+
+    `laid` is the same average, where it was taken for priors; those that were not aligned, on the
+    image's own grid, do not tell how well they lie.
+    """
     if not settings.shows_nuclei or data.values.shape[1] <= FEW:
         return Average(why_not="not asked for, or not of this contrast, scale or size")
+    if laid is not None and laid.explained:
+        return well_placed(laid, image, data.mask)
     maps = head_maps()
     if not maps:
         return Average(why_not="no maps of an average brain are installed")

@@ -178,8 +178,8 @@ def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Im
 
     As it was where flat voxels do not show every class.
     """
-    pure = pure_means(image, state.classes)
-    if pure is None or settings.unlike(pure.means[:, 0]):
+    pure = pure_means(image, state.classes, settings.unlike)
+    if pure is None:
         log.warning("voxels where the image is flat do not show every class: all tell the means")
         return image, state
     layout = image.rules.layout.inner()

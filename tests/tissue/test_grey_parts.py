@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from emrecon.batch.bids_names import derivative
 from emrecon.errors import DataError, SettingsError
 from emrecon.jobs.segment import SegmentationJob, segment_files
+from emrecon.tissue import atlas
 from emrecon.tissue.grey_parts import five_tissues
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.result import Segmentation
@@ -167,6 +168,24 @@ def test_a_template_needs_maps() -> None:
     with pytest.raises(DataError, match=r"space template .* emrecon\[maps\]"):
         begin([shot()], wanted, mask=region(head()))
     assert begin([shot()], wanted, mask=region(head()), head_maps=maps).atlas is not None
+
+
+def test_maps_that_are_priors_are_laid_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid, align = [], atlas.align
+
+    def counted(*args: object, **named: object) -> atlas.Atlas:
+        laid.append(align(*args, **named))
+        return laid[-1]
+
+    monkeypatch.setattr(atlas, "align", counted)
+    monkeypatch.setattr("emrecon.tissue.segment.FEW", 0)
+    wanted = replace(QUICK, deep_grey="auto", lesions=True)
+    elsewhere = np.eye(4)
+    elsewhere[:3, 3] = 7.0
+    moved = [replace(one, affine=elsewhere @ one.affine) for one in maps()]
+    begun = begin([shot()], wanted, mask=region(head()), head_maps=lambda: moved)
+    assert len(laid) == 1
+    assert begun.average.explained == laid[0].explained
 
 
 @pytest.mark.parametrize("changed", [{"five_tissue": True}, {"space": "template"}])

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import repeat
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from emrecon.em import em, until
 from emrecon.neighbours import neighbourhood
+from emrecon.stop import after
+from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
-from emrecon.tissue.moments import Rules
-from emrecon.tissue.pure_means import flat_voxels
+from emrecon.tissue.local_mixture import LocalMixture
+from emrecon.tissue.moments import Prior, Rules
+from emrecon.tissue.pure_means import flat_voxels, pure_means
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -69,6 +74,47 @@ def test_flat_voxels_are_judged_without_themselves() -> None:
     dark = values[0, flat][where < 14]
     assert dark.mean() == pytest.approx(0, abs=0.5)
     assert dark.std() == pytest.approx(10, rel=0.03)
+
+
+def pale() -> Image:
+    """Return a brain of places with more or less white matter, hardly brighter than grey."""
+    rng = np.random.default_rng(7)
+    at = np.indices((48, 48, 48)) // 12
+    white = 0.1 + 0.8 * ((at.sum(axis=0) % 4) / 3)
+    drawn = rng.random(white.shape)
+    tissue = np.where(drawn < white, 2, np.where(drawn < white + 0.06, 0, 1))
+    level = np.array([-1.5, 0.0, 0.36])[tissue]
+    mixed = (drawn > 0.9) * rng.uniform(-1.5, 0, white.shape)  # fluid with grey matter
+    noisy = np.where(mixed < 0, mixed, level) + rng.normal(0, 0.17, white.shape)
+    near = lattice(
+        np.ones(white.shape, bool), noisy.reshape(1, -1).astype(np.float32),
+        neighbourhood(6, (1.0, 1.0, 1.0)),
+    )  # fmt: skip
+    values = noisy.reshape(1, -1)[:, near.order].astype(np.float32)
+    return Image(values, near, Rules(Layout.of(3)), np.zeros(1), np.ones(1))
+
+
+def test_classes_hardly_distinct_are_told_by_their_shares_of_places() -> None:
+    """A mixture of the whole takes mixed voxels for grey matter, and the tissues for white."""
+    wrong = Classes(np.full(3, 1 / 3), np.array([-1.5, -0.9, 0.2]), np.array([0.1, 0.1, 0.05]))
+    found = pure_means(pale(), wrong, lambda _: False)
+    assert found is not None
+    np.testing.assert_allclose(found.means[1:, 0], (0, 0.36), atol=0.03)  # mixed ones draw fluid
+
+
+def test_a_local_mixture_never_gets_worse() -> None:
+    """Also of two channels, where each count is a voxel."""
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=(600, 2)) + rng.integers(0, 3, 600)[:, None]
+    every = np.arange(len(values))
+    prior = Prior(common=150.0)
+    model = LocalMixture(values, every, every // 60, np.ones(len(every)), prior)
+    means = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
+    start = Classes(np.full(3, 1 / 3), means, np.tile(np.eye(2), (3, 1, 1)))
+    run = until(em(repeat(model), model.begin(start)), after(40))
+    trace = np.array([one.log_likelihood for one in run])
+    assert np.diff(trace).min() >= -1e-9 * abs(trace[0])
+    assert trace[-1] > trace[0] + 5
 
 
 @pytest.mark.slow
