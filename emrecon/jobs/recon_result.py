@@ -72,8 +72,12 @@ class ReconResult:
         """Return what is to be said of it."""
         at = self.images[0].facts["resumed_at_update"]
         counts = float(sum(image.facts["prompts"] for image in self.images))
-        lines = tuple(self._line(number) for number in range(len(self.images)))
-        return Summary(lines, counts, self._curve(), self.subsets, at)
+        lines = [self._line(number) for number in range(len(self.images))]
+        if not self._attenuated:
+            normalised = self.source.corrections.normalisation
+            held = ", unless the normalisation holds it" if normalised else ""
+            lines.append(f"no mu-map, CT or factors: not corrected for attenuation{held}")
+        return Summary(tuple(lines), counts, self._curve(), self.subsets, at)
 
     def _curve(self) -> tuple[float, ...]:
         """Return the objective of all images together after every update.
@@ -206,15 +210,20 @@ class ReconResult:
 
     def _known(self) -> dict[str, Any]:
         """Return the required keys of BIDS PET that a person may state better."""
-        corrections, data = self.source.corrections, self.source.data
-        by = [n for n in ("mu", "ct", "attenuation", "correction") if getattr(corrections, n)]
+        by, data = self._attenuated, self.source.data
         words = {"mu": "mu-map", "ct": "mu-map of a CT", "attenuation": "factors"}
-        if corrections.mlaa:
+        if self.source.corrections.mlaa:
             words = dict.fromkeys(words, "mu-map estimated from the counts (MLAA)")
         return {
             "AcquisitionMode": "3D sinograms" if data == SINOGRAMS else "list mode",
             "AttenuationCorrection": words.get(by[0], "STIR factors") if by else "none",
         }
+
+    @property
+    def _attenuated(self) -> list[str]:
+        """What is known of attenuation, by the names of corrections."""
+        names = ("mu", "ct", "attenuation", "correction")
+        return [name for name in names if getattr(self.source.corrections, name)]
 
     def _timing(self) -> dict[str, Any]:
         """Return times and decay by the names of BIDS."""

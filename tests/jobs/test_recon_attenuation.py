@@ -59,6 +59,17 @@ def test_it_is_used_told_and_written(job: ReconstructionJob, folder: Path) -> No
     assert nib.load(written[0]).get_fdata().sum() > 0
 
 
+def test_a_run_without_it_says_so(job: ReconstructionJob, folder: Path) -> None:
+    prompts = folder / "prompts.hs"
+    made, _ = jobs.run(replace(job, scan=prompts, corrections=Corrections()))
+    assert made.summary().lines[-1].endswith("not corrected for attenuation")
+    holding = Corrections(normalisation=folder / "attenuation.hs")
+    made, _ = jobs.run(replace(job, scan=prompts, corrections=holding))
+    assert "unless the normalisation holds it" in made.summary().lines[-1]
+    made, _ = jobs.run(replace(job, corrections=Corrections()))
+    assert "attenuation" not in made.summary().lines[-1]
+
+
 def test_what_cannot_be_is_refused(job: ReconstructionJob, folder: Path) -> None:
     how = job.corrections
     for changed, why in (
