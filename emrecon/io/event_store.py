@@ -61,7 +61,10 @@ class EventStore:
             try:
                 self._files[name].write(data.data)
             except OSError as error:
-                raise WriteError(f"cannot write events: {error.strerror}") from error
+                raise WriteError(
+                    f"cannot write events to {self._folder}: {error.strerror}; TMPDIR chooses "
+                    "another disk"
+                ) from error
             self._count[name] = self._count.get(name, 0) + len(data)
 
     def restart(self) -> None:
