@@ -172,9 +172,9 @@ def test_facts_that_make_no_sense(
 
 def test_what_a_calibration_does_not_fit_is_refused(calibrated: Path, tmp_path: Path) -> None:
     scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
-    ones = Corrections(
-        calibration=calibrated, normalisation=scan.parent / "prompts.hs"
-    )  # any efficiencies of bins
+    shutil.copytree(scan.parent, tmp_path / "copy")
+    bins = tmp_path / "copy" / "prompts.hs"  # any efficiencies of bins
+    ones = Corrections(calibration=calibrated, normalisation=bins)
     with pytest.raises(SettingsError, match=r"efficiencies from .nothing.*bins"):
         reconstruct(scan, None, SETTINGS, ones)
     other = json.loads(calibrated.read_text()) | {"Scanner": "Siemens mMR"}
