@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from emrecon.io.nifti import read
 from emrecon.volume import Volume
 
 PACKAGE = "nilearn"
@@ -39,6 +38,8 @@ def installed_maps() -> tuple[Volume, ...]:
     files = map_files()
     if not files:
         return ()
+    from emrecon.io.nifti import read  # noqa: PLC0415 - brings nibabel, and many jobs need no maps
+
     brain, grey, white = (read(file) for file in files.values())
     parts = [one.voxels / max(float(one.voxels.max()), 1e-6) for one in (grey, white)]
     fluid = np.clip((brain.voxels > 0) - parts[0] - parts[1], 0, 1)
