@@ -19,10 +19,8 @@ from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
-RUNS = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 
-
-def main():
+def main(runs):
     folder = Path(tempfile.mkdtemp()) / "scan"
     how = Acquisition(scanner="ECAT HR+", views=48, bins=64, span=9, max_ring_difference=4)
     jobs.run(SimulationJob("brain", folder, how))
@@ -34,7 +32,7 @@ def main():
     dock.settings.fill(Settings(iterations=4, subsets=6, voxel_mm=(3, 3, 2.5), size=size))
     loop = QEventLoop()
     dock.live.ended.connect(loop.quit)
-    for number in range(1, RUNS + 1):
+    for number in range(1, runs + 1):
         dock.start()
         loop.exec()
         assert dock.session.phase == "done", dock.session.error
@@ -46,4 +44,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)

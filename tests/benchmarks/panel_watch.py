@@ -29,7 +29,6 @@ from phantoms.acquisition import Acquisition
 
 SHAPE, PASSES, SUBSETS = (128, 128, 128), 20, 12
 PULSE_MS = 10
-TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
 FEWEST, OLDEST_S, BLOCKED_S = 12, 0.5, 0.3
 QUICK = 8
 """What watching cost in percent when there was this one mode."""
@@ -99,7 +98,7 @@ def watched(dock, mode):
     return spent, pictures, max(beats.ages), waited - PULSE_MS / 1e3, worked
 
 
-def main():
+def main(turns):
     folder = Path(tempfile.mkdtemp()) / "scan"
     voxel = (220 / SHAPE[0], 220 / SHAPE[1], 150 / SHAPE[2])
     settings = Settings(iterations=PASSES, subsets=SUBSETS, voxel_mm=voxel, size=SHAPE)
@@ -113,7 +112,7 @@ def main():
     dock.settings.fill(settings)
     unwatched(folder, Settings(iterations=1, subsets=SUBSETS, voxel_mm=voxel, size=SHAPE))
     found = {"Quick": [], "Watch": []}
-    for _ in range(TURNS):
+    for _ in range(turns):
         alone = unwatched(folder, settings)
         for mode, rows in found.items():
             spent, *rest = watched(dock, mode)
@@ -151,4 +150,4 @@ def told(line):
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2)

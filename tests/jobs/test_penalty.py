@@ -63,6 +63,7 @@ def test_the_objective_of_de_pierro_never_falls_once_the_prior_counts(scan):
     assert (np.diff(values) > -1e-6 * abs(values[0])).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ["svrg", "lbfgs"])
 def test_a_stopped_run_goes_on_to_the_same_bits(scan, tmp_path, algorithm):
     chosen = replace(RDP, algorithm=algorithm)
@@ -77,6 +78,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(scan, tmp_path, algorithm):
     assert len(again.history.rows) == len(whole.history.rows)
 
 
+@pytest.mark.slow
 def test_a_run_ends_once_it_has_converged_or_says_that_it_has_not(scan, monkeypatch, caplog):
     chosen = replace(RDP, until_converged=True)
     job = ReconstructionJob(scan, None, FEW, penalty=chosen)

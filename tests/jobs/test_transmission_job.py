@@ -48,6 +48,7 @@ def frames(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_frames_become_a_map_in_one_command(frames, tmp_path) -> None:
     spreads = []
     for prior in ([], ["--prior", "rdp"]):

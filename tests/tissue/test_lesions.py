@@ -45,6 +45,7 @@ def overlap(result: Segmentation, truth: np.ndarray) -> float:
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
+@pytest.mark.slow
 def test_lesions_that_flair_shows_are_of_no_tissue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

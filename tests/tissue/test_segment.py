@@ -40,6 +40,7 @@ def dice(result: Segmentation, truth: Brain) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 def test_tissue_bias_and_volumes_are_found() -> None:
     truth = head()
     image, field = acquire(truth, Scan(bias_percent=40.0), np.random.default_rng(3))

@@ -75,6 +75,7 @@ def test_an_update_of_vanishing_voxels_or_sensitivity_is_finite() -> None:
         assert not updated.flat[::2].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("counts", [120, 600, 3000])
 @pytest.mark.parametrize("subsets", [12, 24])
 def test_osem_is_finite_at_any_number_of_counts(counts: int, subsets: int) -> None:

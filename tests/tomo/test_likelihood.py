@@ -40,6 +40,7 @@ def in_bins(make, seed: int = 0) -> tuple[Emission, np.ndarray]:
     return Emission(system, counts, factors, background, summed=summed), image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", PROJECTORS, ids=lambda make: make.__name__)
 def test_counts_in_bins(make) -> None:
     likelihood, image = in_bins(make)

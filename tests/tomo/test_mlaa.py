@@ -117,6 +117,7 @@ def means(made: Simulation, image: Volume) -> list[float]:
     return [float(image.voxels[:, :, 0][part].mean()) for part in parts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("radius_mm", "most"), [(40, 0.08), (300, 0.04)])
 def test_map_and_activity_come_out(thorax: Simulation, radius_mm: float, most: float) -> None:
     """Of what is known in 40 ml of the mediastinum, or everywhere but in the lungs.
@@ -136,6 +137,7 @@ def test_map_and_activity_come_out(thorax: Simulation, radius_mm: float, most: f
     assert abs(estimate.facts["log_scales"][-1]) < 0.05
 
 
+@pytest.mark.slow
 def test_the_scale_is_that_of_what_is_known(thorax: Simulation) -> None:
     """Whatever else the counts say: of a denser one, map and activity follow."""
     bare, usual = thorax.scan.with_(attenuation=None), known(thorax, 40)

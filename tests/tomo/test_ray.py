@@ -184,6 +184,7 @@ def long_cylinder(request: pytest.FixtureRequest) -> Callable[[float], Profile]:
     return profile
 
 
+@pytest.mark.slow
 def test_an_odd_voxel_size_leaves_the_ends_of_a_long_object_alone(
     long_cylinder: Callable[[float], Profile],
 ) -> None:

@@ -44,6 +44,7 @@ def small_scan(seed: int = 0, *, noise: bool = True) -> Scan:
     ).scan
 
 
+@pytest.mark.slow
 def test_uniform_cylinder_comes_back_within_one_percent() -> None:
     """Noise-free exact line integrals: OSEM to convergence, 30 mm inside the cylinder."""
     bins = BODY.bins(span=3)
@@ -229,6 +230,7 @@ def test_stops_when_flat() -> None:
     assert 8 < log.rows[-1].sub_iteration < 200
 
 
+@pytest.mark.slow
 def test_parallel_beam_slices_are_reconstructed() -> None:
     bins = Bins.parallel(np.arange(60) * np.pi / 60, np.arange(-30.0, 31.0) * 2, 3, 2.0)
     made = simulate(
