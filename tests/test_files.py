@@ -18,7 +18,7 @@ from emrecon import cli, io
 from emrecon.batch.store import locked
 from emrecon.errors import WriteError
 from emrecon.files import hashing, read_text, replacing, sha256, write_text
-from emrecon.io.event_store import building
+from emrecon.io.event_store import EventStore, building
 from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.volume import Volume
 
@@ -180,3 +180,21 @@ def test_sigterm_removes_the_events_of_a_run(
     assert capsys.readouterr().err == "emrecon: interrupted\n"
     assert not list(tmp_path.iterdir())
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_disk_that_is_full_of_events_is_named_and_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(store: EventStore, **columns: np.ndarray) -> None:
+        (store._folder / "points.bin").symlink_to("/dev/full")
+        add(store, **columns)
+
+    add = EventStore.add
+    monkeypatch.setattr(EventStore, "add", full)
+    with (
+        pytest.raises(WriteError, match=rf"to {tmp_path}.*: No space"),
+        building(tmp_path / "events", np.zeros((100_000, 3), np.float32)),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())

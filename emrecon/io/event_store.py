@@ -37,13 +37,12 @@ _FACTS = ("background_total", "tick_s", "start_s", "duration_s")
 class EventStore:
     """A folder that events are added to, a stretch at a time; see `building`."""
 
-    def __init__(self, folder: Path, points_mm: Array, timing: Timing | None = None) -> None:
-        self._folder, self._timing, self._points = folder, timing, len(points_mm)
+    def __init__(self, folder: Path, points: int, timing: Timing | None = None) -> None:
+        self._folder, self._timing, self._points = folder, timing, points
         self._type = "<u2" if self._points <= 1 << 16 else "<u4"
         self._opened = ExitStack()
         self._files: dict[str, BinaryIO] = {}
         self._count: dict[str, int] = {}
-        self.add(points=points_mm)
 
     def add(self, **columns: ArrayLike) -> None:
         """Append to columns: `pairs`, `tof`, `factors`, `background`, each in its own time.
@@ -62,8 +61,7 @@ class EventStore:
                 self._files[name].write(data.data)
             except OSError as error:
                 raise WriteError(
-                    f"cannot write events to {self._folder}: {error.strerror}; TMPDIR chooses "
-                    "another disk"
+                    f"cannot write events to {self._folder}: {error.strerror}"
                 ) from error
             self._count[name] = self._count.get(name, 0) + len(data)
 
@@ -125,8 +123,9 @@ def building(
             beside = Path(tempfile.mkdtemp(prefix=".part-events-", dir=path.parent))
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror}") from error
-    store = EventStore(beside, points_mm, timing)
+    store = EventStore(beside, len(points_mm), timing)
     try:
+        store.add(points=points_mm)
         yield store
         store.close()
         if path is not None:
