@@ -105,7 +105,7 @@ class Live(QObject):
         changed = phase != self._phase
         picture = None
         due = now >= self._next and time.process_time() >= self._next_used
-        if changed or not going or due:
+        if changed or phase != "running" or due:  # a run that halts is held up by no picture
             picture = session.slot.take()
             session.slot.ask()
         told = (session.number, session.note, session.ready, len(session.warnings))

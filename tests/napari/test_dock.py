@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -31,6 +32,7 @@ from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.session import Session
+from tests.napari.test_session import counting
 
 pytestmark = pytest.mark.qt
 
@@ -150,6 +152,30 @@ def test_counters_that_stand_are_not_drawn_again(qtbot):
     session.number = 2
     qtbot.waitUntil(lambda: looks == [1, 2], timeout=60_000)
     live.stop()
+
+
+def test_every_step_of_a_halted_run_is_drawn_however_dear_pictures_are(qtbot, wait):
+    """Steps may be over between two looks, and time of the processor hardly passes in a pause."""
+    drawn = []
+
+    def draw(picture):
+        drawn.append(picture.number)
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    live, session = Live(draw, lambda: False, lambda: 5.0), Session(10_000)
+    live.start(session)
+    live.stop()  # it looks when told
+    live.share = 1e-6
+    session.start(counting(100), paused=True)
+    for number in range(4):
+        wait(lambda number=number: session.phase == "paused" and session.number == number)
+        live.look()
+        QApplication.processEvents()
+        session.control.step()
+    assert drawn == [0, 1, 2, 3]
+    assert session.close()
 
 
 def test_a_warning_takes_its_lines_and_no_more_of_the_screen(dock):
