@@ -43,8 +43,8 @@ class Penalty:
     the typical value."""
 
     kappa: Path | None = None
-    """Factor of each voxel in the prior (NIfTI or Interfile image); by default how well the counts
-    know it, so that the resolution is about the same everywhere."""
+    """Factor of each voxel in the prior (NIfTI or Interfile image); auto, the default, is how well
+    the counts know it, so that the resolution is about the same everywhere."""
 
     uniform: bool = False
     """Let the prior count the same in every voxel, without such a factor."""
@@ -73,6 +73,8 @@ class Penalty:
 
     def __post_init__(self) -> None:
         self._check_numbers()
+        if self.kappa == Path("auto"):
+            object.__setattr__(self, "kappa", None)
         if self.uniform and self.kappa is not None:
             raise SettingsError("give kappa, or uniform for none")
         if self.anatomy and self.prior == "tv":

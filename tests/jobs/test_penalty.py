@@ -173,5 +173,6 @@ def test_what_makes_no_sense_is_refused(scan, choice, words):
 def test_a_job_file_takes_numbers_and_auto():
     chosen = forms.filled(Penalty, {"prior": "rdp", "beta": 0.01, "epsilon": "auto"})
     assert chosen == Penalty(prior="rdp", beta=0.01)
+    assert forms.filled(Penalty, {"prior": "rdp", "kappa": "auto"}) == RDP
     with pytest.raises(SettingsError, match="beta"):
         forms.filled(Penalty, {"beta": "much"})
