@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -70,9 +71,35 @@ def share(work: Callable[..., object], tasks: int, *args: Any) -> None:  # noqa:
         work(0, tasks, *args)
         return
     cuts = np.linspace(0, tasks, min(8 * threads, tasks) + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads, KERNEL_THREADS) as pool:
-        for done in [pool.submit(work, *cut, *args) for cut in itertools.pairwise(cuts)]:
-            done.result()
+    left = deque(itertools.pairwise(cuts))
+
+    def some() -> None:
+        while left:
+            try:
+                cut = left.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            work(*cut, *args)
+
+    helpers = [_helpers().submit(some) for _ in range(threads - 1)]
+    try:
+        some()
+    finally:
+        left.clear()
+        for helper in helpers:
+            if not helper.cancel():  # it began: what it took is to be done
+                helper.result()
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    """Return the threads that help, which wait from call to call: to begin one takes 0.1 ms."""
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined] # set at run time
+    return ThreadPoolExecutor(max(1, most - 1), KERNEL_THREADS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helpers.cache_clear)  # a fork has none of the threads
 
 
 def set_threads(threads: int) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+import threading
+import time
 
 import numba
+import numpy as np
 import pytest
 
 from emrecon import compiled
@@ -65,6 +69,58 @@ def test_what_is_ended_while_it_compiles_is_told_of_again_to_its_end() -> None:
 
 def _add_two(x):
     return x + 2
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("tasks", [0, 1, 3, 100])
+def test_every_task_is_done_once_whoever_helps(monkeypatch, threads, tasks) -> None:
+    monkeypatch.setattr(numba, "get_num_threads", lambda: threads)
+    done = np.zeros(tasks, int)
+
+    def work(begin: int, end: int, by: int) -> None:
+        time.sleep(1e-4)  # lets others take some
+        done[begin:end] += by
+
+    compiled.share(work, tasks, 2)
+    assert (done == 2).all()
+
+
+def test_what_fails_in_any_thread_is_told_and_the_next_is_shared_again(monkeypatch) -> None:
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
+    both = threading.Barrier(2)
+
+    def work(begin: int, end: int, culprit: str) -> None:
+        both.wait(60)  # each thread has one task
+        if threading.current_thread().name.startswith(culprit):
+            raise ArithmeticError(begin, end)
+
+    for culprit in (threading.current_thread().name, compiled.KERNEL_THREADS):
+        with pytest.raises(ArithmeticError):
+            compiled.share(work, 2, culprit)
+    compiled.share(lambda begin, end: both.wait(60), 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_has_helpers_of_its_own() -> None:
+    code = """
+import multiprocessing, numba, threading
+from emrecon.compiled import share
+
+numba.get_num_threads = lambda: 2
+
+def both(_=None):
+    barrier = threading.Barrier(2)
+    share(lambda begin, end: barrier.wait(60), 2)
+    return "both"
+
+both()
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    print(pool.map(both, [None]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert done.stdout == "['both']\n"
 
 
 @pytest.mark.skipif("glibc" not in platform.libc_ver(), reason="a setting of one C library")
