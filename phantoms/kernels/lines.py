@@ -11,14 +11,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
+from emrecon.compiled import inline, kernel, share
 from emrecon.tomo.geometry.tof import SIGMAS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Pair = tuple[float, float]
+
+_inline = inline()
 
 CUT = SIGMAS / math.sqrt(2)
 """Where time of flight's Gaussian is cut off, in units of sigma sqrt(2)."""
@@ -35,13 +37,13 @@ So bodies that share a face, such as the parts of a torso, add up to a whole the
 """
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def dot(a: Floats, b: Floats) -> float:
     """Return the scalar product of two 3-vectors."""
     return float(a[0] * b[0] + a[1] * b[1] + a[2] * b[2])
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def cross(a: Floats, b: Floats, out: Floats) -> None:
     """Write the vector product of two 3-vectors to `out`."""
     out[0] = a[1] * b[2] - a[2] * b[1]
@@ -49,7 +51,7 @@ def cross(a: Floats, b: Floats, out: Floats) -> None:
     out[2] = a[0] * b[1] - a[1] * b[0]
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def to_frame(matrix: Floats, rounds: int, x: float, y: float, z: float, out: Floats) -> None:
     """Write the first `rounds` components of ``matrix (x, y, z)`` to `out`, 0 for the others."""
     for row in range(3):
@@ -58,7 +60,7 @@ def to_frame(matrix: Floats, rounds: int, x: float, y: float, z: float, out: Flo
             out[row] = matrix[row, 0] * x + matrix[row, 1] * y + matrix[row, 2] * z
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def parabola(p0: Floats, p1: Floats, limit: float) -> tuple[float, float, float]:
     """Return (middle, height, bend) of the parabola ``limit - |p0 + z p1|^2``.
 
@@ -74,7 +76,7 @@ def parabola(p0: Floats, p1: Floats, limit: float) -> tuple[float, float, float]
     return middle, height, bend
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def round_part(
     matrix: Floats,
     rounds: int,
@@ -103,7 +105,7 @@ def round_part(
     form[3], form[4], form[5] = -dot(w, a) / square, -dot(w, m) / square, 1.0 / square
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def flat_part(
     faces: Floats, first: int, last: int, start: Floats, way: Floats, out: Floats
 ) -> None:
@@ -124,7 +126,7 @@ def flat_part(
             row[0], row[1], row[2] = room, -normal[2], 0.0
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def cut(
     flats: Floats, count: int, z: float, low: float, high: float
 ) -> tuple[float, float, float]:
@@ -144,7 +146,7 @@ def cut(
     return low, high, share
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def run(form: Floats, first: float, step: float, count: int) -> tuple[int, int]:
     """Return the first plane that may meet the round part, and the one after the last."""
     if form[1] <= 0:
@@ -157,7 +159,7 @@ def run(form: Floats, first: float, step: float, count: int) -> tuple[int, int]:
     return int(min(max(low, 0.0), float(count))), int(min(max(high, 0.0), float(count)))
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def below(x: float) -> float:
     """Return the integral up to `x` of the share of a Gaussian, cut off at 3 sigma, below a place.
 
@@ -171,7 +173,7 @@ def below(x: float) -> float:
     return (full - TAIL * (inside + CUT)) / (1.0 - 2.0 * TAIL) + max(x - CUT, 0.0)
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def add_flight(low: float, high: float, value: float, flight: Pair, row: Floats) -> None:
     """Add a stretch of line to its time-of-flight bins: `value` times the length that each counts.
 
@@ -189,7 +191,7 @@ def add_flight(low: float, high: float, value: float, flight: Pair, row: Floats)
         past = here
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def add_planes(
     form: Floats,
     flats: Floats,
@@ -218,7 +220,7 @@ def add_planes(
             row[0, plane] += weight * share * (high - low)
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def add_body(
     frames: tuple[Floats, Floats, Ints, Floats, Ints],
     body: int,
@@ -259,7 +261,6 @@ def add_body(
         offset += count
 
 
-@njit(cache=True, nogil=True, parallel=True)
 def sinogram(
     phi: Floats,
     s: Floats,
@@ -278,17 +279,37 @@ def sinogram(
     faces start. `shadows[view, body]` is (centre, half width) of a body seen along the view.
     `flight` is (sigma, bin width) of time of flight in mm, or zeros without: one bin then.
     """
+    share(_views, phi.size, phi, s, half, segments, frames, shadows, values, flight, out)
+
+
+@kernel()
+def _views(
+    begin: int,
+    end: int,
+    phi: Floats,
+    s: Floats,
+    half: Floats,
+    segments: Floats,
+    frames: tuple[Floats, Floats, Ints, Floats, Ints],
+    shadows: Floats,
+    values: Floats,
+    flight: Pair,
+    out: NDArray[np.float32],
+) -> None:
+    """Write some of the views."""
     faces = 0
     for body in range(values.size):
         faces = max(faces, frames[4][body + 1] - frames[4][body])
-    for view in prange(phi.size):
+    work = np.empty((9 + faces, 6))
+    row = np.empty((out.shape[0], out.shape[3]))
+    for view in range(begin, end):
         cos, sin = math.cos(phi[view]), math.sin(phi[view])
-        work = np.empty((9 + faces, 6))
-        row = np.empty((out.shape[0], out.shape[3]))
         for at in range(s.size):
-            row[:, :] = 0.0
+            row[...] = 0.0
             line = (cos, sin, s[at], half[at])
             for body in range(values.size):
                 if abs(s[at] - shadows[view, body, 0]) <= shadows[view, body, 1]:
                     add_body(frames, body, line, segments, values[body], flight, work, row)
-            out[:, view, at, :] = row
+            for tof in range(row.shape[0]):  # one by one: it compiles in a third of the time
+                for plane in range(row.shape[1]):
+                    out[tof, view, at, plane] = row[tof, plane]

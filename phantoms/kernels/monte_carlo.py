@@ -6,7 +6,8 @@ import math
 from collections import namedtuple
 
 import numpy as np
-from numba import njit, prange
+
+from emrecon.compiled import inline, kernel, share
 
 BLOCK = 1 << 14
 """Decays of a block, which has random numbers of its own."""
@@ -26,10 +27,10 @@ Ring = namedtuple("Ring", "radius half rings crystals spacing turned accepts lea
 below the least energy none does. It is seen where it is but for the blur, a standard deviation in
 mm along and around the cylinder."""
 
-_jit = njit(cache=True, nogil=True)
+_inline = inline()
 
 
-@_jit
+@_inline
 def _seeded(seed: int, block: int, state: np.ndarray) -> None:
     """Fill the state of a generator from a seed and the number of a block (splitmix64)."""
     x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(block)
@@ -41,7 +42,7 @@ def _seeded(seed: int, block: int, state: np.ndarray) -> None:
         state[n] = z ^ (z >> np.uint64(31))
 
 
-@_jit
+@_inline
 def _uniform(state: np.ndarray) -> float:
     """Return a number above 0 and below 1 (xoshiro256+)."""
     s0, s1, s2, s3 = state[0], state[1], state[2], state[3]
@@ -57,7 +58,7 @@ def _uniform(state: np.ndarray) -> float:
     return (np.float64(result >> np.uint64(11)) + 0.5) * (1.0 / (1 << 53))
 
 
-@_jit
+@_inline
 def _deflected(kev: float, state: np.ndarray) -> tuple[float, float]:
     """Return cosine and energy after a Compton scatter, by Kahn's rejection."""
     a = kev / 510.999
@@ -74,7 +75,7 @@ def _deflected(kev: float, state: np.ndarray) -> tuple[float, float]:
                 return cosine, kev / ratio
 
 
-@_jit
+@_inline
 def _turned(way: np.ndarray, cosine: float, azimuth: float) -> None:
     """Turn a unit vector by an angle, about itself by an azimuth."""
     sine = math.sqrt(max(0.0, 1 - cosine * cosine))
@@ -94,7 +95,7 @@ def _turned(way: np.ndarray, cosine: float, azimuth: float) -> None:
     way[0], way[1], way[2] = way[0] / length, way[1] / length, way[2] / length
 
 
-@_jit
+@_inline
 def _beyond(at: np.ndarray, way: np.ndarray, matter: Matter) -> bool:
     """Return whether a photon is outside the grid and does not come back."""
     for axis in range(3):
@@ -105,7 +106,7 @@ def _beyond(at: np.ndarray, way: np.ndarray, matter: Matter) -> bool:
     return False
 
 
-@_jit
+@_inline
 def _mu(at: np.ndarray, matter: Matter) -> float:
     """Return the attenuation at a place, 0 outside the grid."""
     i = math.floor((at[0] - matter.low[0]) / matter.spacing[0])
@@ -117,7 +118,7 @@ def _mu(at: np.ndarray, matter: Matter) -> float:
     return float(matter.mu[i, j, k])
 
 
-@_jit
+@_inline
 def _tracked(
     at: np.ndarray, way: np.ndarray, matter: Matter, least: float, state: np.ndarray
 ) -> tuple[float, int, float]:
@@ -143,7 +144,7 @@ def _tracked(
     return kev, scatters, path
 
 
-@_jit
+@_inline
 def _seen_at(z: float, angle: float, ring: Ring, state: np.ndarray) -> tuple[float, float]:
     """Return where along and around the cylinder a photon is seen, by Box and Muller."""
     size = ring.blur * math.sqrt(-2 * math.log(_uniform(state)))
@@ -154,7 +155,7 @@ def _seen_at(z: float, angle: float, ring: Ring, state: np.ndarray) -> tuple[flo
     return z, angle + size * math.sin(azimuth) / ring.radius
 
 
-@_jit
+@_inline
 def _crystal(at: np.ndarray, way: np.ndarray, ring: Ring, state: np.ndarray) -> tuple[int, float]:
     """Return the crystal that sees a photon cross the cylinder, and the way there; -1 for none."""
     a = way[0] ** 2 + way[1] ** 2
@@ -177,7 +178,7 @@ def _crystal(at: np.ndarray, way: np.ndarray, ring: Ring, state: np.ndarray) -> 
     return row * ring.crystals + math.floor(turn + 0.5) % ring.crystals, t
 
 
-@_jit
+@_inline
 def _emitted(source: Source, state: np.ndarray, at: np.ndarray, way: np.ndarray) -> None:
     """Draw place and direction of a pair."""
     n = np.searchsorted(source.below, _uniform(state) * source.below[-1], side="right")
@@ -190,7 +191,7 @@ def _emitted(source: Source, state: np.ndarray, at: np.ndarray, way: np.ndarray)
     way[0], way[1] = across * math.cos(azimuth), across * math.sin(azimuth)
 
 
-@_jit
+@_inline
 def _one_block(
     number: int, seed: int, source: Source, matter: Matter, ring: Ring,
     pairs: np.ndarray, orders: np.ndarray, places: np.ndarray,
@@ -223,7 +224,6 @@ def _one_block(
     return count
 
 
-@njit(cache=True, nogil=True, parallel=True)
 def coincidences(
     first: int, seed: int, source: Source, matter: Matter, ring: Ring,
     pairs: np.ndarray, orders: np.ndarray, places: np.ndarray, counts: np.ndarray,
@@ -245,7 +245,17 @@ def coincidences(
     counts : int64 (blocks,)
         Gets how many of each block were counted.
     """
-    for row in prange(len(counts)):
+    given = source, matter, ring, pairs, orders, places, counts
+    share(_blocks, len(counts), first, seed, *given)
+
+
+@kernel()
+def _blocks(
+    begin: int, end: int, first: int, seed: int, source: Source, matter: Matter, ring: Ring,
+    pairs: np.ndarray, orders: np.ndarray, places: np.ndarray, counts: np.ndarray,
+) -> None:  # fmt: skip
+    """Follow some of the blocks."""
+    for row in range(begin, end):
         counts[row] = _one_block(
             first + row, seed, source, matter, ring, pairs[row], orders[row], places[row]
         )

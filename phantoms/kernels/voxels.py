@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
 from numpy.typing import NDArray
 
+from emrecon.compiled import inline, kernel, share
 from phantoms.kernels.lines import cut, flat_part, round_part
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_inline = inline()
 
-@njit(cache=True, nogil=True)
+
+@_inline
 def stretch(
     frames: tuple[Floats, Floats, Ints, Floats, Ints],
     body: int,
@@ -35,10 +37,12 @@ def stretch(
     flat_part(faces, ends[body], ends[body + 1], origin, way, flats)
     reach = math.sqrt(form[1]) * form[5]
     count = ends[body + 1] - ends[body]
-    return cut(flats, count, 0.0, form[3] - reach, form[3] + reach)
+    inside: tuple[float, float, float]
+    inside = cut(flats, count, 0.0, form[3] - reach, form[3] + reach)
+    return inside
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def deposit(low: float, high: float, weight: float, whole: Floats, part: Floats) -> None:
     """Add what a stretch, in voxels from the column's foot, covers of each voxel.
 
@@ -56,7 +60,7 @@ def deposit(low: float, high: float, weight: float, whole: Floats, part: Floats)
     part[last] -= weight * (last + 1 - high)
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def add_column(
     frames: tuple[Floats, Floats, Ints, Floats, Ints],
     body: int,
@@ -79,7 +83,7 @@ def add_column(
                 deposit((low - z) / dz + 0.5, (high - z) / dz + 0.5, weight, whole, part)
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def outside(box: Floats, x: float, y: float, half_x: float, half_y: float) -> bool:
     """Return whether a column stands beside a body's bounding box."""
     return bool(
@@ -90,7 +94,7 @@ def outside(box: Floats, x: float, y: float, half_x: float, half_y: float) -> bo
     )
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def most_faces(ends: Ints) -> int:
     """Return the largest number of faces of a body."""
     most = 0
@@ -99,7 +103,7 @@ def most_faces(ends: Ints) -> int:
     return most
 
 
-@njit(cache=True, nogil=True)
+@_inline
 def store(whole: Floats, part: Floats, noise: float, out: NDArray[np.float32]) -> None:
     """Write a column's sums, without the rounding noise where bodies cancel."""
     total = 0.0
@@ -109,7 +113,6 @@ def store(whole: Floats, part: Floats, noise: float, out: NDArray[np.float32]) -
         out[k] = value if abs(value) > noise else 0.0
 
 
-@njit(cache=True, nogil=True, parallel=True)
 def columns(
     spacing: Floats,
     origin: Floats,
@@ -120,10 +123,27 @@ def columns(
     out: NDArray[np.float32],
 ) -> None:
     """Write the mean of the bodies' summed values over each voxel to ``out[i, j, k]``."""
-    noise = 1e-12 * np.abs(values).sum()
-    for i in prange(out.shape[0]):
-        work = np.empty((9 + most_faces(frames[4]), 6))
-        whole, part = np.empty(out.shape[2] + 1), np.empty(out.shape[2])
+    noise = 1e-12 * float(np.abs(values).sum())
+    share(_columns, len(out), spacing, origin, frames, boxes, values, samples, noise, out)
+
+
+@kernel()
+def _columns(
+    begin: int,
+    end: int,
+    spacing: Floats,
+    origin: Floats,
+    frames: tuple[Floats, Floats, Ints, Floats, Ints],
+    boxes: Floats,
+    values: Floats,
+    samples: int,
+    noise: float,
+    out: NDArray[np.float32],
+) -> None:
+    """Write some of the planes of columns."""
+    work = np.empty((9 + most_faces(frames[4]), 6))
+    whole, part = np.empty(out.shape[2] + 1), np.empty(out.shape[2])
+    for i in range(begin, end):
         x = origin[0] + i * spacing[0]
         for j in range(out.shape[1]):
             y = origin[1] + j * spacing[1]
@@ -136,7 +156,6 @@ def columns(
             store(whole, part, noise, out[i, j])
 
 
-@njit(cache=True, nogil=True, parallel=True)
 def labels(
     spacing: Floats,
     origin: Floats,
@@ -146,8 +165,23 @@ def labels(
     out: NDArray[np.float32],
 ) -> None:
     """Write the label of the last body that holds each voxel's centre to ``out[i, j, k]``."""
-    for i in prange(out.shape[0]):
-        work = np.empty((9 + most_faces(frames[4]), 6))
+    share(_labels, len(out), spacing, origin, frames, boxes, names, out)
+
+
+@kernel()
+def _labels(
+    begin: int,
+    end: int,
+    spacing: Floats,
+    origin: Floats,
+    frames: tuple[Floats, Floats, Ints, Floats, Ints],
+    boxes: Floats,
+    names: Ints,
+    out: NDArray[np.float32],
+) -> None:
+    """Write some of the planes of labels."""
+    work = np.empty((9 + most_faces(frames[4]), 6))
+    for i in range(begin, end):
         x = origin[0] + i * spacing[0]
         for j in range(out.shape[1]):
             y = origin[1] + j * spacing[1]

@@ -1,10 +1,10 @@
 """Sums over blocks of voxels of what each component sees of the intensities."""
 
 import numpy as np
-from numba import njit, prange
+
+from emrecon.compiled import kernel, share
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=True)
 def tally(first, last, values, shift, blocks, shares, linear, square):
     """Add the intensities and their products, times each component's share, to their blocks.
 
@@ -27,8 +27,15 @@ def tally(first, last, values, shift, blocks, shares, linear, square):
     square : float64 array, shape (j, b, c (c + 1) / 2)
         Sums of products, lower triangle row by row, added to.
     """
+    given = first, last, values, shift, blocks, shares, linear, square
+    share(_components, len(shares), *given)
+
+
+@kernel(fastmath=True)
+def _components(begin, end, first, last, values, shift, blocks, shares, linear, square):
+    """Add what some of the components see."""
     channels = values.shape[0]
-    for j in prange(shares.shape[0]):
+    for j in range(begin, end):
         if channels == 1:  # the same sums, three times as quick
             for v in range(first, last):
                 one = np.float64(values[0, v] + shift[0])

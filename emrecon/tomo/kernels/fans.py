@@ -6,13 +6,11 @@ and types fit.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
-from emrecon.compiled import kernel
+from emrecon.compiled import kernel, share
 
 
-@kernel(parallel=True)
 def fan_sums(values, starts, places, ring1, ring2, plane, data, out):
     """Set every detector of `out` to its value times the sum over partners of value and data.
 
@@ -31,17 +29,25 @@ def fan_sums(values, starts, places, ring1, ring2, plane, data, out):
     out : float64 (crystals, rings)
         Result; each crystal is written by one thread alone, in one order.
     """
+    share(_crystals, len(values), values, starts, places, ring1, ring2, plane, data, out)
+
+
+@kernel()
+def _crystals(begin, end, values, starts, places, ring1, ring2, plane, data, out):
+    """Set some of the crystals."""
     rings = values.shape[1]
-    for crystal in nb.prange(values.shape[0]):
-        sums = np.zeros(rings)
+    sums = np.empty(rings)
+    for crystal in range(begin, end):
+        sums[:] = 0.0
         for at in range(starts[crystal], starts[crystal + 1]):
-            view, bin_, partner, end = places[at]
+            view, bin_, partner, side = places[at]
             row = data[view, bin_]
             other = values[partner]
-            if end == 0:
+            if side == 0:
                 for pair in range(plane.size):
                     sums[ring1[pair]] += other[ring2[pair]] * row[plane[pair]]
             else:
                 for pair in range(plane.size):
                     sums[ring2[pair]] += other[ring1[pair]] * row[plane[pair]]
-        out[crystal] = values[crystal] * sums
+        for ring in range(rings):
+            out[crystal, ring] = values[crystal, ring] * sums[ring]

@@ -6,10 +6,9 @@ make sure that shapes and types fit.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
-from emrecon.compiled import kernel
+from emrecon.compiled import kernel, share
 from emrecon.tomo.gates import STEP_BACK_MS
 
 # Places in the state that `count_words` carries from block to block.
@@ -125,7 +124,6 @@ def _count_tag(word, window, state):
         state[TIME_TAGS] += 1
 
 
-@kernel(parallel=True)
 def sum_pairs(values, end1, end2, ring1, ring2, plane, along, across, out):
     """Set every bin of `out` to the sum over its detector pairs of the product of two values.
 
@@ -144,8 +142,14 @@ def sum_pairs(values, end1, end2, ring1, ring2, plane, along, across, out):
     out : float32 (views, bins, planes)
         Result; each view is written by one thread alone.
     """
-    views, bins, mash = end1.shape
-    for view in nb.prange(views):
+    share(_views, len(end1), values, end1, end2, ring1, ring2, plane, along, across, out)
+
+
+@kernel()
+def _views(begin, end, values, end1, end2, ring1, ring2, plane, along, across, out):
+    """Set some of the views."""
+    _, bins, mash = end1.shape
+    for view in range(begin, end):
         for bin_ in range(bins):
             row = out[view, bin_]
             row[:] = np.float32(0.0)

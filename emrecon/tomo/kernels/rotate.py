@@ -249,7 +249,8 @@ def _forward(begin, end, image, medium, halvings, raster, spread, out):
                 total, near * pitch, (far - near) * pitch,
             )  # fmt: skip
         for b in range(rows):
-            out[v, b] = total[b * pitch : b * pitch + nz]
+            for k in range(nz):
+                out[v, b, k] = total[b * pitch + k]
 
 
 @_jit
@@ -269,7 +270,8 @@ def _spread_views(begin, end, first, data, medium, halvings, raster, spread, wor
         alive[:] = 1
         for b in range(rows):
             at = (margin + b) * pitch
-            padded[at : at + nz] = data[first + v, b]
+            for k in range(nz):  # one by one: a slice takes seconds to compile
+                padded[at + k] = data[first + v, b, k]
         for n in range(raster.depth_mm.size):
             low, high = raster.low[n], raster.high[n]
             reach_u, reach_z = spread.reach_u[r, n], spread.reach_z[r, n]
@@ -342,7 +344,8 @@ def _gather(begin, end, first, count, raster, spread, work, image):
                 if found:
                     for left in range(found, 4):
                         weight[left] = 0
-                        taken[left] = taken[0]
+                        for part in range(3):
+                            taken[left, part] = taken[0, part]
                     _add(work, taken, weight, image.values[i, j])
 
 
