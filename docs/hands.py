@@ -19,6 +19,10 @@ from qtpy.QtCore import QPoint
 from qtpy.QtTest import QTest
 
 SIZE = tuple(int(n) for n in sys.argv[1].split("x"))
+SCALE = float(os.environ.get("QT_SCALE_FACTOR", "1"))
+"""Pixels of the screen for one of Qt's."""
+
+ROOM = tuple(round(n / SCALE) for n in SIZE)
 FOLDER = Path(sys.argv[2])
 PARTS = [word for word in sys.argv[3:] if word != "light"]
 THEME = "light" if "light" in sys.argv else "dark"
@@ -36,6 +40,9 @@ def click(widget, x=None, y=None):
 
 
 def mouse(*words):
+    """Do as xdotool says; places are in Qt's pixels."""
+    if words[0] == "mousemove":
+        words = ("mousemove", *(round(n * SCALE) for n in words[1:3]), *words[3:])
     subprocess.run(["xdotool", *map(str, words)], check=True)  # noqa: S603, S607 - as a person
 
 
@@ -49,7 +56,7 @@ def wait(true, seconds=600):
 def picture(name, settle_ms=1500, *, stay=False):
     """Save what the screen shows, once all is drawn; the mouse stays or goes."""
     if not stay:
-        mouse("mousemove", 5, SIZE[1] - 5)
+        mouse("mousemove", 5, ROOM[1] - 5)
     QTest.qWait(settle_ms)
     path = FOLDER / f"napari-{name}-{SIZE[0]}{'-light' * (THEME == 'light')}.png"
     ImageGrab.grab(bbox=(0, 0, *SIZE), xdisplay=os.environ["DISPLAY"]).quantize(256, 2).save(path)
@@ -66,9 +73,9 @@ def opened():
     viewer = napari.Viewer()
     viewer.theme = THEME
     window = window_of(viewer)
-    window.setGeometry(0, 0, *SIZE)
+    window.setGeometry(0, 0, *ROOM)
     QTest.qWait(1000)
-    assert (window.width(), window.height()) == SIZE, "the window is not as large as it should be"
+    assert (window.width(), window.height()) == ROOM, "the window is not as large as it should be"
     return viewer
 
 

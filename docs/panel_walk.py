@@ -142,7 +142,8 @@ def watched():
     picture("slow", 100)
     dock.run_bar.mode.setCurrentText("Watch")
     wait(lambda: dock.session.phase == "done" and dock.number == dock.session.number)
-    click(dock.curves.tabs, dock.curves.tabs.tabRect(0).center().x())
+    prior = dock.curves.tabs.count() - 1
+    click(dock.curves.tabs, dock.curves.tabs.tabRect(prior).center().x())
     picture("prior")
     viewer.close()
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from emrecon.brief import brief
+
 P = TypeVar("P")
 """What is estimated: an activity image, or the parameters of a mixture."""
 
@@ -69,6 +71,8 @@ class Iterate(Generic[P_co]):
 
     residual: float = float("nan")
     """Distance from the maximum in percent, where the algorithm knows it."""
+
+    __repr__ = brief
 
     @property
     def objective(self) -> float:

@@ -94,6 +94,13 @@ class Volume:
         voxels.flags.writeable = False
         object.__setattr__(self, "voxels", voxels)
 
+    def __repr__(self) -> str:
+        """Say what it is in a line, without its numbers."""
+        voxels, sizes = self.voxels, " x ".join(f"{size:.4g}" for size in self.spacing_mm)
+        shape = " x ".join(map(str, voxels.shape))
+        unit = f", {self.unit}" if self.unit else ""
+        return f"Volume({shape} voxels of {sizes} mm, {voxels.dtype}{unit})"
+
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between neighbouring voxels along each axis."""

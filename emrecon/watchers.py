@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.em import Iterate
 from emrecon.errors import FormatError
 from emrecon.files import replacing, write_text
@@ -101,6 +102,9 @@ class ConvergenceLog:
         self._began = time.perf_counter() - (self.rows[-1].seconds if self.rows else 0.0)
         self._last: Image | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.rows)} iterates>"
+
     def __call__(self, iterate: Iterate[Image]) -> None:
         change = float("nan")
         if self._last is not None:
@@ -152,6 +156,8 @@ class State:
     number: int
     image: Image
     rows: list[Row]
+
+    __repr__ = brief
 
 
 class Checkpoint:

@@ -54,7 +54,7 @@ class Dock(Leaving):
         self.setObjectName(f"emrecon-{name}")
         self._viewer = viewer
         self._undo: list[Callable[[], object]] = []
-        self._placed = False
+        self._placed = self._settled = False
         leave = partial(undo_all, self._undo)
         self.left.connect(leave)
         self.destroyed.connect(leave)
@@ -72,14 +72,21 @@ class Dock(Leaving):
             QTimer.singleShot(0, self._tabify)
 
     def _tabify(self) -> None:
-        """Share a place, as tabs, with another dock of this plugin: a screen holds one."""
+        """Share a place, as tabs, with another dock of this plugin: a screen holds one.
+
+        It goes to one that has its place: of several that are opened at once, none leaves
+        another that just joined it.
+        """
+        self._settled = True
         own = _dock_widget(self)
         window = None if own is None else own.window()
         if own is None or not isinstance(window, QMainWindow):
             return
         for other in window.findChildren(Dock):
             there = _dock_widget(other)
-            if there is None or there is own or there.isFloating() or not there.isVisible():
+            if there is None or there is own or not other._settled:  # noqa: SLF001 - of its own kind
+                continue
+            if there.isFloating() or not there.isVisible():
                 continue
             if window.dockWidgetArea(there) == window.dockWidgetArea(own):
                 window.tabifyDockWidget(there, own)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout,
 
 from napari_plugin.dock import Leaving
 from napari_plugin.inside import Inside
-from napari_plugin.layout import shrinking
+from napari_plugin.layout import OneLine
 from napari_plugin.plot import AXES
 
 PANELS = {
@@ -54,7 +54,7 @@ class InsideView(Leaving):
         self.place, self.slice = _slider("place"), _slider("slice")
         self.place.setToolTip("Which plane or view of the counts")
         self.slice.setToolTip("Which axial slice of the images")
-        self.said = shrinking(QLabel("Run, pause or step: the update that follows is shown"))
+        self.said = OneLine("Run, pause or step: the update that follows is shown")
         self.way.currentTextChanged.connect(lambda _: self._ranged(middle=True))
         for slider in (self.place, self.slice):
             slider.valueChanged.connect(lambda _: self._draw())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QSize, Qt, QTimer
+from qtpy.QtGui import QPainter
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFormLayout,
@@ -27,8 +28,6 @@ LEAST = 78
 
 _ROW, _LINE = 22, 17
 """Height of a row of a table, and of a line of a list, in pixels."""
-
-L = TypeVar("L", bound=QLabel)
 
 
 def column(parent: QWidget) -> QVBoxLayout:
@@ -61,12 +60,6 @@ def button(name: str, caption: str, text: str) -> QPushButton:
     made.setObjectName(name)
     made.setToolTip(text)
     return made
-
-
-def shrinking(label: L) -> L:
-    """Let a line of text be cut off rather than widen its dock; the tooltip shows all of it."""
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return label
 
 
 def read_only_table(heads: Sequence[str]) -> QTableWidget:
@@ -117,6 +110,54 @@ def inside(parent: QWidget, last: QWidget | None = None) -> QWidget:
         below.addWidget(last)
         whole.addWidget(frame)
     return body
+
+
+class OneLine(QLabel):  # type: ignore[misc] # Qt has no types
+    """A line of words that is cut off rather than widen its dock.
+
+    Qt's own label has the whole window set out anew, and drawn once more, for every word.
+
+    Parameters
+    ----------
+    text : str
+        What is said first.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._words = text
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def setText(self, text: str) -> None:  # noqa: N802 - Qt's own name
+        """Say something else."""
+        if text != self._words:
+            self._words = text
+            self.update()
+
+    def text(self) -> str:
+        """Return what is said."""
+        return self._words
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
+        """Return the height of a line."""
+        return QSize(0, self.fontMetrics().height() + 2)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
+        """Return the same: no width is needed."""
+        return self.sizeHint()
+
+    def paintEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's own name
+        """Draw as many of the words as there is room for."""
+        del event
+        room = self.contentsRect()
+        words = self.fontMetrics().elidedText(
+            self._words, Qt.TextElideMode.ElideRight, room.width()
+        )
+        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        painter, role = QPainter(self), self.foregroundRole()
+        self.style().drawItemText(
+            painter, room, left, self.palette(), self.isEnabled(), words, role
+        )
 
 
 class Words(QLabel):

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QSizePolicy, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QTabBar, QVBoxLayout, QWidget
 
-from napari_plugin.layout import shrinking
+from napari_plugin.layout import OneLine
 
 AXES = "#8d949e"
 """Of axes and letters: seen on dark and on light."""
@@ -106,11 +106,12 @@ class Curves(QWidget):
         self.plot.setMinimumHeight(110)
         self.plot.setToolTip("Click to see the image of an iteration")
         item = self.plot.getPlotItem()
+        item.setLabel("bottom", "iteration")
         self._best = item.plot(pen=None, symbol="star", symbolSize=14, symbolBrush=MARK)
         self._now = pg.InfiniteLine(pen=pg.mkPen(HERE, style=Qt.PenStyle.DashLine))
         item.addItem(self._now, ignoreBounds=True)
         self._now.hide()
-        self.said = shrinking(QLabel("", self))
+        self.said = OneLine("")
         self.plot.scene().sigMouseClicked.connect(self._clicked)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
@@ -165,7 +166,6 @@ class Curves(QWidget):
     def _draw(self) -> None:
         logarithmic = self._kinds[self.shown][2]
         item = self.plot.getPlotItem()
-        item.setLabel("bottom", "iteration")
         while len(self._drawn) < len(self._lines):
             self._drawn.append(item.plot([], []))
         while len(self._drawn) > len(self._lines):
@@ -180,6 +180,7 @@ class Curves(QWidget):
                 symbolPen=None,
             )  # fmt: skip
         self._mark()
+        self.plot.scene().prepareForPaint()  # not when it draws, which would draw all again
 
     def _mark(self) -> None:
         """Star the best of the foremost run, and say what is drawn: there is no room beside it."""

@@ -7,15 +7,14 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QGridLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_plugin.layout import OneLine
 from napari_plugin.layout import row as layout_row
-from napari_plugin.layout import shrinking
 from napari_plugin.live import SHARES
 from napari_plugin.session import Session
 
@@ -75,7 +74,7 @@ class RunBar(QWidget):
         self.mode, self.pace = _modes(), _pace()
         self.mode.currentTextChanged.connect(self._watch)
         self.pace.valueChanged.connect(self._watch)
-        self.status = shrinking(QLabel("", self))
+        self.status = OneLine("")
         second = layout_row(self.progress, self.mode, self.pace)
         second.setStretch(0, 1)
         whole.addLayout(row)

@@ -18,7 +18,7 @@ from napari_plugin.file_chooser import FileChooser
 from napari_plugin.film import Filming
 from napari_plugin.form import Form
 from napari_plugin.history import Image
-from napari_plugin.layout import Words, button, column, inside, lines, row, scrolled, shrinking
+from napari_plugin.layout import OneLine, Words, button, column, inside, lines, row, scrolled
 from napari_plugin.live import FIRST_S, Live
 from napari_plugin.preferences import preferences
 from napari_plugin.run_bar import RunBar
@@ -76,7 +76,7 @@ class RunPanel(Dock):
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setObjectName("history")
         self.slider.setToolTip("Go through the pictures kept of the run that is shown")
-        self.kept = shrinking(QLabel(""))
+        self.kept = OneLine("")
         self.kept.setToolTip("The most memory is set in napari's preferences, under emrecon")
         self.stage, self.warned = QLabel(""), _warnings()
         self.save_button = button("save", "Save…", f"{self.SAVED}: of what is seen")
@@ -320,7 +320,7 @@ class RunPanel(Dock):
         self.bind(self._viewer.layers.events.inserted, self._layers_changed)
         self.bind(self._viewer.layers.events.removed, self._layers_changed)
         self.at_end(self.layers.hush)
-        self.run_bar.show_state(self.session)
+        self._look()
         self._layers_changed()
 
     def _watch(self, share: float, pace_s: float) -> None:

@@ -276,7 +276,8 @@ class Session:
         except MemoryError:
             self._end("failed", "out of memory: choose larger voxels or fewer of them")
         except Exception as error:  # a thread has nobody else to tell
-            log.exception("the run failed")
+            ends = self.control.is_set()  # and so may the interpreter, around it
+            log.log(logging.DEBUG if ends else logging.ERROR, "the run failed", exc_info=True)
             self._end("failed", f"unexpected {type(error).__name__}: {error}")
         else:
             self._end("stopped" if self.control.is_set() else "done", result=result)

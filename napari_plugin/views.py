@@ -6,6 +6,7 @@ would show a mirror image in 3D: the camera looks along the depth axis turned ro
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from napari.components.overlays import TextOverlay
@@ -97,17 +98,27 @@ def _in_space(viewer: ViewerModel) -> bool:
 
 
 def say(viewer: ViewerModel, text: str = "") -> None:
-    """Write a line of text on the canvas."""
+    """Write lines of text on the canvas."""
     overlay = viewer.canvas.overlays.text
-    if text != overlay.text:
+    if text == overlay.text:
+        return
+    lines = overlay.text.count("\n"), text.count("\n")
+    with _in_place(viewer) if overlay.text and text and lines[0] == lines[1] else nullcontext():
         overlay.text, overlay.visible = text, bool(text)
 
 
+def _in_place(viewer: ViewerModel) -> AbstractContextManager[object]:
+    """Keep what is written on the canvas where it is while words at its upper left change.
+
+    They move nothing as long as they are as many lines; but napari would set out all of it again
+    after the next draw, and then, as its places are rounded, draw a second time.
+    """
+    held: AbstractContextManager[object] = viewer.canvas.events.blocker_all()
+    return held
+
+
 def colour_bars(viewer: ViewerModel, *, shown: bool) -> None:
-    """Show colour bars of the images in space, each while its layer is visible, or none."""
-    for layer in viewer.layers:
-        if hasattr(layer, "colorbar"):
-            layer.colorbar.visible = shown and "scan" not in layer.metadata.get(KEY, {})
+    """Show the colour bar of the uppermost image that is visible, if it lies in space, or none."""
     viewer.canvas.overlays[_UNIT].visible = shown
     _letter(viewer)
 
@@ -150,8 +161,6 @@ def _watch(viewer: ViewerModel) -> None:
 
     def inserted(event: Any) -> None:  # noqa: ANN401 - any event
         seen(event.value)
-        if has_colour_bars(viewer):
-            colour_bars(viewer, shown=True)
         _letter(viewer)
 
     dims, layers, camera = viewer.dims.events, viewer.layers.events, viewer.scene.camera.events
@@ -166,13 +175,18 @@ def _watch(viewer: ViewerModel) -> None:
 
 
 def _letter(viewer: ViewerModel) -> None:
-    """Write at each edge of the canvas what lies there, where that is known, and the unit."""
+    """Write at each edge of the canvas what lies there, where known, and the unit with its bar."""
     found, overlays = letters(viewer), viewer.canvas.overlays
     for side, name in _EDGES.items():
         overlay, letter = overlays[name], found.get(side, "")
         if (overlay.text, overlay.visible) != (letter, bool(letter)):
             overlay.text, overlay.visible = letter, bool(letter)
-    overlays[_UNIT].text = unit_of(uppermost_image(viewer))
+    top = uppermost_image(viewer)
+    overlays[_UNIT].text = unit_of(top)
+    for layer in viewer.layers:
+        if hasattr(layer, "colorbar"):
+            seen = layer is top and "scan" not in layer.metadata.get(KEY, {})
+            layer.colorbar.visible = seen and bool(overlays[_UNIT].visible)
     overlays.axes.visible = viewer.dims.ndisplay == 3
     counts = _uppermost(viewer) is not None and not _in_space(viewer)
     if overlays.scale_bar.visible is counts:  # bins have no millimetres

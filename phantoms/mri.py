@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import DataError, SettingsError
 from emrecon.volume import Grid, Volume
 from phantoms.phantom import Phantom
@@ -96,6 +97,8 @@ class Brain:
 
     deep: Floats
     """Fraction of deep grey nuclei, each times its number in `DEEP_GREY`, shape ``(i, j, k)``."""
+
+    __repr__ = brief
 
     @property
     def labels(self) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError, SettingsError
 from phantoms.disc import disc_area
 
@@ -76,6 +77,8 @@ class Body:
 
     label: int = 0
     """Label of the points inside; 0 leaves the label of an earlier body."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.kind not in ROUND:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emrecon.brief import brief
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.scan import Scan, together
@@ -40,6 +41,8 @@ class Simulation:
 
     orders: dict[str, Array] = field(default_factory=dict)
     """Of Monte Carlo: trues, and single and multiple scatter as counted."""
+
+    __repr__ = brief
 
 
 def simulate(  # noqa: PLR0913 - each is one fact of the acquisition

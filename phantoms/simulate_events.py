@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings, scanner_of
@@ -51,6 +52,8 @@ class EventSimulation:
 
     facts: dict[str, Any]
     """Phantom, totals, counts/mm for one unit of the phantom's activity."""
+
+    __repr__ = brief
 
 
 def simulate_events(  # noqa: PLR0913 - each is one fact of the acquisition

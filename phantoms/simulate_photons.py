@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.corrections.bin_places import turned_places
 from emrecon.tomo.geometry.bins import Bins
@@ -64,6 +65,8 @@ class PhotonScan:
 
     resolution_mm: float = 0.0
     """FWHM of the detectors' blur, see `phantoms.monte_carlo.followed`."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         scanner = scanner_of(self.bins)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from phantoms.acquisition import Acquisition
 
@@ -155,6 +156,8 @@ class CameraSimulation:
 
     facts: dict[str, Any]
     """Phantom, expected totals, counts/mm for one unit of the phantom's activity."""
+
+    __repr__ = brief
 
 
 def _counted(

@@ -48,9 +48,9 @@ def measured(voxels):
 
 
 # %%
-# OSEM with filters of 0.5 to 18 mm, and the prior of relative differences, of the usual strength
+# OSEM with filters of 0.5 to 17.5 mm, and the prior of relative differences, of the usual strength
 # and of twice that.
-widths = np.arange(0.5, 18.5, 0.5)
+widths = np.arange(0.5, 18.5, 1.0)
 filtered = {
     run.number // 6: [Blur(problem.grid, (width,) * 3).forward(run.params) for width in widths]
     for run in em.until(problem.iterates(), em.after(10 * 6))
@@ -60,9 +60,9 @@ curves = {passes: np.array([measured(one) for one in many]) for passes, many in 
 
 
 def penalised(beta):
-    """Return the image after 12 passes, and the strength that it had."""
+    """Return the image after 8 passes, and the strength that it had."""
     chosen = Penalised(Penalty(prior="rdp", beta=beta))
-    run = em.last(em.until(replace(problem, penalised=chosen).iterates(), em.after(12 * 6)))
+    run = em.last(em.until(replace(problem, penalised=chosen).iterates(), em.after(8 * 6)))
     return run.params, chosen.facts["beta"]
 
 

@@ -35,7 +35,12 @@ CONTROLS = """
 
 SCRIPT = """
 const by = id => document.getElementById(id), jobs = [...document.querySelectorAll('.job')];
-const texts = new Map(jobs.map(job => [job, job.textContent.toLowerCase()]));
+function read(job) {  // with spaces between: "rays" and "2" are not "s2"
+  const walk = document.createTreeWalker(job, NodeFilter.SHOW_TEXT), words = [];
+  while (walk.nextNode()) words.push(walk.currentNode.data);
+  return words.join(' ').toLowerCase();
+}
+const texts = new Map(jobs.map(job => [job, read(job)]));
 const orders = {
   at: (a, b) => a.dataset.at - b.dataset.at,
   name: (a, b) => a.dataset.name.localeCompare(b.dataset.name, undefined, {numeric: true}),

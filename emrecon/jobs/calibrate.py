@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from emrecon import io
+from emrecon.brief import brief, outcome
 from emrecon.errors import DataError, SettingsError
 from emrecon.files import read_text
 from emrecon.io import sidecar
@@ -52,6 +53,8 @@ class CalibrationJob:
     """What is known about the cylinder."""
 
     KIND: ClassVar[str] = "calibrate"
+
+    __repr__ = brief
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
@@ -143,6 +146,8 @@ class CalibrationResult:
 
     known: dict[str, Any]
     """What was known about the cylinder."""
+
+    __repr__ = outcome
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from emrecon import io
+from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.files import keep_inputs
 from emrecon.io import nifti, sidecar
@@ -72,6 +73,8 @@ class ConversionJob:
     """What to take from SPECT files, and what stands in for what they do not say."""
 
     KIND: ClassVar[str] = "convert"
+
+    __repr__ = brief
 
     @property
     def source_kind(self) -> Literal["image", "listmode", "scan"]:

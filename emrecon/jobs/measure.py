@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from emrecon import io, metrics
+from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
@@ -59,6 +60,8 @@ class MeasurementJob:
     """JSON file to write the figures to."""
 
     KIND: ClassVar[str] = "metrics"
+
+    __repr__ = brief
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""

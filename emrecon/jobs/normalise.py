@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from emrecon import forms, io
+from emrecon.brief import brief, outcome
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
@@ -58,6 +59,8 @@ class NormalisationJob:
     """Files with randoms, scatter and attenuation of the scan."""
 
     KIND: ClassVar[str] = "normalise"
+
+    __repr__ = brief
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
@@ -169,6 +172,8 @@ class NormalisationRun:
     name: str = "efficiencies"
     """What is iterated."""
 
+    __repr__ = brief
+
     @property
     def updates(self) -> int:
         """Most updates that it makes."""
@@ -196,6 +201,8 @@ class NormalisationResult:
 
     curve: tuple[float, ...]
     """Log-likelihood of every iterate."""
+
+    __repr__ = outcome
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from emrecon.brief import brief
 from emrecon.errors import DataError
 from emrecon.jobs.anatomy import Anatomy, read_on_grid
 from emrecon.jobs.base import Meters
@@ -37,6 +38,8 @@ class Guide:
     """Makes the progress bars."""
 
     _made: tuple[Grid, Kernel] | None = field(default=None, init=False)
+
+    __repr__ = brief
 
     def of(self, problem: Problem) -> list[Problem]:
         """Return a problem with the prior or the kernel, if either is chosen; one a strength.

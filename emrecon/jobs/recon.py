@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emrecon import io
+from emrecon.brief import brief
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import hashing, keep_inputs
@@ -54,6 +55,8 @@ class ReconstructionJob(ReconChoice):
     >>> [path.name for path in job.outputs()]
     ['image.nii.gz', 'image.json', 'image.csv', 'image.png']
     """
+
+    __repr__ = brief
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
@@ -121,6 +124,8 @@ class ReconRun:
 
     states: Mapping[int, State]
     """Where images stood, by their numbers, that are gone on with."""
+
+    __repr__ = brief
 
     def iterate(self, look: Look = nobody, *rules: Rule) -> ReconResult:
         """Iterate image after image; of several, one that a rule stopped is left out.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from emrecon.brief import brief
 from emrecon.em import Iterate
 from emrecon.errors import SettingsError
 from emrecon.io.frames import Frame, read_frames
@@ -79,6 +80,8 @@ class ImageResult:
     regions: RegionTable | None = None
     """Its regions, where such were named."""
 
+    __repr__ = brief
+
     @property
     def passes(self) -> int:
         """How many passes were made, a begun one counting."""
@@ -118,6 +121,8 @@ class ReconImage:
 
     history: ConvergenceLog = field(default_factory=ConvergenceLog)
     """How every iterate fared, while it is iterated."""
+
+    __repr__ = brief
 
     @property
     def subsets(self) -> int:
@@ -192,6 +197,8 @@ class Images:
 
     quantifier: Quantifier = field(init=False)
     """Turns counts/mm into what was asked for."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.execution.workers and self.corrections.simulate_scatter:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emrecon import forms, io
+from emrecon.brief import outcome
 from emrecon.errors import DataError, SettingsError
 from emrecon.files import write_text
 from emrecon.io import sidecar
@@ -43,6 +44,8 @@ class ReconResult:
 
     stopped: bool
     """Whether a rule ended it before its settings did."""
+
+    __repr__ = outcome
 
     @cached_property
     def volume(self) -> Volume:

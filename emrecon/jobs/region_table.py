@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from emrecon.brief import brief
+
 
 @dataclass(frozen=True)
 class RegionRow:
@@ -49,6 +51,8 @@ class RegionTable:
 
     facts: dict[str, Any]
     """Method, and what it came to, for the sidecar."""
+
+    __repr__ = brief
 
 
 def as_tsv(tables: Sequence[tuple[Mapping[str, Any], RegionTable]]) -> str:

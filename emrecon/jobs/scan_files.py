@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from emrecon.brief import outcome
 from emrecon.errors import SettingsError
 from emrecon.io.manifest import MANIFEST, write_manifest
 from emrecon.jobs.base import Summary
@@ -28,6 +29,8 @@ class FolderResult:
 
     about: Summary = field(default_factory=Summary)
     """What is to be said of it."""
+
+    __repr__ = outcome
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from emrecon import forms, io
+from emrecon.brief import brief, outcome
 from emrecon.errors import GeometryError, SettingsError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
@@ -65,6 +66,8 @@ class ScatterJob:
     """Files with the attenuation map, efficiencies and randoms of the scan."""
 
     KIND: ClassVar[str] = "scatter"
+
+    __repr__ = brief
 
     @property
     def scan(self) -> Path:
@@ -166,6 +169,8 @@ class ScatterResult:
 
     files: dict[str, Path]
     """The files that were read."""
+
+    __repr__ = outcome
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 
 from emrecon import forms, io
+from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
 from emrecon.io.formats import data_files
@@ -67,6 +68,8 @@ class SegmentationJob:
     """Mask, exclusion mask, priors, labels and means."""
 
     KIND: ClassVar[str] = "segment"
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not self.images or not all(image.name for image in self.images):
@@ -238,6 +241,8 @@ class SegmentRun:
 
     read: dict[str, Path]
     """Files that were read, by what they are."""
+
+    __repr__ = brief
 
     def iterate(
         self,

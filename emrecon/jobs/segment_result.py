@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import outcome
 from emrecon.errors import SettingsError
 from emrecon.files import write_text
 from emrecon.io import nifti, sidecar
@@ -60,6 +61,8 @@ class SegmentResult:
 
     files: TissueInputs = field(default_factory=TissueInputs)
     """What was given beside the images."""
+
+    __repr__ = outcome
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""

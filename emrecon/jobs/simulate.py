@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.files import make_folder
 from emrecon.io import sidecar
@@ -79,6 +80,8 @@ class SimulationJob:
     """Duration of list-mode data."""
 
     KIND: ClassVar[str] = "simulate"
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.dicom and self.petsird:
@@ -182,6 +185,8 @@ class PhantomJob:
     """Voxel size in mm along x, y, z, or one number for all."""
 
     KIND: ClassVar[str] = "phantom"
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not all(0 < length < 1e6 for length in per_axis(self.voxel_mm)):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from emrecon import forms, io
+from emrecon.brief import brief, outcome
 from emrecon.compiled import set_threads
 from emrecon.em import Iterate, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
@@ -70,6 +71,8 @@ class TransmissionJob:
     """A prior."""
 
     KIND: ClassVar[str] = "transmission"
+
+    __repr__ = brief
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
@@ -217,6 +220,8 @@ class TransmissionRun:
     facts: dict[str, Any] = field(default_factory=dict)
     """What auto values came to, once it iterates."""
 
+    __repr__ = brief
+
     @property
     def subsets(self) -> int:
         """The subsets of the quick passes."""
@@ -277,6 +282,8 @@ class TransmissionResult:
 
     curve: tuple[float, ...]
     """Objective of every iterate with all rays."""
+
+    __repr__ = outcome
 
     @property
     def volume(self) -> Volume:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.tissue.kernels import cosines as kernel
 
 Floats = NDArray[np.float64]
@@ -45,6 +46,8 @@ class Basis:
 
     values: Floats
     """Functions on the blocks in use, shape ``(b, m)``."""
+
+    __repr__ = brief
 
     def on_blocks(self, coefficients: Floats) -> Floats:
         """Return the log field on the blocks in use."""

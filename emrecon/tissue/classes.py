@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import DataError
 from emrecon.tissue.layout import Layout
 
@@ -29,6 +30,8 @@ class Classes:
 
     covariances: Floats
     """Of each Gaussian, shape ``(g, c, c)``."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         means = np.asarray(self.means, np.float64)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image, State
 
@@ -45,6 +46,8 @@ class Evidence:
     """Slope of log intensity on log field in each channel's two best shown tissues, the lesser of
     both: in the tissues as found with the field, and without it; 1 where they follow it, NaN
     where they are too small to tell. Shape ``(c, 2)``."""
+
+    __repr__ = brief
 
     @property
     def kept(self) -> bool:

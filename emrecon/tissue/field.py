@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.tissue.bias import Basis, Block, improve, penalty
 from emrecon.tissue.classes import Classes, tables
 from emrecon.tissue.kernels import sweep as kernel
@@ -38,6 +39,8 @@ class State:
     bias: Floats
     """Coefficients of each channel's log field, shape ``(c, m)``; none when m is 0."""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Tallies:
@@ -52,6 +55,8 @@ class Tallies:
     square: Floats
     """Sums of products, lower triangles, shape ``(p, j, b, c (c + 1) / 2)``."""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Expected:
@@ -65,6 +70,8 @@ class Expected:
 
     tallies: Tallies | None
     """What the bias field's update needs."""
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +111,8 @@ class Image:
 
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Distance of neighbouring voxels."""
+
+    __repr__ = brief
 
     def log_field(self, bias: Floats, basis: Basis, corner_mm: Floats) -> Floats32:
         """Return a smooth log field in each voxel, shape ``(c, n)``.

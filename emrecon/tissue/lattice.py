@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.neighbours import Neighbourhood
 from emrecon.tissue.classes import patterns
 
@@ -54,6 +55,8 @@ class Lattice:
 
     earlier: Flags
     """Whether a neighbour of each colour was visited before, shape ``(colours, o)``."""
+
+    __repr__ = brief
 
     @property
     def index(self) -> tuple[NDArray[np.intp], ...]:

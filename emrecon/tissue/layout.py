@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import SettingsError
 
 Floats = NDArray[np.float64]
@@ -40,6 +41,8 @@ class Layout:
 
     nuclei: int = 0
     """Gaussians, the last of them, that are only where a place of their own has them."""
+
+    __repr__ = brief
 
     @classmethod
     def of(

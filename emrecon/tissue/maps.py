@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.tissue.kernels import atlas as kernel
 
 Floats = NDArray[np.float64]
@@ -29,6 +30,8 @@ class Average:
 
     why_not: str = ""
     """Why it has no place on the image."""
+
+    __repr__ = brief
 
 
 NOWHERE = Average()
@@ -53,6 +56,8 @@ class Atlas:
 
     deep: Floats32 | None = None
     """How much of the grey matter is deep, 0 to 1, shape ``(i, j, k)``, where maps tell it."""
+
+    __repr__ = brief
 
     def resized(self, times: float) -> Atlas:
         """Return the atlas of image and maps that are so many times as large about the origin."""

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import DataError
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.layout import Layout
@@ -41,6 +42,8 @@ class Prior:
     """Voxels of the classes' common covariance that each Gaussian starts with, where each has its
     own. The common one is estimated, too: the harmonic mean of all, their scale under an inverse
     Wishart distribution."""
+
+    __repr__ = brief
 
     def log(self, classes: Classes, layout: Layout, covariance: Covariance) -> float:
         """Return the log-density of the parameters, without constants."""
@@ -83,6 +86,8 @@ class Rules:
 
     known_means: bool = False
     """Whether the means are known, and stay as they are."""
+
+    __repr__ = brief
 
 
 def common(covariances: Floats) -> Floats:

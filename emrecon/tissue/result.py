@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.contrasts import LESION
@@ -59,6 +60,8 @@ class Stage:
 
     evidence: Evidence | None = None
     """What spoke for or against a bias field, where that was decided."""
+
+    __repr__ = brief
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +133,8 @@ class Segmentation:
 
     subcortical: NDArray[np.bool_] | None = None
     """Which voxels' grey matter is subcortical, shape ``(n,)``; none where maps do not tell."""
+
+    __repr__ = brief
 
     @property
     def lesions_ml(self) -> float:

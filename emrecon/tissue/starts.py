@@ -15,6 +15,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.em import Iterate, em, until
 from emrecon.errors import DataError, EmreconError
 from emrecon.squarem import Squarem
@@ -50,6 +51,8 @@ class Optimum:
 
     unlike: bool = False
     """Whether fluid is too near grey matter for the contrast."""
+
+    __repr__ = brief
 
     @property
     def rank(self) -> tuple[bool, bool, float]:

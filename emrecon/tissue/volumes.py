@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.information import Free, information, sandwich, scores
 from emrecon.tissue.mixture import Mixture
@@ -31,6 +32,8 @@ class Errors:
 
     shares: Floats
     """Honest error of each class's share of the mask, shape ``(k,)``."""
+
+    __repr__ = brief
 
 
 def errors(model: Mixture, classes: Classes, places_mm: Floats, voxels: int) -> Errors:

@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.draw import Draw
 from emrecon.tomo.kernels import poisson
@@ -51,6 +52,8 @@ class Emission:
     starts without: it may have another one."""
 
     _keep: Keep = field(init=False, repr=False)
+
+    __repr__ = brief
 
     def __post_init__(self, keep: Keep | None) -> None:
         object.__setattr__(self, "_keep", keep or InMemory())

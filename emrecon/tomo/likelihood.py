@@ -16,6 +16,7 @@ from functools import cached_property, reduce
 from operator import add
 from typing import Any, Generic, Protocol, TypeVar, cast
 
+from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.tomo.draw import Draw
 from emrecon.tomo.operators.algebra import Operator
@@ -80,6 +81,8 @@ class Sum:
     terms: Sequence[Likelihood[Any]]
     """Their likelihoods, one at least, all of images of one shape."""
 
+    __repr__ = brief
+
     @cached_property
     def sensitivity(self) -> Array:
         """The sum of the sensitivities."""
@@ -131,6 +134,8 @@ class Through(Generic[E]):
 
     keep: Keep = field(default_factory=InMemory)
     """Where the sensitivity is kept once it was computed."""
+
+    __repr__ = brief
 
     @property
     def sensitivity(self) -> Array:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import FormatError, GeometryError
 from emrecon.tomo.gates import STEP_BACK_MS, Gate, GatedWords, When
 from emrecon.tomo.geometry.bins import Bins
@@ -73,6 +74,8 @@ class ListmodeSinograms:
     duration_s: float
     """Time between the first and the last time tag counted, both included, or that of all tags
     in a gate; 0 without any."""
+
+    __repr__ = brief
 
 
 class Histogram:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.draw import Draw
 from emrecon.tomo.geometry.events import CHUNK, Events
@@ -65,6 +66,8 @@ class ListmodeEmission:
 
     draw: Draw | None = None
     """What says how many times each event is taken; None for once."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         number, subsets = self.subset

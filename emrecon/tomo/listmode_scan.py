@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import When
@@ -45,6 +46,8 @@ class ListmodeScan:
 
     facts: dict[str, Any] = field(default_factory=dict)
     """What the files said, for the sidecar; nothing is decided by them."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if isinstance(self.bins, Bins) and self.efficiency.shape != self.bins.shape:

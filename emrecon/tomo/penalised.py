@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.em import Iterate, em
 from emrecon.errors import DataError
 from emrecon.tomo.algorithms.de_pierro import DePierro
@@ -66,6 +67,8 @@ class Penalised:
 
     facts: dict[str, Any] = field(default_factory=dict)
     """What auto values came to, once it iterates."""
+
+    __repr__ = brief
 
     @property
     def maximiser(self) -> Maximiser:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.em import Iterate, em, watch
 from emrecon.errors import DataError
 from emrecon.stop import Flat, Rule, after, converged
@@ -73,6 +74,8 @@ class Problem:
 
     kernel: Operator | None = None
     """What makes the image of what is iterated, in kernel EM; None where that is the image."""
+
+    __repr__ = brief
 
     def through(self, kernel: Operator) -> Problem:
         """Return the problem of the coefficients that a kernel makes an image of."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.dust import without_dust
 from emrecon.tomo.exam import ExamInfo
@@ -85,6 +86,8 @@ class Scan:
 
     facts: dict[str, Any] = field(default_factory=dict)
     """What the files said, in words and numbers for the sidecar; nothing is decided by them."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for name in ("prompts", "normalisation", "attenuation", "randoms", "scatter"):

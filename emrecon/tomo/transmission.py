@@ -9,6 +9,7 @@ from typing import NamedTuple, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from emrecon.brief import brief
 from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.kernels import beer_lambert
 from emrecon.tomo.operators.algebra import Operator
@@ -77,6 +78,8 @@ class Transmission:
     background: Array | None = None
     """Mean of what does not come straight through, :math:`r`: scatter, dark current, emission.
     Shape as of the blank; None for 0."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for name in ("counts", "blank", "background"):

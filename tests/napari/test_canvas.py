@@ -84,6 +84,7 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     dock = opened_dock(viewer)
     assert dock.scan.box.currentText() == names[0]
     dock.settings.fill(Settings(iterations=2000, subsets=4))
+    dock.run_bar.mode.setCurrentText("Watch")  # pictures come sooner
     press(qtbot, dock, "run")
     qtbot.waitUntil(lambda: dock.live.frames >= 3, timeout=120_000)  # the image is seen to change
     press(qtbot, dock, "pause")

@@ -141,7 +141,7 @@ def test_closing_a_dock_ends_its_run_and_frees_it(qtbot, viewer, scan_folder):  
 
 def test_all_docks_fit_a_small_screen_as_tabs(qtbot, viewer):  # noqa: F811
     names = ("EM reconstruction", "EM segmentation", "Orthogonal views", "Simulate a scan")
-    docks = [opened(viewer, name) for name in names]
+    docks = [viewer.window.add_plugin_dock_widget("emrecon", name)[1] for name in names]
     window = viewer.window._qt_window
     qtbot.waitUntil(
         lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 3, timeout=180_000

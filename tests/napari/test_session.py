@@ -250,6 +250,24 @@ def test_a_mistake_is_told_in_words_and_a_fault_with_its_kind(caplog):
     assert "the run failed" in caplog.text
 
 
+def test_what_fails_after_a_run_was_told_to_stop_is_not_told(caplog):
+    reads, ended = threading.Event(), threading.Event()
+
+    def job(session: Session) -> None:
+        reads.set()
+        ended.wait(60)
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    session = Session(1000)
+    session.start(job)
+    assert reads.wait(60)
+    session.stop()
+    ended.set()
+    assert session.join(60)
+    assert (session.phase, session.error) == ("stopped", "")
+    assert "the run failed" not in caplog.text
+
+
 def test_two_runs_never_compute_at_once_and_a_paused_one_gives_way(wait):
     first, second = Session(1000), Session(1000)
     first.start(counting(10**9, 0.001))

@@ -106,7 +106,9 @@ def test_status_bar_and_colour_bar_say_the_unit(opened, qtbot):
     unit = viewer.canvas.overlays["emrecon_unit"]
     assert layer.colorbar.visible
     assert (unit.text, unit.visible) == ("kBq/mL", True)
-    other = viewer.add_image(np.zeros((3, 3, 3), np.float32))  # later ones have a bar too
-    assert other.colorbar.visible
+    other = viewer.add_image(np.zeros((3, 3, 3), np.float32))  # the bar is of what is seen
+    assert [one.colorbar.visible for one in (layer, other)] == [False, True]
+    other.visible = False
+    assert [one.colorbar.visible for one in (layer, other)] == [True, False]
     box.bar_button.click()
     assert [one.visible for one in (layer.colorbar, other.colorbar, unit)] == [False] * 3

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.squarem import Squarem
 from emrecon.tomo.likelihood import Likelihood
 from emrecon.volume import Array
@@ -51,6 +52,8 @@ class Mlem(Generic[E]):
 
     likelihood: Likelihood[E]
     """What is maximised."""
+
+    __repr__ = brief
 
     def expect(self, params: Array) -> tuple[E, float]:
         """Return what is to be projected back, and the log-likelihood of the image."""

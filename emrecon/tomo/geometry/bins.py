@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.tomo.geometry.segments import Segment, ring_difference_ranges
@@ -45,6 +46,8 @@ class Bins:
 
     timing: Timing | None = None
     """Time-of-flight bins, where counts are sorted into some."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.phi_rad.ndim != 1 or self.s_mm.ndim != 1 or not self.segments:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.volume import Grid
 
@@ -37,6 +38,8 @@ class Camera:
 
     z_mm: Floats
     """Axial place of each plane, increasing and evenly spaced, shape ``(planes,)``."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         for name in ("theta_rad", "radius_mm", "u_mm", "z_mm"):

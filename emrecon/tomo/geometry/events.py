@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import DataError, GeometryError
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.volume import Array
@@ -75,6 +76,8 @@ class Events:
 
     duration_s: float = 0.0
     """Time that the events took; 0 where it is not known."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.points_mm.ndim != 2 or self.points_mm.shape[1] != 3:

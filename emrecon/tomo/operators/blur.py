@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from emrecon.brief import brief
 from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.kernels import blur as kernel
 from emrecon.volume import Array, Grid
@@ -30,6 +31,8 @@ class Blur:
     """Full width at half maximum along x, y, z; 0 leaves an axis alone."""
 
     _taps: tuple[Array, Array, Array] = field(init=False, repr=False)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         x, y, z = (

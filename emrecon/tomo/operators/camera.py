@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.collimator import Response
@@ -70,6 +71,8 @@ class CameraProjector:
     _spread: kernel.Spread = field(init=False, repr=False)
     _medium: kernel.Slices = field(init=False, repr=False)
     _halvings: int = field(init=False, repr=False)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not self.fov_mm:

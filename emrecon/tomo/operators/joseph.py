@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.segments import Segment
@@ -62,6 +63,8 @@ class JosephProjector:
 
     _axial: Columns | None = field(init=False, repr=False)
     _geometry: dict[str, Any] = field(init=False, repr=False)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not self.fov_mm:

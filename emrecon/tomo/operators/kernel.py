@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.gaussian import FWHM_PER_SIGMA
 from emrecon.tomo.kernel_settings import KernelSettings
@@ -52,6 +53,8 @@ class Kernel:
 
     columns: Sparse
     """What coefficients are projected back with: the transposed matrix."""
+
+    __repr__ = brief
 
     @property
     def domain(self) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.events import CHUNK, Events
 from emrecon.tomo.kernels import lines
@@ -43,6 +44,8 @@ class LineProjector:
 
     fov_mm: float = np.inf
     """Only the image within this distance of the axis counts."""
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         shape = np.array(self.grid.shape, np.int64)
@@ -127,6 +130,8 @@ class EventProjector:
 
     events: Events
     """The events, in their order."""
+
+    __repr__ = brief
 
     @property
     def domain(self) -> tuple[int, ...]:

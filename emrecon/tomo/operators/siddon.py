@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.brief import brief
 from emrecon.errors import GeometryError
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.segments import Segment
@@ -60,6 +61,8 @@ class Siddon:
     """Rays across a bin."""
 
     _geometry: dict[str, Any] = field(init=False, repr=False)
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if self.rays < 1:
