@@ -131,6 +131,7 @@ def estimate_scatter(
     scatter, history = np.empty(0, np.float32), [0.0]
     for turn in range(1, rounds + 1):
         pairs = model.of_pairs(_image(small, how, scatter if turn > 1 else None))
+        scatter = np.empty(0, np.float32)  # as large as the prompts: not two of it at a time
         scatter = model.in_bins(pairs.values, scan.normalisation)
         total = float(scatter.sum(dtype=np.float64))
         history.append(total / (total + (1 - history[-1]) * counts))

@@ -74,12 +74,18 @@ def scatter_phantom() -> tuple[Volume, Volume]:
 
 
 def thorax() -> tuple[Volume, Volume]:
+    """Return the image and map of 15 thick planes, mirrored at both ends so that no end is cut."""
     folder = Path(os.environ["EMRECON_TEST_DATA"]) / "thorax_fdg_ct"
     activity, mu = (io.read_image(folder / f"{name}_g1.hv").ras() for name in ("FDG", "CTAC"))
-    middle = activity.affine.copy()
-    middle[:3, 3] = -middle[:3, :3] @ (np.array(activity.voxels.shape) - 1) / 2
     per_mm = mu.voxels * np.float32(0.1 if mu.voxels.max() > 0.05 else 1.0)
-    return Volume(np.maximum(activity.voxels, 0), middle), Volume(per_mm, middle)
+    planes = activity.voxels.shape[2]
+    wide = [
+        np.pad(each, ((0, 0), (0, 0), (planes, planes)), mode="symmetric")
+        for each in (np.maximum(activity.voxels, 0), per_mm)
+    ]
+    middle = activity.affine.copy()
+    middle[:3, 3] = -middle[:3, :3] @ (np.array(wide[0].shape) - 1) / 2
+    return Volume(wide[0], middle), Volume(wide[1], middle)
 
 
 SUBJECTS: dict[str, Callable[[], tuple[Volume, Volume]]] = {
