@@ -75,20 +75,20 @@ def estimate_event_scatter(
     efficiency = _efficiencies(scan)
     settings = _settings(scan, model, threads)
     sensitivity = sensitivity_of(scan, settings)
-    current, history, error = scan, [0.0], 0.0
+    current, history = scan, [0.0]
     for turn in range(1, rounds + 1):
-        values, error = model.of_pairs(_image(current, settings, sensitivity))
-        summed = _by_place(scan, model, values)
+        pairs = model.of_pairs(_image(current, settings, sensitivity))
+        summed = _by_place(scan, model, pairs.values)
         total = float(summed.sum())
         history.append(total / (total + (1 - history[-1]) * counts))
         scale = history[-1] * counts / total
-        scatter = efficiency * _of_events(events, model, values) * np.float32(scale)
+        scatter = efficiency * _of_events(events, model, pairs.values) * np.float32(scale)
         current = _with_background(scan, scatter, total * scale)
         log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
         progress(turn, rounds)
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
-    facts = facts_of(model, error, history) | {
+    facts = facts_of(model, pairs, history) | {
         "scatter_over_net_prompts": history[-1], "fitted": False,
     }  # fmt: skip
     profiles = {"prompts": _sides(_events_by_place(scan)), "predicted": _sides(summed * scale)}

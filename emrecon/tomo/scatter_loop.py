@@ -13,7 +13,7 @@ from emrecon.em import last, until
 from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
-from emrecon.tomo.corrections.scatter_model import ScatterModel
+from emrecon.tomo.corrections.scatter_model import PairScatter, ScatterModel
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.tomo.listmode_scan import ListmodeScan
@@ -128,10 +128,11 @@ def estimate_scatter(
     counts = _counts(scan)
     small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
     how = replace(_settings(small, model), threads=threads)
-    scatter, history, error = np.empty(0, np.float32), [0.0], 0.0
+    scatter, history = np.empty(0, np.float32), [0.0]
     for turn in range(1, rounds + 1):
-        values, error = model.of_pairs(_image(small, how, scatter if turn > 1 else None))
-        scatter = model.in_bins(values, scan.normalisation)
+        pairs = model.of_pairs(_image(small, how, scatter if turn > 1 else None))
+        scatter = np.empty(0, np.float32)  # as large as the prompts: not two of it at a time
+        scatter = model.in_bins(pairs.values, scan.normalisation)
         total = float(scatter.sum(dtype=np.float64))
         history.append(total / (total + (1 - history[-1]) * counts))
         scatter *= np.float32(history[-1] * counts / total)
@@ -139,7 +140,7 @@ def estimate_scatter(
         progress(turn, rounds)
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
-    facts = facts_of(model, error, history)
+    facts = facts_of(model, pairs, history)
     return _finished(scan, scatter, survival, facts, fit=fit)
 
 
@@ -175,14 +176,14 @@ def scatter_of_image(
         raise DataError("the image holds no activity, or less than none, that could scatter")
     survival = attenuation.factors(mu, bins)
     model = ScatterModel.of(mu, bins, window)
-    values, error = model.of_pairs(activity)
-    scatter = model.in_bins(values, scan.normalisation)
+    pairs = model.of_pairs(activity)
+    scatter = model.in_bins(pairs.values, scan.normalisation)
     trues = _trues(scan, activity, survival)
     expected = trues + float(scatter.sum(dtype=np.float64))
     counts = _counts(scan)
     if not absolute:
         scatter *= np.float32(counts / expected)
-    facts = facts_of(model, error, [0.0, 1 - trues / expected])
+    facts = facts_of(model, pairs, [0.0, 1 - trues / expected])
     facts["image_over_net_prompts"] = expected / counts if absolute else None
     return _finished(scan, scatter, survival, facts, fit=fit)
 
@@ -227,7 +228,7 @@ def _finished(
     return ScatterEstimate(scatter, facts | more, profiles, total, survival, tails)
 
 
-def facts_of(model: ScatterModel, error: float, history: list[float]) -> dict[str, Any]:
+def facts_of(model: ScatterModel, pairs: PairScatter, history: list[float]) -> dict[str, Any]:
     """Return what the sidecar says of a model and its turns."""
     window = model.window
     return {
@@ -236,8 +237,8 @@ def facts_of(model: ScatterModel, error: float, history: list[float]) -> dict[st
         "scatter_points": len(model.points.places_mm),
         "coarse_crystals": model.ring.crystals,
         "coarse_rings": int(model.ring.z_mm.size),
-        "multiple_over_single": model.again,
-        "sampling_error": error,
+        "multiple_over_single": pairs.again,
+        "sampling_error": pairs.error,
         "predicted_scatter_fraction": history[1:],
     }
 

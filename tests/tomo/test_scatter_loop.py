@@ -11,6 +11,7 @@ from emrecon.errors import SettingsError
 from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import tail_fit
 from emrecon.tomo.corrections.scatter_model import ScatterModel, continued
+from emrecon.tomo.corrections.scatter_simulation import integrals, pair_scatter
 from emrecon.tomo.geometry.presets import ECAT_931, TINY
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import estimate_scatter, window_of
@@ -41,9 +42,9 @@ def parts():
     mu = BODY.mu(GRID)
     trues = line_integrals(BODY.bodies, BINS, BODY.activities) * attenuation_factors(BODY, BINS)
     model = ScatterModel.of(mu, BINS, SCANNER.energy, points=800)
-    values, error = model.of_pairs(BODY.activity(GRID))
-    assert 0 < error < 0.02
-    return mu, trues * EFFICIENCY * 20, model.in_bins(values, EFFICIENCY) * 20
+    pairs = model.of_pairs(BODY.activity(GRID))
+    assert 0 < pairs.error < 0.02
+    return mu, trues * EFFICIENCY * 20, model.in_bins(pairs.values, EFFICIENCY) * 20
 
 
 def scan(mu, trues, scatter, randoms=None):
@@ -89,12 +90,30 @@ def test_without_tails_the_scale_is_absolute_and_few_counts_hardly_change_it(par
     assert many.scales == pytest.approx(np.full(BINS.planes, 1.5), abs=0.08)
 
 
-def test_multiple_scatter_of_a_small_body_is_wider() -> None:
-    """By Monte Carlo a brain's needs twice the blur of a trunk's."""
-    model = ScatterModel.of(BODY.mu(GRID), BINS, SCANNER.energy, points=50)
-    assert model.body_mm < 60
-    small, large = (replace(model, body_mm=mm).again_mm for mm in (89.0, 150.0))
-    assert model.again_mm == small > large + 15
+def test_multiple_scatter_is_more_in_larger_bodies_and_along_their_width() -> None:
+    """By Monte Carlo a fifth more along the NEMA body: one share for all lines lacks that."""
+
+    def found(half_mm: tuple[float, float]) -> tuple[float, float, float]:
+        body = cylinder((0, 0, 0), half_mm, 200).filled(Material(1.0, WATER_PER_MM), label=1)
+        disc = Phantom("disc", (body,), {1: "water"})
+        model = ScatterModel.of(disc.mu(GRID), BINS, SCANNER.energy, points=60)
+        activity = disc.activity(GRID)
+        places = model.points, model.ring.detectors, model.ring.pairs
+        rays = integrals(activity, *places[:2]), model.mu_rays
+        single = pair_scatter(rays, *places, model.window).sum(axis=1)
+        alone, both = (
+            model.in_bins(values).sum(axis=(1, 2), dtype=float)
+            for values in (single, model.of_pairs(activity).values)
+        )
+        more = both / alone - 1
+        along_y, along_x = 0, BINS.shape[0] // 2
+        return model.of_pairs(activity).again, float(more[along_y]), float(more[along_x])
+
+    small, *views = found((40, 40))
+    assert views[0] == pytest.approx(views[1], rel=0.03)
+    large, short, long = found((80, 40))
+    assert 0.03 < small < 0.8 * large < 0.2
+    assert long > 1.15 * short
 
 
 def test_trues_beside_the_end_of_a_body_are_no_scatter() -> None:

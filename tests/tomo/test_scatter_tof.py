@@ -77,8 +77,8 @@ def test_all_bins_together_are_scatter_without_time_of_flight(volumes):
     bins = SCANNER.bins(span=3)
     flat = ScatterModel.of(mu, bins, SCANNER.energy, points=150)
     timed = ScatterModel.of(mu, bins.timed(TIMING), SCANNER.energy, points=150)
-    (one, error), (other, same) = flat.of_pairs(activity), timed.of_pairs(activity)
-    assert error == pytest.approx(same)
+    (one, *figures), (other, *same) = flat.of_pairs(activity), timed.of_pairs(activity)
+    assert figures == pytest.approx(same)
     assert other.shape == (TIMING.bins, len(one))
     assert np.abs(other.sum(axis=0) - one).max() < 2e-3 * one.max()
     assert timed.in_bins(other).sum(axis=0) == pytest.approx(
@@ -90,7 +90,7 @@ def test_each_event_has_what_its_bin_has(volumes):
     activity, mu = volumes
     bins = SCANNER.bins().timed(TIMING)
     model = ScatterModel.of(mu, bins, SCANNER.energy, points=100)
-    values, _ = model.of_pairs(activity)
+    values = model.of_pairs(activity).values
     points, rng = crystal_centres(SCANNER), np.random.default_rng(0)
     pairs = rng.integers(0, len(points), (4000, 2)).astype(np.uint32)
     place, turned = turned_places(bins, pairs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,23 +37,26 @@ SAMPLES = 5.0
 BEYOND_MM = 50.0
 """How far beyond the rings matter is taken to scatter into them."""
 
-AGAIN = (0.575, 0.34)
-"""Multiple over single scatter, in units of the mean optical path out of the body times the share
-of scattered photons that still count, and how that grows with the share (`phantoms.monte_carlo`).
-In the mMR it is 0.66, and counted are 0.71 in a brain, 0.68 and 0.63 in ellipses of water 220 and
-400 mm wide, 0.64 in the NEMA body, 0.61 in a thorax; in the HR+ 0.73, and counted are 0.76 in
-ellipses 150 to 400 mm wide, 0.70 in the NEMA body: all scatter is within 1.3 % in each."""
+AGAIN = 0.35
+"""Share of the attenuation on the way that multiple scatter makes up for, in units of the share of
+scattered photons that still count: 0.25 in the mMR, 0.46 in the HR+."""
 
-AGAIN_MM = (22.0, 0.25, 265.0)
-"""Blur across lines that makes multiple scatter of single: in mm, at this share of scattered
-photons that still count, and gain with it."""
+AGAIN_MM = 210.0
+"""Standard deviation of its blur across lines in mm, in the same units."""
 
-SMALL_MM = (89.0, 132.0, 20.0)
-"""Radius of a body up to which the blur is wider by so many mm, and from which on it is not: of
-small bodies multiple scatter is much wider than single. In the mMR a brain (89 mm) is then within
-3 % of the multiple scatter of Monte Carlo on all lines, where 22 mm were 22 % short beside it; an
-ellipse of water 220 mm wide fits best with 32 to 42 mm, one of 400 mm, a thorax and the NEMA body
-with 22 mm (within 15 % on lines through the thorax, 14 % through the NEMA body)."""
+
+class PairScatter(NamedTuple):
+    """The scatter of the coarse pairs."""
+
+    values: Array
+    """Single and multiple scatter in the scale of the activity's line integral; with time of
+    flight, shape ``(tof, pairs)``."""
+
+    error: float
+    """Root mean square error by the choice of points, as a share of the mean scatter."""
+
+    again: float
+    """Multiple over single scatter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,50 +129,34 @@ class ScatterModel:
         kept = self.window.accepts(scattered_kev(cosine)) / self.window.accepts(REST_KEV)
         return float(2 * np.pi * trapezoid(angular_density(cosine) * kept, cosine))
 
-    @property
-    def again(self) -> float:
-        """Multiple over single scatter, as expected of the body's size and the energy window."""
-        weights = self.points.weights_mm2 / self.points.weights_mm2.sum()
-        path = float(self.mu_rays.mean(axis=0, dtype=np.float64) @ weights)
-        return (AGAIN[0] + AGAIN[1] * self.kept) * self.kept * path
+    def of_pairs(self, activity: Volume) -> PairScatter:
+        """Return the scatter of the coarse pairs.
 
-    @property
-    def again_mm(self) -> float:
-        """Standard deviation of the blur across lines that makes multiple scatter of single."""
-        least, share, gain = AGAIN_MM
-        small, large, more = SMALL_MM
-        wider = more * float(np.clip((large - self.body_mm) / (large - small), 0, 1))
-        return max(least / 2, least + gain * (self.kept - share)) + wider
-
-    def of_pairs(self, activity: Volume) -> tuple[Array, float]:
-        """Return the scatter of the coarse pairs, and how far sampling errs.
+        Multiple scatter is taken to be what build-up adds to single scatter, blurred.
 
         Parameters
         ----------
         activity : Volume
             Activity, its axes along the scanner's towards R, A and S.
-
-        Returns
-        -------
-        ndarray
-            Single and multiple scatter in the scale of the activity's line integral; with time
-            of flight, shape ``(tof, pairs)``.
-        float
-            Root mean square error by the choice of points, as a share of the mean scatter.
         """
         activity = continued(activity, self.mu, BEYOND_MM)
         places = self.points, self.ring.detectors, self.ring.pairs
         rays = integrals(activity, self.points, self.ring.detectors), self.mu_rays
-        halves = pair_scatter(rays, *places, self.window)
+        sums = pair_scatter(rays, *places, self.window, AGAIN * self.kept)
+        halves, more = sums[:, :2], sums[:, 2]
         single = halves.sum(axis=1)
         mass = [self.points.weights_mm2[: self.points.first].sum()]
         mass.append(self.points.weights_mm2.sum() - mass[0])
         apart = halves[:, 0] * sum(mass) / mass[0] - single if min(mass) > 0 else single
-        error = float(np.sqrt(np.mean(apart.astype(float) ** 2)) / max(single.mean(), 1e-30))
+        mean = max(float(single.mean()), 1e-30)
+        error = float(np.sqrt(np.mean(apart.astype(float) ** 2))) / mean
+        again = float(more.mean()) / mean
         if self.timing is not None:
             measured = self.window, self.timing
+            share = more / np.maximum(single, np.float32(1e-30))
             single = timed_pair_scatter(activity, self.mu_rays, *places, measured)
-        return single + np.float32(self.again) * self.ring.blurred(single, self.again_mm), error
+            more = single * share
+        return PairScatter(single + self.ring.blurred(more, AGAIN_MM * self.kept), error, again)
 
     def in_bins(self, values: Array, efficiency: Array | None = None) -> Array:
         """Return values of the coarse pairs in all bins, times their efficiency.

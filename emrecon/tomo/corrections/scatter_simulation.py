@@ -153,8 +153,9 @@ def pair_scatter(
     detectors: Detectors,
     pairs: Indices,
     window: EnergyWindow,
+    gain: float = 0.0,
 ) -> Array:
-    """Return the single scatter of detector pairs, by each set of points alone.
+    """Return the single scatter of detector pairs, by each set of points alone, and its build-up.
 
     Parameters
     ----------
@@ -169,17 +170,20 @@ def pair_scatter(
         Pairs of detectors, shape ``(pairs, 2)``.
     window : EnergyWindow
         Energies that count.
+    gain : float, optional
+        Share of the attenuation on the ways to both detectors that build-up makes up for.
 
     Returns
     -------
     ndarray
-        Shape ``(pairs, 2)``, one column a set of points; their sum is the scatter, in the unit of
-        the activity times mm.
+        Shape ``(pairs, 3)``, in the unit of the activity times mm: single scatter of each set of
+        points, the sum of which is that of all, and how much more that would be if ways
+        attenuated less by the gain, which is where photons that are scattered again come from.
     """
     from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba only when needed
 
     args = _arguments(rays, points, detectors, pairs, window)
-    sums = kernel.pair_sums(args, points.first)
+    sums = kernel.pair_sums(args, points.first, gain)
     direct = detectors.direct(pairs)
     return np.asarray(sums / np.maximum(direct, 1e-30)[:, None], np.float32)
 

@@ -133,8 +133,10 @@ def _deposit(row, low, high, value, step_mm):
             row[n] += np.float32(value * (b - a))
 
 
-def pair_sums(setting, half):
-    """Return the sums over two sets of points for pairs of detectors, ``[pair, set]``.
+def pair_sums(setting, half, gain):
+    """Return the sums over two sets of points for pairs of detectors, and what build-up adds.
+
+    Shape ``[pair, 3]``; see `emrecon.tomo.corrections.scatter_simulation.pair_scatter`.
 
     Parameters
     ----------
@@ -148,18 +150,20 @@ def pair_sums(setting, half):
         entry; ``pairs``, int32 (pairs, 2): detectors.
     half : int
         Number of points of the first set.
+    gain : float
+        Share of the attenuation that build-up makes up for, up to 1/4.
     """
     places, weights, rays, tables, pairs = setting
-    out = np.empty((len(pairs), 2), np.float32)
+    out = np.empty((len(pairs), 3), np.float32)
     least, angle, extra = tables
     args = places[0], places[1, 0], weights, *rays, np.float32(least), angle, extra
-    share(_sums, len(pairs), *args, pairs, half, out)
+    share(_sums, len(pairs), *args, pairs, half, np.float32(-gain), out)
     return out
 
 
 @_inline
 def _power(x):
-    """Return exp(-x) for x from 0 to 4: within 2e-4 at the end and 1e-7 up to 1."""
+    """Return exp(-x) for x up to 4 in size: within 2e-4 at the end and 1e-7 up to 1."""
     y = x * np.float32(-0.125)
     one = np.float32(1)
     s = one + y * (
@@ -173,8 +177,9 @@ def _power(x):
 
 @_fast
 def _sums(
-    begin, end, ways, seen, weights, activity, mu, survival, least, angle, extra, pairs, half, out
-):
+    begin, end, ways, seen, weights, activity, mu, survival, least, angle, extra, pairs, half,
+    falls, out,
+):  # fmt: skip
     """Fill the rows of the pairs begin ... end - 1."""
     one, per_step = np.float32(1), np.float32(TABLE / (1.0 - least))
     for p in range(begin, end):
@@ -183,6 +188,7 @@ def _sums(
         bx, by, bz = ways[0, b], ways[1, b], ways[2, b]
         fa, fb, xa, xb = seen[a], seen[b], activity[a], activity[b]
         ma, mb, ea, eb = mu[a], mu[b], survival[a], survival[b]
+        built = np.float32(0)
         for part in range(2):
             first, last = (0, half) if part == 0 else (half, weights.size)
             total = np.float32(0)
@@ -197,8 +203,11 @@ def _sums(
                 weight = angle[k] + share_ * (angle[k + np.uint64(1)] - angle[k])
                 more = extra[k] + share_ * (extra[k + np.uint64(1)] - extra[k])
                 both = xa[n] * _power(more * mb[n]) + xb[n] * _power(more * ma[n])
-                total += weights[n] * weight * fa[n] * fb[n] * ea[n] * eb[n] * both
+                value = weights[n] * weight * fa[n] * fb[n] * ea[n] * eb[n] * both
+                total += value
+                built += value * (_power(falls * (ma[n] + mb[n])) - one)
             out[p, part] = total
+        out[p, 2] = built
 
 
 def timed_sums(setting, timed):
