@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import em, until
+from emrecon.em import em, last, until
 from emrecon.stop import after
 from emrecon.tissue.classes import Classes, log_joint, tables
 from emrecon.tissue.field import Image, State
@@ -181,8 +181,7 @@ def with_nuclei(image: Image, state: State, to_average: Floats) -> tuple[Image, 
     )
     values = image.corrected(state.bias)[:, few].T.astype(np.float64)
     model = Nuclei(values, odds[few].astype(np.float64), layout, start)
-    *_, last = until(em(repeat(model), classes), after(30))
-    classes = last.params
+    classes = last(until(em(repeat(model), classes), after(30))).params
     step = old.means[2, 0] - old.means[1, 0]
     rank = (classes.means[first:, 0] - old.means[1, 0]) / step
     between = rank.min() >= BETWEEN[0] and rank.max() <= BETWEEN[1]
