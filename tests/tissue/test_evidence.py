@@ -74,6 +74,6 @@ def test_what_one_tissue_shows_alone_is_no_field() -> None:
     ],
 )
 def test_what_real_brains_show(
-    clearer: float, size: float, followed: tuple[float, float], kept: bool
+    clearer: float, size: float, followed: tuple[float, float], *, kept: bool
 ) -> None:
     assert Evidence(clearer, np.array([size]), np.array([followed])).kept is kept
