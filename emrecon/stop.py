@@ -65,6 +65,9 @@ class Flat:
         objectives of the same subset can be compared.
     earlier : sequence of float, optional
         Objectives of the iterates before the first that comes, when a stopped run goes on.
+    size : float, optional
+        What `tol` is a share of in place of the objective's own size: the number of voxels for
+        likelihoods of densities, which may be near 0.
 
     Examples
     --------
@@ -74,15 +77,22 @@ class Flat:
     4
     """
 
-    def __init__(self, tol: float, period: int = 1, earlier: Sequence[float] = ()) -> None:
-        self._tol = tol
+    def __init__(
+        self,
+        tol: float,
+        period: int = 1,
+        earlier: Sequence[float] = (),
+        size: float | None = None,
+    ) -> None:
+        self._tol, self._size = tol, size
         self._last: deque[float] = deque(earlier, maxlen=period)
 
     def __call__(self, iterate: Iterate[object]) -> bool:
         full = len(self._last) == self._last.maxlen
         last = self._last[0] if full else float("-inf")
         self._last.append(iterate.objective)
-        return iterate.objective - last < self._tol * abs(iterate.objective)
+        size = abs(iterate.objective) if self._size is None else self._size
+        return iterate.objective - last < self._tol * size
 
 
 class Enough:

@@ -202,3 +202,10 @@ def test_last_keeps_no_iterate_but_one() -> None:
     assert most <= 3  # the one being shown, the one kept, the one they came from
     with pytest.raises(ValueError, match="no iterate"):
         last([])
+
+
+def test_flat_may_be_a_share_of_a_size_where_the_objective_passes_through_0() -> None:
+    """Densities: gains of 2, 1, 0.5 ... about 0, which is never small beside the objective."""
+    gains = [Iterate(number, None, 2.0 - 4.0 * 0.5**number) for number in range(40)]
+    assert [one.number for one in until(gains, Flat(1e-2, size=100.0))][-1] == 3
+    assert [one.number for one in until(gains, Flat(1e-3, size=100.0))][-1] == 6

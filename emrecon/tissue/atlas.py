@@ -10,9 +10,9 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import Iterate, em, until
+from emrecon.em import Iterate, em, last, until
 from emrecon.errors import DataError, GeometryError, SettingsError
-from emrecon.stop import after
+from emrecon.stop import Flat, after
 from emrecon.tissue.align import AFFINE, BINS, REACH_MM, RIGID, Alignment, Pose
 from emrecon.tissue.atlas_starts import angle, quarter_turns, shift_mm, starting_maps
 from emrecon.tissue.data import blocks
@@ -302,14 +302,8 @@ def _binned(values: Floats32) -> NDArray[np.int32]:
 
 def climb(model: Alignment, pose: Pose, most: int, tolerance: float = _TOLERANCE) -> Iterate[Pose]:
     """Return the last of at most so many iterates, where the likelihood is flat."""
-    iterates = until(em(repeat(model), pose), after(most))
-    last = next(iterates)
-    for iterate in iterates:
-        gain = iterate.log_likelihood - last.log_likelihood
-        last = iterate
-        if gain < tolerance * len(model.places):
-            break
-    return last
+    flat = Flat(tolerance, size=len(model.places))
+    return last(until(em(repeat(model), pose), after(most), flat))
 
 
 def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[Pose]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import em, until
+from emrecon.em import em, last, until
 from emrecon.stop import after
 from emrecon.tissue.classes import Classes, log_joint, tables
 from emrecon.tissue.field import Image, State
@@ -63,6 +63,9 @@ BEFOREHAND = 100.0
 
 LOOKED_AT = 40_000
 """Most voxels from which the nuclei's means are found."""
+
+AT_ONCE = 100_000
+"""Voxels whose log odds are computed together, as that takes 300 bytes for each."""
 
 BETWEEN = (-0.25, 1.15)
 """Where a nucleus's mean may lie, 0 at that of grey and 1 at that of white matter."""
@@ -165,8 +168,11 @@ def with_nuclei(image: Image, state: State, to_average: Floats) -> tuple[Image, 
     to_average : array, shape (4, 4)
         Voxels of the image to mm of the average brain.
     """
-    index = np.stack(image.lattice.index, axis=1)
-    odds = log_odds(index @ to_average[:3, :3].T + to_average[:3, 3])
+    odds, index = np.empty((image.lattice.size, len(NUCLEI)), np.float32), image.lattice.index
+    for first in range(0, len(odds), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        places = np.stack([axis[part] for axis in index], axis=1)
+        odds[part] = log_odds(places @ to_average[:3, :3].T + to_average[:3, 3])
     odds -= np.float32(np.log(SCARCE))
     few = np.flatnonzero(odds.max(axis=1) > WORTH_A_LOOK - np.log(SCARCE))
     few = few[:: max(len(few) // LOOKED_AT, 1)]
@@ -181,8 +187,7 @@ def with_nuclei(image: Image, state: State, to_average: Floats) -> tuple[Image, 
     )
     values = image.corrected(state.bias)[:, few].T.astype(np.float64)
     model = Nuclei(values, odds[few].astype(np.float64), layout, start)
-    *_, last = until(em(repeat(model), classes), after(30))
-    classes = last.params
+    classes = last(until(em(repeat(model), classes), after(30))).params
     step = old.means[2, 0] - old.means[1, 0]
     rank = (classes.means[first:, 0] - old.means[1, 0]) / step
     between = rank.min() >= BETWEEN[0] and rank.max() <= BETWEEN[1]

@@ -21,11 +21,12 @@ Floats = NDArray[np.float64]
 CLEARER = 1.2
 """Factor by which neighbouring classes become more distinct: reason enough to keep a field."""
 
-LARGE = 0.06
+LARGE = 0.042
 """Standard deviation from which a log field need not show in the tissues found without it: they
-are then too wrong to tell."""
+are then too wrong to tell. That of a real scan corrected beforehand was 0.047 to 0.071 in 17
+changes of its contrast, noise and position; that of an average of 152 corrected brains 0.036."""
 
-FOLLOWED = (0.5, 0.1)
+FOLLOWED = (0.4, 0.1)
 """Part of the log field that two tissues follow, each, as found with the field and without it."""
 
 _CORE = 0.9

@@ -18,6 +18,7 @@ from emrecon.tissue.contrasts import WINDOW_HU, Walls
 from emrecon.tissue.head_pose import INNER, find, refine, shelled
 from emrecon.tissue.kernels import atlas as kernel
 from emrecon.tissue.mask import head_mask, largest
+from emrecon.tissue.rim import without_rim
 from emrecon.volume import Volume
 
 Floats = NDArray[np.float64]
@@ -120,7 +121,8 @@ def strip_with_maps(image: Volume, maps: Floats32, affine: Floats, walls: Walls)
     beyond = distance_transform_edt(~first, np.array(image.spacing_mm) * steps)
     near = _fine(beyond < _NEAR_MM, steps, image.voxels.shape)
     better = refine(image, near, around, moved, pose)
-    return _fine(cut(better, LAST), steps, image.voxels.shape)
+    inside = _fine(cut(better, LAST), steps, image.voxels.shape)
+    return without_rim(image, inside) if walls == "bone and fat" else inside
 
 
 def _coarse(image: Volume, to_maps: Floats, maps: Floats32, steps: list[int]) -> Coarse:

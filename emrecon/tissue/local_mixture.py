@@ -66,14 +66,14 @@ class LocalMixture:
         layout, ones = Layout.of(len(classes.means)), np.ones(len(classes.means))
         even = Classes(ones, classes.means, classes.covariances)
         density = log_joint(self.values, tables(even, layout, [True] * classes.channels))
-        joint = density[self.which] + shares[self.place]
-        most = joint.max(axis=1)
-        member = np.exp(joint - most[:, None])
-        norm = member.sum(axis=1)
+        joint = np.take(density.T, self.which, axis=1) + np.take(shares.T, self.place, axis=1)
+        most = joint.max(axis=0)
+        member = np.exp(joint - most)
+        norm = member.sum(axis=0)
         total = float(self.counts @ (most + np.log(norm)))
         total += self.prior.log(params.classes, layout, "full")
         total += BEFOREHAND * float(shares.sum())
-        member *= (self.counts / norm)[:, None]
+        member *= self.counts / norm
         each, channels = self._summed(member, self.which, len(self.values)), classes.channels
         low, high = np.tril_indices(channels)
         sums = np.empty((1, len(ones), width(channels)))
@@ -92,5 +92,5 @@ class LocalMixture:
 
     @staticmethod
     def _summed(member: Floats, number: NDArray[np.intp], count: int) -> Floats:
-        """Return the sums of the rows of each number, shape ``(count, k)``."""
-        return np.stack([np.bincount(number, one, count) for one in member.T], axis=1)
+        """Return the sums of each class's members of each number, shape ``(count, k)``."""
+        return np.stack([np.bincount(number, one, count) for one in member], axis=1)

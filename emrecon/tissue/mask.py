@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import em, until
+from emrecon.em import em, last, until
 from emrecon.errors import DataError
 from emrecon.stop import after
 from emrecon.tissue.layout import Layout
@@ -127,8 +127,8 @@ def head_mask(image: Floats32) -> Flags:
     means = quantile_means(root, np.ones(len(root)), 2, 0.02)
     start = from_means(means, layout, np.array([root.var() / 8 + 1e-9]))
     model = Mixture(root, layout, "tied", least_variance=1e-6 * float(root.var()) + 1e-12)
-    *_, last = until(em(repeat(model), start), after(20))
-    level = float(last.params.means[:, 0].mean()) ** 2
+    classes = last(until(em(repeat(model), start), after(20))).params
+    level = float(classes.means[:, 0].mean()) ** 2
     head = ndimage.binary_opening(shown > level, iterations=1)
     return _filled(largest(head))
 
@@ -177,9 +177,10 @@ def _tissue_range(values: Floats32) -> tuple[float, float]:
     scale = float(few.std())
     means = quantile_means(few / scale, np.ones(len(few)), 3, 0.05)
     start = from_means(means, layout, np.array([0.1]))
-    *_, last = until(em(repeat(Mixture(few / scale, layout, "tied")), start), after(40))
-    fluid, grey, white = np.sort(last.params.means[:, 0]) * scale
-    sigma = float(np.sqrt(last.params.variances[0, 0])) * scale
+    model = Mixture(few / scale, layout, "tied")
+    classes = last(until(em(repeat(model), start), after(40))).params
+    fluid, grey, white = np.sort(classes.means[:, 0]) * scale
+    sigma = float(np.sqrt(classes.variances[0, 0])) * scale
     return float(0.6 * fluid + 0.4 * grey), float(white + max(3 * sigma, 0.35 * (white - fluid)))
 
 

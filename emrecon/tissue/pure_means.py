@@ -14,8 +14,8 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import Iterate, em, until
-from emrecon.stop import after
+from emrecon.em import Iterate, em, last, until
+from emrecon.stop import Flat, after
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image
 from emrecon.tissue.local_mixture import Local, LocalMixture
@@ -118,14 +118,8 @@ def pure_means(image: Image, classes: Classes, unlike: Callable[[Floats], bool])
 
 def _climb(model: LocalMixture, begin: Local, most: int) -> Iterate[Local]:
     """Return the last of at most so many iterates, where the likelihood is flat."""
-    iterates = until(em(repeat(model), begin), after(most))
-    last = next(iterates)
-    for iterate in iterates:
-        gain = iterate.log_likelihood - last.log_likelihood
-        last = iterate
-        if gain < FLAT * model.counts.sum():
-            break
-    return last
+    flat = Flat(FLAT, size=float(model.counts.sum()))
+    return last(until(em(repeat(model), begin), after(most), flat))
 
 
 def _starts(model: LocalMixture, classes: Classes) -> Iterator[Classes]:

@@ -10,9 +10,8 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.em import Iterate, em, until, watch
-from emrecon.errors import DataError
-from emrecon.stop import Rule, after
+from emrecon.em import Iterate, em, last, until, watch
+from emrecon.stop import Enough, Flat, Rule, after
 from emrecon.tissue.choice import Choice
 from emrecon.tissue.classes import Classes, without_nuclei
 from emrecon.tissue.data import Data
@@ -102,8 +101,8 @@ class Fit:
             most = _most(settings, image)
             observers = look(image, steps, most)
             stages.append(_run(image, state, settings.tolerance, observers, (after(most), *rules)))
-            last = number == max(len(every) - 2, 0)  # the whole image has no field of its own
-            if last and image.basis is not None and settings.bias == "auto":
+            finest = number == max(len(every) - 2, 0)  # the whole image has no field of its own
+            if finest and image.basis is not None and settings.bias == "auto":
                 bare = replace(image, basis=None)
                 stages = self._judged(stages, bare, empty, look(bare, steps, most), rules)
                 if stages[-1].image.basis is None:
@@ -264,12 +263,9 @@ def _run(
 ) -> Stage:
     """Iterate until the free energy is flat or a rule says that it is enough."""
     trace: list[float] = []
-    last = None
-    for iterate in until(watch(em(repeat(image), state), *observers), *rules):
-        trace.append(iterate.log_likelihood)
-        last = iterate
-        if len(trace) > 1 and trace[-1] - trace[-2] < tolerance * image.lattice.size:
-            return Stage(image, iterate.params, tuple(trace), converged=True)
-    if last is None:
-        raise DataError("no pass over the image was made")
-    return Stage(image, last.params, tuple(trace), converged=False)
+    flat = Enough([Flat(tolerance, size=image.lattice.size)])
+    seen = watch(
+        em(repeat(image), state), lambda one: trace.append(one.log_likelihood), *observers
+    )
+    end = last(until(seen, *rules, flat))
+    return Stage(image, end.params, tuple(trace), converged=flat.reached)

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.brief import brief
-from emrecon.em import Iterate, em, until
+from emrecon.em import Iterate, em, last, until
 from emrecon.errors import DataError, EmreconError
 from emrecon.squarem import Squarem
-from emrecon.stop import after
+from emrecon.stop import Enough, Flat, after
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.mixture import Mixture
@@ -130,8 +130,7 @@ def kmeans_means(values: Floats, counts: Floats, count: int, rng: np.random.Gene
     model = Mixture(values, counts=counts, hard=True)
     ones = np.repeat(np.eye(values.shape[1])[None], count, axis=0)
     start = Classes(np.full(count, 1 / count), np.array(means), ones)
-    *_, last = until(em(repeat(model), start), after(30))
-    return last.params.means
+    return last(until(em(repeat(model), start), after(30))).params.means
 
 
 def flatten(classes: Classes) -> Floats:
@@ -165,14 +164,9 @@ def fit(
     `tolerance` is on the log-likelihood a voxel.
     """
     total = float(model.counts.sum()) if model.counts is not None else len(model.voxels)
-    run = until(em(repeat(Squarem(model, flatten, restore)), start), after(iterations))
-    last = next(run)
-    for iterate in run:
-        gain = iterate.log_likelihood - last.log_likelihood
-        last = iterate
-        if gain < tolerance * total:
-            return last, True
-    return last, False
+    flat = Enough([Flat(tolerance, size=total)])
+    run = em(repeat(Squarem(model, flatten, restore)), start)
+    return last(until(run, after(iterations), flat)), flat.reached
 
 
 def search(
@@ -201,13 +195,13 @@ def search(
     found, reason = [], "there is none"
     for name, start in starts.items():
         try:
-            last, rest = fit(model, start)
+            end, rest = fit(model, start)
         except EmreconError as error:
             reason = str(error)
             continue
-        if not np.isfinite(last.log_likelihood):
+        if not np.isfinite(end.log_likelihood):
             continue
-        classes, posterior = last.params, last.log_likelihood / total
+        classes, posterior = end.params, end.log_likelihood / total
         odd = bool(unlike and unlike(classes.means[:, 0]))
         found.append(Optimum(name, classes, posterior, gap(classes), rest, odd))
     if not found:

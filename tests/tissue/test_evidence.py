@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Grid, Volume
@@ -60,3 +61,19 @@ def test_what_one_tissue_shows_alone_is_no_field() -> None:
     asked = segment([uneven], Settings(bias="always"), mask=mask)
     assert asked.evidence is None
     assert np.log(asked.field).std() > 0.005
+
+
+@pytest.mark.parametrize(
+    ("clearer", "size", "followed", "kept"),
+    [
+        (1.05, 0.049, (0.67, -0.56), True),  # a real scan, white matter half as far from grey
+        (1.06, 0.061, (0.44, -0.46), True),  # the same with a bright rim
+        (1.15, 0.036, (1.01, 0.05), False),  # the average of many corrected brains
+        (0.98, 0.013, (0.34, 0.30), False),  # uneven tissue without a field
+        (1.00, 0.080, (0.02, -0.10), False),  # large, and followed by one tissue alone
+    ],
+)
+def test_what_real_brains_show(
+    clearer: float, size: float, followed: tuple[float, float], *, kept: bool
+) -> None:
+    assert Evidence(clearer, np.array([size]), np.array([followed])).kept is kept
