@@ -14,6 +14,7 @@ import pytest
 from emrecon import io
 from emrecon.errors import DataError, FormatError
 from emrecon.io import nifti
+from emrecon.io.summary import image_summary
 from emrecon.volume import Volume
 
 TURN = np.linalg.qr(np.array([[1.8, -0.4, 0.1], [0.3, 2.1, 0.2], [0.1, -0.2, 2.9]]))[0]
@@ -258,3 +259,11 @@ def test_bytes_after_the_end_of_gzip_are_named(tmp_path):
     path.write_bytes(path.read_bytes() + b"trailing bytes " * 20)
     with pytest.raises(FormatError, match="bytes follow the end of what is compressed"):
         io.read_image(path)
+
+
+def test_voxels_that_are_not_finite_do_not_hide_the_range_of_the_others():
+    voxels = np.array([[[np.nan, -2.0, 5.0, np.inf]]], np.float32)
+    said = image_summary(Volume(voxels, np.eye(4)))
+    assert (said["range"], said["sum"], said["not finite"]) == ("-2 to 5", "3", "2")
+    nothing = image_summary(Volume(np.full_like(voxels, np.nan), np.eye(4)))
+    assert (nothing["range"], nothing["sum"], nothing["not finite"]) == ("none", "0", "4")
