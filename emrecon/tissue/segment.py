@@ -17,18 +17,14 @@ from emrecon.tissue.atlas import lay, place, stack, well_placed
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
+from emrecon.tissue.data_checks import NO_ROOM_ML, check_data, check_size
 from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.grey_parts import deep_share
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.result import Segmentation
-from emrecon.tissue.result_checks import (
-    NO_ROOM_ML,
-    ImplausibleError,
-    check_data,
-    check_size,
-)
+from emrecon.tissue.result_checks import ImplausibleError
 from emrecon.tissue.settings import Settings, layout_of
 from emrecon.tissue.stage_models import FEW
 from emrecon.tissue.stages import Fit, Look, Observer
