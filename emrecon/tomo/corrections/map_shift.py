@@ -1,7 +1,7 @@
 """Whether the counts themselves are best explained with an attenuation map where it lies.
 
 An activity that explains the counts of one direction does not explain those of another where the
-map is displaced [1]_. So coarse images are reconstructed with the map moved to and fro and turned
+map is displaced [1]_. So coarse images are reconstructed with the map moved back and forth and turned
 over, and their likelihoods tell where it belongs.
 
 References
@@ -38,7 +38,7 @@ Likely = Callable[[Volume], float]
 """Log-likelihood of the counts with a map."""
 
 STEP_MM = 16.0
-"""How far a map is moved to and fro at a time."""
+"""How far a map is moved back and forth at a time."""
 
 MOST_MM = 80.0
 """Displacement that is looked for at most, along each axis."""
