@@ -1,8 +1,8 @@
 """Whether the counts themselves are best explained with an attenuation map where it lies.
 
 An activity that explains the counts of one direction does not explain those of another where the
-map is displaced [1]_. So coarse images are reconstructed with the map moved back and forth and turned
-over, and their likelihoods tell where it belongs.
+map is displaced [1]_. So coarse images are reconstructed with the map moved back and forth, and
+turned over, and their likelihoods tell where it belongs.
 
 References
 ----------
