@@ -65,8 +65,6 @@ TURNS = {
 }
 """How maps are turned over by mistake."""
 
-WITHOUT = "without the mu-map"
-
 
 def say_elsewhere(scan: Scan, mu: Volume) -> None:
     """Warn where the counts are better explained with a map that is moved, or turned over.
@@ -84,9 +82,11 @@ def say_elsewhere(scan: Scan, mu: Volume) -> None:
     here = likely(small)
     shift, best = _search(likely, small, here)
     ways = {words: likely(_turned(small, signs, middle)) for words, signs in TURNS.items()}
-    ways[WITHOUT] = likely(Volume(0 * small.voxels, small.affine, small.unit))
     way = max(ways, key=ways.__getitem__)
-    if ways[way] < best + GAIN:
+    none = likely(Volume(0 * small.voxels, small.affine, small.unit))
+    if none > max(here + GAIN, best - GAIN):  # nor is one that is moved out of sight any better
+        way = "without the mu-map"
+    elif ways[way] < best + GAIN:
         if best < here + GAIN or np.linalg.norm(shift) < LEAST_MM:
             return
         place = "({:.0f}, {:.0f}, {:.0f}) mm (R, A, S)".format(*np.round(shift) + 0.0)
