@@ -369,3 +369,14 @@ def test_circles_outside_the_image_are_refused():
         metrics.contrast_recovery(thick, SPHERES, RING, 4)
     with pytest.raises(DataError, match="mean of 0"):
         metrics.contrast_recovery(volume(0 * voxels, grid), SPHERES, RING, 4)
+
+
+@pytest.mark.parametrize(
+    ("scale", "told"), [(1.0, False), (0.6, False), (0.1, True), (10.0, True)]
+)
+def test_a_truth_of_another_size_is_told(caplog, scale, told):
+    shape = (9, 9, 9)
+    image = volume(np.ones(shape), Grid.centred(shape, (2.0, 2.0, 2.0)))
+    truth = volume(np.ones(shape), Grid.centred(shape, (2 * scale,) * 3))
+    metrics.match(image, truth)
+    assert ("litres" in caplog.text) is told

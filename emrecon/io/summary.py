@@ -21,6 +21,7 @@ def image_summary(volume: Volume) -> dict[str, str]:
     from nibabel.orientations import aff2axcodes  # noqa: PLC0415 - not for other kinds of files
 
     voxels = volume.voxels
+    shown = voxels[np.isfinite(voxels)]
     corner, far = volume.affine[:3, 3], volume.affine @ [*(n - 1 for n in voxels.shape[-3:]), 1]
     return {
         "kind": "image",
@@ -31,9 +32,9 @@ def image_summary(volume: Volume) -> dict[str, str]:
         "first voxel at": f"{_point(corner)} mm (RAS)",
         "last voxel at": f"{_point(far[:3])} mm (RAS)",
         "unit": volume.unit or "not stated",
-        "range": f"{float(voxels.min()):.6g} to {float(voxels.max()):.6g}",
-        "sum": f"{float(voxels.sum(dtype=np.float64)):.6g}",
-        "not finite": str(int(np.count_nonzero(~np.isfinite(voxels)))),
+        "range": f"{float(shown.min()):.6g} to {float(shown.max()):.6g}" if shown.size else "none",
+        "sum": f"{float(shown.sum(dtype=np.float64)):.6g}",
+        "not finite": str(voxels.size - shown.size),
     }
 
 

@@ -18,6 +18,9 @@ Numbers = NDArray[np.number]
 Mask = NDArray[np.bool_]
 Point = tuple[float, float, float]
 
+ALIKE = 0.1
+"""Volume of one box over that of another, below which both cannot show the same."""
+
 
 def match(image: Volume, truth: Volume) -> tuple[Array, Array]:
     """Return the voxels of both on the image's grid, ready for the metrics here.
@@ -33,7 +36,22 @@ def match(image: Volume, truth: Volume) -> tuple[Array, Array]:
     """
     if image.unit and truth.unit and image.unit != truth.unit:
         log.warning("an image in %s is compared with a truth in %s", image.unit, truth.unit)
+    _say_sizes(image, truth)
     return frame(image), onto(truth, image, order=1)
+
+
+def _say_sizes(image: Volume, truth: Volume) -> None:
+    """Warn where one of two volumes is so small beside the other that a unit may be wrong."""
+    litres = [
+        abs(float(np.linalg.det(one.affine[:3, :3]))) * float(np.prod(one.voxels.shape[-3:])) / 1e6
+        for one in (image, truth)
+    ]
+    if min(litres) < ALIKE * max(litres):
+        log.warning(
+            "the image is of %.3g litres and the truth of %.3g: beyond its edge a truth is 0; are "
+            "both of the same part of the body, and their lengths in the same unit?",
+            *litres,
+        )
 
 
 def rmse(image: Numbers, truth: Numbers, mask: Mask | None = None) -> float:

@@ -15,7 +15,7 @@ from emrecon.tissue.layout import Layout
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
 from emrecon.tissue.result import Segmentation, Stage
-from emrecon.tissue.result_checks import Findings, judged, rim_of
+from emrecon.tissue.result_checks import Findings, inner_of, judged, rim_of
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, fit, gap
 from emrecon.tissue.volumes import Errors, errors
@@ -61,6 +61,7 @@ def finish(
             settings, plain, fractions, data.human_ml, rim_of(image.lattice),
             float((odd > 0.5).mean()), known > layout.nuclei,
             None if known > layout.nuclei or optima[0].start in GIVEN else optima[0],
+            inner_of(image.lattice, fractions), max(data.spacing_mm),
         )
     )  # fmt: skip
     for doubt in doubts:

@@ -17,13 +17,14 @@ from emrecon.tissue.atlas import lay, place, stack, well_placed
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
+from emrecon.tissue.data_checks import NO_ROOM_ML, check_data, check_size
 from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.grey_parts import deep_share
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom
 from emrecon.tissue.result import Segmentation
-from emrecon.tissue.result_checks import ImplausibleError, check_size
+from emrecon.tissue.result_checks import ImplausibleError
 from emrecon.tissue.settings import Settings, layout_of
 from emrecon.tissue.stage_models import FEW
 from emrecon.tissue.stages import Fit, Look, Observer
@@ -193,7 +194,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
     data = replace(prepare(channels, region, affine, settings.most_classes), times=settings.times)
-    check_size(data.values.shape[1], affine, settings)
+    check_data(data, settings, told=bool(maps) or means is not None or labels is not None)
     settings, choices = chosen(data, settings)
     atlas = lay(maps, prior_classes, settings, images[0], data.mask) if maps else None
     deep = deep_share(priors, prior_classes, deep_priors) if deep_priors else None
@@ -221,7 +222,8 @@ def _region(
     mask_from: MaskFrom = "given"
     if region is None:
         if image.voxels.min() < image.voxels.max():  # else there is nothing in it
-            check_size(int(np.count_nonzero(image.voxels)), image.affine, settings)
+            shown = int(np.count_nonzero(image.voxels))
+            check_size(shown, image.affine, settings, NO_ROOM_ML)
         region, mask_from = find_brain(image, settings, head_maps)
     if settings.contrast == "CT" and settings.tissues:
         region = soft_tissue(image.voxels, region)

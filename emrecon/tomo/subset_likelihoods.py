@@ -15,6 +15,7 @@ from emrecon.tomo.corrections.map_place import (
     say_counts_beside,
     say_cover,
 )
+from emrecon.tomo.corrections.map_shift import say_elsewhere
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
@@ -200,6 +201,7 @@ def _medium(scan: Scan, grid: Grid, fov_mm: float) -> Medium:
     say_cover(scan.mu, scan.bins)
     mu = fitted(scan.mu, grid, scan.bins, fov_mm)
     say_camera_counts_beside(scan.bins, scan, mu)
+    say_elsewhere(scan, scan.mu)
     return Medium(scan.response, mu)
 
 
@@ -215,6 +217,7 @@ def _factors(scan: Scan) -> Array | None:
         survival = attenuation.factors(scan.mu, scan.bins)
         say_cover(scan.mu, scan.bins)
         say_counts_beside(scan.bins, scan, survival)
+        say_elsewhere(scan, scan.mu)
     if survival is None or scan.normalisation is None:
         return scan.normalisation if survival is None else survival
     if scan.mu is not None:  # computed here, so it may be changed here

@@ -79,6 +79,15 @@ def test_missing_slice_and_other_faults(tmp_path):
     with pytest.raises(FormatError, match="2 series"):
         read_ct(two)
     assert read_ct(two / "1.2.3-0.dcm").volume.voxels.shape == SHAPE
+    three = write_series(tmp_path / "d")
+    write_series(three, only=(3,), lies="HFP")
+    with pytest.raises(FormatError, match=r"PatientPosition .*other slices have (HFP|none)"):
+        read_ct(three)
+    four = pydicom.dcmread(write_series(tmp_path / "e") / "1.2.3-5.dcm")
+    four.Rows, four.PixelData = 1, four.PixelData[: 2 * SHAPE[0]]
+    four.save_as(tmp_path / "e" / "1.2.3-5.dcm")
+    with pytest.raises(FormatError, match=r"Rows .* is '\d'; other slices have \d"):
+        read_ct(tmp_path / "e")
     with pytest.raises(FormatError, match=r"no series of CT slices there \(0 found\)"):
         read_ct(saved(nm_dataset(), tmp_path).parent)
 

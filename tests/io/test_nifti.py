@@ -14,6 +14,8 @@ import pytest
 from emrecon import io
 from emrecon.errors import DataError, FormatError
 from emrecon.io import nifti
+from emrecon.io.nifti.reading import header_of
+from emrecon.io.summary import image_summary
 from emrecon.volume import Volume
 
 TURN = np.linalg.qr(np.array([[1.8, -0.4, 0.1], [0.3, 2.1, 0.2], [0.1, -0.2, 2.9]]))[0]
@@ -258,3 +260,28 @@ def test_bytes_after_the_end_of_gzip_are_named(tmp_path):
     path.write_bytes(path.read_bytes() + b"trailing bytes " * 20)
     with pytest.raises(FormatError, match="bytes follow the end of what is compressed"):
         io.read_image(path)
+
+
+def test_voxels_that_are_not_finite_do_not_hide_the_range_of_the_others():
+    voxels = np.array([[[np.nan, -2.0, 5.0, np.inf]]], np.float32)
+    said = image_summary(Volume(voxels, np.eye(4)))
+    assert (said["range"], said["sum"], said["not finite"]) == ("-2 to 5", "3", "2")
+    nothing = image_summary(Volume(np.full_like(voxels, np.nan), np.eye(4)))
+    assert (nothing["range"], nothing["sum"], nothing["not finite"]) == ("none", "0", "4")
+
+
+def test_what_nibabel_mends_in_a_header_is_said_once_with_the_file(tmp_path, caplog, capfd):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.zeros((2, 3, 4), np.int16), np.diag([2.0, 2, 2, 1])), path)
+    stored = bytearray(path.read_bytes())
+    struct.pack_into("<3f", stored, 80, 0, 0, 0)  # pixdim
+    path.write_bytes(stored)
+    io.read_image(path)
+    header_of(path)  # as results keep it
+    (said,) = [
+        one.getMessage()
+        for one in caplog.records
+        if "pixdim" in one.getMessage() and one.name.startswith("emrecon")
+    ]
+    assert said.startswith(f"{path}: pixdim[1,2,3] should be non-zero")
+    assert "pixdim" not in capfd.readouterr().err

@@ -9,13 +9,22 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from emrecon.errors import DataError, SettingsError
 from emrecon.jobs.segment import SegmentationJob, segment_files
+from emrecon.neighbours import neighbourhood
 from emrecon.tissue import stages
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.result_checks import Findings, ImplausibleError, distance, judged
+from emrecon.tissue.lattice import lattice
+from emrecon.tissue.result_checks import (
+    Findings,
+    ImplausibleError,
+    distance,
+    inner_of,
+    judged,
+)
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum
@@ -155,6 +164,11 @@ def test_other_images_may_have_any_volumes() -> None:
         ({"human_ml": 2500.0}, "2500 mL are much for a brain"),
         ({"fractions": shares(0.3, 0.1)}, "0.17 times as much grey as white matter"),
         ({"outliers": 0.04}, "4.0% of the voxels"),
+        ({"widest_mm": 6.0}, "voxels of 6 mm are much wider than the cortex is thick"),
+        (
+            {"widest_mm": 3.0, "settings": Settings(contrast="neonate")},
+            "than the cortex of a newborn is thick",
+        ),
         (
             {"fractions": findings().fractions[:, ::-1]},
             "more of the white matter than of the fluid",
@@ -205,6 +219,62 @@ def test_lengths_scale_with_the_brain() -> None:
     np.testing.assert_allclose(found.volumes_ml, large.volumes_ml * 0.06**3, rtol=1e-3)
     np.testing.assert_allclose(found.volume_errors_ml, large.volume_errors_ml * 0.06**3, rtol=0.02)
     np.testing.assert_allclose(found.affine, tiny, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("scale", "mask", "words"),
+    [
+        (10.0, "given", r"1\.\d+ m3 are no brain: is the size of the voxels, 30 x 30 x 30 mm"),
+        (10.0, "found", r"1\.\d+ m3 are no brain"),
+        (2.0, "given", r"1\.\d+e\+04 mL are no brain"),
+        (0.1, "given", r"is the size of its voxels, 0.3 x 0.3 x 0.3 mm, in another unit"),
+    ],
+)
+def test_brains_of_no_size_are_refused_before_the_fit(
+    monkeypatch: pytest.MonkeyPatch, scale: float, mask: str, words: str
+) -> None:
+    monkeypatch.setattr("emrecon.tissue.segment.starting_points", None)
+    truth, image = head(), shot()
+    affine = np.diag([scale, scale, scale, 1.0]) @ image.affine
+    stripped = Volume(np.where(truth.mask, image.voxels, 0).astype(np.float32), affine)
+    given = Volume(region(truth).voxels, affine) if mask == "given" else None
+    with pytest.raises(DataError, match=words):
+        segment([stripped], mask=given)
+
+
+@pytest.mark.parametrize("kind", ["white", "smooth", "magnitude"])
+def test_noise_in_the_shape_of_a_brain_is_refused_before_the_fit(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("emrecon.tissue.segment.starting_points", None)
+    mask = region(head())
+    noise = RNG.normal(size=(2, *mask.voxels.shape))
+    made = {
+        "white": 300 + 20 * noise[0],
+        "smooth": 300 + 200 * gaussian_filter(noise[0], 1.5),
+        "magnitude": 50 * np.hypot(*noise),
+    }
+    image = Volume(made[kind].astype(np.float32), mask.affine)
+    with pytest.raises(DataError, match="show no classes: they are spread as noise is"):
+        segment([image], mask=mask)
+    if kind != "smooth":
+        with pytest.raises(DataError, match="show no classes"):
+            segment([image], Settings(contrast="other", classes=3, scale=1), mask=mask)
+
+
+def test_a_class_that_is_the_border_of_others_is_told() -> None:
+    """A dark shell about a bright core, and what is between them in one layer of voxels."""
+    index = np.indices((20, 20, 20)) - 9.5
+    shell = np.abs(index).max(axis=0)
+    labels = np.select([shell > 6, shell > 5], [0, 1], 2)
+    everywhere = np.ones(labels.shape, bool)
+    near = neighbourhood(26, (1.0, 1.0, 1.0))
+    voxels = lattice(everywhere, np.ones((1, labels.size), np.float32), near)
+    inner = inner_of(voxels, np.eye(3, dtype=np.float32)[labels[voxels.index]])
+    assert inner[1] == 0
+    assert min(inner[0], inner[2]) > 0.5
+    (doubt,) = judged(findings(inner=inner))
+    assert doubt.startswith("GM lies almost only on the border of others")
 
 
 def test_blocks_larger_than_the_brain_are_not_made() -> None:

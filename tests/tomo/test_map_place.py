@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from emrecon.tomo.corrections import map_place
+from emrecon.tomo.corrections import attenuation, map_place
+from emrecon.tomo.corrections.map_shift import say_elsewhere
+from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.operators.camera import CameraProjector
+from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Grid, Volume
 from phantoms.cylinder import uniform_cylinder
@@ -125,3 +131,73 @@ def test_many_randoms_do_not_hide_events_beside_a_map(caplog, shift, told):
     mu = BODY.moved((0, shift, 0)).mu(GRID)
     list(map_place.events_survival(mu, SMALL.bins(), [events], lambda: len(randoms)))
     assert ("counts come from beside" in caplog.text) is told
+
+
+WIDE = Scanner("wide", 8, 96, 8.0, 200.0, 0.0, 6.0, 63)
+
+
+def lopsided(layout):
+    """Counts of an activity everywhere in an ellipse with air in one half of it, and its map."""
+    grid = Grid.centred((72, 72, 32), (5.0, 5.0, 4.0))
+    x, y, z = np.meshgrid(*map(grid.centres_mm, range(3)), indexing="ij")
+    body = ((x / 130) ** 2 + (y / 90) ** 2 < 1) & (abs(z) < 50)
+    lung = ((x / 110) ** 2 + ((y - 35) / 35) ** 2 < 1) & body
+    mu = Volume((0.0096 * body - 0.007 * lung).astype(np.float32), grid.affine, "1/mm")
+    activity = (body + 2.0 * (np.hypot(x - 60, y + 20) < 20) * body).astype(np.float32)
+    if isinstance(layout, Camera):
+        mean = CameraProjector(grid, layout, None, mu).forward(activity)
+    else:
+        mean = JosephProjector(grid, layout).forward(activity)
+        mean *= attenuation.factors(mu, layout)
+    counts = np.random.default_rng(2).poisson(mean * (3e5 / mean.sum())).astype(np.float32)
+    return Scan(layout, counts), mu
+
+
+@pytest.fixture(scope="module", params=["ring", pytest.param("camera", marks=pytest.mark.slow)])
+def lopsided_scan(request):
+    if request.param == "ring":
+        return lopsided(WIDE.bins(span=3, views=24))
+    theta = np.arange(24) * np.pi / 12
+    u, z = np.arange(-24, 25) * 8.0, np.arange(-6, 7) * 8.0
+    return lopsided(Camera(theta, np.full(24, 220.0), u, z))
+
+
+@pytest.mark.parametrize(
+    ("shift", "signs", "says"),
+    [
+        ((0, 0, 0), (1, 1, 1), ""),
+        ((4, -3, 3), (1, 1, 1), ""),
+        ((20, 0, 0), (1, 1, 1), "moved by (-"),
+        ((0, -20, 0), (1, 1, 1), "moved by ("),
+        ((-14, 14, 0), (1, 1, 1), "moved by ("),
+        ((0, 50, 0), (1, 1, 1), "moved by ("),
+        ((0, 0, 0), (1, -1, 1), "turned front to back"),
+        ((0, 0, 0), (-1, -1, 1), "turned "),
+    ],
+)
+def test_maps_elsewhere_are_told_by_the_counts(lopsided_scan, caplog, shift, signs, says):
+    """The activity of a body is in all of it, so no count lies beside a map displaced a little."""
+    scan, mu = lopsided_scan
+    affine = np.diag([*signs, 1.0]) @ mu.affine
+    affine[:3, 3] += shift
+    say_elsewhere(scan, Volume(mu.voxels, affine, mu.unit))
+    assert (says in caplog.text) if says else not caplog.text
+    if "moved" in says:
+        told = re.search(r"moved by \((.*), (.*), (.*)\) mm", caplog.text)
+        assert np.abs(np.add([float(word) for word in told.groups()], shift)).max() < 8
+
+
+def test_counts_that_nothing_attenuated_are_told(lopsided_scan, caplog):
+    scan, mu = lopsided_scan
+    if isinstance(scan.bins, Camera):
+        pytest.skip("there are no factors to divide by")
+    corrected = scan.prompts / attenuation.factors(mu, scan.bins)
+    say_elsewhere(scan.with_(prompts=corrected), mu)
+    assert "fit better without the mu-map" in caplog.text
+
+
+def test_few_counts_tell_nothing_of_a_map(lopsided_scan, caplog):
+    scan, mu = lopsided_scan
+    thin = np.random.default_rng(0).binomial(scan.prompts.astype(int), 1e-3).astype(np.float32)
+    say_elsewhere(scan.with_(prompts=thin), mu)
+    assert not caplog.text

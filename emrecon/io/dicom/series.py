@@ -66,6 +66,9 @@ def stacked(slices: list[Attributes], unit: str) -> Volume:
             stated, wanted = one.numbers(keyword), first.numbers(keyword)
             if len(stated) != count or not np.allclose(stated, wanted, atol=1e-4):
                 raise one.refusal(keyword, f"other slices have {wanted}")
+        for keyword in ("Rows", "Columns", "PatientPosition"):
+            if one.text(keyword) != first.text(keyword):
+                raise one.refusal(keyword, f"other slices have {first.text(keyword) or 'none'}")
         if len(one.numbers("ImagePositionPatient")) != 3:
             raise one.refusal("ImagePositionPatient", "3 numbers are wanted")
     cosines = np.array(first.numbers("ImageOrientationPatient")).reshape(2, 3)
@@ -135,4 +138,8 @@ def _values(one: Attributes) -> NDArray[np.float32]:
         stored = one.dataset.pixel_array
     except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
         raise FormatError(f"{one.path}: the slice cannot be read: {error}") from error
+    if stored.ndim != 2:
+        raise FormatError(
+            f"{one.path}: a slice of one grey plane is wanted, not of shape {stored.shape}"
+        )
     return np.ascontiguousarray(stored.T, np.float32) * np.float32(slope) + np.float32(intercept)

@@ -187,9 +187,9 @@ def size(path: Path) -> tuple[float, float]:
 
 
 def header_of(path: Path) -> nib.Nifti1Header:
-    """Return the header alone of NIfTI in one file."""
+    """Return the header alone of NIfTI in one file; what is mended in it was said on reading."""
     kind = _class(open_head(path)).header_class
-    with gzip.open(path) if _packed(path) else path.open("rb") as file:
+    with gzip.open(path) if _packed(path) else path.open("rb") as file, _heard():
         header: nib.Nifti1Header = kind.from_fileobj(file)
         return header
 

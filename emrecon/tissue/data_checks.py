@@ -1,0 +1,113 @@
+"""Whether images can be a brain, and show classes at all, before they are segmented."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import DataError
+from emrecon.tissue.data import Data
+from emrecon.tissue.settings import Settings
+
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
+
+LEAST_ML, HUMAN_ML = 20.0, 1400.0
+"""Volume below which a brain is not human, not even of a child before birth, and a usual one."""
+
+NO_BRAIN_ML = 3500.0
+"""Volume that no human brain has, even with all the fluid of a large head."""
+
+NO_ROOM_ML = 1e5
+"""Volume that no image of a head has, background and all: usual ones have up to 3e4."""
+
+NOISE, UNLIKE, FEW_VOXELS = (0.02, 0.1), 0.05, 1000
+"""Distance of the intensities' distribution from a Gaussian in nats, below which they are noise,
+and below which they are if the correlation of neighbours is less than the second; of more voxels
+than the third. Noise has 0.002 nats, that of magnitudes 0.06, and brains 0.19 to 0.37 and
+neighbours with a correlation of 0.6 to 0.97."""
+
+
+def check_size(voxels: int, affine: Floats, settings: Settings, most_ml: float) -> None:
+    """Refuse a brain that is too small or too large for a human one, before it is fitted.
+
+    Raises
+    ------
+    DataError
+        If it is, with the scale that would do where it is too small and none was said.
+    """
+    voxel_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    volume_ml = voxels * abs(float(np.linalg.det(affine[:3, :3]))) / 1000
+    sizes = " x ".join(f"{size:.3g}" for size in voxel_mm)
+    if settings.scale == "auto" and settings.tissues and volume_ml < LEAST_ML:
+        times = (volume_ml / HUMAN_ML) ** (1 / 3)
+        raise DataError(
+            f"a brain of {volume_ml:.2g} mL is no human one, and the lengths of blocks, spatial "
+            f"and bias field are those of human brains: say --scale {times:.2g} if it is whole, "
+            f"or --scale 1 for a part of a human brain; or is the size of its voxels, {sizes} mm, "
+            "in another unit?"
+        )
+    if settings.tissues and volume_ml > most_ml:
+        size = f"{volume_ml / 1e6:.3g} m3" if volume_ml > 1e5 else f"{volume_ml:.4g} mL"
+        raise DataError(
+            f"{size} are no brain: is the size of the voxels, {sizes} mm, right and in mm, and is "
+            "the mask one of the brain (--mask)? Say --contrast other if it is no brain"
+        )
+
+
+def check_data(data: Data, settings: Settings, *, told: bool) -> None:
+    """Refuse what cannot be a brain, or shows no classes and none is `told`, before it is fitted.
+
+    Raises
+    ------
+    DataError
+        If it cannot.
+    """
+    check_size(data.values.shape[1], data.affine, settings, NO_BRAIN_ML)
+    if not told:
+        _check_spread(data, settings)
+
+
+def _check_spread(data: Data, settings: Settings) -> None:
+    """Refuse intensities of a single channel that show no classes, before they are fitted.
+
+    Raises
+    ------
+    DataError
+        If they are spread as noise is, and neighbours are unlike or the classes are tissues.
+    """
+    if len(data.values) > 1 or settings.most_classes < 2:
+        return
+    told, alike = _negentropy(data.values[0]), _alike(data)
+    if (told < NOISE[0] and settings.tissues) or (told < NOISE[1] and alike < UNLIKE):
+        raise DataError(
+            f"the intensities in the mask show no classes: they are spread as noise is "
+            f"({told:.3f} nats from a Gaussian), and neighbours have a correlation of "
+            f"{alike:.2f}. Look at the image and at the mask, or give priors (--priors)"
+        )
+
+
+def _negentropy(values: Floats32) -> float:
+    """Return how far a distribution is from a Gaussian of its variance, in nats."""
+    low, high = np.quantile(values, [0.001, 0.999])
+    inner = values[(values >= low) & (values <= high)].astype(np.float64)
+    if inner.size < FEW_VOXELS or not inner.std() > 0:
+        return np.inf
+    bins = int(np.clip(inner.size ** (1 / 3), 16, 128))
+    count, edges = np.histogram(inner, bins)
+    share = count[count > 0] / inner.size
+    entropy = float(-np.sum(share * np.log(share / (edges[1] - edges[0]))))
+    return float(0.5 * np.log(2 * np.pi * np.e * inner.var())) - entropy
+
+
+def _alike(data: Data) -> float:
+    """Return the greatest correlation of neighbours along an axis."""
+    filled = np.full(data.mask.shape, np.nan, np.float32)
+    filled[data.mask] = data.values[0]
+    most = 0.0
+    for axis in range(3):
+        one, other = (np.moveaxis(filled, axis, 0)[cut] for cut in (slice(1, None), slice(-1)))
+        both = np.isfinite(one) & np.isfinite(other)
+        if np.count_nonzero(both) > FEW_VOXELS:
+            most = max(most, float(np.corrcoef(one[both], other[both])[0, 1]))
+    return most
