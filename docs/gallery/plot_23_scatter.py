@@ -48,8 +48,8 @@ decay = seen.decays * pairs_a_decay(bins, float(activity.voxels.sum()) * 4**3)
 weight = decay * scanner.energy.accepts(REST_KEV) ** 2 * facing(bins)
 straight = line_integrals(body.bodies, bins, body.activities) * attenuation_factors(body, bins)
 model = ScatterModel.of(mu, bins, scanner.energy, points=300)
-values, _ = model.of_pairs(activity)
-scatter = model.in_bins(values, np.ones(bins.shape, np.float32))
+pairs = model.of_pairs(activity)
+scatter = model.in_bins(pairs.values, np.ones(bins.shape, np.float32))
 
 # %%
 # Monte Carlo in dots with their Poisson errors, formulas in lines. Crystals are 9 mm wide, so some
