@@ -34,6 +34,8 @@ class Teaching(QObject):
         self._dock = dock
         self.view: InsideView | None = None
         self._session = Session(0)
+        self._seen: tuple[Kept, int, Image] | None = None
+        self._begun: tuple[Kept, int, Image] | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -65,31 +67,42 @@ class Teaching(QObject):
         """Show the update that follows a picture which is shown now."""
         if self.view is None:
             return
+        self._seen = None
         inside = run.job.inside
         if inside is not None and inside.number == number - run.job.before:
             self.view.put(inside)
-        elif run.session.phase != "running" and not self._session.live:
-            self._session = Session(0)
-            self._session.start(lambda _: _apart(run, number, picture), name="emrecon inside EM")
-            self._timer.start()
+        elif run.session.phase != "running":
+            self._seen = run, number, picture
+            self._begin()
+
+    def _begin(self) -> None:
+        """Take the update apart that follows the picture seen, once the last one is."""
+        seen = self._seen
+        if seen is None or self._session.live:
+            return
+        self._begun, self._session = seen, Session(0)
+        self._session.start(lambda _: _apart(*seen), name="emrecon inside EM")
+        self._timer.start()
 
     def _stop(self) -> None:
         self._session.stop()
 
     def _poll(self) -> None:
-        """Show what was taken apart beside a run, once it is there."""
+        """Show what was taken apart beside a run, once it is there, unless another is seen now."""
         if self._session.live:
             return
         self._timer.stop()
-        if self.view is None:
+        if self.view is None or self._seen is not self._begun:
+            self._begin()
             return
         if self._session.result is not None:
             self.view.put(self._session.result)
         elif self._session.error:
             self.view.said.setText(self._session.error)
+        self._seen = self._begun = None  # what they hold is large
 
     def _closed(self) -> None:
-        self.view = None
+        self.view = self._seen = None
         if self._dock.job is not None:
             self._dock.job.wants_inside = False
 

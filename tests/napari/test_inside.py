@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,6 +56,27 @@ def test_of_filtered_images_only_the_last_is_taken_apart(scan_folder):
     assert job.look_at(8, session.history.picture(-1)[1]).number == 8
     with pytest.raises(SettingsError, match="step through"):
         job.look_at(5, session.history.picture(5)[1])
+
+
+def test_of_pictures_that_come_quickly_the_last_is_taken_apart(qtbot, dock):  # noqa: F811
+    teaching, gate, put = dock.teaching, threading.Event(), []
+    teaching.view = SimpleNamespace(put=put.append)
+    job = SimpleNamespace(
+        inside=None, before=0, look_at=lambda number, _: gate.wait(60) and number
+    )
+    run = SimpleNamespace(job=job, session=SimpleNamespace(phase="paused"))
+    for number in (1, 2, 3):
+        teaching.look(run, number, None)
+    gate.set()
+    qtbot.waitUntil(lambda: put == [3], timeout=60_000)
+    gate.clear()
+    teaching.look(run, 4, None)
+    job.inside = SimpleNamespace(number=5)  # the run itself did it, and was quicker
+    teaching.look(run, 5, None)
+    gate.set()
+    qtbot.waitUntil(lambda: not teaching._timer.isActive(), timeout=60_000)
+    assert put == [3, job.inside]
+    teaching.view = None
 
 
 def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock):  # noqa: F811
