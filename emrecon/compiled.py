@@ -8,8 +8,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -81,7 +81,9 @@ def share(work: Callable[..., object], tasks: int, *args: Any) -> None:  # noqa:
                 return
             work(*cut, *args)
 
-    helpers = [_helpers().submit(some) for _ in range(threads - 1)]
+    helpers: list[Future[None]] = []
+    with suppress(RuntimeError):  # they were ended meanwhile, or the process ends: alone, then
+        helpers.extend(_helpers().submit(some) for _ in range(threads - 1))
     try:
         some()
     finally:
@@ -89,6 +91,13 @@ def share(work: Callable[..., object], tasks: int, *args: Any) -> None:  # noqa:
         for helper in helpers:
             if not helper.cancel():  # it began: what it took is to be done
                 helper.result()
+
+
+def end_helpers() -> None:
+    """End the threads that wait to help with kernels; what is shared next begins others."""
+    pool = _helpers()
+    _helpers.cache_clear()
+    pool.shutdown(wait=False)
 
 
 @cache

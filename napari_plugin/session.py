@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from emrecon.compiled import compiling
+from emrecon.compiled import compiling, end_helpers
 from emrecon.em import Iterate
 from emrecon.errors import EmreconError
 from emrecon.stop import Stopped
@@ -282,6 +282,7 @@ class Session:
         else:
             self._end("stopped" if self.control.is_set() else "done", result=result)
         finally:
+            end_helpers()  # no thread is left of a run
             _TURN.release()
 
     def _made_by(self, job: Job) -> Any:  # noqa: ANN401 - a job's result

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
@@ -98,6 +99,33 @@ def test_what_fails_in_any_thread_is_told_and_the_next_is_shared_again(monkeypat
         with pytest.raises(ArithmeticError):
             compiled.share(work, 2, culprit)
     compiled.share(lambda begin, end: both.wait(60), 2)
+
+
+def test_helpers_end_when_told_and_are_there_again_when_needed(monkeypatch) -> None:
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
+    both = threading.Barrier(2)
+    for _ in range(2):
+        compiled.share(lambda begin, end: both.wait(60), 2)
+        helpers = [one for one in threading.enumerate() if one.name.startswith("emrecon-kernel")]
+        assert helpers
+        compiled.end_helpers()
+        for helper in helpers:
+            helper.join(60)
+            assert not helper.is_alive()
+
+
+def test_without_helpers_a_thread_does_all_alone(monkeypatch) -> None:
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(compiled, "_helpers", lambda: ended)
+    done = np.zeros(9, int)
+
+    def work(begin: int, end: int) -> None:
+        done[begin:end] += 1
+
+    compiled.share(work, 9)
+    assert (done == 1).all()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
