@@ -16,7 +16,7 @@ POLL_MS = 40
 FIRST_S = 10.0
 """How long the first update of a run waits for the start image to be drawn."""
 
-SHARES = {"Quick": 0.01, "Watch": 0.1, "Slow motion": 1.0}
+SHARES = {"Quick": 0.01, "Watch": 0.12, "Slow motion": 1.0}
 """Ways to look on, each with the most of the processor time that the window's thread may draw for
 (software that draws takes half as much again in other threads): by the processor, as a busy
 machine makes neither pictures dearer nor the run longer in it. In slow motion the run waits."""
