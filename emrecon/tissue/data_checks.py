@@ -97,7 +97,7 @@ def _negentropy(values: Floats32) -> float:
     count, edges = np.histogram(inner, bins)
     share = count[count > 0] / inner.size
     entropy = float(-np.sum(share * np.log(share / (edges[1] - edges[0]))))
-    return float(0.5 * np.log(2 * np.pi * np.e * inner.var())) - entropy
+    return float(0.5 * (1 + np.log(2 * np.pi * inner.var()))) - entropy
 
 
 def _alike(data: Data) -> float:
