@@ -78,10 +78,11 @@ def _gif(path: Path, pictures: Sequence[Picture], hz: float) -> None:
 def _mp4(path: Path, pictures: Sequence[Picture], hz: float) -> None:
     import imageio.v2 as imageio  # noqa: PLC0415 - seldom used
 
+    height, width = (size // 2 * 2 for size in pictures[0].shape[:2])  # its colours are in twos
     film: Any = imageio.get_writer(path, format="FFMPEG", fps=hz, macro_block_size=2)
     with film:
         for picture in pictures:
-            film.append_data(picture)
+            film.append_data(picture[:height, :width])
 
 
 class Filming(QObject):

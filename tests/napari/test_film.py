@@ -26,6 +26,21 @@ def test_a_gif_has_the_pictures_in_order_and_goes_on(tmp_path):
     assert times == [200] * 4 + [1500]
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # ffmpeg's own pipes
+def test_an_mp4_has_the_pictures_in_order_whatever_their_size(tmp_path):
+    pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
+    import imageio.v2 as imageio
+
+    pictures = [np.full((41, 61, 3), 40 * n, np.uint8) for n in range(5)]
+    film.write_film(tmp_path / "f.mp4", pictures, 5)
+    with imageio.get_reader(tmp_path / "f.mp4") as made:
+        shown = [int(one[20, 30, 0]) for one in made]
+        assert made.get_meta_data()["fps"] == 5
+    np.testing.assert_allclose(shown, [0, 40, 80, 120, 160], atol=4)
+
+
 @pytest.mark.parametrize(("name", "words"), [("f.avi", "is no film"), ("f.mp4", "imageio-ffmpeg")])
 def test_what_cannot_be_written_is_refused_in_words(tmp_path, monkeypatch, name, words):
     monkeypatch.setattr(film, "find_spec", lambda _: None)
