@@ -104,7 +104,7 @@ class CoarseRing:
         factor : array, optional
             Efficiencies, shape ``bins.shape``.
         """
-        from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba when needed
+        from emrecon.tomo.kernels import between_pairs as kernel  # noqa: PLC0415 - numba when needed
 
         beta = np.arcsin(np.clip(bins.s_mm / bins.radius_mm, -1, 1))
         per = self.crystals / (2 * np.pi)
@@ -129,7 +129,7 @@ class CoarseRing:
         tof : array of int, optional
             Time-of-flight bin of each line, positive towards its end.
         """
-        from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba when needed
+        from emrecon.tomo.kernels import between_pairs as kernel  # noqa: PLC0415 - numba when needed
 
         step = float(np.diff(self.z_mm).mean()) if self.z_mm.size > 1 else 1.0
         angles = np.arctan2(ends_mm[..., 0], -ends_mm[..., 1]) * (self.crystals / (2 * np.pi))
