@@ -16,11 +16,15 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon.em import em, last, until
 from emrecon.errors import GeometryError
+from emrecon.stop import after
+from emrecon.tomo.algorithms.mlem import Mlem
 from emrecon.tomo.corrections.attenuation import factors
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.bins import Bins
@@ -232,11 +236,8 @@ def _reached(model: Callable[[Volume], Emission], mu: Volume) -> float:
     except GeometryError:  # the map is moved out of sight
         return -np.inf
     seen = likelihood.sensitivity
-    image = np.full(seen.shape, likelihood.counts.sum() / max(seen.sum(), 1e-9), np.float32)
-    for _ in range(UPDATES):
-        ratio, _ = likelihood.ratio(image)
-        image = np.divide(image * ratio, seen, out=np.zeros_like(image), where=seen > 0)
-    return likelihood.expect(image)[1]
+    flat = np.float32(likelihood.counts.sum() / max(seen.sum(), 1e-9)) * (seen > 0)
+    return last(until(em(repeat(Mlem(likelihood)), flat), after(UPDATES))).log_likelihood
 
 
 def _size(places: Floats) -> int:
