@@ -60,7 +60,7 @@ def _told(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any datacl
             yield field.name, held
 
 
-def _usual(field: Field[Any], held: Any) -> bool:  # noqa: ANN401 - any value
+def _usual(field: Field[Any], held: object) -> bool:
     """Return whether a field is as it is by default."""
     made = field.default_factory
     usual = field.default if made is MISSING else made()
@@ -84,7 +84,7 @@ def _short(value: Any) -> str:  # noqa: ANN401 - any value
     return text if short else _kind(value)
 
 
-def _kind(value: Any) -> str:  # noqa: ANN401 - any value
+def _kind(value: object) -> str:
     """Return what a value is that is too long to be shown."""
     kind = type(value).__name__
     if isinstance(value, str):
@@ -98,7 +98,7 @@ def _kind(value: Any) -> str:  # noqa: ANN401 - any value
     return f"<{kind}>"
 
 
-def _numbers(value: Any) -> str:  # noqa: ANN401 - numbers in lists
+def _numbers(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_numbers, value))}]"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
@@ -108,11 +108,11 @@ def _by(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _array(value: Any) -> bool:  # noqa: ANN401 - any value
+def _array(value: object) -> bool:
     return bool(getattr(value, "shape", ())) and hasattr(value, "dtype")
 
 
-def _plain(value: Any) -> bool:  # noqa: ANN401 - any value
+def _plain(value: object) -> bool:
     """Return whether a value is a word or a number, or a tuple of some."""
     if isinstance(value, tuple):
         return all(map(_plain, value))

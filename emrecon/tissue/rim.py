@@ -9,6 +9,8 @@ from emrecon.tissue.mask import largest
 from emrecon.volume import Volume
 
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Floats32 = NDArray[np.float32]
 
 REACH_MM, FARTHEST_MM = 4.0, 6.0
 """How deep under the edge a voxel may lie that is dropped, and how deep under the first edge."""
@@ -51,24 +53,32 @@ def without_rim(image: Volume, inside: Flags) -> Flags:
     smooth = np.pad(smooth, 1, mode="edge")
     near = ndimage.distance_transform_edt(kept, spacing) <= FARTHEST_MM
     for _ in range(ROUNDS):
-        depth = ndimage.distance_transform_edt(kept, spacing).astype(np.float32)
-        rim = kept & near & (depth <= REACH_MM)
-        places = np.stack(np.nonzero(rim))
-        slopes = np.gradient(ndimage.gaussian_filter(depth, _LEVEL_MM / spacing), *spacing)
-        inward = np.stack([slope[rim] for slope in slopes])
-        inward /= np.maximum(np.linalg.norm(inward, axis=0), 1e-6) * spacing[:, None]
-        deeper = [
-            ndimage.map_coordinates(smooth, places + mm * inward, order=1, mode="nearest")
-            for mm in DEEPER_MM
-        ]
-        dropped = np.zeros(kept.shape, bool)
-        dropped[rim] = smooth[rim] > BRIGHTER * np.min(deeper, axis=0)
-        pieces, _ = ndimage.label(dropped)
-        large = np.bincount(pieces.ravel()) * np.prod(spacing) / 1000 >= LEAST_ML
-        large[0] = False
-        if not large.any():
+        pieces = _brighter(smooth, kept, near, spacing)
+        if not pieces.any():
             break
-        kept = np.asarray(ndimage.binary_fill_holes(largest(kept & ~large[pieces])))
+        kept = np.asarray(ndimage.binary_fill_holes(largest(kept & ~pieces)))
     found = np.zeros(inside.shape, bool)
     found[box] = kept[1:-1, 1:-1, 1:-1]
     return found
+
+
+def _brighter(image: Floats32, kept: Flags, near: Flags, spacing: Floats) -> Flags:
+    """Return the pieces at the edge that are brighter than what lies under them."""
+    from scipy import ndimage  # noqa: PLC0415 - heavy, and only heads need it
+
+    depth = ndimage.distance_transform_edt(kept, spacing).astype(np.float32)
+    rim = kept & near & (depth <= REACH_MM)
+    places = np.stack(np.nonzero(rim))
+    slopes = np.gradient(ndimage.gaussian_filter(depth, _LEVEL_MM / spacing), *spacing)
+    inward = np.stack([slope[rim] for slope in slopes])
+    inward /= np.maximum(np.linalg.norm(inward, axis=0), 1e-6) * spacing[:, None]
+    deeper = [
+        ndimage.map_coordinates(image, places + mm * inward, order=1, mode="nearest")
+        for mm in DEEPER_MM
+    ]
+    brighter = np.zeros(kept.shape, bool)
+    brighter[rim] = image[rim] > BRIGHTER * np.min(deeper, axis=0)
+    pieces, _ = ndimage.label(brighter)
+    large = np.bincount(pieces.ravel()) * np.prod(spacing) / 1000 >= LEAST_ML
+    large[0] = False
+    return np.asarray(large[pieces])
