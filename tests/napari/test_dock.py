@@ -96,7 +96,8 @@ def test_a_scan_among_the_layers_is_chosen_and_run_to_its_end(qtbot, dock, viewe
     dock.curves.tabs.setCurrentIndex(3)
     assert "NRMSE to truth: best" in " ".join(label.text() for label in dock.findChildren(QLabel))
     press(qtbot, dock, "run")
-    qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=180_000)
+    qtbot.waitUntil(lambda: at(dock, "done")() and len(dock.runs.runs) == 2, timeout=180_000)
+    qtbot.waitUntil(lambda: dock.number == 12, timeout=180_000)
     assert viewer.layers["EM reconstruction"] is live  # a new layer would hold up the run
     assert len(viewer.layers) == 2
     assert [run.name for run in dock.runs.runs] == ["1: OSEM 3 x 4", "2: OSEM 3 x 4"]
@@ -198,7 +199,8 @@ def test_runs_are_kept_gone_on_with_and_compared(qtbot, dock, viewer, told):
     qtbot.waitUntil(lambda: at(dock, "done", 20)() and dock.number == 20, timeout=180_000)
     dock.settings.fill(Settings(iterations=5, subsets=4, post_fwhm_mm=(5.0,)))
     press(qtbot, dock, "run")
-    qtbot.waitUntil(lambda: at(dock, "done", 20)() and dock.number == 20, timeout=180_000)
+    qtbot.waitUntil(lambda: at(dock, "done", 20)() and len(dock.runs.runs) == 3, timeout=180_000)
+    qtbot.waitUntil(lambda: dock.number == 20, timeout=180_000)
     one, two, three = dock.runs.runs
     assert (two.name, len(dock.curves._lines)) == ("2: OSEM 5 x 4", 3)
     np.testing.assert_array_equal(two.job.rows[12].log_likelihood, one.job.rows[12].log_likelihood)
