@@ -179,13 +179,6 @@ def drop(viewer: ViewerModel, *layers: Layer | None) -> None:
             layer.data = np.broadcast_to(layer.data.dtype.type(0), layer.data.shape)
 
 
-def file_of(layer: Layer) -> Path | None:
-    """Return the file that a layer was read from, if it was."""
-    about = layer.metadata.get(KEY, {})
-    path = about.get("scan") or about.get("path")
-    return Path(path) if path else None
-
-
 PRESETS = (
     "PET, grey inverted",
     "PET, SUV 0 to 6",

@@ -42,11 +42,6 @@ class Window:
         limits = " + ".join(f"{low:g} to {high:g}" for low, high in self.ranges_kev)
         return f"{self.name} ({limits} keV)" if self.name else f"{limits} keV"
 
-    @property
-    def width_kev(self) -> float:
-        """Width of all ranges together."""
-        return sum(high - low for low, high in self.ranges_kev)
-
     def holds(self, energy_kev: float) -> bool:
         """Return whether photons of this energy are counted."""
         return any(low <= energy_kev <= high for low, high in self.ranges_kev)

@@ -92,7 +92,8 @@ def test_windows_by_isotope_name_and_number(tmp_path):
     assert found.windows[found.chosen].name == "Tc peak"
     assert found.facts["radionuclide"] == "Tc-99m"
     assert found.scatter_windows() == (0, 2)
-    assert [window.width_kev for window in found.windows] == pytest.approx([14.5, 28.1, 13.4])
+    widths = [high - low for window in found.windows for low, high in window.ranges_kev]
+    assert widths == pytest.approx([14.5, 28.1, 13.4])
     assert read(dataset, tmp_path, window="high").chosen == 2
     assert read(dataset, tmp_path, window="1").chosen == 0
     assert read(dataset, tmp_path, isotope="I-123").chosen == 2

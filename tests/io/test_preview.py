@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 from scipy.ndimage import find_objects, label
 
-from emrecon.errors import DataError, GeometryError, SettingsError, WriteError
+from emrecon.errors import SettingsError, WriteError
 from emrecon.io.pictures import canvas
-from emrecon.io.pictures.preview import preview, preview_labels
+from emrecon.io.pictures.preview import preview
 from emrecon.volume import Grid, Volume
 
 WARM = 255 - round(255 * 0.25)
@@ -216,47 +216,6 @@ def test_outlines_lie_where_the_labels_end(tmp_path):
     assert colour.mean() < 0.05  # an outline, not a filling
 
 
-def test_label_maps_keep_their_colours_apart(tmp_path):
-    labels = np.full((40, 40, 40), 1.0)
-    labels[18:36, 18:32, 18:26] = 12
-    labels[25:30, 25:30, 22:25] = 300  # inside: not on the central planes
-    preview_labels(volume(labels), tmp_path / "a.png", names={1: "body", 12: "liver"}, title="T")
-    picture = pixels(tmp_path / "a.png")
-    slices, projections = panels(picture)
-    body, liver, spot = (np.array(c) for c in ((230, 159, 0), (86, 180, 233), (0, 158, 115)))
-    for row, seen in ((slices, False), (projections, True)):
-        axial = picture[row[0]][2:-2, 2:-2]
-        assert {tuple(c) for c in np.unique(axial.reshape(-1, 3), axis=0)} == {
-            tuple(c) for c in ((body, liver, spot) if seen else (body, liver))
-        }
-        # Label 12 lies in voxels 18 ... 35, 18 ... 31 and 18 ... 25 of 40, R A S from the end.
-        spans = [(4, 22), (8, 22), (14, 22)]
-        for box, across, down in zip(row, (0, 0, 1), (1, 2, 2), strict=True):
-            panel = picture[box][1:-1, 1:-1]
-            where = (panel == liver).all(axis=2) | (panel == spot).all(axis=2)
-            for axis, one in ((1, across), (0, down)):
-                found = np.flatnonzero(where.any(axis=1 - axis)) / panel.shape[axis] * 40
-                assert (found.min(), found.max()) == pytest.approx(spans[one], abs=0.3)
-    legend = picture[projections[0][0].stop + 40 :]
-    for colour in (body, liver, spot):
-        assert (legend == colour).all(axis=2).sum() > 150
-
-
-def test_legend_names_volumes_and_the_largest_first_when_there_are_many(tmp_path, monkeypatch):
-    pages = []
-    monkeypatch.setattr(canvas, "write", lambda page, path: pages.append(page))
-    few = np.zeros((10, 10, 10))
-    few[:5], few[5] = 3, 7
-    preview_labels(volume(few, (10, 10, 10)), tmp_path / "a.png", names={3: "liver"})
-    assert [text for _, text in pages[0].legend] == ["liver: 500 mL", "label 7: 100 mL"]
-    many = np.arange(1000.0).reshape(10, 10, 10) % 100
-    preview_labels(volume(many), tmp_path / "a.png")
-    assert len(pages[1].legend) == 61
-    assert pages[1].legend[-1][1] == "and 39 smaller ones"
-    colours = [colour for colour, _ in pages[1].legend[:-1]]
-    assert len(set(colours)) == len(colours)
-
-
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 3.7), (-5, 40), (0, 2.3e-7), (1e6, 9e6)])
 def test_ticks_are_round_and_inside(low, high):
     values = [value for value, _ in canvas.ticks(low, high)]
@@ -275,12 +234,6 @@ def test_refusals_leave_nothing_behind(tmp_path):
         preview(image, tmp_path / "a.png", window=(3, 3))
     with pytest.raises(SettingsError, match="lower to a higher"):
         preview(image, tmp_path / "a.png", window=(0, np.nan))
-    with pytest.raises(DataError, match="is it an image"):
-        preview_labels(volume(np.full((4, 4, 4), 0.5)), tmp_path / "a.png")
-    with pytest.raises(DataError, match="is it an image"):
-        preview_labels(volume(np.arange(1331.0).reshape(11, 11, 11)), tmp_path / "a.png")
-    with pytest.raises(GeometryError, match="one frame"):
-        preview_labels(volume(np.ones((2, 4, 4, 4))), tmp_path / "a.png")
     with pytest.raises(WriteError, match="cannot write"):
         preview(image, tmp_path / "missing" / "a.png")
     assert not list(tmp_path.iterdir())

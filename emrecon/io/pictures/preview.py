@@ -6,7 +6,7 @@ left of axial and coronal pictures, the front on the left of sagittal ones, the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import colorsys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import SettingsError
-from emrecon.io.pictures.label_map import colour, legend, numbered
-from emrecon.metrics.compare import frame
+from emrecon.metrics.compare import onto
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
@@ -33,6 +32,10 @@ _THINNEST = 4
 
 _BLOCKS = 12
 """Pixels from which on a voxel is shown as the block that it is, below it is interpolated."""
+
+_SAFE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178),
+         (213, 94, 0), (204, 121, 167))  # fmt: skip
+"""Colours that all eyes tell apart (Okabe and Ito, Color Universal Design, 2008)."""
 
 _FOOTER = "Radiological display (R is the patient's right); all panels to one scale"
 
@@ -79,7 +82,7 @@ def preview(
     low, high, told = _window(values, window, volume.unit)
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=low, posinf=low, neginf=low)
-    outlines = None if labels is None else numbered(labels.turned(), scene.volume)[0]
+    outlines = None if labels is None else _labels_on(labels.turned(), scene.volume)
     slices, projections = [], []
     for view in VIEWS:
         plane = (scene.slice(values, view[1]) - low) / (high - low)
@@ -106,52 +109,6 @@ def preview(
     )
 
 
-def preview_labels(
-    labels: Volume, path: Path, *, names: Mapping[int, str] | None = None, title: str = ""
-) -> None:
-    """Write a label map in colours as PNG: central slices, and its small parts seen through.
-
-    The second row shows on each line of sight the label with the smallest volume, so that what
-    lies inside is seen. Label 0 is left white. The legend gives each label's name and volume.
-
-    Raises
-    ------
-    SettingsError
-        If the path is not a PNG.
-    DataError
-        If the labels are not whole numbers, or more than a thousand.
-    WriteError
-        If the file cannot be written.
-    """
-    _check_path(path)
-    turned = Volume(frame(labels).astype(np.float32), labels.affine).turned()
-    scene, _, notes = _scene(turned)
-    numbers, present, counts = numbered(turned, turned)
-    palette = np.array([(255, 255, 255), *map(colour, range(len(present)))], np.uint8)
-    by_size = np.argsort(-counts, kind="stable") + 1
-    label_at = np.concatenate([[0], by_size])
-    rank = np.argsort(label_at)[numbers]
-    slices, projections = [], []
-    for view in VIEWS:
-        flat = scene.flat(scene.slice(numbers, view[1]), view[1])
-        slices.append(scene.panel(palette[flat], view, scene.where(view[1])))
-        through = scene.flat(label_at[rank.max(axis=view[1])], view[1])
-        projections.append(scene.panel(palette[through], view, "smallest in front"))
-    from emrecon.io.pictures import canvas  # noqa: PLC0415 - Pillow, only to draw
-
-    canvas.write(
-        canvas.Page(
-            title=title,
-            notes=[*notes, f"{len(present)} labels"],
-            rows=[slices, projections],
-            pixels_per_mm=scene.scale,
-            footer=_FOOTER,
-            legend=legend(present, counts.astype(np.float64) * scene.voxel_ml, names or {}),
-        ),
-        path,
-    )
-
-
 @dataclass(frozen=True)
 class _Scene:
     """A volume turned towards R, A and S, and how large it is drawn."""
@@ -159,11 +116,6 @@ class _Scene:
     volume: Volume
     scale: float
     """Pixels per mm."""
-
-    @property
-    def voxel_ml(self) -> float:
-        """Return the volume of a voxel."""
-        return float(np.prod(self.volume.spacing_mm)) / 1000
 
     def slice(self, voxels: NDArray[Any], axis: int) -> NDArray[Any]:
         """Return the central plane across an axis."""
@@ -187,12 +139,12 @@ class _Scene:
         greys = canvas.resized(plane[::-1, ::-1].T, self._size(axis), smooth=smooth)
         return np.repeat((255 - greys if inverted else greys)[..., None], 3, axis=2)
 
-    def flat(self, plane: NDArray[np.intp], axis: int) -> NDArray[np.intp]:
-        """Return a plane of numbers at the panel's size, none of them mixed."""
+    def flat(self, plane: NDArray[np.number], axis: int) -> NDArray[np.number]:
+        """Return a plane of labels at the panel's size, none of them mixed."""
         shown, (width, height) = plane[::-1, ::-1].T, self._size(axis)
         rows = (np.arange(height) + 0.5) / height * shown.shape[0]
         columns = (np.arange(width) + 0.5) / width * shown.shape[1]
-        larger: NDArray[np.intp] = shown[np.ix_(rows.astype(int), columns.astype(int))]
+        larger: NDArray[np.number] = shown[np.ix_(rows.astype(int), columns.astype(int))]
         return larger
 
     def panel(self, pixels: Pixels, view: tuple[str, int, str], where: str) -> Panel:
@@ -274,13 +226,32 @@ def _bright(values: NDArray[np.float32], floor: float) -> float:
     return float(np.quantile(top, place / max(len(top) - 1, 1)))
 
 
-def _outlined(greys: Pixels, flat: NDArray[np.intp]) -> Pixels:
+def _labels_on(labels: Volume, image: Volume) -> NDArray[np.number]:
+    """Return the labels at the image's voxels: their own numbers where the grids are the same."""
+    same = labels.voxels.shape == image.voxels.shape[-3:]
+    if same and np.allclose(labels.affine, image.affine, rtol=0, atol=1e-5):
+        return labels.voxels
+    return onto(labels, image, order=0)
+
+
+def _outlined(greys: Pixels, flat: NDArray[np.number]) -> Pixels:
     """Return the picture with two pixels of colour on borders, that of the higher label."""
     around = np.pad(flat, 1, mode="edge")
     sides = [around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]]
     higher, lower = np.maximum.reduce([flat, *sides]), np.minimum.reduce([flat, *sides])
-    palette = np.array([colour(n - 1) for n in range(int(higher.max()) + 1)], np.uint8)
-    return np.where((higher != lower)[..., None], palette[higher], greys)
+    present, which = np.unique(higher, return_inverse=True)
+    palette = np.array([_colour(int(label) - 1) for label in present], np.uint8)
+    return np.where((higher != lower)[..., None], palette[which.reshape(flat.shape)], greys)
+
+
+def _colour(number: int) -> tuple[int, int, int]:
+    """Return the colour of the nth label, different from its neighbours' in the list."""
+    if 0 <= number < len(_SAFE):
+        return _SAFE[number]
+    hue = (number * 0.618034) % 1
+    lightness, saturation = ((0.42, 0.85), (0.66, 0.6), (0.3, 0.7))[number % 3]
+    red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _check_path(path: Path) -> None:
