@@ -13,6 +13,7 @@ import numpy as np
 
 from emrecon.files import read_text
 from emrecon.io import sidecar
+from emrecon.io.pictures.colours import label_colour
 from napari_plugin.layers import Info
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,6 @@ ABSENT = "n/a"
 """What BIDS tables hold where there is no value."""
 
 _HEX = re.compile("#[0-9A-Fa-f]{6}")
-
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-"""Colours that all eyes tell apart (Okabe and Ito, Color Universal Design, 2008)."""
 
 
 def label_info(path: Path, data: Any) -> Info:  # noqa: ANN401 - array
@@ -47,8 +45,8 @@ def named(names: dict[int, str], labels: list[int], colours: dict[int, str] | No
     from napari.utils.colormaps import DirectLabelColormap  # noqa: PLC0415 - heavy
 
     chosen: dict[int | None, str] = {
-        label: (colours or {}).get(label, COLOURS[place % len(COLOURS)])
-        for place, label in enumerate(labels)
+        label: (colours or {}).get(label, label_colour(place))
+        for place, label in enumerate(labels, 1)
     }
     table: dict[int | None, str] = {None: "transparent", 0: "transparent"}
     table.update(chosen)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.jobs.segment_result import COLOURS
+from emrecon.io.pictures.colours import label_colour
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.contrasts import LESION
 from emrecon.tissue.field import Image, State
@@ -172,8 +172,7 @@ def _lesions(result: Segmentation) -> tuple[Row, ...]:
         (float("nan"),) * len(own) if empty else tuple(map(float, of(own, axis=1)))
         for of in (np.nanmean, np.nanstd)
     )
-    place, share = len(result.names), float(result.lesions.mean())
-    colour = COLOURS[place % len(COLOURS)]
+    colour, share = label_colour(len(result.names) + 1), float(result.lesions.mean())
     return (Row(LESION, colour, mean, sd, share, result.lesions_ml, None),)
 
 
@@ -242,7 +241,7 @@ def table(
         rows.append(
             Row(
                 fit.settings.names[place],
-                COLOURS[place % len(COLOURS)],
+                label_colour(place + 1),
                 tuple(float(value) for value in mean),
                 tuple(float(value) for value in sd),
                 float(shares[k]),

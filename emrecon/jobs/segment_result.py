@@ -15,6 +15,7 @@ from emrecon.brief import outcome
 from emrecon.errors import SettingsError
 from emrecon.files import write_text
 from emrecon.io import nifti, sidecar
+from emrecon.io.pictures.colours import label_colour
 from emrecon.io.pictures.histogram import Curve, histogram
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
@@ -29,9 +30,6 @@ from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.volume import Volume
-
-COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
-"""Of the labels, in their order; after the last the first comes again."""
 
 SHOWN_HU = (0.0, 80.0)
 """Window in which a CT of a brain is shown."""
@@ -132,7 +130,8 @@ class SegmentResult:
         first = self.first
         if found.settings.contrast == "CT":  # air beside brain would ring
             first = replace(first, voxels=first.voxels.clip(*SHOWN_HU))
-        preview(first, planes, title=title, labels=labels, inverted=False)
+        names = dict(enumerate(found.label_names, 1))
+        preview(first, planes, title=title, labels=labels, names=names, inverted=False)
         _histogram(found, curves)
         return [planes, curves]
 
@@ -148,7 +147,7 @@ def _range(choices: Sequence[Choice]) -> str:
 
 def _label_table(names: tuple[str, ...]) -> str:
     """Return what each label stands for and its colour, as BIDS has it."""
-    rows = [f"{k}\t{name}\t{COLOURS[(k - 1) % len(COLOURS)]}" for k, name in enumerate(names, 1)]
+    rows = [f"{k}\t{name}\t{label_colour(k)}" for k, name in enumerate(names, 1)]
     return "\n".join(["index\tname\tcolor", *rows]) + "\n"
 
 

@@ -7,6 +7,7 @@ from scipy.ndimage import find_objects, label
 
 from emrecon.errors import SettingsError, WriteError
 from emrecon.io.pictures import canvas
+from emrecon.io.pictures.colours import label_colour
 from emrecon.io.pictures.preview import preview
 from emrecon.volume import Grid, Volume
 
@@ -202,9 +203,11 @@ def test_outlines_lie_where_the_labels_end(tmp_path):
     fine = Grid.centred((80, 80, 80), (2, 2, 2))
     labels = np.zeros(fine.shape, np.float32)
     labels[38:60, 30:70, 20:60] = 5  # to the right by 40 mm, to the front by 60 mm
-    preview(image, tmp_path / "a.png", window=(0, 1), labels=Volume(labels, fine.affine))
+    there = Volume(labels, fine.affine)
+    preview(image, tmp_path / "a.png", window=(0, 1), labels=there, names={5: "liver"})
     picture = pixels(tmp_path / "a.png")
-    axial = picture[panels(picture)[0][0]]
+    outlined, plain = panels(picture)
+    axial = picture[outlined[0]]
     colour = np.ptp(axial, axis=2) > 30
     rows, columns = np.nonzero(colour)
     side = axial.shape[1]
@@ -214,6 +217,11 @@ def test_outlines_lie_where_the_labels_end(tmp_path):
     )
     assert (rows.min() / side, rows.max() / side) == pytest.approx((10 / 80, 50 / 80), abs=0.02)
     assert colour.mean() < 0.05  # an outline, not a filling
+    own = np.array([int(label_colour(5)[n : n + 2], 16) for n in (1, 3, 5)])
+    assert (axial == own).all(axis=2).sum() > 1000
+    assert not (np.ptp(picture[plain[0]], axis=2) > 30).any()  # what lies under it is seen below
+    legend = picture[plain[0][0].stop + canvas.LETTERS :]
+    assert (legend == own).all(axis=2).sum() > 150
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 3.7), (-5, 40), (0, 2.3e-7), (1e6, 9e6)])

@@ -1,4 +1,4 @@
-"""A page of panels as a PNG: headings, border letters, scale bar, colour bar.
+"""A page of panels as a PNG: headings, border letters, scale bar, colour bar, legend.
 
 Nothing here knows volumes; see `preview`. Import it only to draw: it needs Pillow.
 """
@@ -9,7 +9,7 @@ import itertools
 import math
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -88,6 +88,9 @@ class Page:
     inverted: bool = True
     """Whether low is white, on a white page; else low is black, on a dark page."""
 
+    legend: Sequence[tuple[Colour, str]] = field(default=())
+    """Colour and name of each label."""
+
     @property
     def colours(self) -> tuple[Colour, Colour, Colour, Colour]:
         """Return paper, ink, faint ink and hairline."""
@@ -99,7 +102,7 @@ class Page:
 def write(page: Page, path: Path) -> None:
     """Write the page as PNG, whole or not at all."""
     image = draw(page)
-    if all(map(_grey, itertools.chain(*page.rows))):
+    if not page.legend and all(map(_grey, itertools.chain(*page.rows))):
         image = image.convert("L")  # a third of the bytes; only the ink loses its tint
     with replacing(path) as beside:
         image.save(beside, format="PNG", compress_level=1)
@@ -129,9 +132,11 @@ def draw(page: Page) -> Image.Image:
     title = _wrapped(page.title, _TITLE, width)
     notes = _wrapped("  ·  ".join(page.notes), _SMALL, width)
     footer = _wrapped(page.footer, _SMALL, width)
+    across = _legend_columns(page.legend, width)
     top = MARGIN + len(title) * _line(_TITLE) + len(notes) * _line(_SMALL) + 14
     under = top + sum(heights) + GAP * len(heights)
-    bottom = under + 36 + len(footer) * _line(_SMALL) + 10
+    names = under + 36 + len(footer) * _line(_SMALL) + 10
+    bottom = names + math.ceil(len(page.legend) / across) * _line(_SMALL)
     paper, ink, faint, _ = page.colours
     image = Image.new("RGB", (width + 2 * MARGIN, bottom + MARGIN - 14), paper)
     y = _text(image, title, _TITLE, ink, MARGIN)
@@ -142,6 +147,7 @@ def draw(page: Page) -> Image.Image:
         _colour_bar(image, page, page.bar, (MARGIN + grid + GAP, *span))
     _scale_bar(image, page, under, columns[0])
     _text(image, footer, _SMALL, faint, under + 36)
+    _legend(image, page, names, (across, width // across))
     return image
 
 
@@ -223,6 +229,18 @@ def _scale_bar(image: Image.Image, page: Page, y: int, room: int) -> None:
     pen.text((end + 12, y + 10), text, ink, _font(_HEADING), anchor="lm")
 
 
+def _legend(image: Image.Image, page: Page, y: int, columns: tuple[int, int]) -> None:
+    """Draw swatches and names in so many columns of so many pixels."""
+    _, ink, _, hairline = page.colours
+    pen = ImageDraw.Draw(image)
+    across, width = columns
+    for number, (colour, name) in enumerate(page.legend):
+        row, column = divmod(number, across)
+        x, middle = MARGIN + column * width, y + row * _line(_SMALL) + _line(_SMALL) // 2
+        pen.rectangle((x, middle - 7, x + 20, middle + 7), colour, hairline)
+        pen.text((x + 28, middle), _plain(name), ink, _font(_SMALL), anchor="lm")
+
+
 def _text(image: Image.Image, lines: Sequence[str], size: int, ink: Colour, y: int) -> int:
     """Write lines at the left margin and return where the next would go."""
     pen = ImageDraw.Draw(image)
@@ -243,6 +261,12 @@ def _bar_width(bar: Bar | None) -> int:
         return 0
     texts = max(_width(text, _SMALL) for _, text in ticks(bar.low, bar.high))
     return max(_BAR_WIDTH + 14 + texts, _width(bar.unit, _HEADING))
+
+
+def _legend_columns(legend: Sequence[tuple[Colour, str]], width: int) -> int:
+    """Return how many names fit side by side."""
+    widest = max((_width(name, _SMALL) for _, name in legend), default=0)
+    return max(1, width // (widest + 28 + 24))
 
 
 def _wrapped(text: str, size: int, width: int) -> list[str]:

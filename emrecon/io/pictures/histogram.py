@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.files import replacing
+from emrecon.io.pictures.colours import label_colour
 
 Floats = NDArray[np.float64]
 
 _WIDE, _HIGH, _LEFT, _TOP, _FOOT = 900, 480, 30, 50, 60
-_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0),
-            (0, 114, 178), (240, 228, 66))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +68,8 @@ def histogram(
     outline = [(across[0], floor), *heights(counts), (across[-1], floor)]
     draw.polygon(outline, fill=(215, 215, 215))
     for n, curve in enumerate(curves):
-        draw.line(heights(curve.values), fill=_COLOURS[n % len(_COLOURS)], width=3)
-        draw.text((_LEFT + 90 * n, _HIGH - 26), curve.name, _COLOURS[n % len(_COLOURS)], font)
+        draw.line(heights(curve.values), fill=label_colour(n + 1), width=3)
+        draw.text((_LEFT + 90 * n, _HIGH - 26), curve.name, label_colour(n + 1), font)
     draw.line(heights(total), fill="black", width=1)
     draw.line([(_LEFT, floor), (_WIDE - _LEFT, floor)], fill="black")
     for share in np.linspace(0, 1, 6):

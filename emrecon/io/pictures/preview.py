@@ -6,7 +6,7 @@ left of axial and coronal pictures, the front on the left of sagittal ones, the 
 
 from __future__ import annotations
 
-import colorsys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import SettingsError
+from emrecon.io.pictures.colours import label_colour
 from emrecon.metrics.compare import onto
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
-    from emrecon.io.pictures.canvas import Panel, Pixels
+    from emrecon.io.pictures.canvas import Colour, Panel, Pixels
 
 VIEWS = (("Axial", 2, "RLAP"), ("Coronal", 1, "RLSI"), ("Sagittal", 0, "APSI"))
 """Name, axis that is looked along, and the letters left, right, top and bottom."""
@@ -33,23 +34,23 @@ _THINNEST = 4
 _BLOCKS = 12
 """Pixels from which on a voxel is shown as the block that it is, below it is interpolated."""
 
-_SAFE = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178),
-         (213, 94, 0), (204, 121, 167))  # fmt: skip
-"""Colours that all eyes tell apart (Okabe and Ito, Color Universal Design, 2008)."""
-
 _FOOTER = "Radiological display (R is the patient's right); all panels to one scale"
 
 
-def preview(
+def preview(  # noqa: PLR0913 - all but two may be left out
     volume: Volume,
     path: Path,
     *,
     window: tuple[float, float] | None = None,
     title: str = "",
     labels: Volume | None = None,
+    names: Mapping[int, str] | None = None,
     inverted: bool = True,
 ) -> None:
     """Write central slices and maximum projections along three axes as PNG.
+
+    With labels the slices are outlined, and stand below once more without: what lies under an
+    outline is seen there.
 
     Several frames are averaged, and the picture says so. Voxels that are not finite are drawn as
     the lowest value, and the picture says how many there are.
@@ -67,6 +68,8 @@ def preview(
         What the picture shows, such as the settings in short.
     labels
         A label map, on any grid, to outline on the slices.
+    names
+        Of the labels, for the legend.
     inverted
         Whether high values are dark on white, as for PET; else bright on black, as for MR and CT.
 
@@ -83,27 +86,30 @@ def preview(
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=low, posinf=low, neginf=low)
     outlines = None if labels is None else _labels_on(labels.turned(), scene.volume)
-    slices, projections = [], []
+    above, below = [], []
     for view in VIEWS:
         plane = (scene.slice(values, view[1]) - low) / (high - low)
         greys = scene.grey(plane, view[1], inverted=inverted)
-        if outlines is not None:
+        if outlines is None:
+            highest = (values.max(axis=view[1]) - low) / (high - low)
+            highest = scene.grey(highest, view[1], inverted=inverted)
+            below.append(scene.panel(highest, view, "maximum"))
+        else:
+            below.append(scene.panel(greys, view, "without outlines"))
             greys = _outlined(greys, scene.flat(scene.slice(outlines, view[1]), view[1]))
-        slices.append(scene.panel(greys, view, scene.where(view[1])))
-        highest = (values.max(axis=view[1]) - low) / (high - low)
-        highest = scene.grey(highest, view[1], inverted=inverted)
-        projections.append(scene.panel(highest, view, "maximum"))
+        above.append(scene.panel(greys, view, scene.where(view[1])))
     from emrecon.io.pictures import canvas  # noqa: PLC0415 - Pillow, only to draw
 
     canvas.write(
         canvas.Page(
             title=title,
             notes=[*notes, told],
-            rows=[slices, projections],
+            rows=[above, below],
             pixels_per_mm=scene.scale,
-            footer=_FOOTER + (", labels outlined" if labels else ""),
+            footer=_FOOTER,
             bar=canvas.Bar(low, high, volume.unit),
             inverted=inverted,
+            legend=[(_rgb(label), name) for label, name in (names or {}).items()],
         ),
         path,
     )
@@ -240,18 +246,14 @@ def _outlined(greys: Pixels, flat: NDArray[np.number]) -> Pixels:
     sides = [around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]]
     higher, lower = np.maximum.reduce([flat, *sides]), np.minimum.reduce([flat, *sides])
     present, which = np.unique(higher, return_inverse=True)
-    palette = np.array([_colour(int(label) - 1) for label in present], np.uint8)
+    palette = np.array([_rgb(int(label)) for label in present], np.uint8)
     return np.where((higher != lower)[..., None], palette[which.reshape(flat.shape)], greys)
 
 
-def _colour(number: int) -> tuple[int, int, int]:
-    """Return the colour of the nth label, different from its neighbours' in the list."""
-    if 0 <= number < len(_SAFE):
-        return _SAFE[number]
-    hue = (number * 0.618034) % 1
-    lightness, saturation = ((0.42, 0.85), (0.66, 0.6), (0.3, 0.7))[number % 3]
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
-    return round(255 * red), round(255 * green), round(255 * blue)
+def _rgb(label: int) -> Colour:
+    """Return the colour of a label."""
+    red, green, blue = bytes.fromhex(label_colour(label)[1:])
+    return red, green, blue
 
 
 def _check_path(path: Path) -> None:
