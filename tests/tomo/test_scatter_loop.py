@@ -168,6 +168,15 @@ def test_what_lies_beyond_the_rings_goes_on_where_there_is_matter():
     assert wide.affine[2, 3] == pytest.approx(-40)
 
 
+def test_matter_far_beyond_the_rings_scatters() -> None:
+    """From 5 cm on it was left out, which was 8 % of the scatter of a thorax in the HR+."""
+    body = cylinder((0, 0, 0), (40, 40), 800).filled(Material(1.0, WATER_PER_MM), label=1)
+    long = Phantom("long", (body,), {1: "water"}).mu(Grid.centred((24, 24, 100), (4.0, 4.0, 8.0)))
+    model = ScatterModel.of(long, BINS, SCANNER.energy, points=200)
+    ends = np.abs(model.points.places_mm[:, 2]).max() - np.abs(BINS.plane_z_mm).max()
+    assert 110 < ends <= 150
+
+
 def test_what_is_missing_is_said(parts):
     mu, trues, scatter = parts
     data = scan(mu, trues, scatter)
