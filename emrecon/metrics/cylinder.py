@@ -15,9 +15,9 @@ Floats = NDArray[np.float64]
 FEWEST = 100
 """Voxels below which a region tells nothing."""
 
-BLOCK_MM, LEAST_ACROSS = 20.0, 6
+BLOCK_MM, LEAST_ACROSS, LEAST_ALONG = 20.0, 6, 3
 """Side of blocks whose noise is taken to be independent, some times the resolution, and how many
-of them lie across a cylinder that is too small for such ones."""
+of them lie across a cylinder that is too small for such ones, and stretches along it."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,18 @@ def inside_of(image: Volume, share: float = 0.75) -> Inside:
     planes = np.flatnonzero(np.abs(np.arange(len(z)) - centre) <= half)
     inside = voxels[near][:, planes].astype(np.float64)
     side = min(BLOCK_MM, 2 * share * radius / LEAST_ACROSS)
-    blocks = _blocks(inside, np.floor(x / side), np.floor(y / side), near)
-    if inside.size < FEWEST or len(blocks) < 2:
+    blocks = inside[:0]
+    if inside.size >= FEWEST:
+        blocks = _blocks(inside, np.floor(x / side), np.floor(y / side), near)
+    if len(blocks) < 2:
         raise DataError(
             f"the inside of a cylinder has {inside.size} voxels here: is this the image of a "
             "uniform cylinder along the scanner's axis?"
         )
     mean = float(inside.mean())
     each, step = inside.mean(axis=0) / mean, float(abs(z[1] - z[0]))
-    parts = np.array_split(np.arange(len(planes)), max(1, int(len(planes) * step / side)))
+    stretch = min(max(LEAST_ALONG, int(len(planes) * step / side)), len(planes))
+    parts = np.array_split(np.arange(len(planes)), stretch)
     stretches = np.stack([blocks[:, part].mean(axis=1) for part in parts], axis=1)
     errors = _errors(stretches) / mean
     return Inside(
