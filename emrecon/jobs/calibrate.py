@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,8 +35,12 @@ from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
 from emrecon.tomo.corrections.quantity import Counting, PetCalibration
 from emrecon.tomo.problem import UNIT
 
-UNEVEN = 0.05
-"""Departure of a plane's mean beyond which a cylinder is no measure of a scanner."""
+UNEVEN, DRIFT = 0.05, 0.02
+"""Departures of the mean of a plane, and of a stretch, beyond which a cylinder is no measure of a
+scanner."""
+
+SURE = 4.0
+"""Standard errors by noise that such a departure is greater than."""
 
 
 @dataclass(frozen=True)
@@ -152,14 +156,17 @@ class CalibrationResult:
     def summary(self) -> Summary:
         """Return what is to be said of it."""
         seen = self.inside
+        one = f"1 count/mm/s is {self.calibration.factor:.6g} Bq/mL on {self.calibration.scanner}"
+        noise = [100 * max(errors) for errors in (seen.plane_errors, seen.stretch_errors)]
+        drift = 100 * max(abs(value - 1) for value in seen.stretches)
         lines = (
-            f"1 count/mm/s is {self.calibration.factor:.6g} Bq/mL on {self.calibration.scanner}",
+            f"{one}, by noise uncertain by {100 * seen.error:.2g} %",
             f"cylinder: radius {seen.radius_mm:.1f} mm, {seen.length_mm:.1f} mm long",
             f"inside: {seen.voxels} voxels, which vary by {100 * seen.spread:.2g} %",
-            f"its planes vary by up to {100 * seen.plane_spread:.2g} %",
-        )  # fmt: skip
-        uneven = "the planes differ too much for a uniform cylinder: check the corrections"
-        return Summary((*lines, uneven) if seen.plane_spread > UNEVEN else lines)
+            f"its planes vary by up to {100 * seen.plane_spread:.2g} %, by noise {noise[0]:.2g} %",
+            f"stretches of {seen.stretch_mm:.0f} mm by {drift:.2g} %, by noise {noise[1]:.2g} %",
+        )
+        return Summary((*lines, *_doubts(seen)))
 
     def write(self) -> tuple[Path, ...]:
         """Write the calibration."""
@@ -173,6 +180,23 @@ class CalibrationResult:
         with written_together(out, out.parent, out.name) as beside:
             write_calibration(beside / out.name, self.calibration, about)
         return (out,)
+
+
+def _doubts(seen: Inside) -> Iterator[str]:
+    """Yield what speaks against a calibration by this cylinder."""
+    parts = (
+        (seen.planes, seen.plane_errors, UNEVEN),
+        (seen.stretches, seen.stretch_errors, DRIFT),
+    )
+    if any(
+        abs(value - 1) > max(most, SURE * error)
+        for values, errors, most in parts
+        for value, error in zip(values, errors, strict=True)
+    ):
+        yield "the planes differ too much for a uniform cylinder: check the corrections"
+    hidden = SURE * max(seen.stretch_errors)
+    if hidden > UNEVEN:
+        yield (f"noise would hide that planes differ by {100 * hidden:.2g} %: scan longer")
 
 
 def _sidecar(path: Path | None) -> dict[str, Any]:

@@ -202,7 +202,10 @@ class Images:
 
     def __post_init__(self) -> None:
         if self.execution.workers and self.corrections.simulate_scatter:
-            raise SettingsError("scatter is not simulated on --workers: leave one of them out")
+            raise SettingsError(
+                "scatter is not simulated on --workers: make it of an image by `emrecon scatter`, "
+                "and give that file as --scatter"
+            )
         if self.execution.workers and self.corrections.mlaa:
             raise SettingsError("--mlaa does not run on --workers: leave one of them out")
         stretches, gates = _stretches(self)

@@ -123,23 +123,21 @@ def estimate_scatter(
         If randoms alone explain the counts.
     """
     bins, mu = _bins_and_mu(scan)
-    survival = attenuation.factors(mu, bins)
     model = ScatterModel.of(mu, bins, window)
-    counts = _counts(scan)
-    small = _coarse(scan.with_(attenuation=survival, mu=None, scatter=None))
+    small = _coarse(scan)
     how = replace(_settings(small, model), threads=threads)
-    scatter, history = np.empty(0, np.float32), [0.0]
+    scatter, history = None, [0.0]
     for turn in range(1, rounds + 1):
-        pairs = model.of_pairs(_image(small, how, scatter if turn > 1 else None))
-        scatter = np.empty(0, np.float32)  # as large as the prompts: not two of it at a time
-        scatter = model.in_bins(pairs.values, scan.normalisation)
-        total = float(scatter.sum(dtype=np.float64))
-        history.append(total / (total + (1 - history[-1]) * counts))
-        scatter *= np.float32(history[-1] * counts / total)
+        pairs = model.of_pairs(_image(small, how, scatter))
+        scatter, share = _scaled(model, pairs, small, history[-1])
+        history.append(share)
         log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
         progress(turn, rounds)
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
+    del small, scatter  # all bins take their place
+    scatter, _ = _scaled(model, pairs, scan, history[-2])
+    survival = attenuation.factors(mu, bins)
     facts = facts_of(model, pairs, history)
     return _finished(scan, scatter, survival, facts, fit=fit)
 
@@ -255,11 +253,31 @@ def _counts(scan: Scan) -> float:
 
 
 def _coarse(scan: Scan) -> Scan:
-    """Return every so manieth view: enough for an image that scatters."""
+    """Return every so manieth view with its attenuation: enough for an image that scatters."""
     bins = scan.bins
     assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
+    assert scan.mu is not None  # noqa: S101
     step = max(1, bins.shape[0] // LEAST_VIEWS)
-    return scan.of_views(slice(None, None, step))
+    some = scan.of_views(slice(None, None, step))
+    assert isinstance(some.bins, Bins)  # noqa: S101
+    survival = attenuation.factors(scan.mu, some.bins)
+    return some.with_(attenuation=survival, mu=None, scatter=None)
+
+
+def _scaled(
+    model: ScatterModel, pairs: PairScatter, scan: Scan, before: float
+) -> tuple[Array, float]:
+    """Return the scatter of a scan's bins, and its share of trues and scatter.
+
+    The image that scatters was made of the net prompts without the share `before`.
+    """
+    assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
+    counts = _counts(scan)
+    scatter = model.ring.in_bins(pairs.values, scan.bins, scan.normalisation)
+    total = float(scatter.sum(dtype=np.float64))
+    share = total / (total + (1 - before) * counts)
+    scatter *= np.float32(share * counts / total)
+    return scatter, share
 
 
 def _settings(scan: Scan, model: ScatterModel) -> Settings:
@@ -283,13 +301,8 @@ def _divisor(views: int, most: int) -> int:
 
 
 def _image(scan: Scan, settings: Settings, scatter: Array | None) -> Volume:
-    """Return the coarse image with a scatter of all views as its background."""
-    if scatter is not None:
-        views = scan.bins.shape[0]
-        step = scatter.shape[-3] // views
-        some = scatter[..., ::step, :, :][..., :views, :, :]
-        scan = scan.with_(scatter=np.ascontiguousarray(some))
-    problem = prepare(scan, settings)
+    """Return the coarse image with a scatter as its background."""
+    problem = prepare(scan.with_(scatter=scatter), settings)
     return problem.volume(last(until(problem.iterates(), *problem.enough())).params)
 
 

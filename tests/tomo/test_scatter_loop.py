@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 
 from emrecon.errors import SettingsError
+from emrecon.tomo import scatter_loop
 from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import tail_fit
 from emrecon.tomo.corrections.scatter_model import ScatterModel, continued
 from emrecon.tomo.corrections.scatter_simulation import integrals, pair_scatter
 from emrecon.tomo.geometry.presets import ECAT_931, TINY
+from emrecon.tomo.prepare import prepare
+from emrecon.tomo.problem import Problem
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import estimate_scatter, window_of
-from emrecon.volume import Grid, Volume
+from emrecon.tomo.settings import Settings
+from emrecon.volume import Array, Grid, Volume
 from phantoms.lines import line_integrals
 from phantoms.phantom import WATER_PER_MM, Phantom
 from phantoms.shapes import Material, cylinder
@@ -66,6 +70,30 @@ def test_the_scatter_that_was_put_in_is_found(parts):
     strong = scatter > 0.1 * scatter.max()
     assert np.abs(found.scatter / np.maximum(scatter, 1e-9) - 1)[strong].max() < 0.08
     assert not found.scatter[:, 20].any()
+
+
+@pytest.mark.slow
+def test_images_on_the_way_have_the_scatter_of_their_own_views(
+    parts: tuple[Volume, Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 of 48 views, every fifth: 48 // 10 is 4, and every fourth was taken once."""
+    mu, trues, scatter = parts
+    monkeypatch.setattr(scatter_loop, "LEAST_VIEWS", 9)
+    monkeypatch.setattr(scatter_loop, "UPDATES", 2)
+    backgrounds: list[Array | None] = []
+
+    def prepared(some: Scan, settings: Settings) -> Problem:
+        backgrounds.append(some.scatter)
+        return prepare(some, settings)
+
+    monkeypatch.setattr(scatter_loop, "prepare", prepared)
+    found = estimate_scatter(scan(mu, trues, scatter), SCANNER.energy, 2, fit=False)
+    first, second = backgrounds
+    assert first is None
+    assert second is not None
+    live = second > 0.01 * second.max()
+    ratio = second[live] / found.scatter[::5][live]
+    assert ratio == pytest.approx(np.full(ratio.size, ratio.mean()), rel=0.1)
 
 
 @pytest.mark.slow
@@ -138,6 +166,15 @@ def test_what_lies_beyond_the_rings_goes_on_where_there_is_matter():
     wide = continued(activity, along, 30.0)
     assert wide.voxels[2, 2].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 0]
     assert wide.affine[2, 3] == pytest.approx(-40)
+
+
+def test_matter_far_beyond_the_rings_scatters() -> None:
+    """From 5 cm on it was left out, which was 8 % of the scatter of a thorax in the HR+."""
+    body = cylinder((0, 0, 0), (40, 40), 800).filled(Material(1.0, WATER_PER_MM), label=1)
+    long = Phantom("long", (body,), {1: "water"}).mu(Grid.centred((24, 24, 100), (4.0, 4.0, 8.0)))
+    model = ScatterModel.of(long, BINS, SCANNER.energy, points=200)
+    ends = np.abs(model.points.places_mm[:, 2]).max() - np.abs(BINS.plane_z_mm).max()
+    assert 110 < ends <= 150
 
 
 def test_what_is_missing_is_said(parts):

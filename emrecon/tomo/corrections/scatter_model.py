@@ -34,8 +34,9 @@ POINTS = 1200
 SAMPLES = 5.0
 """Samples of scatter in the radius of the body: finer ones change less than the points do."""
 
-BEYOND_MM = 50.0
-"""How far beyond the rings matter is taken to scatter into them."""
+MATTER_MM, ACTIVITY_MM = 150.0, 50.0
+"""How far beyond the rings matter of the map scatters into them, and how far activity, of which no
+image tells, is taken to go on. Of a thorax in the HR+ 8 % of all is from 50 to 73 mm beyond."""
 
 AGAIN = 0.35
 """Share of the attenuation on the way that multiple scatter makes up for, in units of the share of
@@ -108,7 +109,7 @@ class ScatterModel:
             Time-of-flight bins; those of bins are known.
         """
         along = aligned(mu.ras(), bins)
-        reach = float(np.abs(bins.plane_z_mm).max()) + BEYOND_MM
+        reach = float(np.abs(bins.plane_z_mm).max()) + MATTER_MM
         held = ScatterPoints.of(along, points, reach)
         grid = along.grid()
         area = np.count_nonzero(along.voxels >= LEAST_PER_MM, axis=(0, 1)).max()
@@ -139,7 +140,7 @@ class ScatterModel:
         activity : Volume
             Activity, its axes along the scanner's towards R, A and S.
         """
-        activity = continued(activity, self.mu, BEYOND_MM)
+        activity = continued(activity, self.mu, ACTIVITY_MM)
         places = self.points, self.ring.detectors, self.ring.pairs
         rays = integrals(activity, self.points, self.ring.detectors), self.mu_rays
         sums = pair_scatter(rays, *places, self.window, AGAIN * self.kept)
