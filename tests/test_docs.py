@@ -49,7 +49,7 @@ def test_gallery(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 def test_photons_become_bq_per_ml(tmp_path: Path) -> None:
-    """With a fiftieth of the counts: the page has the figures of all of them."""
+    """With few of the counts: the page has the figures of all of them."""
     script = DOCS / "examples" / "monte_carlo_pet.py"
     done = subprocess.run(
         [sys.executable, str(script), "6e4"],
