@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -228,10 +230,25 @@ def test_doctor_tells_versions_and_machine(capsys: pytest.CaptureFixture[str]) -
     assert " of " in tables["machine"]["threads"]
 
 
-def test_completion_is_a_script_that_bash_reads(capsys: pytest.CaptureFixture[str]) -> None:
-    assert said("completion", "bash") == 0
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_that_the_shell_reads(
+    shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said("completion", shell) == 0
     script = capsys.readouterr().out
     assert all(command in script for command in COMMANDS)
-    assert "--psf-fwhm-mm" in script
-    if sys.platform != "win32":
-        subprocess.run(["/bin/bash", "-n"], input=script, text=True, check=True)
+    assert "psf-fwhm-mm" in script
+    defined, _, after = script.partition("\n}\n")
+    name = defined.partition("() {")[0].split()[-1]
+    if shell == "zsh":  # sourced or as a file of any name, it completes
+        assert script.startswith("#compdef emrecon\n")
+        assert f"\ncompdef {name} emrecon\n" in after
+        assert f'&& {name} "$@"' in after
+    if found := shutil.which(shell):
+        subprocess.run([found, "-n", "/dev/stdin"], input=script, text=True, check=True)
+    if shell == "zsh" and found:
+        shown = subprocess.check_output(
+            [found, "-f", "-c", f"{script}\nprint $_comps[emrecon]"],
+            env={**os.environ, "ZDOTDIR": str(tmp_path)}, text=True,
+        )  # fmt: skip
+        assert shown.split() == [name]
