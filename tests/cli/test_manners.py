@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emrecon.cli import COMMANDS, USAGE, app, main
+from emrecon.cli import COMMANDS, FAILED, UNREAD, USAGE, app, main
 from emrecon.cli.config_file import OWN, filled
 from emrecon.io import write_image
 from emrecon.tomo.settings import Settings
@@ -106,6 +106,64 @@ def test_a_mistake_of_usage_is_one_line(typed: str, capsys: pytest.CaptureFixtur
     assert len(err.splitlines()) == 1
 
 
+NAMES = {
+    "recon": "{}",
+    "segment": "{}",
+    "transmission": "{}",
+    "batch": "{}",
+    "info": "{}",
+    "convert": "{} -o out",
+    "metrics": "{} --truth scan",
+    "normalise": "{} --radius-mm 40",
+    "calibrate": "{} --activity-mbq 60 --volume-ml 6000",
+    "scatter": "{} --mu mu.nii --like scan",
+}
+"""How each command that reads a file is told of it."""
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_a_file_that_is_not_there_failed(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing.nii"
+    assert said(command, *NAMES[command].format(missing).split()) == FAILED
+    err = capsys.readouterr().err
+    assert "missing.nii" in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "recon {} -o a.png",
+        "convert {} -o a.xyz",
+        "transmission {} -o a.hv",
+        "normalise {} --radius-mm 40 -o a.nii",
+        "scatter {} --mu {} --like {} -o a.nii",
+    ],
+)
+def test_a_name_that_no_format_has_is_usage(
+    typed: str, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(*typed.replace("{}", str(image)).split()) == USAGE
+    assert re.search(r"emrecon: .*\ba\.(png|xyz|hv|nii)\b", capsys.readouterr().err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("typed", ["--version", "recon --help", "doctor", "completion bash"])
+def test_whoever_reads_may_leave(typed: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from emrecon.cli import main; main(sys.argv[1:])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *typed.split()],
+        stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (UNREAD, "")
+
+
 def test_json_and_quiet(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said("info", str(image), "--json") == 0
     about = json.loads(capsys.readouterr().out)
@@ -156,7 +214,8 @@ def settings_of(*tokens: str) -> Settings:
 
 def test_a_file_fills_in_what_was_not_typed(tmp_path: Path) -> None:
     how = tmp_path / "how.toml"
-    how.write_text("iterations = 7\nvoxel_mm = [2, 3.5, 4]\nring_wide = true\npsf_fwhm_mm = 4\n")
+    text = "iterations = 7\nvoxel_mm = [2, 3.5, 4]\nring_wide = true\npsf_fwhm_mm = 4\n"
+    how.write_text(text, encoding="utf-8-sig")  # as editors on Windows do
     config = ("--config", str(how))
     assert settings_of(*config) == Settings(7, 12, (2, 3.5, 4), psf_fwhm_mm=(4,), ring_wide=True)
     typed = settings_of(*config, "--iterations", "4", "--voxel-mm", "5")
