@@ -166,7 +166,13 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Execution:
-    """How a job is carried out; nothing here decides the result, but for rounding."""
+    """How a job is carried out; nothing here decides the result, but for rounding.
+
+    Examples
+    --------
+    >>> Execution(resume=True, workers="2").workers
+    '2'
+    """
 
     SAVES: ClassVar[bool] = False
     """Whether the state is saved after each pass where the settings do not say how often."""
