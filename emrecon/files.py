@@ -153,6 +153,9 @@ def same_name(name: str) -> str:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents where they do not exist."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise WriteError(f"cannot make the folder {folder}: {there} is a file, not a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
