@@ -185,7 +185,7 @@ class Execution:
 
     workers: str = ""
     """Share the views or events among so many processes here, or among the workers of the Dask
-    scheduler at this address (tcp://...)."""
+    scheduler at this address (``tcp://...``)."""
 
     chunks: int = 0
     """With workers: in how many chunks the data are split, whatever the number of workers; by
