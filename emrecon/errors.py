@@ -12,7 +12,18 @@
 
 
 class EmreconError(Exception):
-    """Base of every error raised on purpose here."""
+    """Base of every error raised on purpose here.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import emrecon as em
+    >>> try:
+    ...     em.read_image(Path("nowhere.nii"))
+    ... except EmreconError as error:
+    ...     print(error)
+    cannot read nowhere.nii: No such file or directory
+    """
 
 
 class GeometryError(EmreconError, ValueError):

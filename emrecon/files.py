@@ -6,14 +6,16 @@ import codecs
 import hashlib
 import os
 import tempfile
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
-from emrecon.errors import WriteError
+from emrecon.errors import FormatError, SettingsError, WriteError
 
 
 @contextmanager
@@ -72,6 +74,24 @@ def read_text(path: Path) -> str:
     content = path.read_bytes()
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file that a person wrote.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be read.
+    SettingsError
+        If it is no TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path))
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {reason(error)}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML that can be read: {error}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -133,6 +153,9 @@ def same_name(name: str) -> str:
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents where they do not exist."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise WriteError(f"cannot make the folder {folder}: {there} is a file, not a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

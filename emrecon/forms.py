@@ -76,7 +76,7 @@ def from_text(words: str | Sequence[str], hint: Any, name: str) -> Any:  # noqa:
     hint : type
         Type of the field.
     name : str
-        How the field is called to this person.
+        How the field is called to this person; empty where it has no name.
 
     Raises
     ------
@@ -94,7 +94,8 @@ def from_text(words: str | Sequence[str], hint: Any, name: str) -> Any:  # noqa:
         return fitting(values if many else values[0], hint, name)
     except SettingsError:
         shown = " ".join(typed)
-        raise SettingsError(f"{name}: {shown!r} is not {wanted(hint, typed=True)}") from None
+        which = f"{name}: " if name else ""
+        raise SettingsError(f"{which}{shown!r} is not {wanted(hint, typed=True)}") from None
 
 
 def to_text(value: Any) -> str:  # noqa: ANN401 - any type of field

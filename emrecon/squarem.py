@@ -27,6 +27,20 @@ class Squarem(Generic[P, E]):
     References
     ----------
     Varadhan and Roland, Scand. J. Statist. 35, 335 (2008), scheme S3.
+
+    Examples
+    --------
+    >>> from itertools import repeat
+    >>> import numpy as np
+    >>> from emrecon import after, em, last, until
+    >>> class Halves:  # a step halves the distance from 1
+    ...     def expect(self, params):
+    ...         return params, -float(np.sum((params - 1) ** 2))
+    ...     def maximise(self, params, expected):
+    ...         return (expected + 1) / 2
+    >>> fast = Squarem(Halves(), lambda params: params, lambda vector, like: vector)
+    >>> last(until(em(repeat(fast), np.array([9.0])), after(2))).params.round(6)
+    array([1.])
     """
 
     model: Model[P, E]

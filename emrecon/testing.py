@@ -44,6 +44,13 @@ def check_operator(operator: Operator, rng: np.random.Generator, rtol: float = 1
         Draws them.
     rtol : float, optional
         Relative error that float32 may make of an inner product.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emrecon.tomo.operators.algebra import Dense
+    >>> rng = np.random.default_rng(0)
+    >>> check_operator(Dense(rng.random((5, 4), np.float32)), rng)
     """
     image, data = rng.random(operator.domain, np.float32), rng.random(operator.range, np.float32)
     there = _map_is_linear("forward", operator.forward, image, operator.range, rng)
@@ -66,6 +73,14 @@ def check_likelihood(
         Draws the directions of differences.
     rtol : float, optional
         Relative error of derivatives against differences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> problem = em.prepare(em.from_radon(np.full((16, 12), 50.0)).scan, em.Settings(subsets=1))
+    >>> likelihood = problem.likelihoods[0]
+    >>> check_likelihood(likelihood, problem.start, np.random.default_rng(0))
     """
     _halves_agree(likelihood, image)
     _sensitivity_rules_far_out(likelihood, image * rng.uniform(0.5, 1.5, image.shape), rtol)
@@ -94,6 +109,14 @@ def check_prior(prior: Prior, image: Array, rng: np.random.Generator, rtol: floa
         Draws directions and images.
     rtol : float, optional
         Relative error of derivatives against differences.
+
+    Examples
+    --------
+    >>> from emrecon.tomo.priors import PRIORS, Ingredients
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> image = rng.uniform(1, 9, (6, 6, 6)).astype(np.float32)
+    >>> check_prior(PRIORS["quadratic"](Ingredients(0.1, (2.0, 2.0, 2.0))), image, rng)
     """
     kept = image.copy()
     slope, diagonal, bound = prior.gradient(image), prior.diagonal(image), prior.majorant(image)

@@ -94,6 +94,16 @@ class ConvergenceLog:
         Updates in a pass over all the data.
     rows : list of Row, optional
         What a stopped run had logged, to go on from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emrecon import Iterate, last, watch
+    >>> log = ConvergenceLog()
+    >>> run = (Iterate(number, np.full(3, number + 1.0), -1.0) for number in range(3))
+    >>> _ = last(watch(run, log))
+    >>> [row.sub_iteration for row in log.rows]
+    [0, 1, 2]
     """
 
     def __init__(self, subsets: int = 1, rows: list[Row] | None = None) -> None:

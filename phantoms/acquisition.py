@@ -36,7 +36,13 @@ MOST_COUNTS = 1e18
 
 @dataclass(frozen=True)
 class Acquisition:
-    """A scanner, and how long and how well it counts."""
+    """A scanner, and how long and how well it counts.
+
+    Examples
+    --------
+    >>> Acquisition("tiny", counts=1e5).layout().shape
+    (24, 23, 27)
+    """
 
     scanner: str = "ECAT HR+"
     """Scanner by name, such as "Siemens Biograph mMR"; an unknown name lists them all."""

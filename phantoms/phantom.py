@@ -45,7 +45,14 @@ LUNG_PER_MM = 0.0026
 
 @dataclass(frozen=True)
 class Phantom:
-    """Bodies whose activity and attenuation add, with names for their labels."""
+    """Bodies whose activity and attenuation add, with names for their labels.
+
+    Examples
+    --------
+    >>> from phantoms.nema import nema
+    >>> nema().name
+    'nema'
+    """
 
     name: str
     """Name, as asked for on the command line."""

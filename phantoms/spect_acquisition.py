@@ -25,7 +25,13 @@ one less: on a straight line, which the triple-window estimate follows exactly."
 
 @dataclass(frozen=True)
 class CameraAcquisition:
-    """A gamma camera, and how it goes around the patient."""
+    """A gamma camera, and how it goes around the patient.
+
+    Examples
+    --------
+    >>> CameraAcquisition(heads=1, orbit_mm=200.0).camera(views=60, bins=64).shape
+    (60, 64, 64)
+    """
 
     heads: int = 2
     """Heads, evenly around the patient."""

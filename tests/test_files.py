@@ -17,7 +17,7 @@ import pytest
 from emrecon import cli, io
 from emrecon.batch.store import locked
 from emrecon.errors import WriteError
-from emrecon.files import hashing, read_text, replacing, sha256, write_text
+from emrecon.files import hashing, make_folder, read_text, replacing, sha256, write_text
 from emrecon.io.event_store import EventStore, building
 from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.volume import Volume
@@ -198,3 +198,13 @@ def test_a_disk_that_is_full_of_events_is_named_and_nothing_left(
     ):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_not_made_in_place_of_a_file_or_in_one(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    for folder in (file, file / "below" / "it"):
+        with pytest.raises(WriteError, match=f"{file} is a file, not a folder"):
+            make_folder(folder)
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()

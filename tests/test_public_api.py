@@ -7,6 +7,10 @@ import sys
 from importlib.metadata import version
 
 import emrecon
+from emrecon import squarem, testing
+from emrecon.tissue import mixture
+from emrecon.tomo import likelihood, priors
+from emrecon.tomo.operators import algebra
 
 
 def test_the_names_shown_are_those_listed() -> None:
@@ -25,6 +29,18 @@ def test_every_name_has_an_example_that_runs() -> None:
     """Doctests run them."""
     names = set(emrecon.__all__) - {"__version__"}
     assert not [name for name in names if ">>> " not in (getattr(emrecon, name).__doc__ or "")]
+
+
+BUILD_ON = (
+    likelihood.Sum, algebra.Chain, algebra.Stack, algebra.Scale, squarem.Squarem,
+    mixture.Mixture, priors.Ingredients, testing.check_format, testing.check_likelihood,
+    testing.check_operator, testing.check_prior,
+)  # fmt: skip
+"""What other packages reuse."""
+
+
+def test_what_others_build_on_has_examples_that_run_too() -> None:
+    assert not [one.__name__ for one in BUILD_ON if ">>> " not in (one.__doc__ or "")]
 
 
 def test_no_other_name_is() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from emrecon import jobs
 from emrecon.batch.job import Job, batch_job, check_names, known_options, path_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, EmreconError, SettingsError
-from emrecon.files import read_text, same_name
+from emrecon.files import read_toml, same_name
 from emrecon.tomo.listmode_settings import is_table
 
 TABLES = {"out", "defaults", "matrix", "scan"}
@@ -85,7 +84,7 @@ def read_tables(path: Path, kinds: tuple[str, ...]) -> dict[str, Table]:
     SettingsError
         If it is no such file.
     """
-    table = _toml(path)
+    table = read_toml(path)
     if unknown := sorted(set(table) - set(kinds)):
         raise SettingsError(f"{path}: unknown table {unknown[0]!r}; known are {', '.join(kinds)}")
     for kind in kinds:
@@ -99,15 +98,8 @@ def read_tables(path: Path, kinds: tuple[str, ...]) -> dict[str, Table]:
     return read
 
 
-def _toml(path: Path) -> Table:
-    try:
-        return tomllib.loads(read_text(path))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML that can be read: {error}") from error
-
-
 def _read(path: Path) -> Table:
-    table = _toml(path)
+    table = read_toml(path)
     if unknown := sorted(set(table) - TABLES):
         raise SettingsError(f"{path}: unknown key {unknown[0]!r}; known are {sorted(TABLES)}")
     shapes = {"out": str, "defaults": dict, "matrix": dict, "scan": list}

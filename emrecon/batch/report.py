@@ -55,7 +55,7 @@ def page(store: Store, records: Sequence[Record]) -> str:
 
 
 def _summary(records: Sequence[Record], found: Mapping[str, int]) -> str:
-    hours = sum(record.seconds for record in records) / 3600
+    spent = sum(record.seconds for record in records)
     peak = max((record.peak_mb for record in records), default=0.0)
     figures = [
         ("done", found["done"]), ("failed", found["failed"]),
@@ -63,7 +63,8 @@ def _summary(records: Sequence[Record], found: Mapping[str, int]) -> str:
         ("with warnings", sum(bool(record.warnings) for record in records)),
     ]  # fmt: skip
     words = [f"<span><b>{n}</b> {what}</span>" for what, n in figures if n]
-    words.append(f"<span><b>{hours:.2f}</b> worker hours</span>")
+    lasting = f"<b>{spent:.0f}</b> s" if spent < 3600 else f"<b>{spent / 3600:.1f}</b> hours"
+    words.append(f"<span>{lasting} of workers</span>")
     words.append(f"<span><b>{peak:.0f}</b> MB at most</span>")
     return f"<p class=sum>{''.join(words)}</p>"
 

@@ -21,6 +21,9 @@ from emrecon.errors import EmreconError, SettingsError
 INTERRUPTED = 130
 FAILED = 1
 USAGE = 2
+UNREAD = 141
+"""As other programs end whose reader left, such as ``head``: 128 + SIGPIPE."""
+
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted."
 
 
@@ -28,7 +31,7 @@ def _read(kind: Any, tokens: Sequence[Token]) -> Any:  # noqa: ANN401 - any type
     """Convert what was typed, as all settings are read."""
     from emrecon.forms import from_text
 
-    return from_text([token.value for token in tokens], kind, tokens[0].keyword or "it")
+    return from_text([token.value for token in tokens], kind, tokens[0].keyword or "")
 
 
 def _shown(value: Any) -> str | None:  # noqa: ANN401 - any default
@@ -95,12 +98,12 @@ app["--help"].group = app["--version"].group = Group("Flags", sort_key=len(GROUP
 def main(tokens: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one line and an exit code above 0.
 
-    Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted, 141 where what it prints is not read.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
     try:
-        with _terminated(), _warned_once():
+        with _terminated(), _warned_once(), _flushed():
             given = list(sys.argv[1:] if tokens is None else tokens)
             _explain(given)
             app(given, exit_on_error=False, print_error=False)
@@ -113,8 +116,11 @@ def main(tokens: Sequence[str] | None = None) -> None:
         _end("out of memory: choose larger voxels or fewer of them, or a smaller span", FAILED)
     except KeyboardInterrupt:
         _end("interrupted", INTERRUPTED)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        if not any(isinstance(one, BrokenPipeError) for one in (error, error.__context__)):
+            raise  # rich makes the former a SystemExit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(UNREAD)
     except OSError as error:  # names that are too long, links that go around, a network that left
         named = f"{error.filename}: " if error.filename else ""
         _end(f"{named}{error.strerror or error}", FAILED)
@@ -162,6 +168,19 @@ def _warned_once() -> Iterator[None]:
     finally:
         for handler, first in filters:
             handler.removeFilter(first)
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Meet a reader that left, or a full disk, while it can still be told."""
+    try:
+        yield
+    except SystemExit as left:
+        if not left.code and sys.stdout is not None:
+            sys.stdout.flush()
+        raise
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 @contextmanager

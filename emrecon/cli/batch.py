@@ -20,7 +20,7 @@ from cyclopts import Parameter
 
 from emrecon.cli import complain
 from emrecon.cli.common import Voice, VoiceFlags, section
-from emrecon.errors import DataError, FormatError, SettingsError
+from emrecon.errors import DataError, SettingsError, WriteError
 
 if TYPE_CHECKING:
     from emrecon.batch import Engine, Job, Planned, Processes, Record, Store
@@ -183,7 +183,7 @@ def _keep_others(store: Store, out: Path, *, raw: bool, dry_run: bool) -> None:
     from emrecon.batch.bids import keep_other_datasets
 
     if store.used() and not dry_run:
-        raise SettingsError(
+        raise WriteError(
             f"{out} holds results of an earlier batch: give --resume to do what is not done, or "
             "--overwrite to do all again"
         )
@@ -205,7 +205,7 @@ def _invalid() -> Iterator[None]:
 
     try:
         yield
-    except (DataError, FormatError) as error:
+    except DataError as error:
         complain(error)
         sys.exit(INVALID)
 

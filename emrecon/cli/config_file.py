@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emrecon.errors import FormatError, SettingsError
+from emrecon.errors import SettingsError
+from emrecon.files import read_toml
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -45,12 +45,7 @@ def settings_in(path: Path, command: str) -> Mapping[str, Any]:
     SettingsError
         If it is no TOML.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML that can be read: {error}") from error
+    values = read_toml(path)
     if not TAKEN_BY.intersection(values):
         return values
     if other := sorted(set(values) - TAKEN_BY):

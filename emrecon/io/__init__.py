@@ -146,8 +146,10 @@ def write_image(volume: Volume, path: Path) -> None:
 
     Raises
     ------
+    SettingsError
+        If the ending names no known format.
     WriteError
-        If the ending names no known format, or the file cannot be written.
+        If the file cannot be written.
     GeometryError
         If the format cannot say where the volume lies.
 

@@ -49,6 +49,15 @@ def check_format(form: Format, tmp_path: Path, samples: Iterable[Path] = ()) -> 
     ------
     AssertionError
         If it does not, saying what it did instead.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from emrecon.io.formats import formats
+    >>> [nifti] = [form for form in formats() if form.name == "NIfTI"]
+    >>> with TemporaryDirectory() as name:
+    ...     check_format(nifti, Path(name))
     """
     _require(isinstance(form, Format), f"{form!r} has not the members of a Format")
     number = count()

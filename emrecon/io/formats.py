@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.errors import FormatError, WriteError
+from emrecon.errors import FormatError, SettingsError
 from emrecon.io.foreign import foreign
 from emrecon.plugins import installed
 from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -285,7 +285,7 @@ def image_format(path: Path) -> WritesImages:
 
     Raises
     ------
-    WriteError
+    SettingsError
         If the ending names no known format.
     """
     writing = [form for form in formats() if isinstance(form, WritesImages)]
@@ -293,7 +293,7 @@ def image_format(path: Path) -> WritesImages:
         if path.name.endswith(form.suffixes):
             return form
     known = ", ".join(suffix for form in writing for suffix in form.suffixes)
-    raise WriteError(f"cannot write {path}: no format ends so; known are {known}")
+    raise SettingsError(f"cannot write {path}: no format ends so; known are {known}")
 
 
 def is_series(path: Path) -> bool:

@@ -166,7 +166,13 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Execution:
-    """How a job is carried out; nothing here decides the result, but for rounding."""
+    """How a job is carried out; nothing here decides the result, but for rounding.
+
+    Examples
+    --------
+    >>> Execution(resume=True, workers="2").workers
+    '2'
+    """
 
     SAVES: ClassVar[bool] = False
     """Whether the state is saved after each pass where the settings do not say how often."""
@@ -179,7 +185,7 @@ class Execution:
 
     workers: str = ""
     """Share the views or events among so many processes here, or among the workers of the Dask
-    scheduler at this address (tcp://...)."""
+    scheduler at this address (``tcp://...``)."""
 
     chunks: int = 0
     """With workers: in how many chunks the data are split, whatever the number of workers; by

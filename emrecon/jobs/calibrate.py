@@ -115,7 +115,7 @@ class CalibrationJob:
         for flag, value in (("isotope", isotope), ("duration_s", seconds), ("scanner", scanner)):
             if not value:
                 raise SettingsError(
-                    f"the sidecar of {self.image.name} does not say it: give "
+                    f"the sidecar of {self.image.name} does not say {flag}: give "
                     f"--{flag.replace('_', '-')}"
                 )
         emitter = emitter_named(isotope)

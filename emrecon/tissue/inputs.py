@@ -8,7 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TissueInputs:
-    """Files that go with the channels; all on the grid of the first channel."""
+    """Files that go with the channels; all on the grid of the first channel.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> TissueInputs(mask=Path("brain.nii.gz")).mask.name
+    'brain.nii.gz'
+    """
 
     mask: Path | None = None
     """Image above 0 where there is brain, cut at one half if it was interpolated; without it an

@@ -135,6 +135,12 @@ class Corrections:
                 "scatter_rounds is 1 or more, and window_kev a lower and an upper limit, unlike "
                 f"{self.scatter_rounds} and {self.window_kev}"
             )
+        if self.window_kev and not 0 < self.window_kev[0] < self.window_kev[1]:
+            raise SettingsError(f"window_kev rises from above zero, unlike {self.window_kev}")
+        if not 0 <= self.energy_resolution < 1:
+            raise SettingsError(
+                f"energy_resolution is a share, such as 0.15, not {self.energy_resolution}"
+            )
         _ = self.dead_time  # refuses what makes no sense
 
     @property

@@ -76,7 +76,18 @@ class Redrawable(Likelihood[E], Protocol[E]):
 
 @dataclass(frozen=True, eq=False)
 class Sum:
-    """Independent counts of one image: all subsets, several gates, several scans."""
+    """Independent counts of one image: all subsets, several gates, several scans.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import emrecon as em
+    >>> found = em.from_radon(np.full((16, 12), 50.0))
+    >>> problem = em.prepare(found.scan, em.Settings(subsets=4))
+    >>> whole = Sum(problem.likelihoods)
+    >>> bool(np.all(whole.sensitivity >= problem.likelihoods[0].sensitivity))
+    True
+    """
 
     terms: Sequence[Likelihood[Any]]
     """Their likelihoods, one at least, all of images of one shape."""

@@ -20,7 +20,13 @@ FOLLOWS = ("quadratic", "rdp", "log-cosh", "pls")
 
 @dataclass(frozen=True)
 class Penalty:
-    """A prior, and the algorithm that maximises the log-likelihood less it."""
+    """A prior, and the algorithm that maximises the log-likelihood less it.
+
+    Examples
+    --------
+    >>> Penalty("rdp", beta=0.01, algorithm="lbfgs").beta
+    0.01
+    """
 
     prior: str = ""
     """Penalise roughness: rdp (relative difference), quadratic, log-cosh, tv (total variation),

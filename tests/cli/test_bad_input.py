@@ -172,7 +172,7 @@ def test_folder_without_permission(copy: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_unknown_format(copy: Path, out: Path, capsys) -> None:
-    refused(capsys, 1, "known are .nii", "recon", copy, "-o", out.with_name("image.tiff"))
+    refused(capsys, 2, "known are .nii", "recon", copy, "-o", out.with_name("image.tiff"))
 
 
 def test_full_disk(copy: Path, out: Path, capsys) -> None:

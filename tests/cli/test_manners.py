@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -15,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emrecon.cli import COMMANDS, USAGE, app, main
+from emrecon.cli import COMMANDS, FAILED, UNREAD, USAGE, app, main
 from emrecon.cli.config_file import OWN, filled
 from emrecon.io import write_image
 from emrecon.tomo.settings import Settings
@@ -104,6 +106,64 @@ def test_a_mistake_of_usage_is_one_line(typed: str, capsys: pytest.CaptureFixtur
     assert len(err.splitlines()) == 1
 
 
+NAMES = {
+    "recon": "{}",
+    "segment": "{}",
+    "transmission": "{}",
+    "batch": "{}",
+    "info": "{}",
+    "convert": "{} -o out",
+    "metrics": "{} --truth scan",
+    "normalise": "{} --radius-mm 40",
+    "calibrate": "{} --activity-mbq 60 --volume-ml 6000",
+    "scatter": "{} --mu mu.nii --like scan",
+}
+"""How each command that reads a file is told of it."""
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_a_file_that_is_not_there_failed(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing.nii"
+    assert said(command, *NAMES[command].format(missing).split()) == FAILED
+    err = capsys.readouterr().err
+    assert "missing.nii" in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "recon {} -o a.png",
+        "convert {} -o a.xyz",
+        "transmission {} -o a.hv",
+        "normalise {} --radius-mm 40 -o a.nii",
+        "scatter {} --mu {} --like {} -o a.nii",
+    ],
+)
+def test_a_name_that_no_format_has_is_usage(
+    typed: str, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(*typed.replace("{}", str(image)).split()) == USAGE
+    assert re.search(r"emrecon: .*\ba\.(png|xyz|hv|nii)\b", capsys.readouterr().err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+@pytest.mark.parametrize("typed", ["--version", "recon --help", "doctor", "completion bash"])
+def test_whoever_reads_may_leave(typed: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from emrecon.cli import main; main(sys.argv[1:])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *typed.split()],
+        stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (UNREAD, "")
+
+
 def test_json_and_quiet(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert said("info", str(image), "--json") == 0
     about = json.loads(capsys.readouterr().out)
@@ -154,7 +214,8 @@ def settings_of(*tokens: str) -> Settings:
 
 def test_a_file_fills_in_what_was_not_typed(tmp_path: Path) -> None:
     how = tmp_path / "how.toml"
-    how.write_text("iterations = 7\nvoxel_mm = [2, 3.5, 4]\nring_wide = true\npsf_fwhm_mm = 4\n")
+    text = "iterations = 7\nvoxel_mm = [2, 3.5, 4]\nring_wide = true\npsf_fwhm_mm = 4\n"
+    how.write_text(text, encoding="utf-8-sig")  # as editors on Windows do
     config = ("--config", str(how))
     assert settings_of(*config) == Settings(7, 12, (2, 3.5, 4), psf_fwhm_mm=(4,), ring_wide=True)
     typed = settings_of(*config, "--iterations", "4", "--voxel-mm", "5")
@@ -228,10 +289,25 @@ def test_doctor_tells_versions_and_machine(capsys: pytest.CaptureFixture[str]) -
     assert " of " in tables["machine"]["threads"]
 
 
-def test_completion_is_a_script_that_bash_reads(capsys: pytest.CaptureFixture[str]) -> None:
-    assert said("completion", "bash") == 0
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_that_the_shell_reads(
+    shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said("completion", shell) == 0
     script = capsys.readouterr().out
     assert all(command in script for command in COMMANDS)
-    assert "--psf-fwhm-mm" in script
-    if sys.platform != "win32":
-        subprocess.run(["/bin/bash", "-n"], input=script, text=True, check=True)
+    assert "psf-fwhm-mm" in script
+    defined, _, after = script.partition("\n}\n")
+    name = defined.partition("() {")[0].split()[-1]
+    if shell == "zsh":  # sourced or as a file of any name, it completes
+        assert script.startswith("#compdef emrecon\n")
+        assert f"\ncompdef {name} emrecon\n" in after
+        assert f'&& {name} "$@"' in after
+    if found := shutil.which(shell):
+        subprocess.run([found, "-n", "/dev/stdin"], input=script, text=True, check=True)
+    if shell == "zsh" and found:
+        shown = subprocess.check_output(
+            [found, "-f", "-c", f"{script}\nprint $_comps[emrecon]"],
+            env={**os.environ, "ZDOTDIR": str(tmp_path)}, text=True,
+        )  # fmt: skip
+        assert shown.split() == [name]

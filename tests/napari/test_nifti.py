@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emrecon import io
-from emrecon.errors import DataError, EmreconError, FormatError, WriteError
+from emrecon.errors import DataError, EmreconError, FormatError, SettingsError
 from emrecon.io import nifti
 from emrecon.volume import Volume
 
@@ -303,7 +303,7 @@ def test_what_cannot_be_read_or_written_is_refused_in_words(tmp_path):
     with pytest.raises(FormatError, match="complex64"):
         reader.read(complex_)
     plain = np.zeros((3, 3, 3), np.float32)
-    with pytest.raises(WriteError, match="no format ends so"):
+    with pytest.raises(SettingsError, match="no format ends so"):
         writer.write(tmp_path / "x.png", plain, {}, labels=False)
     with pytest.raises(DataError, match="3 axes"):
         writer.write(tmp_path / "x.nii", plain[0], {}, labels=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "gallery" / "napari_by_script.py"
+SCRIPT = Path(__file__).parents[2] / "docs" / "gallery" / "show_in_napari.py"
 
 pytestmark = [pytest.mark.qt, pytest.mark.slow]
 

@@ -24,7 +24,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """The layout of ``data[view, bin, plane]``, or ``[tof, view, bin, plane]`` with timing."""
+    """The layout of ``data[view, bin, plane]``, or ``[tof, view, bin, plane]`` with timing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Bins.parallel(np.arange(60) * np.pi / 60, np.arange(-20, 21) * 2.0).shape
+    (60, 41, 1)
+    """
 
     phi_rad: Floats
     """Azimuth of each view, shape ``(views,)``."""
@@ -214,6 +221,11 @@ class Scanner:
 
     Figures are those that decide where lines of response lie; see `presets` for
     real scanners.
+
+    Examples
+    --------
+    >>> Scanner("one ring", 1, 200, 20.0, 400.0, 7.0, 4.0, 99).crystals
+    200
     """
 
     name: str

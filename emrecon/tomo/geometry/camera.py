@@ -25,7 +25,15 @@ EVEN = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """The layout of a parallel-hole camera's projections ``data[view, u, z]``."""
+    """The layout of a parallel-hole camera's projections ``data[view, u, z]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> theta, cells = np.arange(60) * np.pi / 30, (np.arange(32) - 15.5) * 4.8
+    >>> Camera(theta, np.full(60, 250.0), cells, cells).shape
+    (60, 32, 32)
+    """
 
     theta_rad: Floats
     """Angle of the detector's normal in each view, shape ``(views,)``."""

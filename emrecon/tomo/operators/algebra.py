@@ -57,7 +57,16 @@ class Operator(Protocol):
 
 @dataclass(frozen=True)
 class Chain:
-    """The product ``outer @ inner``: first `inner`, then `outer`."""
+    """The product ``outer @ inner``: first `inner`, then `outer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emrecon.tomo.operators.algebra import Dense
+    >>> blur, sums = Dense(np.full((4, 4), 0.25)), Dense(np.ones((1, 4)))
+    >>> Chain(sums, blur).forward(np.ones(4))
+    array([4.])
+    """
 
     outer: Operator
     inner: Operator
@@ -89,7 +98,15 @@ class Chain:
 
 @dataclass(frozen=True)
 class Stack:
-    """Several operators on one image, their data one after the other along the first axis."""
+    """Several operators on one image, their data one after the other along the first axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emrecon.tomo.operators.algebra import Dense
+    >>> Stack([Dense(np.eye(3)), Dense(np.ones((1, 3)))]).forward(np.arange(3.0))
+    array([0., 1., 2., 3.])
+    """
 
     operators: Sequence[Operator]
     """At least one; data may differ in length along the first axis alone."""
@@ -152,7 +169,15 @@ class Sum:
 
 @dataclass(frozen=True)
 class Scale:
-    """An operator whose data are multiplied by factors: ``diag(factors) @ operator``."""
+    """An operator whose data are multiplied by factors: ``diag(factors) @ operator``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emrecon.tomo.operators.algebra import Dense
+    >>> Scale(Dense(np.eye(3)), np.array([1.0, 0.5, 0.0])).forward(np.ones(3))
+    array([1. , 0.5, 0. ])
+    """
 
     operator: Operator
 

@@ -19,7 +19,13 @@ from emrecon.volume import Array
 
 @dataclass(frozen=True, eq=False)
 class Ingredients:
-    """What a prior of any kind is made of; each takes what it needs."""
+    """What a prior of any kind is made of; each takes what it needs.
+
+    Examples
+    --------
+    >>> PRIORS["rdp"](Ingredients(0.1, (2.0, 2.0, 2.0))).beta
+    0.1
+    """
 
     beta: float
     """Strength, 0 or more."""

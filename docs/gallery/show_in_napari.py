@@ -10,6 +10,7 @@ window's thread shows what it yields. Run this where there is a screen, with
    :alt: napari with the reconstruction after 24 updates beside the truth
 """
 
+# sphinx_gallery_thumbnail_path = "pictures/napari-script.png"  # noqa: ERA001
 import napari
 from napari.qt.threading import thread_worker
 
