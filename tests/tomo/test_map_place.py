@@ -201,6 +201,13 @@ def test_counts_that_nothing_attenuated_are_told(lopsided_scan, caplog):
     assert "fit better without the mu-map" in caplog.text
 
 
+@pytest.mark.parametrize(("times", "says"), [(0.5, "twice"), (2, "half")])
+def test_maps_of_another_density_are_told(lopsided_scan, caplog, times, says):
+    scan, mu = lopsided_scan
+    say_elsewhere(scan, Volume(np.float32(times) * mu.voxels, mu.affine, mu.unit))
+    assert f"fit better with the mu-map {says} as dense" in caplog.text
+
+
 def test_few_counts_tell_nothing_of_a_map(lopsided_scan, caplog):
     scan, mu = lopsided_scan
     thin = np.random.default_rng(0).binomial(scan.prompts.astype(int), 1e-3).astype(np.float32)
