@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,36 +15,40 @@ from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Array
 
-BINS = 8_000_000
+log = logging.getLogger(__name__)
+
+BINS = 2_000_000
 """About how many bins are looked at one by one."""
 
 EXPECTED = 200.0
 """Counts to expect by others of the scan, above which it is no chance that there are none."""
 
-INVERSE, SURE = -0.5, 4.0
-"""Slope of counts over efficiencies below which these are the inverse (where they fit it is 1, of
-another scan about 0), and by how many standard deviations it is to be below 0."""
+INVERSE, SURE = (-1.5, -0.5), 4.0
+"""Slope of counts over efficiencies where these are the inverse (it is 1 where they fit, about 0
+where they are of another scan), and by how many standard deviations it is to differ from 0."""
 
 
 def checked(scan: Scan) -> Scan:
     """Return a scan whose counts and factors fit each other.
 
-    It warns of attenuation factors that leave many counts in air.
+    It warns of attenuation factors that leave many counts in air, and of a segment that is there
+    twice.
 
     Raises
     ------
     DataError
-        If views or segments are empty or double, or counts lie where efficiency is low.
+        If views, bins or segments are empty, or counts lie where efficiency is low.
     """
     _refuse_empty(scan)
     every = max(1, scan.prompts.size // BINS)
     some = scan.of_views(slice(None, None, every))
     if isinstance(some.bins, Bins):
-        _refuse_double(some.prompts, some.bins)
+        _say_double(some.prompts, some.bins)
         if some.attenuation is not None:
             say_counts_beside(some.bins, some, some.attenuation, "attenuation factors")
-    if some.normalisation is not None:
-        _refuse_inverse(some, some.normalisation)
+    if scan.normalisation is not None:
+        views = max(3, len(scan.normalisation) // every)
+        _refuse_inverse(scan.of_views(slice(0, views)), scan.normalisation[:views])
     return scan
 
 
@@ -60,10 +66,10 @@ def _refuse_empty(scan: Scan) -> None:
         ]),
     ):  # fmt: skip
         seen, size = sums
-        some = np.flatnonzero(seen)
-        expected = seen.sum() * size / max(size[some].sum(), 1)
+        expected = seen.sum() * size / max(size[seen > 0].sum(), 1)
         empty = (seen == 0) & (expected > EXPECTED)
         if what == "bins":  # the body may end, but has no gap in all views
+            some = np.flatnonzero(seen > EXPECTED)
             empty[: some.min(initial=len(seen))] = empty[some.max(initial=0) :] = False
         if empty.any():
             raise DataError(
@@ -72,17 +78,18 @@ def _refuse_empty(scan: Scan) -> None:
             )
 
 
-def _refuse_double(prompts: Array, bins: Bins) -> None:
-    """Refuse segments of which one holds the counts of another: chance makes no such two."""
+def _say_double(prompts: Array, bins: Bins) -> None:
+    """Warn where a segment holds the counts of another: chance makes no two such."""
     ends = [*bins.offsets, bins.planes]
     parts = [_flat(prompts)[..., first:last] for first, last in pairwise(ends)]
     for number, part in enumerate(parts):
         for before in range(number):
             if np.array_equal(parts[before], part) and _drawn(part):
-                raise DataError(
-                    f"segments {before + 1} and {number + 1} of the prompts hold the same counts: "
-                    "one was written twice"
-                )
+                log.warning(
+                    "segments %d and %d of the prompts hold the same counts: is one of them "
+                    "written twice?",
+                    before + 1, number + 1,
+                )  # fmt: skip
 
 
 def _drawn(data: Array) -> bool:
@@ -96,17 +103,29 @@ def _flat(prompts: Array) -> Array:
 
 
 def _refuse_inverse(scan: Scan, efficiency: NDArray[np.float32]) -> None:
-    """Refuse efficiencies that differ from their neighbours as the counts do, but inversely."""
-    fit = scale = 0.0
-    for view, values in enumerate(efficiency):
-        live = values > 0
-        logs = np.log(values, where=live, out=np.zeros(values.shape, np.float32)).astype(float)
-        bend = _bend(logs) * (live[1:-1] & live[:-2] & live[2:])
-        counts = net_counts(scan, view)
-        mean = (counts[:-2] + counts[1:-1] + counts[2:]) / 3
-        fit += float(np.sum(_bend(counts) * bend))
-        scale += float(np.sum(mean * bend**2))
-    if fit < INVERSE * scale and fit < -SURE * np.sqrt(1.5 * max(scale, 0.0)):
+    """Refuse efficiencies that differ from their neighbours as the counts do, but inversely.
+
+    Along all axes alike: a body's attenuation, which may be among them, is steeper along some.
+    """
+    counts = np.stack([net_counts(scan, view) for view in range(len(efficiency))])
+    live = efficiency > 0
+    logs = np.log(efficiency, where=live, out=np.zeros(live.shape, np.float32)).astype(np.float64)
+    planes = [each.planes for each in scan.bins.segments] if isinstance(scan.bins, Bins) else [1]
+    segment = np.repeat(np.arange(len(planes)), planes)
+    told = 0
+    for axis in range(3):
+        before, here, after = _neighbours(live, axis)
+        bend = _bend(logs, axis) * (before & here & after)
+        if axis == 2 and len(planes) > 1:
+            bend *= segment[2:] == segment[:-2]
+        scale = float(np.sum(sum(_neighbours(counts, axis)) / 3 * bend**2))
+        if scale < 1.5 * SURE**2:  # too little differs to tell
+            continue
+        slope = float(np.sum(_bend(counts, axis) * bend)) / scale
+        if not INVERSE[0] < slope < INVERSE[1]:
+            return
+        told += 1
+    if told > 1:
         raise DataError(
             "the counts are low in the bins where the normalisation is high, and high where it is "
             "low: it is detection efficiency, so give the inverse of correction factors "
@@ -114,6 +133,16 @@ def _refuse_inverse(scan: Scan, efficiency: NDArray[np.float32]) -> None:
         )
 
 
-def _bend(data: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by how much bins are above the mean of their neighbours."""
-    return np.asarray(data[1:-1] - (data[:-2] + data[2:]) / 2, np.float64)
+def _neighbours(data: NDArray[Any], axis: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return what lies before, at and after all inner places along an axis."""
+    data = np.moveaxis(data, axis, 0)
+    before, here, after = (
+        np.moveaxis(part, 0, axis) for part in (data[:-2], data[1:-1], data[2:])
+    )
+    return before, here, after
+
+
+def _bend(data: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Return by how much bins are above the mean of their neighbours along an axis."""
+    before, here, after = _neighbours(data, axis)
+    return np.asarray(here - (before + after) / 2, np.float64)
