@@ -104,6 +104,20 @@ class Phantom:
 
         return voxelise(self.bodies, grid, self.mus_per_mm, unit="1/mm", samples=samples)
 
+    def mu_of_all(self, grid: Grid) -> Volume:
+        """Return `mu` on a grid, which goes on across the axis until no tissue is in its faces."""
+        low, high = self.bounds_mm
+        shape, origin = list(grid.shape), list(grid.origin_mm)
+        for axis in (0, 1):
+            size, places = grid.spacing_mm[axis], grid.centres_mm(axis)
+            before = max(0, int(np.ceil((places[0] + size / 2 - low[axis]) / size)))
+            after = max(0, int(np.ceil((high[axis] - places[-1] + size / 2) / size)))
+            shape[axis] += before + after
+            origin[axis] -= before * size
+        i, j, k = shape
+        x, y, z = origin
+        return self.mu(Grid((i, j, k), grid.spacing_mm, (x, y, z)))
+
     def label_map(self, grid: Grid) -> Volume:
         """Return the label at every voxel's centre, 0 outside."""
         from phantoms.voxels import label_map  # noqa: PLC0415 - numba

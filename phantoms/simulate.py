@@ -141,7 +141,7 @@ def simulate(  # noqa: PLR0913 - each is one fact of the acquisition
     grid = bins.grid() if grid is None else grid
     activity = phantom.activity(grid)
     truth = Volume(activity.voxels * np.float32(scale), activity.affine, "counts/mm")
-    return Simulation(scan, truth, phantom.mu(grid), phantom.label_map(grid), mean, facts)
+    return Simulation(scan, truth, phantom.mu_of_all(grid), phantom.label_map(grid), mean, facts)
 
 
 def attenuation_factors(phantom: Phantom, bins: Bins) -> Array:

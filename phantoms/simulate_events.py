@@ -131,7 +131,7 @@ def simulate_events(  # noqa: PLR0913 - each is one fact of the acquisition
         _events(delayeds, rng),
         eff,
         Volume(activity.voxels * np.float32(scale), activity.affine, "counts/mm"),
-        phantom.mu(grid),
+        phantom.mu_of_all(grid),
         phantom.label_map(grid),
         {
             "phantom": phantom.name,

@@ -25,6 +25,7 @@ from emrecon.io.formats import (
     identify,
 )
 from emrecon.io.manifest import no_rivals, resolved
+from emrecon.tomo.corrections.consistency import checked
 from emrecon.tomo.corrections.map_place import on_axis, say_half_voxel
 from emrecon.tomo.gates import When
 from emrecon.tomo.geometry.camera import Camera
@@ -111,7 +112,7 @@ def read_scan(
     changes["facts"] = scan.facts | medium.facts | norm_facts
     prompts = {"prompts": path}
     files = prompts | data_files(prompts) | files | norm_files | medium.files
-    return scan.with_(**changes).without_dust(), files
+    return checked(scan.with_(**changes).without_dust()), files
 
 
 @contextmanager

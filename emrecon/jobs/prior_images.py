@@ -56,11 +56,11 @@ class Guide:
                 self.penalty, grid, lambda paths: self._images(paths, problem, grid)
             )
             each = [replace(chosen, penalty=one, facts={}) for one in self.penalty.each()]
-            whole = problem.whole_if_few()
+            whole = problem.whole_if_few(problem.settings.iterations + WARM_UPDATES)
             return [replace(whole, penalised=one) for one in each]
         if self.kernel.kernel:
-            return [problem.through(self._kernel(problem, grid))]
-        return [problem]
+            return [problem.balanced().through(self._kernel(problem, grid))]
+        return [problem.balanced()]
 
     def _kernel(self, problem: Problem, grid: Grid) -> Kernel:
         """Return the kernel; one of images alone serves all frames of a grid."""

@@ -63,7 +63,7 @@ def recon(
     >>> image.voxels.shape, image.unit
     ((17, 17, 1), 'counts/mm')
     """
-    problem = prepare(scan, settings or Settings())
+    problem = prepare(scan, settings or Settings()).balanced()
     reached = last(until(watch(problem.iterates(), *observers), *problem.enough()))
     problem.balance(reached.params)
     return problem.volume(reached.params)

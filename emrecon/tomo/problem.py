@@ -21,7 +21,7 @@ from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.likelihood import Likelihood, Sum, Through
 from emrecon.tomo.operators.algebra import Operator
 from emrecon.tomo.operators.blur import Blur
-from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, WARM_UPDATES, Penalised, warm_of
+from emrecon.tomo.penalised import CONVERGED, MOST_PASSES, Penalised, warm_of
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings, per_axis
 from emrecon.volume import Array, Grid, Volume
@@ -34,8 +34,11 @@ IMBALANCE = 0.05
 MEET = 20.0
 """Counts of a subset that meet a voxel on average, below which subsets may lose counts."""
 
+WRONG = 0.5
+"""Share of the prompts by which an image and its background may miss them at all."""
+
 LOST = 0.3
-"""Share of the counts by which a pass of OSEM may miss them where a prior goes on from it."""
+"""Share of the counts by which a pass of OSEM may miss them where subsets are kept."""
 
 UNIT = "counts/mm"
 """Unit of a reconstructed image until a calibration gives Bq/mL."""
@@ -110,6 +113,10 @@ class Problem:
         *_, reached = islice(watch(run, *observers), self.warm + 1)
         return reached.params
 
+    def balanced(self) -> Problem:
+        """Return the problem of MLEM or OSEM, by as many updates of one subset where few count."""
+        return self.whole_if_few(self.settings.iterations * len(self.likelihoods))
+
     @property
     def updates(self) -> int:
         """Most updates that are made."""
@@ -136,12 +143,17 @@ class Problem:
             rules.append(Flat(self.settings.tolerance, len(self.likelihoods), earlier))
         return rules
 
-    def whole_if_few(self) -> Problem:
+    def whole_if_few(self, iterations: int) -> Problem:
         """Return the problem with all counts as one subset, where subsets would lose too many.
 
         A subset without counts along the lines of a voxel sets it to 0 for good, and what climbs
         by subsets from such an image may leave all bounds. Only where few counts meet a voxel is
         that tried out, by a pass of OSEM.
+
+        Parameters
+        ----------
+        iterations : int
+            Iterations of the one subset.
         """
         likelihoods, facts = self.likelihoods, self.facts
         meet = (facts["prompts"] - facts["background"]) / len(likelihoods)
@@ -153,8 +165,6 @@ class Problem:
         kept = self._emitted(tried) / self._emitted(self.start)
         if abs(kept - 1) <= LOST:
             return self
-        settings = self.settings
-        iterations = settings.iterations + WARM_UPDATES
         log.warning(
             "%d subsets make %.3g %% of the %.6g prompts, which are too few for them: all are one "
             "subset, in %d iterations",
@@ -163,7 +173,7 @@ class Problem:
         return replace(
             self,
             likelihoods=(Sum(likelihoods),),
-            settings=replace(settings, subsets=1, iterations=iterations),
+            settings=replace(self.settings, subsets=1, iterations=iterations),
         )
 
     def _emitted(self, image: Array) -> float:
@@ -179,17 +189,25 @@ class Problem:
         It warns where this is far from 1. With few counts, a subset that has none along the lines
         of a voxel sets it to 0 for good; and no voxel below 0 makes up for a background above the
         counts.
+
+        Raises
+        ------
+        DataError
+            If they miss more than half of the prompts: the image shows something else.
         """
         emitted = self._emitted(image)
         prompts, subsets = self.facts["prompts"], len(self.likelihoods)
         balance = float((emitted + self.facts["background"]) / prompts)
         if not abs(balance - 1) <= IMBALANCE:
             fewer = f"try fewer than {subsets} subsets, or " if subsets > 1 else ""
-            log.warning(
-                "image and background make up %.3g %% of the %.6g prompts, which may be too few: "
-                "%scheck that the background fits and that the image covers what counts",
-                100 * balance, prompts, fewer,
-            )  # fmt: skip
+            message = (
+                f"image and background make up {100 * balance:.3g} % of the {prompts:.6g} "
+                f"prompts, which may be too few: {fewer}check that the background fits and that "
+                "the image covers what counts"
+            )
+            if not abs(balance - 1) <= WRONG:
+                raise DataError(message)
+            log.warning("%s", message)
         return balance
 
     def volume(self, image: Array) -> Volume:

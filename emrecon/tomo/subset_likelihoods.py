@@ -10,6 +10,7 @@ import numpy as np
 
 from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.corrections.direct_events import in_direct_planes
 from emrecon.tomo.corrections.map_place import (
     say_camera_counts_beside,
     say_counts_beside,
@@ -35,6 +36,10 @@ from emrecon.volume import Array, Grid
 
 Progress = Callable[[int, int], object]
 """Is shown how many steps are done, and of how many."""
+
+SMALL_MM = 100.0
+"""Radius of a field of view in which coarse bins of events tell nothing of the place of a map:
+what attenuates there is thin, and of few bins."""
 
 GROUPS = 12
 """Groups of views that the sensitivity of events is summed in, one in memory at a time."""
@@ -148,6 +153,8 @@ def sensitivity_of(
     """
     if settings.ring_wide:
         raise SettingsError("single events have no width: --ring-wide is for sinograms")
+    if scan.mu is not None and len(scan.events) and scan.bins.fov_mm > SMALL_MM and not chunk[0]:
+        say_elsewhere(in_direct_planes(scan), scan.mu)
     grid = grid_of(scan.bins, settings)
     blur = resolution(grid, settings)
     if isinstance(scan.bins, Pairs):

@@ -25,6 +25,8 @@ import numpy as np
 from emrecon import cli, forms
 from emrecon.errors import EmreconError
 from emrecon.io import read_image, write_image
+from emrecon.io.interfile import write_projections
+from emrecon.io.scan import read_scan
 from emrecon.jobs.base import Execution
 from emrecon.jobs.cylinder import Cylinder
 from emrecon.jobs.known_source import Source as NormalisationSource
@@ -37,6 +39,7 @@ from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.problem import UNIT
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.transmission_settings import RayFiles, TransmissionSettings
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
@@ -108,6 +111,9 @@ def commands(folder: Path) -> list[Command]:
     _write_files(folder, pet)
     brain = _write_brain(folder / "brain.nii")
     cylinder = _write_cylinder(folder / "cylinder.nii")
+    mu, blank = _write_cylinder(folder / "mu.nii", 0.0096, "1/mm"), folder / "blank.hs"
+    like = read_scan(pet)[0].bins
+    write_projections(blank, like, np.full(like.shape, 40, np.float32))
     one = (("--iterations", "1"), ("--subsets", "1"))
     once = (("--radius-mm", "40"), ("--iterations", "1"))
     prior = (*one, ("--prior", "rdp"), ("--beta", "1"))
@@ -147,6 +153,15 @@ def commands(folder: Path) -> list[Command]:
         Command(
             "normalise", ("normalise", str(pet)), once, (NormalisationSource, Corrections)
         ),
+        Command(
+            "scatter", ("scatter", str(cylinder), "--like", str(pet)),
+            (("--mu", str(mu)), ("--mu-unit", "1/mm")), (Corrections,),
+        ),
+        Command(
+            "transmission", ("transmission", str(pet)),
+            (("--blank", str(blank)), ("--iterations", "1"), ("--subsets", "1")),
+            (RayFiles, TransmissionSettings, Penalty),
+        ),
         Command("calibrate", ("calibrate", str(cylinder)), filled, (Cylinder,)),
         Command("segment", ("segment", str(brain)), quick, (TissueSettings, TissueInputs)),
         Command("metrics", ("metrics", str(image), "--truth", str(image)), (), (MeasurementJob,)),
@@ -171,13 +186,13 @@ def _write_brain(path: Path) -> Path:
     return path
 
 
-def _write_cylinder(path: Path) -> Path:
-    """Write an image of a uniform cylinder, in counts/mm."""
+def _write_cylinder(path: Path, value: float = 1.0, unit: str = UNIT) -> Path:
+    """Write an image of a uniform cylinder."""
     x, y = np.mgrid[-50:51:5.0, -50:51:5.0]
-    voxels = np.repeat((np.hypot(x, y) < 35)[..., None], 9, axis=2).astype(np.float32)
+    voxels = np.float32(value) * np.repeat((np.hypot(x, y) < 35)[..., None], 9, axis=2)
     affine = np.diag([5.0, 5, 5, 1])
     affine[:3, 3] = -50, -50, -20
-    write_image(Volume(voxels, affine, UNIT), path)
+    write_image(Volume(voxels, affine, unit), path)
     return path
 
 
@@ -188,7 +203,12 @@ def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = T
     """
     folder.mkdir()
     folders = {"simulate", "phantom", "convert"}
-    endings = {"normalise": "out.hs", "calibrate": "out.json", "segment": "out"}
+    endings = {
+        "normalise": "out.hs",
+        "scatter": "out.hs",
+        "calibrate": "out.json",
+        "segment": "out",
+    }
     out = folder / (name or ("out" if words[0] in folders else endings.get(words[0], "out.nii")))
     tokens = list(words) if words[0] in {"info", "metrics"} else [*words, "-o", str(out)]
     code, said = _ended(tokens)

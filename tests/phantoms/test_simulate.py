@@ -123,6 +123,20 @@ def test_volumes_share_the_grid_and_names(bins: Bins) -> None:
     )
 
 
+def test_the_map_goes_on_until_the_body_ends() -> None:
+    """What attenuates beyond the image does so in a reconstruction, too."""
+    phantom = uniform_cylinder(30.0, 40.0).moved((6, 0, 0))
+    for shape, more in (((10, 10, 4), (5, 2)), ((40, 40, 4), (0, 0))):
+        grid = Grid.centred(shape, (5.0, 6.0, 3.0))
+        mu, inner = phantom.mu_of_all(grid), phantom.mu(grid)
+        assert mu.voxels.shape == (shape[0] + more[0], shape[1] + more[1], 4)
+        for axis in (0, 1):
+            assert not mu.voxels.take([0, -1], axis).any()
+        low = np.rint(np.linalg.inv(mu.affine) @ [*grid.origin_mm, 1])[:2].astype(int)
+        same = mu.voxels[low[0] : low[0] + shape[0], low[1] : low[1] + shape[1]]
+        assert np.array_equal(same, inner.voxels)
+
+
 def test_scatter_is_smooth_and_wider_than_trues(bins: Bins) -> None:
     trues = line_integrals(PHANTOM.bodies, bins, PHANTOM.activities)
     before = trues.copy()

@@ -86,20 +86,24 @@ def test_osem_is_finite_at_any_number_of_counts(counts: int, subsets: int) -> No
 
 def test_what_an_image_lost_is_told(caplog: pytest.LogCaptureFixture) -> None:
     problem = prepare(scan(250), Settings(subsets=12))
-    lost = problem.start * np.float32(0.4)
     assert problem.balance(problem.start) == pytest.approx(1, rel=1e-5)
     assert not caplog.messages
-    assert problem.balance(lost) == pytest.approx(0.4, rel=1e-5)
-    assert "make up 40 % of the" in caplog.text
+    assert problem.balance(problem.start * np.float32(0.6)) == pytest.approx(0.6, rel=1e-5)
+    assert "make up 60 % of the" in caplog.text
     assert "fewer than 12 subsets" in caplog.text
+    for scale in (0.4, 1.6, np.nan):
+        with pytest.raises(DataError, match=f"make up {100 * scale:.3g} % of the"):
+            problem.balance(problem.start * np.float32(scale))
 
 
-def test_few_counts_in_memory_warn_by_subsets(caplog: pytest.LogCaptureFixture) -> None:
-    recon(scan(250), Settings(subsets=1))
+def test_few_counts_in_memory_are_one_subset(caplog: pytest.LogCaptureFixture) -> None:
+    """Subsets of so few counts would lose two thirds of them."""
+    whole = recon(scan(250), Settings(iterations=48, subsets=1))
     recon(scan(2e5), Settings(subsets=12))
     assert not caplog.messages
-    recon(scan(250), Settings(subsets=24))
-    assert "fewer than 24 subsets" in caplog.text
+    parted = recon(scan(250), Settings(iterations=2, subsets=24))
+    assert "all are one subset, in 48 iterations" in caplog.text
+    assert parted.voxels == pytest.approx(whole.voxels, abs=1e-3 * float(whole.voxels.max()))
 
 
 @pytest.mark.parametrize(("algorithm", "counts"), [("svrg", 5), ("bsrem", 250)])
@@ -109,8 +113,9 @@ def test_a_prior_takes_few_counts_as_one_subset(
     """Subsets would leave nothing to take its strength from, or an image without bounds."""
     penalty = Penalty(prior="quadratic", algorithm=algorithm)
     problem = prepare(scan(counts, 3), penalty.fitted(Settings(subsets=12, iterations=1)))
-    few = replace(problem.whole_if_few(), penalised=Penalised(penalty))
+    few = replace(problem.whole_if_few(13), penalised=Penalised(penalty))
     assert few.settings.subsets == len(few.models) == 1
+    assert few.settings.iterations == 13
     assert "12 subsets make" in caplog.text
     image = last(until(few.iterates(), *few.enough())).params
     assert few.balance(image) == pytest.approx(1, abs=0.15)
@@ -120,7 +125,7 @@ def test_a_prior_takes_few_counts_as_one_subset(
 
 def test_counts_that_are_enough_stay_in_subsets(caplog: pytest.LogCaptureFixture) -> None:
     problem = prepare(scan(2e5), Settings(subsets=12))
-    assert problem.whole_if_few() is problem
+    assert problem.balanced() is problem
     assert not caplog.messages
 
 
@@ -140,7 +145,7 @@ KINDS = {
 def test_every_kind_of_data_tells_its_balance(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One subset keeps the counts; 18 of 300 prompts lose some, which the sidecar says too."""
+    """One subset keeps the counts; 12 of 300 prompts would lose many, and are made one."""
     made, frames = KINDS[kind]
     jobs.run(replace(made, out=tmp_path / "scan"))
     out, listmode = tmp_path / "image.nii.gz", ListmodeSettings(frames=frames)
@@ -148,9 +153,12 @@ def test_every_kind_of_data_tells_its_balance(
     assert balances(whole) == pytest.approx([1] * len(whole.images), abs=0.02)
     assert "expected_over_prompts" in out.with_name("image.json").read_text()
     assert "try fewer than" not in caplog.text
-    lossy = reconstruct(tmp_path / "scan", settings=Settings(subsets=18), listmode=listmode)
-    assert max(abs(balance - 1) for balance in balances(lossy)) > 0.05
-    assert "try fewer than" in caplog.text
+    assert "all are one subset" not in caplog.text
+    chosen = Settings(subsets=12, iterations=1)
+    parted = reconstruct(tmp_path / "scan", settings=chosen, listmode=listmode)
+    assert balances(parted) == pytest.approx([1] * len(parted.images), abs=0.02)
+    assert [image.settings.iterations for image in parted.images] == [12] * len(parted.images)
+    assert "all are one subset, in 12 iterations" in caplog.text
 
 
 def balances(result: ReconResult) -> list[float]:

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 
 from emrecon.tomo.corrections import attenuation, map_place
+from emrecon.tomo.corrections.bin_places import places_of
+from emrecon.tomo.corrections.direct_events import in_direct_planes
 from emrecon.tomo.corrections.map_shift import say_elsewhere
 from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.camera import Camera
+from emrecon.tomo.geometry.detectors import crystal_centres, crystal_pairs, planes_of_rings
 from emrecon.tomo.geometry.events import Events
+from emrecon.tomo.geometry.pairs import Pairs
+from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.scan import Scan
@@ -196,8 +201,65 @@ def test_counts_that_nothing_attenuated_are_told(lopsided_scan, caplog):
     assert "fit better without the mu-map" in caplog.text
 
 
+@pytest.mark.parametrize(("times", "says"), [(0.5, "twice"), (2, "half")])
+def test_maps_of_another_density_are_told(lopsided_scan, caplog, times, says):
+    scan, mu = lopsided_scan
+    say_elsewhere(scan, Volume(np.float32(times) * mu.voxels, mu.affine, mu.unit))
+    assert f"fit better with the mu-map {says} as dense" in caplog.text
+
+
 def test_few_counts_tell_nothing_of_a_map(lopsided_scan, caplog):
     scan, mu = lopsided_scan
     thin = np.random.default_rng(0).binomial(scan.prompts.astype(int), 1e-3).astype(np.float32)
     say_elsewhere(scan.with_(prompts=thin), mu)
     assert not caplog.text
+
+
+def one_by_one(scan, kind):
+    """Return a scan's counts as events of detector pairs, a third of them random."""
+    bins, scanner, rng = scan.bins, scan.bins.scanner, np.random.default_rng(5)
+    table = planes_of_rings(bins)
+    rings = np.nonzero(table >= 0)
+    ends = [
+        end.reshape(-1, 1) + ring * scanner.crystals
+        for end, ring in zip(crystal_pairs(bins), rings, strict=True)
+    ]
+    column = np.arange(ends[0].shape[0])[:, None] // (crystal_pairs(bins)[0].shape[2])
+    place = (column * bins.planes + table[rings]).ravel()
+    order = np.argsort(place, kind="stable")
+    pairs, place = np.stack(ends, -1).reshape(-1, 2)[order].astype(np.uint16), place[order]
+    many = np.bincount(place, minlength=scan.prompts.size)
+    counted = np.repeat(np.arange(scan.prompts.size), scan.prompts.ravel().astype(int))
+    first = np.searchsorted(place, counted)
+    trues = pairs[first + (rng.random(counted.size) * many[counted]).astype(int)]
+    randoms = rng.permutation(np.tile(trues, (3, 1)).ravel()).reshape(-1, 2)
+    randoms = randoms[places_of(bins, randoms) >= 0][: len(trues) // 2]
+    assert len(randoms) == len(trues) // 2
+    events = Events(
+        crystal_centres(scanner), rng.permutation(np.concatenate([trues, randoms])),
+        background_total=float(len(randoms)),
+    )  # fmt: skip
+    if kind == "ring":
+        return ListmodeScan(events, bins, np.ones(bins.shape, np.float32))
+    each = Events(events.points_mm, pairs, factors=(1 / many[place]).astype(np.float32))
+    chunks = [each.part(0, 100_000), each.part(100_000, len(each))]
+    return ListmodeScan(events, Pairs(events.points_mm, 2, lambda: iter(chunks)), np.empty(0))
+
+
+@pytest.mark.parametrize("kind", ["ring", "pairs"])
+def test_maps_elsewhere_are_told_by_events(kind, caplog):
+    scan, mu = lopsided(WIDE.bins(span=3, views=24))
+    direct = in_direct_planes(one_by_one(scan, kind))
+    planes = scan.bins.segments[0].planes
+    if kind == "ring":
+        assert direct.prompts.sum() == pytest.approx(
+            1.5 * scan.prompts[..., :planes].sum(), rel=0.2
+        )
+    assert direct.randoms.sum() == pytest.approx(direct.prompts.sum() / 3, rel=0.15)
+    say_elsewhere(direct, mu)
+    assert not caplog.text
+    affine = mu.affine.copy()
+    affine[0, 3] += 20
+    say_elsewhere(direct, Volume(mu.voxels, affine, mu.unit))
+    told = re.search(r"moved by \((.*), (.*), (.*)\) mm", caplog.text)
+    assert float(told[1]) == pytest.approx(-20, abs=14)

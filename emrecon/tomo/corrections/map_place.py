@@ -115,7 +115,7 @@ def say_half_voxel(mu: Volume, camera: Camera) -> None:
         )
 
 
-def say_counts_beside(bins: Bins, scan: Scan, survival: Array) -> None:
+def say_counts_beside(bins: Bins, scan: Scan, survival: Array, what: str = "mu-map") -> None:
     """Warn where many counts of a ring scanner lie on lines that meet no tissue.
 
     Parameters
@@ -126,18 +126,20 @@ def say_counts_beside(bins: Bins, scan: Scan, survival: Array) -> None:
         Prompts and background in these bins.
     survival : array
         What `emrecon.tomo.corrections.attenuation.factors` gives.
+    what : str, optional
+        What the tissue is known from.
     """
     counts, tissue = _Centre(bins), _Centre(bins)
     total = beside = 0.0
     for view in range(len(survival)):
         integral = -np.log(np.maximum(survival[view], np.float32(1e-30)))
-        net = _net(scan, view)
+        net = net_counts(scan, view)
         beside += float(net[integral < LINE].sum())
         total += float(net.sum())
         counts.add(view, net)
         tissue.add(view, integral.astype(np.float64))
     places = f": counts are centred at {counts}, tissue at {tissue}"
-    _say_share(beside, total, places)
+    _say_share(beside, total, places, what)
 
 
 def say_camera_counts_beside(camera: Camera, scan: Scan, mu: Volume) -> None:
@@ -153,7 +155,7 @@ def say_camera_counts_beside(camera: Camera, scan: Scan, mu: Volume) -> None:
         Attenuation map with axes along R, A and S.
     """
     total = beside = 0.0
-    nets = np.stack([_net(scan, view) for view in range(len(camera.theta_rad))])
+    nets = np.stack([net_counts(scan, view) for view in range(len(camera.theta_rad))])
     for plane, least, most in _shadows(camera, mu):
         net = nets[:, :, plane]
         off = (camera.u_mm < least[:, None]) | (camera.u_mm > most[:, None])
@@ -202,8 +204,7 @@ def _random_share(mu: Volume, bins: Field, events: Events) -> float:
 
     Their ends are of different events: so they are those of these events, put together anew.
     """
-    one, other = events.pairs.T
-    mixed = np.stack([one, np.random.default_rng(0).permutation(other)], axis=1)
+    mixed = np.random.default_rng(0).permutation(events.pairs.ravel()).reshape(-1, 2)
     start, end = events.points_mm[mixed].astype(np.float64).transpose(1, 0, 2)[..., :2]
     step = end - start
     length = np.maximum(np.hypot(*step.T), 1e-9)
@@ -242,7 +243,7 @@ class _Centre:
         return _place(place)
 
 
-def _net(scan: Scan, view: int) -> Floats:
+def net_counts(scan: Scan, view: int) -> Floats:
     """Return the counts of a view ``[bin, plane]`` without their background."""
 
     def whole(part: Array) -> Floats:
@@ -290,11 +291,11 @@ def _place(place: Floats) -> str:
     return "({:.0f}, {:.0f}, {:.0f}) mm (R, A, S)".format(*np.round(place) + 0.0)  # no "-0"
 
 
-def _say_share(beside: float, total: float, places: str) -> None:
+def _say_share(beside: float, total: float, places: str, what: str = "mu-map") -> None:
     """Warn where more than a small share of the counts, and no chance, lies beside the body."""
     if total > 0 and beside > BESIDE * total + 3 * np.sqrt(max(beside, 0.0)):
         log.warning(
-            "%.0f %% of the counts come from beside the tissue of the mu-map%s; is it of this "
+            "%.0f %% of the counts come from beside the tissue of the %s%s; is it of this "
             "scan and this position, and is all of the background given?",
-            100 * beside / total, places,
+            100 * beside / total, what, places,
         )  # fmt: skip

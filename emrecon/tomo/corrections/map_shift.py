@@ -1,8 +1,8 @@
 """Whether the counts themselves are best explained with an attenuation map where it lies.
 
 An activity that explains the counts of one direction does not explain those of another where the
-map is displaced [1]_. So coarse images are reconstructed with the map moved back and forth, and
-turned over, and their likelihoods tell where it belongs.
+map is displaced [1]_. So coarse images are reconstructed with the map moved back and forth,
+turned over, thicker and thinner, and their likelihoods tell where it belongs.
 
 References
 ----------
@@ -69,9 +69,12 @@ TURNS = {
 }
 """How maps are turned over by mistake."""
 
+DENSITIES = {"with the mu-map twice as dense": 2.0, "with the mu-map half as dense": 0.5}
+"""How maps are of another unit or energy, or attenuate twice; what scatter changes is less."""
+
 
 def say_elsewhere(scan: Scan, mu: Volume) -> None:
-    """Warn where the counts are better explained with a map that is moved, or turned over.
+    """Warn where a map that is moved, turned or of other density explains the counts better.
 
     Parameters
     ----------
@@ -86,9 +89,11 @@ def say_elsewhere(scan: Scan, mu: Volume) -> None:
     here = likely(small)
     shift, best = _search(likely, small, here)
     ways = {words: likely(_turned(small, signs, middle)) for words, signs in TURNS.items()}
+    ways |= {words: likely(_denser(small, times)) for words, times in DENSITIES.items()}
     way = max(ways, key=ways.__getitem__)
-    none = likely(Volume(0 * small.voxels, small.affine, small.unit))
-    if none > max(here + GAIN, best - GAIN):  # nor is one that is moved out of sight any better
+    none = likely(_denser(small, 0))
+    # nor is one any better that is moved out of sight, or changed
+    if none > max(here + GAIN, best - GAIN, ways[way] - GAIN):
         way = "without the mu-map"
     elif ways[way] < best + GAIN:
         if best < here + GAIN or np.linalg.norm(shift) < LEAST_MM:
@@ -147,6 +152,11 @@ def _turned(mu: Volume, signs: tuple[int, int, int], middle_mm: float) -> Volume
     turn = np.diag([*map(float, signs), 1.0])
     turn[2, 3] = middle_mm * (1 - signs[2])
     return Volume(mu.voxels, turn @ mu.affine, mu.unit)
+
+
+def _denser(mu: Volume, times: float) -> Volume:
+    """Return a map that attenuates so many times as much."""
+    return Volume(np.float32(times) * mu.voxels, mu.affine, mu.unit)
 
 
 def _shrunk(mu: Volume) -> Volume:
