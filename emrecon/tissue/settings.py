@@ -279,6 +279,12 @@ class Settings:
         return (*near, (0, 2)) if self.crossed else near
 
     @property
+    def meeting(self) -> tuple[int, int] | None:
+        """Places of fluid and grey matter from dark to bright; none of other classes."""
+        fluid, grey = (self.ranks[:2]).tolist()
+        return (fluid, grey) if self.tissues else None
+
+    @property
     def crossed(self) -> bool:
         """Whether mixed voxels of fluid and grey matter are as bright as white matter."""
         return self.weighting is not None and self.weighting.crossed
