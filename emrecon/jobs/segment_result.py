@@ -27,7 +27,7 @@ from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.grey_parts import grey_parts
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.maps import Atlas
-from emrecon.tissue.result import SHARED, Segmentation
+from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
 from emrecon.volume import Volume
 
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#0072b2", "#f0e442")
@@ -221,9 +221,10 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "Volumes": volumes,
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
         "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, "
-        f"{SHARED:.0%} of the volume that two classes share in mixed or doubtful voxels, and what "
-        "refits with the means of rival models change. Interval95ML: of the true volume. "
-        "RepeatInterval95ML: of the volume that a second scan of the same brain would give",
+        f"{SHARED:.0%} (with CSF {SHARED_WITH_FLUID:.0%}) of the volume that two classes share in "
+        "mixed or doubtful voxels, and what refits with the means of rival models change. "
+        "Interval95ML: of the true volume. RepeatInterval95ML: of the volume that a second scan "
+        "of the same brain would give",
         "Parameters": _parameters(result.classes),
         "Errors": _parameters(result.errors.honest),
         "ErrorsIndependent": _parameters(result.errors.plain),
