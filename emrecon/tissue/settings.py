@@ -280,9 +280,12 @@ class Settings:
 
     @property
     def meeting(self) -> tuple[int, int] | None:
-        """Places of fluid and grey matter from dark to bright; none of other classes."""
-        fluid, grey = (self.ranks[:2]).tolist()
-        return (fluid, grey) if self.tissues else None
+        """Places of fluid and grey matter from dark to bright.
+
+        None of other classes, and where what they share is as bright as white matter.
+        """
+        fluid, grey = self.ranks[:2].tolist()
+        return (fluid, grey) if self.tissues and not self.crossed else None
 
     @property
     def crossed(self) -> bool:
