@@ -10,7 +10,7 @@ of their own, as else they draw grey matter's mean away from white matter's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 
@@ -196,7 +196,7 @@ def _starts(model: LocalMixture, classes: Classes) -> Iterator[Classes]:
         yield Classes(equal, low + (high - low) * inner**bend, classes.covariances)
 
 
-def _local(values: Floats, index: list[NDArray[np.integer]], layout: Layout) -> LocalMixture:
+def _local(values: Floats, index: Sequence[NDArray[np.integer]], layout: Layout) -> LocalMixture:
     """Return a model of some flat voxels' intensities."""
     step = max(values.shape[1] // (SAMPLE if len(values) == 1 else SAMPLE_SEVERAL), 1)
     values = values[:, ::step]
@@ -215,7 +215,7 @@ def _local(values: Floats, index: list[NDArray[np.integer]], layout: Layout) -> 
     )
 
 
-def _number(index: list[NDArray[np.integer]]) -> NDArray[np.integer]:
+def _number(index: Sequence[NDArray[np.integer]]) -> NDArray[np.integer]:
     """Return one number of three."""
     i, j, k = index
     return np.asarray((i.astype(np.intp) * (j.max() + 1) + j) * (k.max() + 1) + k)
