@@ -280,7 +280,7 @@ class Settings:
 
     @property
     def meeting(self) -> tuple[int, int] | None:
-        """Places of fluid and grey matter from dark to bright.
+        """Which of the classes from dark to bright are fluid and grey matter.
 
         None of other classes, and where what they share is as bright as white matter.
         """
