@@ -219,10 +219,11 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "LabelMap": dict(enumerate(result.label_names, 1)),
         "Volumes": volumes,
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
-        "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, and "
+        "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, "
         f"{SHARED:.0%} (with CSF {SHARED_WITH_FLUID:.0%}) of the volume that two classes share in "
-        "mixed or doubtful voxels. Interval95ML: of the true volume. RepeatInterval95ML: of the "
-        "volume that a second scan of the same brain would give",
+        "mixed or doubtful voxels, and what refits with the means of rival models change. "
+        "Interval95ML: of the true volume. RepeatInterval95ML: of the volume that a second scan "
+        "of the same brain would give",
         "Parameters": _parameters(result.classes),
         "Errors": _parameters(result.errors.honest),
         "ErrorsIndependent": _parameters(result.errors.plain),

@@ -67,8 +67,9 @@ LOOKED_AT = 40_000
 AT_ONCE = 100_000
 """Voxels whose log odds are computed together, as that takes 300 bytes for each."""
 
-BETWEEN = (-0.25, 1.15)
-"""Where a nucleus's mean may lie, 0 at that of grey and 1 at that of white matter."""
+BETWEEN = (-0.25, 1.5)
+"""Where a nucleus's mean may lie, 0 at that of grey and 1 at that of white matter. Nuclei are the
+brighter ones where white matter is pale."""
 
 BRIGHT = 0.2
 """Where the middle one of the nuclei's means lies at least: else they are as dark as cortex, and

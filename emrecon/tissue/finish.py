@@ -18,7 +18,7 @@ from emrecon.tissue.result import Segmentation, Stage
 from emrecon.tissue.result_checks import Findings, inner_of, judged, rim_of
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, fit, gap
-from emrecon.tissue.volumes import Errors, errors
+from emrecon.tissue.volumes import Errors, errors, refits
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ def finish(
         replace(
             uncertain,
             shares=uncertain.shares[order],
+            rivals=uncertain.rivals[order],
             plain=_raw(uncertain.plain, data, settings, layout, errors=True),
             honest=_raw(uncertain.honest, data, settings, layout, errors=True),
         ),
@@ -117,7 +118,7 @@ def _errors(image: Image, start: Classes, layout: Layout, data: Data) -> Errors:
             np.full_like(start.means, np.nan),
             np.full_like(start.covariances, np.nan),
         )
-        return Errors(unknown, unknown, nothing)
+        return Errors(unknown, unknown, nothing, nothing)
     values = image.corrected(np.zeros((len(image.values), 0)))[:, rows].T.astype(np.float64)
     places = np.stack([a[rows] for a in near.index], 1) @ data.affine[:3, :3].T
     share = len(rows) / near.size
@@ -128,7 +129,8 @@ def _errors(image: Image, start: Classes, layout: Layout, data: Data) -> Errors:
     )
     model = Mixture(values, layout, image.rules.covariance, prior=prior)
     refined = fit(model, start, iterations=20, tolerance=1e-7)[0].params
-    return errors(model, refined if gap(refined) > 1 else start, places, near.size)
+    rivals = refits(model, start, image.rules.rivals)
+    return errors(model, refined if gap(refined) > 1 else start, places, near.size, rivals)
 
 
 def _raw(

@@ -7,7 +7,7 @@ humps that grow and shrink from place to place are the tissues'.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,16 @@ class Local:
     """Of the whole."""
 
     log_shares: Floats
-    """Log of each class's share of each place, shape ``(p, k)``."""
+    """Log of each group's share of each place, shape ``(p, g)``; a class is a group, and so are
+    the voxels that two of them share."""
 
 
 @dataclass(frozen=True, eq=False)
 class LocalMixture:
-    """Counts of intensities in each of several places, as classes of one Gaussian each."""
+    """Counts of intensities in each of several places, as classes of one Gaussian each.
+
+    Mixed voxels of two classes may be groups of their own.
+    """
 
     values: Floats
     """Intensities, shape ``(u, c)``."""
@@ -52,10 +56,15 @@ class LocalMixture:
     prior: Prior
     """What is known of the classes beforehand."""
 
+    layout: Layout
+    """How components make up the groups."""
+
     def begin(self, classes: Classes) -> Local:
         """Return where to start: with equal shares everywhere."""
-        count = len(classes.means)
-        return Local(classes, np.full((self.place.max() + 1, count), -np.log(count)))
+        count = int(self.layout.groups.max()) + 1
+        even = self.layout.spread(np.full(count, 1 / count))
+        shares = np.full((self.place.max() + 1, count), -np.log(count))
+        return Local(replace(classes, weights=even), shares)
 
     def expect(self, params: Local) -> tuple[tuple[Floats, Floats], float]:
         """Return moments of each class and its counts in each place, and the log-likelihood.
@@ -63,10 +72,11 @@ class LocalMixture:
         It is penalised by the priors, and never falls.
         """
         classes, shares = params.classes, params.log_shares
-        layout, ones = Layout.of(len(classes.means)), np.ones(len(classes.means))
-        even = Classes(ones, classes.means, classes.covariances)
+        layout = self.layout
+        even = replace(classes, weights=layout.shares)  # of its group
         density = log_joint(self.values, tables(even, layout, [True] * classes.channels))
-        joint = np.take(density.T, self.which, axis=1) + np.take(shares.T, self.place, axis=1)
+        joint = np.take(density.T, self.which, axis=1)
+        joint += np.take(shares.T[layout.groups], self.place, axis=1)
         most = joint.max(axis=0)
         member = np.exp(joint - most)
         norm = member.sum(axis=0)
@@ -76,16 +86,19 @@ class LocalMixture:
         member *= self.counts / norm
         each, channels = self._summed(member, self.which, len(self.values)), classes.channels
         low, high = np.tril_indices(channels)
-        sums = np.empty((1, len(ones), width(channels)))
+        sums = np.empty((1, len(layout.shares), width(channels)))
         sums[0, :, 0] = each.sum(axis=0)
         sums[0, :, 1 : 1 + channels] = each.T @ self.values
         sums[0, :, 1 + channels :] = each.T @ (self.values[:, low] * self.values[:, high])
-        return (sums, self._summed(member, self.place, len(shares))), total
+        whole = np.zeros((shares.shape[1], len(self.counts)))
+        for group, one in zip(layout.groups, member, strict=True):
+            whole[group] += one
+        return (sums, self._summed(whole, self.place, len(shares))), total
 
     def maximise(self, params: Local, expected: tuple[Floats, Floats]) -> Local:
         """Return the classes and shares that those counts make most likely."""
         sums, counts = expected
-        rules = Rules(Layout.of(counts.shape[1]), "full", prior=self.prior)
+        rules = Rules(self.layout, "full", prior=self.prior)
         mass = counts + BEFOREHAND
         shares = np.log(mass / mass.sum(axis=1, keepdims=True))
         return Local(maximise(sums, params.classes, rules), shares)

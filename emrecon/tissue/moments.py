@@ -87,6 +87,9 @@ class Rules:
     known_means: bool = False
     """Whether the means are known, and stay as they are."""
 
+    rivals: Floats = field(default_factory=lambda: np.empty((0, 0, 0)))
+    """Means that other models have in place of known ones, shape ``(r, g, c)``."""
+
     __repr__ = brief
 
 

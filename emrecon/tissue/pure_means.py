@@ -3,12 +3,15 @@
 In real brains many voxels lie between the tissues: mixed ones, deep nuclei, cortex rich in myelin,
 white matter beside cortex. They draw the means of a mixture of all voxels together, and with them
 every border. Where an image is flat voxels are seldom mixed; and whether it is flat is judged
-without the voxel itself, so that its noise has no part in the choice.
+without the voxel itself, so that its noise has no part in the choice. Those that are mixed all the
+same lie in narrow sulci, where grey matter and fluid share all voxels about: they have a component
+of their own, as else they draw grey matter's mean away from white matter's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import repeat
 
 import numpy as np
@@ -18,6 +21,7 @@ from emrecon.em import Iterate, em, last, until
 from emrecon.stop import Flat, after
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image
+from emrecon.tissue.layout import Layout
 from emrecon.tissue.local_mixture import Local, LocalMixture
 from emrecon.tissue.moments import Prior
 from emrecon.tissue.starts import gap
@@ -32,6 +36,10 @@ COMMON = 1.0
 """Voxels of the classes' common covariance that each class starts with, in those of a class if
 all were equal: without them one class widens and takes what lies between it and the next."""
 
+SULCI = 1 / 3
+"""Part of fluid's weight that voxels half-way to grey matter have in every place. As much again
+would spare grey matter a little more, and take noise for mixed voxels."""
+
 LEAST = 0.003
 """Share of the flat voxels below which a class is not shown: narrow ventricles hold 1 %."""
 
@@ -44,6 +52,9 @@ PLACE_MM = 12.0
 ENDS, BENDS = (0.02, 0.95), (0.5, 1.0)
 """Quantiles between which further starts lie, and by which power: grey matter nearer to white
 matter, and half-way."""
+
+RIVAL_COMMON = (1 / 3, 3.0)
+"""Factors of `COMMON` in rival models."""
 
 TRIED, MOST = 25, 150
 """Passes of each start before the best goes on, and of that one."""
@@ -83,10 +94,16 @@ def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
     return np.asarray(inner & (square <= np.quantile(square[inner], FLATTEST)))
 
 
-def pure_means(image: Image, classes: Classes, unlike: Callable[[Floats], bool]) -> Classes | None:
-    """Return a mixture of the flat voxels, or none where they do not show every class.
+def pure_means(
+    image: Image,
+    classes: Classes,
+    unlike: Callable[[Floats], bool],
+    meeting: tuple[int, int] | None = None,
+) -> tuple[Classes, Floats] | None:
+    """Return a mixture of the flat voxels and its rivals' means, or none if a class is not shown.
 
-    Of several starts the one with the best penalised likelihood goes on.
+    Of several starts the one with the best penalised likelihood goes on. Rival models, which are
+    no worse beforehand, have means of shape ``(r, g, c)`` that say how sure these are.
 
     Parameters
     ----------
@@ -96,6 +113,9 @@ def pure_means(image: Image, classes: Classes, unlike: Callable[[Floats], bool])
         Where to start, in order of brightness.
     unlike : callable
         Tells from the means of the first channel whether they cannot be those of the contrast.
+    meeting : (int, int), optional
+        Which classes are fluid and the tissue about sulci; each place then has half as many
+        voxels half-way between them as of fluid.
     """
     corrected = image.corrected(np.zeros((len(image.values), 0)))
     flat = np.flatnonzero(flat_voxels(image, corrected))
@@ -104,7 +124,9 @@ def pure_means(image: Image, classes: Classes, unlike: Callable[[Floats], bool])
     count = len(classes.means)
     steps = [max(round(PLACE_MM / d), 1) for d in image.spacing_mm]
     axes = zip(image.lattice.index, steps, strict=True)
-    model = _local(corrected[:, flat].astype(np.float64), [a[flat] // s for a, s in axes], count)
+    layout = meeting_layout(count, meeting)
+    index = [a[flat] // s for a, s in axes]
+    model = _local(corrected[:, flat].astype(np.float64), index, layout)
     begun = [_climb(model, model.begin(start), TRIED) for start in _starts(model, classes)]
 
     def rank(one: Iterate[Local]) -> tuple[bool, bool, float]:
@@ -112,8 +134,40 @@ def pure_means(image: Image, classes: Classes, unlike: Callable[[Floats], bool])
         return gap(found) < 1, unlike(found.means[:, 0]), -one.log_likelihood
 
     pure = _climb(model, min(begun, key=rank).params, MOST).params.classes
-    shown = pure.weights.min() >= LEAST and gap(pure) >= 1
-    return pure if shown and not unlike(pure.means[:, 0]) else None
+    shown = layout.gather(pure.weights).min() >= LEAST and gap(pure) >= 1
+    if not shown or unlike(pure.means[:, 0]):
+        return None
+    rivals = [_climb(one, one.begin(pure), TRIED).params for one in _rivals(model, meeting)]
+    return pure, np.stack([one.classes.means for one in rivals])
+
+
+def _rivals(model: LocalMixture, meeting: tuple[int, int] | None) -> Iterator[LocalMixture]:
+    """Yield other models of flat voxels.
+
+    Spreads of the classes more alike and less so; no mixed voxels, and as many as fit.
+
+    Yields
+    ------
+    LocalMixture
+        Of the same voxels.
+    """
+    for factor in RIVAL_COMMON:
+        yield replace(model, prior=replace(model.prior, common=factor * model.prior.common))
+    if meeting is not None:
+        count = model.layout.classes
+        yield replace(model, layout=Layout.of(count))
+        yield replace(model, layout=Layout.of(count, mixed=3, pairs=(meeting,)))
+
+
+def meeting_layout(classes: int, meeting: tuple[int, int] | None) -> Layout:
+    """Return classes of which one shares its weight with what lies between it and another."""
+    if meeting is None:
+        return Layout.of(classes)
+    made = Layout.of(classes, mixed=1, pairs=(meeting,))
+    groups, shares = made.groups.copy(), made.shares.copy()
+    groups[-1] = meeting[0]
+    shares[[meeting[0], -1]] = 1 - SULCI, SULCI
+    return replace(made, groups=groups, shares=shares)
 
 
 def _climb(model: LocalMixture, begin: Local, most: int) -> Iterate[Local]:
@@ -142,26 +196,26 @@ def _starts(model: LocalMixture, classes: Classes) -> Iterator[Classes]:
         yield Classes(equal, low + (high - low) * inner**bend, classes.covariances)
 
 
-def _local(values: Floats, index: list[NDArray[np.integer]], classes: int) -> LocalMixture:
+def _local(values: Floats, index: Sequence[NDArray[np.integer]], layout: Layout) -> LocalMixture:
     """Return a model of some flat voxels' intensities."""
     step = max(values.shape[1] // (SAMPLE if len(values) == 1 else SAMPLE_SEVERAL), 1)
     values = values[:, ::step]
     place = np.unique(_number([a[::step] for a in index]), return_inverse=True)[1]
-    prior = Prior(common=COMMON * values.shape[1] / classes)
+    prior = Prior(common=COMMON * values.shape[1] / layout.classes)
     if len(values) > 1:
         every = np.arange(values.shape[1])
-        return LocalMixture(values.T, every, place, np.ones(len(every)), prior)
+        return LocalMixture(values.T, every, place, np.ones(len(every)), prior, layout)
     low, high = np.quantile(values[0], RANGE)
     width = (high - low) / BINS or 1.0
     which = np.clip((values[0] - low) / width, 0, BINS - 1).astype(np.intp)
     found, counts = np.unique(place * BINS + which, return_counts=True)
     middle = low + width * (np.arange(BINS) + 0.5)
     return LocalMixture(
-        middle[:, None], found % BINS, found // BINS, counts.astype(np.float64), prior
+        middle[:, None], found % BINS, found // BINS, counts.astype(np.float64), prior, layout
     )
 
 
-def _number(index: list[NDArray[np.integer]]) -> NDArray[np.integer]:
+def _number(index: Sequence[NDArray[np.integer]]) -> NDArray[np.integer]:
     """Return one number of three."""
     i, j, k = index
     return np.asarray((i.astype(np.intp) * (j.max() + 1) + j) * (k.max() + 1) + k)

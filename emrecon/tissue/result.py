@@ -213,14 +213,16 @@ class Segmentation:
         """Standard error of `volumes_ml`, shape ``(k,)``: of the sample, and of the model.
 
         The model cannot know how the volume that two classes share is divided between them: it
-        may be wrong by `SHARED` of it. This is the larger part. The errors of a class's pairs are
-        added, as their correlation was anything from -0.9 to 0.9 in single brains.
+        may be wrong by `SHARED` of it. The errors of a class's pairs are
+        added, as their correlation was anything from -0.9 to 0.9 in single brains. What refits
+        with the means of rival models change is added in quadrature.
         """
         whole = len(self.fractions) * self.voxel_ml
         fluid = np.array(self.names) == "CSF"
         part = np.where(fluid | fluid[:, None], SHARED_WITH_FLUID, SHARED)
         model = (part * self.shared_ml).sum(axis=1)
-        return np.asarray(np.hypot(self.errors.shares * whole, model))
+        sample = np.hypot(self.errors.shares, self.errors.rivals) * whole
+        return np.asarray(np.hypot(sample, model))
 
     @property
     def intervals_ml(self) -> Floats:

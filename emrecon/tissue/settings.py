@@ -279,6 +279,15 @@ class Settings:
         return (*near, (0, 2)) if self.crossed else near
 
     @property
+    def meeting(self) -> tuple[int, int] | None:
+        """Which of the classes from dark to bright are fluid and grey matter.
+
+        None of other classes, and where what they share is as bright as white matter.
+        """
+        fluid, grey = self.ranks[:2].tolist()
+        return (fluid, grey) if self.tissues and not self.crossed else None
+
+    @property
     def crossed(self) -> bool:
         """Whether mixed voxels of fluid and grey matter are as bright as white matter."""
         return self.weighting is not None and self.weighting.crossed

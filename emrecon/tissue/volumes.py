@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from emrecon.brief import brief
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.information import Free, information, sandwich, scores
 from emrecon.tissue.mixture import Mixture
+from emrecon.tissue.moments import maximise
 
 Floats = NDArray[np.float64]
 
@@ -18,6 +19,9 @@ BLOCK_MM = 16.0
 """Size of the blocks that vary as a whole."""
 
 NORMAL_95 = 1.959964
+
+REFIT = 5
+"""Passes of a refit with the means of a rival model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +37,15 @@ class Errors:
     shares: Floats
     """Honest error of each class's share of the mask, shape ``(k,)``."""
 
+    rivals: Floats
+    """Root mean square of what refits with the means of rival models change of it, ``(k,)``."""
+
     __repr__ = brief
 
 
-def errors(model: Mixture, classes: Classes, places_mm: Floats, voxels: int) -> Errors:
+def errors(
+    model: Mixture, classes: Classes, places_mm: Floats, voxels: int, rivals: Floats
+) -> Errors:
     """Return the errors of parameters and class shares from a sample of an image's voxels.
 
     Parameters
@@ -49,6 +58,8 @@ def errors(model: Mixture, classes: Classes, places_mm: Floats, voxels: int) -> 
         Where the sampled voxels lie.
     voxels : int
         Voxels that the sample stands for.
+    rivals : array, shape (k,)
+        What refits change; see `refits`.
     """
     rules = model.rules(classes)
     free = Free(classes, rules.layout, model.covariance)
@@ -61,7 +72,32 @@ def errors(model: Mixture, classes: Classes, places_mm: Floats, voxels: int) -> 
     iid = np.linalg.pinv((bread + bread.T) / 2, hermitian=True)
     slope = _share_slope(model, classes, free)
     shares = np.sqrt(np.maximum(np.einsum("kp,pq,kq->k", slope, spread, slope), 0))
-    return Errors(_named(free, np.asarray(iid, np.float64)), _named(free, spread), shares)
+    return Errors(_named(free, np.asarray(iid, np.float64)), _named(free, spread), shares, rivals)
+
+
+def refits(model: Mixture, classes: Classes, rivals: Floats) -> Floats:
+    """Return what other means change of the classes' shares, root mean square, shape ``(k,)``.
+
+    Weights and covariances are fitted to each.
+
+    Parameters
+    ----------
+    model : Mixture
+        Sampled intensities.
+    classes : Classes
+        Estimate.
+    rivals : array, shape (r, g, c)
+        Means in place of its own.
+    """
+    rules = replace(model.rules(classes), known_means=True)
+    shares = []
+    for means in (classes.means, *rivals):
+        fitted = replace(classes, means=means)
+        for _ in range(REFIT):
+            fitted = maximise(model.expect(fitted)[0], fitted, rules)
+        shares.append(model.fractions(fitted).mean(axis=0))
+    off = np.array(shares[1:]).reshape(-1, rules.layout.classes) - shares[0]
+    return np.asarray(np.sqrt((off**2).sum(axis=0) / max(len(off), 1)))
 
 
 def _of_prior(model: Mixture, classes: Classes, free: Free) -> Floats:

@@ -19,7 +19,7 @@ from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.local_mixture import LocalMixture
 from emrecon.tissue.moments import Prior, Rules
-from emrecon.tissue.pure_means import flat_voxels, pure_means
+from emrecon.tissue.pure_means import flat_voxels, meeting_layout, pure_means
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -97,18 +97,34 @@ def pale() -> Image:
 def test_classes_hardly_distinct_are_told_by_their_shares_of_places() -> None:
     """A mixture of the whole takes mixed voxels for grey matter, and the tissues for white."""
     wrong = Classes(np.full(3, 1 / 3), np.array([-1.5, -0.9, 0.2]), np.array([0.1, 0.1, 0.05]))
-    found = pure_means(pale(), wrong, lambda _: False)
-    assert found is not None
+    pure = pure_means(pale(), wrong, lambda _: False)
+    assert pure is not None
+    found, rivals = pure
     np.testing.assert_allclose(found.means[1:, 0], (0, 0.36), atol=0.03)  # mixed ones draw fluid
+    assert rivals.shape == (2, 3, 1)
 
 
-def test_a_local_mixture_never_gets_worse() -> None:
-    """Also of two channels, where each count is a voxel."""
+def test_mixed_voxels_of_sulci_draw_neither_fluid_nor_grey_matter() -> None:
+    """Rival models, one of which has none of them, tell how far they would."""
+    start = Classes(np.full(3, 1 / 3), np.array([-1.2, 0.1, 0.5]), np.array([0.1, 0.1, 0.05]))
+    pure = pure_means(pale(), start, lambda _: False, (0, 1))
+    assert pure is not None
+    found, rivals = pure
+    np.testing.assert_allclose(found.means[1:, 0], (0, 0.36), atol=0.02)
+    own, *_, without, free = np.abs([found.means[0, 0] + 1.5, *(rivals[:, 0, 0] + 1.5)])
+    assert free < own < 0.6 * without
+
+
+@pytest.mark.parametrize(
+    "layout", [Layout.of(3), Layout.of(3, mixed=3, pairs=((0, 1),)), meeting_layout(3, (0, 1))]
+)
+def test_a_local_mixture_never_gets_worse(layout: Layout) -> None:
+    """Also of two channels, where each count is a voxel, and with mixed voxels."""
     rng = np.random.default_rng(8)
     values = rng.normal(size=(600, 2)) + rng.integers(0, 3, 600)[:, None]
     every = np.arange(len(values))
     prior = Prior(common=150.0)
-    model = LocalMixture(values, every, every // 60, np.ones(len(every)), prior)
+    model = LocalMixture(values, every, every // 60, np.ones(len(every)), prior, layout)
     means = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]])
     start = Classes(np.full(3, 1 / 3), means, np.tile(np.eye(2), (3, 1, 1)))
     run = until(em(repeat(model), model.begin(start)), after(40))
