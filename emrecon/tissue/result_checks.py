@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emrecon.errors import DataError
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.contrasts import WEIGHTINGS
-from emrecon.tissue.data_checks import NO_BRAIN_ML
+from emrecon.tissue.data_checks import LITTLE_ML, NO_BRAIN_ML
 from emrecon.tissue.lattice import Lattice
 from emrecon.tissue.mask import MOST_ML
 from emrecon.tissue.settings import Settings
@@ -301,6 +301,11 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
         )
     if found.human_ml > MOST_ML:
         yield f"{found.human_ml:.0f} mL are much for a brain: check voxel size and mask"
+    if found.human_ml < LITTLE_ML and settings.scale == "auto" and not young:
+        yield (
+            f"{found.human_ml:.0f} mL are little for a whole brain: check voxel size, mask and "
+            "whether slices are lost, or say --scale 1 for a part of a brain"
+        )
     grey, white = (held[settings.names.index(name)] for name in ("GM", "WM"))
     low, high = GREY_OVER_WHITE
     if not low <= grey / white <= high and settings.times == 1:

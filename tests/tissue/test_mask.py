@@ -38,6 +38,36 @@ def test_what_an_interpolation_leaves_outside_is_no_brain(background: float, cap
     assert "was interpolated" in caplog.text
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("background", [0.0, np.nan])
+def test_slices_that_were_lost_are_said(axis: int, background: float, caplog) -> None:
+    image, inside = shot(), head().mask
+    bare = np.where(inside, image.voxels, background).astype(np.float32)
+    middle = bare.shape[axis] // 2
+    np.moveaxis(bare, axis, 0)[middle - 1 : middle + 2] = background
+    bare[1, 1, 1] = 30  # a speck beside a brain has nothing lost before it
+    brain_mask(bare, image.spacing_mm)
+    assert f"3 planes within the brain show nothing (axis {axis + 1})" in caplog.text
+    assert caplog.text.count("planes within") == 1
+
+
+@pytest.mark.parametrize(
+    ("odd", "background"),
+    [(np.inf, 0.0), (-np.inf, 0.0), (np.nan, 0.0), (np.inf, np.nan), (np.nan, -np.inf)],
+)
+def test_voxels_of_a_brain_that_are_not_finite_are_said(
+    odd: float, background: float, caplog
+) -> None:
+    image, inside = shot(), head().mask
+    bare = np.where(inside, image.voxels, background).astype(np.float32)
+    brain_mask(bare, image.spacing_mm)
+    assert not caplog.text
+    middle = tuple(n // 2 for n in bare.shape)
+    bare[middle] = bare[middle[0] + 3, middle[1], middle[2]] = odd
+    assert not brain_mask(bare, image.spacing_mm)[middle]
+    assert "2 voxels within the brain have no finite intensity" in caplog.text
+
+
 def test_a_slab_may_be_of_a_brain_or_of_a_head() -> None:
     image = shot()
     bare = np.where(head().mask, image.voxels, 0)

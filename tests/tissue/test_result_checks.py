@@ -59,6 +59,12 @@ def test_a_usual_brain_raises_no_doubt() -> None:
     assert judged(findings()) == ()
 
 
+def test_a_part_of_a_brain_is_told_unless_it_was_said() -> None:
+    (doubt,) = judged(findings(human_ml=360.0))
+    assert "360 mL are little for a whole brain" in doubt
+    assert judged(findings(human_ml=360.0, settings=Settings(scale=1))) == ()
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -214,6 +220,8 @@ def test_lengths_scale_with_the_brain() -> None:
     with pytest.raises(DataError, match="say --scale"):
         segment([Volume(np.where(truth.mask, image.voxels, 0), tiny)])
     large = segment([image], mask=region(truth))
+    with pytest.raises(DataError, match=r"at a scale of 10 .* say --scale 0.066"):
+        segment([small], Settings(scale=10), mask=mask)
     found = segment([small], Settings(scale=0.06), mask=mask)
     assert (found.labels == large.labels).mean() > 0.999
     np.testing.assert_allclose(found.volumes_ml, large.volumes_ml * 0.06**3, rtol=1e-3)

@@ -1,0 +1,110 @@
+"""Voxels of a mask that no scanner measured: planes of one value, planes twice the same, air."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emrecon.errors import DataError
+from emrecon.tissue.data import FEW_LEVELS
+
+log = logging.getLogger(__name__)
+
+Floats32 = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+LITTLE_AIR, MOST_AIR = 0.02, 0.3
+"""Share of a given mask that has the value of the background exactly: from the first on it is
+said, and above the second the mask is not that of the image. Brains have next to none, and a mask
+drawn loosely about a stripped brain a tenth."""
+
+_STEP = 4
+"""Of each so many voxels along both axes of a plane one is looked at first."""
+
+_LEAST = 20
+"""Voxels of the mask that are looked at in a plane, at least, for it to tell anything."""
+
+
+def check_air(image: Floats32, region: Flags, background: float) -> None:
+    """Refuse a mask much of which is background of the image; say so where some of it is.
+
+    Raises
+    ------
+    DataError
+        If it is, though not all: a channel of one value is refused as such.
+    """
+    share = float(np.mean(image[region] == background)) if region.any() else 0.0
+    if MOST_AIR < share < 1:
+        raise DataError(
+            f"{share:.0%} of the mask is background of the image, {background:g} exactly: the "
+            "mask does not fit the image. Is it that of another image, or turned over?"
+        )
+    if LITTLE_AIR < share < 1:
+        log.warning(
+            "%.0f %% of the mask is background of the image, %g exactly, and is taken for fluid: "
+            "does the mask fit the image?",
+            100 * share, background,
+        )  # fmt: skip
+
+
+def without_blank_planes(channels: Sequence[Floats32], region: Flags) -> Flags:
+    """Return a mask without planes in which a channel has one value, as where slices were lost.
+
+    Says so, and whether planes are the same as their neighbours, which noise never lets be.
+    Images of few levels, such as drawings without noise, are taken as they are.
+    """
+    kept = region
+    for number, image in enumerate(channels, 1):
+        some = image[region][::101]
+        if len(np.unique(some[np.isfinite(some)])) < FEW_LEVELS:
+            continue
+        for axis in range(3):
+            lines, inside = np.moveaxis(image, axis, 0), np.moveaxis(region, axis, 0)
+            blank = list(_blank(lines, inside))
+            if blank:
+                kept = kept.copy() if kept is region else kept
+                np.moveaxis(kept, axis, 0)[blank] = False
+                log.warning(
+                    "%d planes of channel %d hold one value alone (planes %s of axis %d, from 0): "
+                    "they are left out", len(blank), number, _few(blank), axis + 1,
+                )  # fmt: skip
+            same = [n for n in _same(lines, inside) if n not in blank]
+            if same:
+                log.warning(
+                    "%d planes of channel %d are the same as the plane before them (planes %s of "
+                    "axis %d, from 0): slices were repeated, and what they tell counts twice",
+                    len(same), number, _few(same), axis + 1,
+                )  # fmt: skip
+    return kept
+
+
+def _blank(lines: Floats32, inside: Flags) -> Iterator[int]:
+    """Yield the planes of one value in the mask."""
+    for n, (plane, seen) in enumerate(zip(lines, inside, strict=True)):
+        some = plane[::_STEP, ::_STEP][seen[::_STEP, ::_STEP]]
+        if some.size >= _LEAST and some.min() == some.max():
+            values = plane[seen]
+            if values.min() == values.max():
+                yield n
+
+
+def _same(lines: Floats32, inside: Flags) -> Iterator[int]:
+    """Yield the planes that are the same, where both are in the mask, as those before them."""
+    thin = (slice(None, None, _STEP),) * 2
+    for n in range(1, len(lines)):
+        seen, plane, before = inside[n] & inside[n - 1], lines[n], lines[n - 1]
+        few = seen[thin]
+        some = np.count_nonzero(few) >= _LEAST
+        if some and np.array_equal(plane[thin][few], before[thin][few]):
+            values = plane[seen]
+            if np.array_equal(values, before[seen]) and values.min() < values.max():
+                yield n
+
+
+def _few(planes: Sequence[int]) -> str:
+    """Return numbers of planes for a line of text."""
+    listed = ", ".join(map(str, planes[:6]))
+    return f"{listed}, ..." if len(planes) > 6 else listed

@@ -1,0 +1,85 @@
+"""What no scanner measured is left out of a mask or said: blank and repeated planes, air."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from emrecon.errors import DataError
+from emrecon.tissue.planes import check_air, without_blank_planes
+
+SHAPE = (30, 32, 34)
+
+
+def noisy() -> np.ndarray:
+    return np.random.default_rng(4).normal(100, 9, SHAPE).astype(np.float32)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("value", [0.0, 70.0])
+def test_planes_of_one_value_are_left_out(caplog, axis: int, value: float) -> None:
+    image, mask = noisy(), np.ones(SHAPE, bool)
+    np.moveaxis(image, axis, 0)[[5, 11]] = value
+    kept = np.moveaxis(without_blank_planes([noisy(), image], mask), axis, 0)
+    assert sorted(np.flatnonzero(~kept.any(axis=(1, 2)))) == [5, 11]
+    assert kept.sum() == mask.sum() - 2 * kept[0].size
+    assert f"2 planes of channel 2 hold one value alone (planes 5, 11 of axis {axis + 1}" in (
+        caplog.text
+    )
+    assert mask.all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_repeated_planes_are_said_and_kept(caplog, axis: int) -> None:
+    image, mask = noisy(), np.ones(SHAPE, bool)
+    lines = np.moveaxis(image, axis, 0)
+    lines[8] = lines[9] = lines[7]
+    assert without_blank_planes([image], mask) is mask
+    assert "2 planes of channel 1 are the same as the plane before them (planes 8, 9 of axis " in (
+        caplog.text
+    )
+
+
+def test_what_lies_outside_the_mask_does_not_count(caplog) -> None:
+    image, mask = noisy(), np.zeros(SHAPE, bool)
+    mask[:, :, 4:20] = True
+    image[~mask] = 0
+    image[:, :, 25] = 70
+    assert without_blank_planes([image], mask) is mask
+    assert not caplog.text
+
+
+def test_one_odd_voxel_makes_a_plane_its_own(caplog) -> None:
+    image, mask = noisy(), np.ones(SHAPE, bool)
+    image[9] = 70
+    image[9, 1, 1] = 71
+    image[20] = image[19]
+    image[20, 1, 1] += 1
+    assert without_blank_planes([image], mask) is mask
+    assert not caplog.text
+
+
+def test_drawings_without_noise_are_taken_as_they_are(caplog) -> None:
+    image, mask = np.zeros(SHAPE, np.float32), np.ones(SHAPE, bool)
+    image[10:] = 1
+    image[20:] = 2
+    assert without_blank_planes([image], mask) is mask
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("background", [0.0, -1.7])
+def test_a_mask_of_another_image_is_refused(caplog, background: float) -> None:
+    image, mask = noisy(), np.ones(SHAPE, bool)
+    image[:15] = background
+    with pytest.raises(DataError, match="50% of the mask is background of the image"):
+        check_air(image, mask, background)
+    mask[:13] = False
+    check_air(image, mask, background)
+    assert "12 % of the mask is background" in caplog.text
+
+
+def test_a_mask_that_fits_is_taken_without_a_word(caplog) -> None:
+    image, mask = noisy(), np.ones(SHAPE, bool)
+    image[:15], mask[:15] = 0, False
+    check_air(image, mask, 0.0)
+    assert not caplog.text
