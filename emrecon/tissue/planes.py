@@ -56,29 +56,45 @@ def without_blank_planes(channels: Sequence[Floats32], region: Flags) -> Flags:
     Says so, and whether planes are the same as their neighbours, which noise never lets be.
     Images of few levels, such as drawings without noise, are taken as they are.
     """
-    kept = region
     for number, image in enumerate(channels, 1):
         some = image[region][::101]
         if len(np.unique(some[np.isfinite(some)])) < FEW_LEVELS:
             continue
+        region = _without_blank(image, region, number)
+        _say_repeated(image, region, number)
+    return region
+
+
+def _without_blank(image: Floats32, region: Flags, channel: int) -> Flags:
+    """Return a mask without planes of one value, those along the axis that holds most first."""
+    while True:
+        kept = []
         for axis in range(3):
-            lines, inside = np.moveaxis(image, axis, 0), np.moveaxis(region, axis, 0)
-            blank = list(_blank(lines, inside))
-            if blank:
-                kept = kept.copy() if kept is region else kept
-                np.moveaxis(kept, axis, 0)[blank] = False
-                log.warning(
-                    "%d planes of channel %d hold one value alone (planes %s of axis %d, from 0): "
-                    "they are left out", len(blank), number, _few(blank), axis + 1,
-                )  # fmt: skip
-            same = [n for n in _same(lines, inside) if n not in blank]
-            if same:
-                log.warning(
-                    "%d planes of channel %d are the same as the plane before them (planes %s of "
-                    "axis %d, from 0): slices were repeated, and what they tell counts twice",
-                    len(same), number, _few(same), axis + 1,
-                )  # fmt: skip
-    return kept
+            rest = np.moveaxis(region.copy(), axis, 0)
+            blank = list(_blank(np.moveaxis(image, axis, 0), rest))
+            rest[blank] = False
+            kept.append((np.moveaxis(rest, 0, axis), blank))
+        axis = min(range(3), key=lambda one: int(np.count_nonzero(kept[one][0])))
+        rest, blank = kept[axis]
+        if not blank:
+            return region
+        log.warning(
+            "%d planes of channel %d hold one value alone (planes %s of axis %d, from 0): they "
+            "are left out", len(blank), channel, _few(blank), axis + 1,
+        )  # fmt: skip
+        region = rest
+
+
+def _say_repeated(image: Floats32, region: Flags, channel: int) -> None:
+    """Say which planes are the same as those before them."""
+    for axis in range(3):
+        same = list(_same(np.moveaxis(image, axis, 0), np.moveaxis(region, axis, 0)))
+        if same:
+            log.warning(
+                "%d planes of channel %d are the same as the plane before them (planes %s of "
+                "axis %d, from 0): slices were repeated, and what they tell counts twice",
+                len(same), channel, _few(same), axis + 1,
+            )  # fmt: skip
 
 
 def _blank(lines: Floats32, inside: Flags) -> Iterator[int]:

@@ -42,10 +42,11 @@ NO_GREY_OVER_WHITE = (0.33, 6.0)
 """Volume of grey over that of white matter that no human brain has: where the two look alike, what
 is called grey matter is the border of fluid and 0.25 of the rest."""
 
-INSIDE_OUT = 1.5
+INSIDE_OUT, SURELY_INSIDE_OUT = 1.5, 3.0
 """White matter's share at the edge of the mask over grey matter's, from which on the two are
 exchanged: 0.01 to 0.2 in adults, 1.7 and more in the newborn, whose grey matter is bright. Where
-the intensities show all classes, more of it than of fluid must lie there, too."""
+the intensities show all classes, more of it than of fluid must lie there, too, below the second,
+which is 5 in a T1-weighted image that was said to be FLAIR."""
 
 SHOWN = (1.0, 3.2)
 """Distance of two classes, in standard deviations, at the best start from intensities alone: below
@@ -224,7 +225,7 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
         )
     outer = found.outer  # where a mask cuts a brain, all classes lie at its edge
     unsure = found.start.gap < SHOWN[1] or outer["WM"] > outer["CSF"]
-    if unsure and outer["WM"] > INSIDE_OUT * outer["GM"]:
+    if outer["WM"] > (INSIDE_OUT if unsure else SURELY_INSIDE_OUT) * outer["GM"]:
         newborn = (
             ", or that of a newborn, whose grey matter is the brighter one: give maps of newborns "
             "(--contrast neonate --priors)"

@@ -194,16 +194,14 @@ def begin(  # noqa: PLR0913 - as for `segment`
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
-    seen = without_blank_planes(channels, region)
-    data = prepare(channels, seen, affine, settings.most_classes, settings.times)
+    region = without_blank_planes(channels, region)
+    data = prepare(channels, region, affine, settings.most_classes, settings.times)
     check_data(data, settings, told=bool(maps) or means is not None or labels is not None)
     settings, choices = chosen(data, settings)
     atlas = lay(maps, prior_classes, settings, images[0], data.mask) if maps else None
-    if atlas and deep_priors:
-        atlas = replace(atlas, deep=deep_share(priors, prior_classes, deep_priors))
-    drawn = None
-    if labels is not None:
-        drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
+    deep = deep_share(priors, prior_classes, deep_priors) if deep_priors else None
+    atlas = atlas and replace(atlas, deep=deep)
+    drawn = None if labels is None else _drawn(labels, images[0], settings)
     average = _average(images[0], data, settings, head_maps, None if priors else atlas)
 
     def fit(settings: Settings) -> Fit:
@@ -232,6 +230,11 @@ def _region(
     if settings.contrast == "CT" and settings.tissues:
         region = soft_tissue(image.voxels, region)
     return region, mask_from
+
+
+def _drawn(labels: Volume, image: Volume, settings: Settings) -> Floats32:
+    """Return labels to start from, on the image's grid."""
+    return on_grid(labels, image, "the labels", 0, resample=settings.resample)
 
 
 def _average(

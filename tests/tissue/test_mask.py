@@ -7,7 +7,10 @@ import pytest
 
 from emrecon.errors import DataError
 from emrecon.io import read_image
+from emrecon.tissue.find_brain import find_brain
 from emrecon.tissue.mask import brain_mask, head_mask
+from emrecon.tissue.settings import Settings
+from emrecon.volume import Volume
 from tests.tissue.test_segment import head, shot
 
 
@@ -82,3 +85,19 @@ def test_a_head_in_empty_air_is_stripped(shared_data: Path) -> None:
     bare = np.pad(np.where(head_mask(image), image, 0), 2)  # shown nowhere at the faces
     volume_ml = brain_mask(bare, spacing).sum() * np.prod(spacing) / 1000
     assert 1200 < volume_ml < 1600
+
+
+@pytest.mark.parametrize("maps", [(), ("three maps",)])
+def test_a_head_that_was_stripped_to_little_is_refused(monkeypatch, maps: tuple) -> None:
+    small = np.zeros((50, 50, 50), bool)
+    small[10:40, 10:40, 10:40] = True
+    image = Volume(small.astype(np.float32), np.diag([2.0, 2, 2, 1]))
+    room = "emrecon.tissue.find_brain"
+    for name, answer in (("shown_brain", None), ("brain_mask", small), ("strip_with_maps", small),
+                         ("stack", (None, None))):  # fmt: skip
+        monkeypatch.setattr(f"{room}.{name}", lambda *_, answer=answer: answer)
+    with pytest.raises(DataError, match="216 mL, which is little for a brain"):
+        find_brain(image, Settings(), lambda: maps)
+    found, how = find_brain(image, Settings(scale=1), lambda: maps)
+    assert found is small
+    assert how == ("maps" if maps else "intensities")

@@ -21,12 +21,25 @@ def test_planes_of_one_value_are_left_out(caplog, axis: int, value: float) -> No
     image, mask = noisy(), np.ones(SHAPE, bool)
     np.moveaxis(image, axis, 0)[[5, 11]] = value
     kept = np.moveaxis(without_blank_planes([noisy(), image], mask), axis, 0)
-    assert sorted(np.flatnonzero(~kept.any(axis=(1, 2)))) == [5, 11]
+    assert np.flatnonzero(~kept.any(axis=(1, 2))).tolist() == [5, 11]
     assert kept.sum() == mask.sum() - 2 * kept[0].size
     assert f"2 planes of channel 2 hold one value alone (planes 5, 11 of axis {axis + 1}" in (
         caplog.text
     )
     assert mask.all()
+
+
+def test_planes_that_a_slab_of_one_value_makes_are_no_blank_ones(caplog) -> None:
+    """Beside a brain that was stripped such a slab alone is shown."""
+    image, mask = np.zeros(SHAPE, np.float32), np.zeros(SHAPE, bool)
+    brain, slab = (slice(8, 24),) * 3, (slice(None), slice(None), slice(14, 17))
+    image[brain], mask[brain] = noisy()[brain], True
+    image[slab], mask[slab] = 70, True
+    kept = without_blank_planes([image], mask)
+    mask[slab] = False
+    assert np.array_equal(kept, mask)
+    assert "(planes 14, 15, 16 of axis 3" in caplog.text
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -123,6 +123,19 @@ def test_an_adults_brain_is_not() -> None:
     judged(findings(start=began(6), **inside_out(0.1)))
 
 
+def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too() -> None:
+    """As of a T1-weighted image that was said to be FLAIR, whose intensities show all classes."""
+
+    def brain(share: float) -> Findings:
+        turned = inside_out(share)
+        turned["rim"][:300] = True  # the fluid
+        return findings(start=began(6), **turned)
+
+    judged(brain(0.25))
+    with pytest.raises(ImplausibleError, match="40% of what is taken for white matter and 10%"):
+        judged(brain(0.4))
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_fit_that_comes_to_nothing_is_made_once_more(
     first: bool,  # noqa: FBT001 - a parameter of the test
