@@ -212,11 +212,12 @@ def _check_volumes(found: Findings) -> None:
 
 def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
     """Refuse grey and white matter that are exchanged, or of which one is but a border."""
-    if found.start is None:  # a person said which is which
+    start = found.start
+    if start is None and not found.atlas:  # a person said which is which
         return
     settings, ratio = found.settings, held["GM"] / held["WM"]
     low, high = NO_GREY_OVER_WHITE
-    if settings.times == 1 and not low <= ratio <= high:
+    if start and settings.times == 1 and not low <= ratio <= high:
         raise ImplausibleError(
             f"there is {ratio:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
             f"brains): the two may look alike here, or the image is not {settings.weighted} "
@@ -224,7 +225,7 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
             "(--means)"
         )
     outer = found.outer  # where a mask cuts a brain, all classes lie at its edge
-    unsure = found.start.gap < SHOWN[1] or outer["WM"] > outer["CSF"]
+    unsure = start is not None and (start.gap < SHOWN[1] or outer["WM"] > outer["CSF"])
     if outer["WM"] > (INSIDE_OUT if unsure else SURELY_INSIDE_OUT) * outer["GM"]:
         newborn = (
             ", or that of a newborn, whose grey matter is the brighter one: give maps of newborns "

@@ -132,8 +132,13 @@ def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too(
         return findings(start=began(6), **turned)
 
     judged(brain(0.25))
-    with pytest.raises(ImplausibleError, match="40% of what is taken for white matter and 10%"):
-        judged(brain(0.4))
+    for start, atlas in ((began(6), False), (None, True)):
+        odd = replace(brain(0.4), start=start, atlas=atlas)
+        with pytest.raises(
+            ImplausibleError, match="40% of what is taken for white matter and 10%"
+        ):
+            judged(odd)
+    judged(replace(brain(0.4), start=None))  # a person said which class is which
 
 
 @pytest.mark.parametrize("first", [True, False])
