@@ -208,7 +208,8 @@ def background(image: Floats32) -> float:
     """Return the value that most corners of a stripped image share; 0 where they do not."""
     corners = np.nan_to_num(image[np.ix_([0, -1], [0, -1], [0, -1])])
     values, counts = np.unique(corners, return_counts=True)
-    shared = counts.max() > 4 and np.nanmin(image) < np.nanmax(image)
+    known = image[np.isfinite(image)]
+    shared = counts.max() > 4 and known.size and known.min() < known.max()
     return float(values[counts.argmax()]) if shared else 0.0
 
 

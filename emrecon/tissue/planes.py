@@ -34,15 +34,19 @@ def check_air(image: Floats32, region: Flags, background: float) -> None:
     Raises
     ------
     DataError
-        If it is, though not all: a channel of one value is refused as such.
+        If it is; images of one or two values are left to be refused as such.
     """
-    share = float(np.mean(image[region] == background)) if region.any() else 0.0
-    if MOST_AIR < share < 1:
+    inside = image[region]
+    other = inside[inside != background]
+    if not other.size or other.min() == other.max():
+        return
+    share = 1 - other.size / inside.size
+    if share > MOST_AIR:
         raise DataError(
             f"{share:.0%} of the mask is background of the image, {background:g} exactly: the "
             "mask does not fit the image. Is it that of another image, or turned over?"
         )
-    if LITTLE_AIR < share < 1:
+    if share > LITTLE_AIR:
         log.warning(
             "%.0f %% of the mask is background of the image, %g exactly, and is taken for fluid: "
             "does the mask fit the image?",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emrecon.errors import DataError
+from emrecon.tissue.mask import background
 from emrecon.tissue.planes import check_air, without_blank_planes
 
 SHAPE = (30, 32, 34)
@@ -80,14 +81,14 @@ def test_drawings_without_noise_are_taken_as_they_are(caplog) -> None:
     assert not caplog.text
 
 
-@pytest.mark.parametrize("background", [0.0, -1.7])
-def test_a_mask_of_another_image_is_refused(caplog, background: float) -> None:
+@pytest.mark.parametrize("air", [0.0, -1.7])
+def test_a_mask_of_another_image_is_refused(caplog, air: float) -> None:
     image, mask = noisy(), np.ones(SHAPE, bool)
-    image[:15] = background
+    image[:15] = air
     with pytest.raises(DataError, match="50% of the mask is background of the image"):
-        check_air(image, mask, background)
+        check_air(image, mask, air)
     mask[:13] = False
-    check_air(image, mask, background)
+    check_air(image, mask, air)
     assert "12 % of the mask is background" in caplog.text
 
 
@@ -95,4 +96,11 @@ def test_a_mask_that_fits_is_taken_without_a_word(caplog) -> None:
     image, mask = noisy(), np.ones(SHAPE, bool)
     image[:15], mask[:15] = 0, False
     check_air(image, mask, 0.0)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (0.0, 1.0), (np.nan, np.nan)])
+def test_images_of_few_values_are_refused_as_such(caplog, values: tuple[float, float]) -> None:
+    image = np.where(noisy() > 100, *values).astype(np.float32)
+    check_air(image, np.ones(SHAPE, bool), background(image))
     assert not caplog.text
