@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -88,9 +88,10 @@ def share(work: Callable[..., object], tasks: int, *args: Any) -> None:  # noqa:
         some()
     finally:
         left.clear()
-        for helper in helpers:
-            if not helper.cancel():  # it began: what it took is to be done
-                helper.result()
+        began = [helper for helper in helpers if not helper.cancel()]
+        wait(began)  # for all of them, whoever failed: they write to the caller's arrays
+    for helper in began:
+        helper.result()
 
 
 def end_helpers() -> None:

@@ -17,6 +17,9 @@ from typing import Any
 
 from emrecon.errors import FormatError, SettingsError, WriteError
 
+STREAM = "it is a pipe or device, and only files are read; write it to one first"
+"""What is said of an input that `is_stream`."""
+
 
 @contextmanager
 def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
@@ -58,6 +61,11 @@ def must_be_regular(path: Path) -> None:
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or device, and only files are written over"
         raise WriteError(f"cannot write {path}: it is {what}")
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path is a pipe or a device, whose bytes come once and perhaps never."""
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def flushed(path: Path) -> None:

@@ -101,6 +101,32 @@ def test_what_fails_in_any_thread_is_told_and_the_next_is_shared_again(monkeypat
     compiled.share(lambda begin, end: both.wait(60), 2)
 
 
+@pytest.mark.parametrize("caller_fails", [False, True])
+def test_all_that_began_have_ended_where_several_fail(monkeypatch, caller_fails) -> None:
+    monkeypatch.setattr(numba, "get_num_threads", lambda: 3)
+    pool = ThreadPoolExecutor(2, compiled.KERNEL_THREADS)
+    monkeypatch.setattr(compiled, "_helpers", lambda: pool)
+    all_three, first_left, inside = threading.Barrier(3), threading.Event(), set()
+
+    def work(begin: int, end: int) -> None:
+        name = threading.current_thread().name
+        inside.add(name)
+        all_three.wait(60)  # each thread has one task
+        if name.endswith("_1"):  # the second helper ends well after the first
+            first_left.wait(60)
+            time.sleep(0.05)
+        inside.discard(name)
+        if name.endswith("_0"):
+            first_left.set()
+        if caller_fails or name.startswith(compiled.KERNEL_THREADS):
+            raise ArithmeticError(begin)
+
+    with pytest.raises(ArithmeticError):
+        compiled.share(work, 3)
+    assert not inside
+    pool.shutdown()
+
+
 def test_helpers_end_when_told_and_are_there_again_when_needed(monkeypatch) -> None:
     monkeypatch.setattr(numba, "get_num_threads", lambda: 2)
     both = threading.Barrier(2)

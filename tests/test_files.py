@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +17,11 @@ import pytest
 
 from emrecon import cli, io
 from emrecon.batch.store import locked
-from emrecon.errors import WriteError
+from emrecon.errors import EmreconError, WriteError
 from emrecon.files import hashing, make_folder, read_text, replacing, sha256, write_text
 from emrecon.io.event_store import EventStore, building
+from emrecon.io.formats import open_head
+from emrecon.jobs.base import must_exist
 from emrecon.jobs.bundle import check_outputs, written_together
 from emrecon.volume import Volume
 
@@ -60,6 +63,15 @@ def test_the_name_beside_keeps_its_ending(tmp_path: Path) -> None:
         beside.write_text("x")
     assert (tmp_path / "a.nii.gz").read_text() == "x"
     assert (tmp_path / "a.nii.gz").stat().st_mode & 0o600 == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+@pytest.mark.parametrize("read", [open_head, lambda path: must_exist({"mask": path})])
+def test_pipes_are_no_input(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    """Who opened one would wait for ever."""
+    os.mkfifo(tmp_path / "mask.nii")
+    with pytest.raises(EmreconError, match="it is a pipe or device, and only files are read"):
+        read(tmp_path / "mask.nii")
 
 
 def test_missing_folder(tmp_path: Path) -> None:

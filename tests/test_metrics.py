@@ -133,6 +133,23 @@ def test_match_takes_what_lies_beyond_the_truth_as_zero():
     np.testing.assert_array_equal(truth[3:], 1)
 
 
+@pytest.mark.parametrize(("hot", "told"), [(slice(0, 12), True), (slice(8, 12), False)])
+def test_what_an_image_holds_beyond_the_truth_is_said(caplog, hot, told):
+    grid, half = Grid((12, 4, 4), (2, 2, 2), (0, 0, 0)), Grid((6, 4, 4), (2, 2, 2), (12, 0, 0))
+    values = np.zeros(grid.shape)
+    values[hot] = 3
+    metrics.match(volume(values, grid), volume(np.ones(half.shape), half))
+    assert ("50 % of the image lies beyond the edge of the truth" in caplog.text) is told
+
+
+def test_labels_of_nothing_are_refused():
+    grid = Grid.centred((4, 4, 4), (2, 2, 2))
+    ones, nothing = volume(np.ones(grid.shape), grid), volume(np.zeros(grid.shape), grid)
+    with pytest.raises(DataError, match="0 everywhere in the image"):
+        metrics.regions(ones, ones, nothing)
+    assert metrics.regions(ones, ones, nothing, {0: "air"})[0].voxels == 64
+
+
 def test_match_refuses_what_does_not_belong_together(caplog):
     grid = Grid.centred((4, 4, 4), (2, 2, 2))
     far = Grid((4, 4, 4), (2, 2, 2), (500, 0, 0))

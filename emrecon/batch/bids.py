@@ -91,6 +91,8 @@ def bids_jobs(
     ]
     _tell_of_others(root, sorted(wanted or there))
     jobs = _distinct(every)
+    if jobs and (idle := (wanted or there) - {job.publish["parts"]["sub"] for job in jobs}):
+        log.warning("nothing is done of %d participants: %s", len(idle), _few(idle))
     if not jobs:
         raise DataError(
             f"{dataset} has nothing to do: no T1-weighted image in sub-*/[ses-*/]anat, and no "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import logging
 import os
 import signal
@@ -102,6 +103,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.captureWarnings(capture=True)
+    _print_all_letters()
     try:
         with _terminated(), _warned_once(), _flushed():
             given = list(sys.argv[1:] if tokens is None else tokens)
@@ -140,6 +142,13 @@ def _explain(tokens: Sequence[str]) -> None:
         EXIT_CODES.replace(", 130", ", 3 inputs invalid, 130") if name == "batch" else EXIT_CODES
     )
     command.help_epilogue = f"Examples:\n\n{examples}\n\n{codes}"
+
+
+def _print_all_letters() -> None:
+    """Print letters that a console's encoding does not have by their numbers, as stderr does."""
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and out.errors == "strict":
+        out.reconfigure(errors="backslashreplace")
 
 
 class _First(logging.Filter):

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError, SettingsError
+from emrecon.files import STREAM, is_stream
 from emrecon.io.foreign import foreign
 from emrecon.plugins import installed
 from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -325,8 +326,10 @@ def open_head(path: Path) -> bytes:
     Raises
     ------
     FormatError
-        If the file cannot be read, or its compression is damaged.
+        If the file cannot be read, is a pipe or device, or its compression is damaged.
     """
+    if is_stream(path):
+        raise FormatError(f"cannot read {path}: {STREAM}")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)

@@ -15,6 +15,8 @@ from emrecon.volume import Volume
 if TYPE_CHECKING:
     from emrecon.io.spect import Projections
 
+_SHEAR = 1e-3  # cosine between axes, more than headers are rounded to
+
 
 def image_summary(volume: Volume) -> dict[str, str]:
     """Return where voxels lie and what they hold."""
@@ -28,7 +30,7 @@ def image_summary(volume: Volume) -> dict[str, str]:
         "voxels": _times(voxels.shape[-3:]),
         "frames": str(len(voxels)) if voxels.ndim == 4 else "1",
         "voxel size": f"{_times(volume.spacing_mm)} mm",
-        "axes run towards": "".join(str(code) for code in aff2axcodes(volume.affine)),
+        "axes run towards": "".join(map(str, aff2axcodes(volume.affine))) + _sheared(volume),
         "first voxel at": f"{_point(corner)} mm (RAS)",
         "last voxel at": f"{_point(far[:3])} mm (RAS)",
         "unit": volume.unit or "not stated",
@@ -36,6 +38,14 @@ def image_summary(volume: Volume) -> dict[str, str]:
         "sum": f"{float(shown.sum(dtype=np.float64)):.6g}",
         "not finite": str(voxels.size - shown.size),
     }
+
+
+def _sheared(volume: Volume) -> str:
+    """Return by how much axes are not at right angles, where they are not."""
+    along = volume.affine[:3, :3] / np.asarray(volume.spacing_mm)
+    most = float(np.abs(along.T @ along - np.eye(3)).max())
+    degrees = float(np.degrees(np.arcsin(min(most, 1))))
+    return f", sheared by {degrees:.3g} degrees" if most > _SHEAR else ""
 
 
 def spect_summary(read: Projections) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from emrecon import forms
 from emrecon.em import Iterate
 from emrecon.errors import DataError
-from emrecon.files import sha256
+from emrecon.files import STREAM, is_stream, sha256
 from emrecon.stop import Rule
 
 R_co = TypeVar("R_co", covariant=True)
@@ -315,9 +315,11 @@ def must_exist(files: Mapping[str, Path]) -> None:
     Raises
     ------
     DataError
-        If one is missing.
+        If one is missing, or a pipe or device.
     """
     for what, path in files.items():
+        if is_stream(path):
+            raise DataError(f"{what}: cannot read {path}: {STREAM}")
         if path.exists():
             continue
         if path.is_symlink():

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from emrecon import io, metrics
 from emrecon.em import Iterate, last, until
-from emrecon.errors import DataError
 from emrecon.io import sidecar
 from emrecon.jobs.base import Meters
 from emrecon.jobs.recon_images import ReconImage
@@ -72,10 +71,7 @@ class Regions:
     @cached_property
     def rows(self) -> list[metrics.Region]:
         """One row a region: mean and volume."""
-        rows = metrics.regions(self.volume, None, self.labels, self.names)
-        if not rows:
-            raise DataError("the labels of the regions are 0 everywhere in the image")
-        return rows
+        return metrics.regions(self.volume, None, self.labels, self.names)
 
     @cached_property
     def weights(self) -> list[Array]:

@@ -21,6 +21,9 @@ Point = tuple[float, float, float]
 ALIKE = 0.1
 """Volume of one box over that of another, below which both cannot show the same."""
 
+BEYOND = 0.02
+"""Share of an image's sum that may lie beyond the edge of the truth."""
+
 
 def match(image: Volume, truth: Volume) -> tuple[Array, Array]:
     """Return the voxels of both on the image's grid, ready for the metrics here.
@@ -37,7 +40,9 @@ def match(image: Volume, truth: Volume) -> tuple[Array, Array]:
     if image.unit and truth.unit and image.unit != truth.unit:
         log.warning("an image in %s is compared with a truth in %s", image.unit, truth.unit)
     _say_sizes(image, truth)
-    return frame(image), onto(truth, image, order=1)
+    values, wanted = frame(image), onto(truth, image, order=1)
+    _say_cut(values, image, truth)
+    return values, wanted
 
 
 def _say_sizes(image: Volume, truth: Volume) -> None:
@@ -51,6 +56,21 @@ def _say_sizes(image: Volume, truth: Volume) -> None:
             "the image is of %.3g litres and the truth of %.3g: beyond its edge a truth is 0; are "
             "both of the same part of the body, and their lengths in the same unit?",
             *litres,
+        )
+
+
+def _say_cut(values: Array, image: Volume, truth: Volume) -> None:
+    """Warn where much of what an image holds lies beyond the truth's edge."""
+    if image.voxels.shape == truth.voxels.shape and np.allclose(image.affine, truth.affine):
+        return
+    seen = onto(Volume(np.ones(truth.voxels.shape, np.float32), truth.affine), image, order=0)
+    held = np.abs(np.where(np.isfinite(values), values, 0))
+    beyond = float(held[seen == 0].sum() / max(float(held.sum()), 1e-300))
+    if beyond > BEYOND:
+        log.warning(
+            "%.0f %% of the image lies beyond the edge of the truth, which is taken as 0 there: "
+            "cut the image to the truth if that is not so",
+            100 * beyond,
         )
 
 

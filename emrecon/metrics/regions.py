@@ -64,7 +64,7 @@ def regions(
     GeometryError
         If the volumes do not overlap, or have time frames.
     DataError
-        If labels are not whole numbers, or voxels are not finite.
+        If labels are not whole numbers or 0 everywhere in the image, or voxels are not finite.
     """
     from scipy.ndimage import find_objects  # noqa: PLC0415 - heavy, seldom needed
 
@@ -92,6 +92,8 @@ def regions(
                 _centre(values[box], inside, _cut(image.affine, box)),
             )
         )
+    if not rows:
+        raise DataError("the labels of the regions are 0 everywhere in the image")
     return rows
 
 

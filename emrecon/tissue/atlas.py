@@ -41,6 +41,7 @@ _FINALISTS = 3
 _STEEP = 45.0  # degrees
 _FAR_MM = 100.0
 _FINE_MM = 1.5
+_DARKEST = 0.001
 
 
 def lay(
@@ -201,6 +202,7 @@ def align(
         the image turned by quarter turns: its header then lies about its orientation.
     """
     full, grid = maps, affine
+    image = _lifted(image, region)
     maps, affine = thinned(maps, affine)
     coarsest = replace(points(image, region, maps, affine, 12.0), free=RIGID)
     begun = [
@@ -289,6 +291,14 @@ def points(
     blurred = ndimage.gaussian_filter(maps, blur, mode="constant", truncate=3.0)
     places = np.ascontiguousarray((mm[known] - middle) / REACH_MM)
     return Alignment(blurred, affine, places, bins[known], middle, AFFINE)
+
+
+def _lifted(image: Volume, region: Flags | None) -> Volume:
+    """Return an image of which nearly all in a region is above 0, as that of a brain is."""
+    if region is None or not (inside := image.voxels[region]).size or np.nanmin(inside) >= 0:
+        return image
+    low = np.float32(np.quantile(inside[np.isfinite(inside)], _DARKEST))
+    return replace(image, voxels=image.voxels - low) if low < 0 else image
 
 
 def _binned(values: Floats32) -> NDArray[np.int32]:

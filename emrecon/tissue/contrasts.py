@@ -86,7 +86,10 @@ UNKNOWN_SUFFIXES = frozenset({
 })  # fmt: skip
 """Words of images of none of the contrasts."""
 
-NO_IMAGES = frozenset({"dseg", "probseg", "mask", "aseg", "labels"})
+NO_IMAGES = frozenset({
+    "dseg", "probseg", "mask", "aseg", "labels", "fraction", "entropy", "outliers", "biasfield",
+    "5tt",
+})  # fmt: skip
 """Words of files that were made of images, and hold no intensities."""
 
 _ENTITIES = frozenset({"sub", "ses", "acq", "ce", "rec", "run", "space", "desc"})

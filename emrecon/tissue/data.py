@@ -190,8 +190,12 @@ def flags_of(mask: Volume, first: Volume, what: str, *, resample: bool) -> Flags
     return as_flags(on_grid(mask, first, what, 0, resample=resample), first.voxels, what)
 
 
-def prepare(channels: Sequence[Floats32], mask: Flags, affine: Floats, classes: int) -> Data:
+def prepare(
+    channels: Sequence[Floats32], mask: Flags, affine: Floats, classes: int, times: float = 1.0
+) -> Data:
     """Return what a segmentation works on: channels of one shape, in a mask.
+
+    The affine gives the brain its human size, than which it is so many `times` as long.
 
     Raises
     ------
@@ -220,7 +224,7 @@ def prepare(channels: Sequence[Floats32], mask: Flags, affine: Floats, classes: 
         inner = values[(values >= low) & (values <= top)].astype(np.float64)
         centre[c], scale[c] = np.median(inner), inner.std() or values.std(dtype=np.float64)
     np.minimum(inside, high[:, None].astype(np.float32), out=inside)
-    return Data(inside, mask, affine, centre, scale, high)
+    return Data(inside, mask, affine, centre, scale, high, times)
 
 
 def _varied(values: Floats32, classes: int, channel: int) -> None:

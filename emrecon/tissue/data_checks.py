@@ -15,6 +15,9 @@ Floats32 = NDArray[np.float32]
 LEAST_ML, HUMAN_ML = 20.0, 1400.0
 """Volume below which a brain is not human, not even of a child before birth, and a usual one."""
 
+LITTLE_ML, NEXT_TO_NOTHING_ML = 600.0, 1.0
+"""Volume that is little for a whole brain of an adult, and that no brain has at its scale."""
+
 NO_BRAIN_ML = 3500.0
 """Volume that no human brain has, even with all the fluid of a large head."""
 
@@ -46,6 +49,13 @@ def check_size(voxels: int, affine: Floats, settings: Settings, most_ml: float) 
             f"and bias field are those of human brains: say --scale {times:.2g} if it is whole, "
             f"or --scale 1 for a part of a human brain; or is the size of its voxels, {sizes} mm, "
             "in another unit?"
+        )
+    if settings.times != 1 and settings.tissues and volume_ml < NEXT_TO_NOTHING_ML:
+        fits = settings.times * (volume_ml / HUMAN_ML) ** (1 / 3)
+        raise DataError(
+            f"at a scale of {settings.times:g} the brain is as a human one of {volume_ml:.2g} mL: "
+            "the scale is the length of the brain beside that of a human one, some 0.06 for a "
+            f"mouse; say --scale {fits:.2g} if it is whole"
         )
     if settings.tissues and volume_ml > most_ml:
         size = f"{volume_ml / 1e6:.3g} m3" if volume_ml > 1e5 else f"{volume_ml:.4g} mL"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emrecon.errors import DataError
 from emrecon.tissue.atlas import stack
 from emrecon.tissue.contrasts import BRAIN_HU, WINDOW_HU, check_hounsfield
+from emrecon.tissue.data_checks import LITTLE_ML
 from emrecon.tissue.head_cut import strip_with_maps
 from emrecon.tissue.mask import MOST_ML, MaskFrom, brain_mask, shown_brain
 from emrecon.tissue.settings import Settings
@@ -59,9 +60,12 @@ def find_brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[
                 "with maps of an average brain alone: give a mask (--mask), or install the maps: "
                 "emrecon[maps]"
             )
-        return brain_mask(image.voxels, image.spacing_mm, most_ml), "intensities"
+        brain = brain_mask(image.voxels, image.spacing_mm, most_ml)
+        _check_whole(brain, image, settings)
+        return brain, "intensities"
     stacked, affine = stack(maps, settings.most_classes, ())
     brain = strip_with_maps(image, stacked, affine, weighting.walls)
+    _check_whole(brain, image, settings)
     if settings.contrast == "FLAIR":
         log.warning(
             "fluid is as dark as bone in a FLAIR image: how much of it the mask holds is what the "
@@ -69,6 +73,17 @@ def find_brain(image: Volume, settings: Settings, head_maps: HeadMaps) -> tuple[
         )
     log.warning("no mask was given: the head was stripped with maps of a brain; look at it")
     return brain, "maps"
+
+
+def _check_whole(brain: Flags, image: Volume, settings: Settings) -> None:
+    """Refuse what a head was stripped to that is no whole brain of an adult."""
+    volume_ml = float(brain.sum() * abs(np.linalg.det(image.affine[:3, :3]))) / 1000
+    if settings.human and settings.scale == "auto" and volume_ml < LITTLE_ML:
+        raise DataError(
+            f"no mask was given, and what the head was stripped to has {volume_ml:.0f} mL, which "
+            f"is little for a brain: is the image {settings.weighted} (--contrast), and the head "
+            "whole? Give a mask (--mask)"
+        )
 
 
 def _shown(image: Volume, settings: Settings, most_ml: float) -> Flags | None:

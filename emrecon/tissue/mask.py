@@ -43,6 +43,9 @@ _DUST = 1e-3
 _CUT = 0.15
 """Share shown of a face at which an image is cut; thick slices that graze a brain show 0.1."""
 
+_LARGE = 0.1
+"""Share of the largest plane from which on one is of a brain, and not of specks beside it."""
+
 _ERODE_MM, _GROW_MM, _CLOSE_MM = 2.5, 7.0, 10.0
 _WORK_MM = 2.0
 
@@ -67,7 +70,7 @@ def shown_brain(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) 
     """
     if not (np.isfinite(image) & (image != 0)).any():
         raise DataError("the image is 0 or missing everywhere")
-    shown = np.isfinite(image) & (image != _background(image))
+    shown = np.isfinite(image) & (image != background(image))
     dusty = bool(shown.mean() >= 1 - STRIPPED and image.min() < image.max())
     if dusty:
         shown = _above_dust(image)
@@ -83,6 +86,7 @@ def shown_brain(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) 
                 "no mask was given: the image seems to be a stripped brain that was interpolated, "
                 "and what is next to nothing outside is left out; look at it"
             )
+        _say_missing(image, shown)
         return np.asarray(shown)
     return None
 
@@ -184,11 +188,28 @@ def _tissue_range(values: Floats32) -> tuple[float, float]:
     return float(0.6 * fluid + 0.4 * grey), float(white + max(3 * sigma, 0.35 * (white - fluid)))
 
 
-def _background(image: Floats32) -> float:
+def _say_missing(image: Floats32, shown: Flags) -> None:
+    """Say what of a brain is left out, as it is not finite or a plane shows nothing."""
+    corner = image[0, 0, 0]  # the background may be NaN
+    missing = ~np.isfinite(image) & ~((image == corner) | (np.isnan(image) & np.isnan(corner)))
+    if missing.any() and (count := int((missing & _filled(shown)).sum())):
+        log.warning("%d voxels within the brain have no finite intensity and are left out", count)
+    for axis in range(3):
+        area = shown.sum(axis=tuple({0, 1, 2} - {axis}))
+        large = np.flatnonzero(area > _LARGE * area.max())
+        if empty := int(np.count_nonzero(area[large[0] : large[-1]] == 0)):
+            log.warning(
+                "%d planes within the brain show nothing (axis %d): slices were lost, and what "
+                "they held is in no volume", empty, axis + 1,
+            )  # fmt: skip
+
+
+def background(image: Floats32) -> float:
     """Return the value that most corners of a stripped image share; 0 where they do not."""
     corners = np.nan_to_num(image[np.ix_([0, -1], [0, -1], [0, -1])])
     values, counts = np.unique(corners, return_counts=True)
-    shared = counts.max() > 4 and np.nanmin(image) < np.nanmax(image)
+    known = image[np.isfinite(image)]
+    shared = counts.max() > 4 and known.size and known.min() < known.max()
     return float(values[counts.argmax()]) if shared else 0.0
 
 

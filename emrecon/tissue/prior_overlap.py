@@ -23,6 +23,7 @@ _HALF = 0.5
 _POINTS = 20_000
 _BINS = 32
 _STEP_MM = 20.0
+_SIDES = ("left and right", "front and back", "top and bottom")
 _CLEARLY = 0.01  # nats a point
 
 
@@ -70,23 +71,34 @@ def overlap(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> float:
 
 
 def _compare(atlas: Atlas, image: Volume, index: tuple[NDArray[np.intp], ...]) -> None:
-    """Warn if the maps say more of the intensities when they are moved."""
+    """Warn if the maps say more of the intensities when they are moved or turned over."""
     values = image.voxels[index]
     bins = np.searchsorted(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]), values)
     here = _told(atlas.at(index, image.affine), bins)
-    told = []
-    for axis in range(3):
+    about = np.stack(index, axis=1).mean(axis=0) @ image.affine[:3, :3].T + image.affine[:3, 3]
+    told: dict[str, float] = {}
+    for axis, sides in enumerate(_SIDES):
+        over = np.eye(4)
+        over[axis, axis], over[axis, 3] = -1, 2 * about[axis]
+        told[f"turned over, {sides}"] = _told(_shifted(atlas, over).at(index, image.affine), bins)
         for way in (-_STEP_MM, _STEP_MM):
-            matrix = atlas.matrix.copy()
-            matrix[axis, 3] += way
-            moved = replace(atlas, matrix=matrix)
-            told.append(_told(moved.at(index, image.affine), bins))
-    if max(told) > here + _CLEARLY:
+            step = np.eye(4)
+            step[axis, 3] = way
+            shifted = _told(_shifted(atlas, step).at(index, image.affine), bins)
+            moved = f"moved by {_STEP_MM:.0f} mm"
+            told[moved] = max(shifted, told.get(moved, shifted))
+    best = max(told, key=lambda what: told[what])
+    if told[best] > here + _CLEARLY:
         log.warning(
-            "the priors fit better when moved by %.0f mm (they tell %.2f nats a voxel of the "
+            "the priors fit better when %s (they tell %.2f nats a voxel of the "
             "intensities, %.2f as they lie): are they on the image? --align affine aligns them",
-            _STEP_MM, max(told), here,
+            best, told[best], here,
         )  # fmt: skip
+
+
+def _shifted(atlas: Atlas, motion: Floats) -> Atlas:
+    """Return the maps as a motion of the image, in mm, would meet them."""
+    return replace(atlas, matrix=atlas.matrix @ motion)
 
 
 def _told(chances: NDArray[np.float32], bins: NDArray[np.intp]) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emrecon.errors import DataError
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.contrasts import WEIGHTINGS
-from emrecon.tissue.data_checks import NO_BRAIN_ML
+from emrecon.tissue.data_checks import LITTLE_ML, NO_BRAIN_ML
 from emrecon.tissue.lattice import Lattice
 from emrecon.tissue.mask import MOST_ML
 from emrecon.tissue.settings import Settings
@@ -42,10 +42,11 @@ NO_GREY_OVER_WHITE = (0.33, 6.0)
 """Volume of grey over that of white matter that no human brain has: where the two look alike, what
 is called grey matter is the border of fluid and 0.25 of the rest."""
 
-INSIDE_OUT = 1.5
+INSIDE_OUT, SURELY_INSIDE_OUT = 1.5, 3.0
 """White matter's share at the edge of the mask over grey matter's, from which on the two are
 exchanged: 0.01 to 0.2 in adults, 1.7 and more in the newborn, whose grey matter is bright. Where
-the intensities show all classes, more of it than of fluid must lie there, too."""
+the intensities show all classes, more of it than of fluid must lie there, too, below the second,
+which is 5 in a T1-weighted image that was said to be FLAIR."""
 
 SHOWN = (1.0, 3.2)
 """Distance of two classes, in standard deviations, at the best start from intensities alone: below
@@ -211,11 +212,12 @@ def _check_volumes(found: Findings) -> None:
 
 def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
     """Refuse grey and white matter that are exchanged, or of which one is but a border."""
-    if found.start is None:  # a person said which is which
+    start = found.start
+    if start is None and not found.atlas:  # a person said which is which
         return
     settings, ratio = found.settings, held["GM"] / held["WM"]
     low, high = NO_GREY_OVER_WHITE
-    if settings.times == 1 and not low <= ratio <= high:
+    if start and settings.times == 1 and not low <= ratio <= high:
         raise ImplausibleError(
             f"there is {ratio:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
             f"brains): the two may look alike here, or the image is not {settings.weighted} "
@@ -223,8 +225,8 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
             "(--means)"
         )
     outer = found.outer  # where a mask cuts a brain, all classes lie at its edge
-    unsure = found.start.gap < SHOWN[1] or outer["WM"] > outer["CSF"]
-    if unsure and outer["WM"] > INSIDE_OUT * outer["GM"]:
+    unsure = start is not None and (start.gap < SHOWN[1] or outer["WM"] > outer["CSF"])
+    if outer["WM"] > (INSIDE_OUT if unsure else SURELY_INSIDE_OUT) * outer["GM"]:
         newborn = (
             ", or that of a newborn, whose grey matter is the brighter one: give maps of newborns "
             "(--contrast neonate --priors)"
@@ -301,6 +303,11 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
         )
     if found.human_ml > MOST_ML:
         yield f"{found.human_ml:.0f} mL are much for a brain: check voxel size and mask"
+    if found.human_ml < LITTLE_ML and settings.scale == "auto" and not young:
+        yield (
+            f"{found.human_ml:.0f} mL are little for a whole brain: check voxel size, mask and "
+            "whether slices are lost, or say --scale 1 for a part of a brain"
+        )
     grey, white = (held[settings.names.index(name)] for name in ("GM", "WM"))
     low, high = GREY_OVER_WHITE
     if not low <= grey / white <= high and settings.times == 1:

@@ -22,7 +22,8 @@ from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.grey_parts import deep_share
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas, Average
-from emrecon.tissue.mask import MaskFrom
+from emrecon.tissue.mask import MaskFrom, background
+from emrecon.tissue.planes import check_air, without_blank_planes
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import ImplausibleError
 from emrecon.tissue.settings import Settings, layout_of
@@ -193,15 +194,14 @@ def begin(  # noqa: PLR0913 - as for `segment`
     if exclude is not None:  # only now: the brain of a head is found whole
         left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
         region = region & ~left_out
-    data = replace(prepare(channels, region, affine, settings.most_classes), times=settings.times)
+    region = without_blank_planes(channels, region)
+    data = prepare(channels, region, affine, settings.most_classes, settings.times)
     check_data(data, settings, told=bool(maps) or means is not None or labels is not None)
     settings, choices = chosen(data, settings)
     atlas = lay(maps, prior_classes, settings, images[0], data.mask) if maps else None
     deep = deep_share(priors, prior_classes, deep_priors) if deep_priors else None
     atlas = atlas and replace(atlas, deep=deep)
-    drawn = None
-    if labels is not None:
-        drawn = on_grid(labels, images[0], "the labels", 0, resample=settings.resample)
+    drawn = None if labels is None else _drawn(labels, images[0], settings)
     average = _average(images[0], data, settings, head_maps, None if priors else atlas)
 
     def fit(settings: Settings) -> Fit:
@@ -225,9 +225,16 @@ def _region(
             shown = int(np.count_nonzero(image.voxels))
             check_size(shown, image.affine, settings, NO_ROOM_ML)
         region, mask_from = find_brain(image, settings, head_maps)
+    else:
+        check_air(image.voxels, region, background(image.voxels))
     if settings.contrast == "CT" and settings.tissues:
         region = soft_tissue(image.voxels, region)
     return region, mask_from
+
+
+def _drawn(labels: Volume, image: Volume, settings: Settings) -> Floats32:
+    """Return labels to start from, on the image's grid."""
+    return on_grid(labels, image, "the labels", 0, resample=settings.resample)
 
 
 def _average(

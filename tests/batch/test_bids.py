@@ -190,3 +190,13 @@ def test_other_contrasts_are_left_out_by_name(
     (job,) = bids_jobs(dataset, tmp_path / "out")
     assert job.name == "sub-1_T1w"
     assert "2 FLAIR, 1 T2w in anat are left out" in caplog.text
+
+
+def test_participants_of_whom_nothing_is_done_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ("sub-1/anat/sub-1_T1w.nii", "sub-2/anat/sub-2_T1w.NII", "sub-3/func/sub-3_bold.nii")
+    dataset = raw(tmp_path / "raw", *names)
+    (job,) = bids_jobs(dataset, tmp_path / "out")
+    assert job.name == "sub-1_T1w"
+    assert "nothing is done of 2 participants: 2, 3" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -311,3 +312,18 @@ def test_completion_is_a_script_that_the_shell_reads(
             env={**os.environ, "ZDOTDIR": str(tmp_path)}, text=True,
         )  # fmt: skip
         assert shown.split() == [name]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+@pytest.mark.parametrize("command", ["info", "segment --dry-run"])
+def test_a_console_that_lacks_letters_prints_them_by_number(
+    image: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, command: str
+) -> None:
+    named = image.rename(image.with_name("Sch\u00e4del \u982d.nii"))
+    monkeypatch.chdir(named.parent)
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", console)
+    name, *flags = command.split()
+    assert said(name, named.name, *flags) == 0
+    console.flush()
+    assert "\\u982d.nii" in console.buffer.getvalue().decode(encoding)

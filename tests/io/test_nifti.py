@@ -6,6 +6,7 @@ import gzip
 import logging
 import re
 import struct
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -285,3 +286,20 @@ def test_what_nibabel_mends_in_a_header_is_said_once_with_the_file(tmp_path, cap
     ]
     assert said.startswith(f"{path}: pixdim[1,2,3] should be non-zero")
     assert "pixdim" not in capfd.readouterr().err
+
+
+def test_axes_that_are_not_at_right_angles_are_said() -> None:
+    affine = np.diag([-2.0, 2, 3, 1])
+    voxels = np.ones((3, 3, 3), np.float32)
+    assert image_summary(Volume(voxels, affine))["axes run towards"] == "LAS"
+    affine[0, 1] = 2
+    assert (
+        image_summary(Volume(voxels, affine))["axes run towards"] == "LAS, sheared by 45 degrees"
+    )
+
+
+def test_a_pair_of_which_one_is_missing_names_it(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.ones((3, 3, 3), np.float32), np.eye(4)), tmp_path / "a.hdr")
+    (tmp_path / "a.img").unlink()
+    with pytest.raises(FormatError, match=r"there is no .*a\.img, which belongs to it"):
+        io.read_image(tmp_path / "a.hdr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, repeat
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_a_displaced_turned_and_scaled_atlas_is_found(truth: np.ndarray) -> None
     found = align(shot(), head().mask, brain, truth @ affine)
     assert apart_mm(found.matrix, truth) < 3.0  # one voxel: ellipsoids hardly show a turn
     assert found.explained > 0.3
+
+
+def test_intensities_below_0_tell_as_much() -> None:
+    """Those of a brain that was standardised are 0 in the mean."""
+    brain, affine = maps()
+    image, inside, truth = shot(), head().mask, moved("x", 10, (9, -12, 15), 1.0)
+    scored = (image.voxels - image.voxels[inside].mean()) / image.voxels[inside].std()
+    usual, found = (
+        align(replace(image, voxels=voxels), inside, brain, truth @ affine)
+        for voxels in (image.voxels, np.where(inside, scored, 0).astype(np.float32))
+    )
+    assert apart_mm(found.matrix, truth) < 3.0
+    assert found.explained > 0.95 * usual.explained
 
 
 @pytest.mark.parametrize("shift", [(250.0, 0, 0), (-150.0, 400.0, 90.0)])

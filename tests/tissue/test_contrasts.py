@@ -178,6 +178,9 @@ def test_the_last_word_of_a_name_says_the_contrast(name: str, contrast: Contrast
         ("func_BOLD.nii", "none of the contrasts"),
         ("sub-01_dseg.nii.gz", "holds no intensities"),
         ("aseg.mgz", "holds no intensities"),
+        ("t1_label-CSF_fraction.nii.gz", "holds no intensities"),
+        ("t1_entropy.nii.gz", "holds no intensities"),
+        ("t1_channel-2_biasfield.nii.gz", "holds no intensities"),
     ],
 )
 def test_what_has_no_order_of_tissues_is_refused_by_name(name: str, words: str) -> None:

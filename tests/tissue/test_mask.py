@@ -7,7 +7,10 @@ import pytest
 
 from emrecon.errors import DataError
 from emrecon.io import read_image
+from emrecon.tissue.find_brain import find_brain
 from emrecon.tissue.mask import brain_mask, head_mask
+from emrecon.tissue.settings import Settings
+from emrecon.volume import Volume
 from tests.tissue.test_segment import head, shot
 
 
@@ -38,6 +41,36 @@ def test_what_an_interpolation_leaves_outside_is_no_brain(background: float, cap
     assert "was interpolated" in caplog.text
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("background", [0.0, np.nan])
+def test_slices_that_were_lost_are_said(axis: int, background: float, caplog) -> None:
+    image, inside = shot(), head().mask
+    bare = np.where(inside, image.voxels, background).astype(np.float32)
+    middle = bare.shape[axis] // 2
+    np.moveaxis(bare, axis, 0)[middle - 1 : middle + 2] = background
+    bare[1, 1, 1] = 30  # a speck beside a brain has nothing lost before it
+    brain_mask(bare, image.spacing_mm)
+    assert f"3 planes within the brain show nothing (axis {axis + 1})" in caplog.text
+    assert caplog.text.count("planes within") == 1
+
+
+@pytest.mark.parametrize(
+    ("odd", "background"),
+    [(np.inf, 0.0), (-np.inf, 0.0), (np.nan, 0.0), (np.inf, np.nan), (np.nan, -np.inf)],
+)
+def test_voxels_of_a_brain_that_are_not_finite_are_said(
+    odd: float, background: float, caplog
+) -> None:
+    image, inside = shot(), head().mask
+    bare = np.where(inside, image.voxels, background).astype(np.float32)
+    brain_mask(bare, image.spacing_mm)
+    assert not caplog.text
+    middle = tuple(n // 2 for n in bare.shape)
+    bare[middle] = bare[middle[0] + 3, middle[1], middle[2]] = odd
+    assert not brain_mask(bare, image.spacing_mm)[middle]
+    assert "2 voxels within the brain have no finite intensity" in caplog.text
+
+
 def test_a_slab_may_be_of_a_brain_or_of_a_head() -> None:
     image = shot()
     bare = np.where(head().mask, image.voxels, 0)
@@ -52,3 +85,19 @@ def test_a_head_in_empty_air_is_stripped(shared_data: Path) -> None:
     bare = np.pad(np.where(head_mask(image), image, 0), 2)  # shown nowhere at the faces
     volume_ml = brain_mask(bare, spacing).sum() * np.prod(spacing) / 1000
     assert 1200 < volume_ml < 1600
+
+
+@pytest.mark.parametrize("maps", [(), ("three maps",)])
+def test_a_head_that_was_stripped_to_little_is_refused(monkeypatch, maps: tuple) -> None:
+    small = np.zeros((50, 50, 50), bool)
+    small[10:40, 10:40, 10:40] = True
+    image = Volume(small.astype(np.float32), np.diag([2.0, 2, 2, 1]))
+    room = "emrecon.tissue.find_brain"
+    for name, answer in (("shown_brain", None), ("brain_mask", small), ("strip_with_maps", small),
+                         ("stack", (None, None))):  # fmt: skip
+        monkeypatch.setattr(f"{room}.{name}", lambda *_, answer=answer: answer)
+    with pytest.raises(DataError, match="216 mL, which is little for a brain"):
+        find_brain(image, Settings(), lambda: maps)
+    found, how = find_brain(image, Settings(scale=1), lambda: maps)
+    assert found is small
+    assert how == ("maps" if maps else "intensities")

@@ -38,3 +38,25 @@ def test_maps_that_fit_better_elsewhere_are_warned_of(
     assert not caplog.records
     lay(maps(-14), (), AS_THEY_LIE, shot(), head().mask)
     assert "fit better when moved" in caplog.text
+
+
+@pytest.mark.parametrize(("axis", "sides"), [(1, "front and back"), (2, "top and bottom")])
+def test_maps_that_are_turned_over_are_warned_of(
+    caplog: pytest.LogCaptureFixture, axis: int, sides: str
+) -> None:
+    """Of a brain without white matter in one half, so that its halves differ."""
+    csf, grey, white = (volume.voxels for volume in maps(0))
+    ends = [np.moveaxis(one.copy(), axis, 0) for one in (grey, white)]
+    half = slice(0, ends[0].shape[0] // 2)
+    ends[0][half] += ends[1][half]
+    ends[1][half] = 0
+    grey, white = (np.moveaxis(one, 0, axis) for one in ends)
+    tissue = 30 * csf + 60 * grey + 90 * white
+    noisy = tissue + np.random.default_rng(2).normal(0, 3, tissue.shape)
+    image = Volume(noisy.astype(np.float32), head().affine)
+    every = [Volume(np.ascontiguousarray(one), head().affine) for one in (csf, grey, white)]
+    lay(every, (), AS_THEY_LIE, image, head().mask)
+    assert not caplog.records
+    over = [Volume(np.ascontiguousarray(np.flip(one.voxels, axis)), one.affine) for one in every]
+    lay(over, (), AS_THEY_LIE, image, head().mask)
+    assert f"fit better when turned over, {sides}" in caplog.text

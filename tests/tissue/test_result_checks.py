@@ -59,6 +59,12 @@ def test_a_usual_brain_raises_no_doubt() -> None:
     assert judged(findings()) == ()
 
 
+def test_a_part_of_a_brain_is_told_unless_it_was_said() -> None:
+    (doubt,) = judged(findings(human_ml=360.0))
+    assert "360 mL are little for a whole brain" in doubt
+    assert judged(findings(human_ml=360.0, settings=Settings(scale=1))) == ()
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -115,6 +121,24 @@ def test_an_adults_brain_is_not() -> None:
     assert judged(findings(start=began(6))) == ()
     assert "hardly show 3 classes: two are 2.9" in judged(findings(start=began(2.9)))[0]
     judged(findings(start=began(6), **inside_out(0.1)))
+
+
+def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too() -> None:
+    """As of a T1-weighted image that was said to be FLAIR, whose intensities show all classes."""
+
+    def brain(share: float) -> Findings:
+        turned = inside_out(share)
+        turned["rim"][:300] = True  # the fluid
+        return findings(start=began(6), **turned)
+
+    judged(brain(0.25))
+    for start, atlas in ((began(6), False), (None, True)):
+        odd = replace(brain(0.4), start=start, atlas=atlas)
+        with pytest.raises(
+            ImplausibleError, match="40% of what is taken for white matter and 10%"
+        ):
+            judged(odd)
+    judged(replace(brain(0.4), start=None))  # a person said which class is which
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -214,6 +238,8 @@ def test_lengths_scale_with_the_brain() -> None:
     with pytest.raises(DataError, match="say --scale"):
         segment([Volume(np.where(truth.mask, image.voxels, 0), tiny)])
     large = segment([image], mask=region(truth))
+    with pytest.raises(DataError, match=r"at a scale of 10 .* say --scale 0.066"):
+        segment([small], Settings(scale=10), mask=mask)
     found = segment([small], Settings(scale=0.06), mask=mask)
     assert (found.labels == large.labels).mean() > 0.999
     np.testing.assert_allclose(found.volumes_ml, large.volumes_ml * 0.06**3, rtol=1e-3)

@@ -114,7 +114,10 @@ def write_series(volume: Volume, folder: Path, about: Mapping[str, Any]) -> tupl
     """
     if volume.unit not in UNITS:
         known = ", ".join(UNITS)
-        raise DataError(f"DICOM PT has no word for {volume.unit or 'no unit'}: known are {known}")
+        why = (
+            f"has no word for {volume.unit}" if volume.unit else "says a unit, the image has none"
+        )
+        raise DataError(f"DICOM PT {why}: known are {known}")
     voxels, _ = without_dust(volume.voxels, "image")
     frames = voxels if voxels.ndim == 4 else voxels[np.newaxis]
     low, high = float(frames.min()), float(frames.max())

@@ -235,6 +235,8 @@ def _readable(path: Path) -> Iterator[None]:
             reason = "bytes follow the end of what is compressed: it is damaged or was added to"
         if isinstance(error, MemoryError):
             reason = "its header tells of more voxels than memory holds"
+        if isinstance(error, FileNotFoundError) and error.filename:  # of a pair
+            reason = f"there is no {error.filename}, which belongs to it"
         raise FormatError(f"cannot read {path} as an image: {reason}") from error
 
 
