@@ -27,7 +27,7 @@ from napari_plugin.dock import Dock, connected, undo_all
 from napari_plugin.layers import in_space
 from napari_plugin.layout import Words, button, column, inside, lines, read_only_table, row
 from napari_plugin.measure import Values
-from napari_plugin.plot import AXES, HERE, LINES, plot_widget
+from napari_plugin.plot import HERE, LINES, number_axes, plot_widget
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.units import unit_of
 
@@ -71,9 +71,8 @@ class MeasureDock(Dock):
         self.table, self.tabs = read_only_table(_HEADS), QTabBar()
         for caption in (_PROFILE, _NOISE, _TIME):
             self.tabs.addTab(caption)
-        self.plot = plot_widget()
+        self.plot = plot_widget(legend=True)
         self.plot.setMinimumHeight(120)
-        self.plot.getPlotItem().addLegend(offset=(-1, 1), labelTextColor=AXES)
         self.columns: dict[str, Sequence[object]] = {}
         """What is plotted, by the head that it has in a file."""
         self.said = Words()
@@ -219,10 +218,10 @@ class MeasureDock(Dock):
         item.enableAutoRange()
         self.columns = {}
         image, layer = self._layer(self.image_box), self._layer(self.region_box)
-        if image is None or layer is None:
-            return
-        which = self.tabs.tabText(self.tabs.currentIndex())
-        {_PROFILE: self._profile, _NOISE: self._noise, _TIME: self._time}[which](image, layer)
+        if image is not None and layer is not None:
+            which = self.tabs.tabText(self.tabs.currentIndex())
+            {_PROFILE: self._profile, _NOISE: self._noise, _TIME: self._time}[which](image, layer)
+        number_axes(self.plot, curve=bool(self.columns))
 
     def _profile(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         if not isinstance(layer, Shapes):

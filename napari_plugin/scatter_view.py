@@ -50,9 +50,9 @@ class ScatterView:
 
 
 def _legend(chart: Chart) -> str:
-    """Return title and names of the lines, each in its colour."""
+    """Return title and names of the lines, each after its colour."""
     names = (
-        f'<span style="color:{colour}">{line.name}</span>'
+        f'<span style="color:{colour}">\N{BLACK SQUARE}</span> {line.name}'
         for line, colour in zip(chart.lines, LINES, strict=False)
     )
     title = f"{chart.title}, log10" if chart.logarithmic else chart.title
