@@ -84,7 +84,8 @@ class InsideView(Leaving):
         item = pg.ImageItem(axisOrder="row-major")
         table = pg.colormap.get(colours)
         if name == "next":
-            table.reverse()  # dark on white, as the image itself is shown
+            # dark on white, as the image itself is shown; to reverse it would reverse all views'
+            table = pg.ColorMap(None, table.getColors()[::-1])
         item.setColorMap(table)
         box.addItem(item)
         if name not in IN_COUNTS:

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.plot import number_axes, plot_widget
+from napari_plugin.plot import number_axes, pen, plot_widget
 from napari_plugin.theme import Colours, follow
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class MixturePlot(QWidget):
 
     def _colour(self, colours: Colours) -> None:
         """Draw the sum of the classes in the theme's colour."""
-        self.total.setPen(pg.mkPen(colours.axes, width=2, style=Qt.PenStyle.DashLine))
+        self.total.setPen(pen(colours.axes, 2, style=Qt.PenStyle.DashLine))
 
     def put(self, seen: Seen) -> None:
         """Show a mixture."""
@@ -109,8 +109,8 @@ class MixturePlot(QWidget):
             for curve in (*self.classes, *self.before):
                 item.removeItem(curve)
             dotted = Qt.PenStyle.DotLine
-            self.classes = [item.plot(pen=pg.mkPen(row.colour, width=2)) for row in seen.rows]
-            self.before = [item.plot(pen=pg.mkPen(r.colour, style=dotted)) for r in seen.rows]
+            self.classes = [item.plot(pen=pen(row.colour, 2)) for row in seen.rows]
+            self.before = [item.plot(pen=pen(r.colour, style=dotted)) for r in seen.rows]
         for curve, part in zip(self.classes, seen.parts.T, strict=True):
             curve.setData(middle, np.maximum(part, least))
         self._draw_before(middle, least)

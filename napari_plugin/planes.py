@@ -12,6 +12,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFont, QTransform
 from qtpy.QtWidgets import QGraphicsSimpleTextItem
 
+from napari_plugin.plot import pen
+
 CROSS, LETTER = "#d55e00", "#e69f00"
 
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
@@ -47,11 +49,11 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
         self.depth, self.upright, self.across = depth, upright, across
         self.image = pg.ImageItem(axisOrder="row-major")
         self.overlay = pg.ImageItem(axisOrder="row-major")
-        pen = pg.mkPen(CROSS, width=1)
-        self.cross = pg.InfiniteLine(angle=90, pen=pen), pg.InfiniteLine(angle=0, pen=pen)
+        cross = pen(CROSS)
+        self.cross = pg.InfiniteLine(angle=90, pen=cross), pg.InfiniteLine(angle=0, pen=cross)
         self.measuring = False
         """Whether a drag is a ruler."""
-        self.ruler = pg.PlotCurveItem(pen=pg.mkPen(LETTER, width=2))
+        self.ruler = pg.PlotCurveItem(pen=pen(LETTER, 2))
         self.length = pg.TextItem(color=LETTER, anchor=(0.5, 1.2))
         self.addItem(self.image)
         for item in (self.overlay, *self.cross, self.ruler, self.length):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QSizePolicy, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QSizePolicy, QTabBar, QVBoxLayout, QWidget
 
 from napari_plugin.layout import OneLine
 from napari_plugin.theme import Colours, follow
@@ -66,6 +66,11 @@ def _colour(item: Any, colours: Colours) -> None:  # noqa: ANN401 - pyqtgraph ha
         item.getAxis(side).setTextPen(colours.axes)
     if item.legend is not None:
         item.legend.setLabelTextColor(colours.axes)
+
+
+def pen(colour: str, width: int = 1, **how: Any) -> Any:  # noqa: ANN401 - pyqtgraph has no types
+    """Return a pen of so many of Qt's pixels: pyqtgraph counts those of the screen."""
+    return pg.mkPen(colour, width=width * QApplication.instance().devicePixelRatio(), **how)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +136,7 @@ class Curves(QWidget):
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "iteration")
         self._best = item.plot(pen=None, symbol="star", symbolSize=14, symbolBrush=MARK)
-        self._now = pg.InfiniteLine(pen=pg.mkPen(HERE, style=Qt.PenStyle.DashLine))
+        self._now = pg.InfiniteLine(pen=pen(HERE, style=Qt.PenStyle.DashLine))
         item.addItem(self._now, ignoreBounds=True)
         self._now.hide()
         self.said = OneLine("")
@@ -202,12 +207,13 @@ class Curves(QWidget):
             across, values = line.points(self.shown, logarithmic=logarithmic)
             few = len(across) < _MANY
             drawn.setData(
-                across, values, pen=pg.mkPen(line.colour, width=2 if front else 1),
+                across, values, pen=pen(line.colour, 2 if front else 1),
                 symbol="o" if few and front else None, symbolSize=4, symbolBrush=line.colour,
                 symbolPen=None,
             )  # fmt: skip
         number_axes(
-            self.plot, curve=any(line.values.get(self.shown, ((),))[0] for line in self._lines)
+            self.plot,
+            curve=any(len(line.values.get(self.shown, ((),))[0]) > 1 for line in self._lines),
         )
         self._mark()
         self.plot.scene().prepareForPaint()  # not when it draws, which would draw all again
@@ -216,12 +222,12 @@ class Curves(QWidget):
         """Star the best of the foremost run, and say what is drawn: there is no room beside it."""
         self._best.setData([], [])
         _, words, logarithmic = self._kinds[self.shown]
-        axis = ", its log10 drawn" if logarithmic else ""
+        words = f"log10 of {words}" if logarithmic else words
         self.said.setText(words)
         if not self._lines:
             return
         line = self._lines[-1]
-        across, values = self.data(self.shown)
+        across, values = line.points(self.shown, logarithmic=logarithmic)
         mark = line.marks.get(self.shown)
         if not across and self.shown in {"likelihood", "gap"}:
             self.said.setText(f"{words}: known after the first pass")
@@ -230,7 +236,7 @@ class Curves(QWidget):
             self._best.setData([mark / line.per], [best])
             self.said.setText(f"{words}: best {best:.4g} at iteration {mark / line.per:.3g}")
         elif values:
-            self.said.setText(f"{words}: {values[-1]:.6g} at iteration {across[-1]:.3g}{axis}")
+            self.said.setText(f"{words}: {values[-1]:.6g} at iteration {across[-1]:.3g}")
 
     def _clicked(self, event: Any) -> None:  # noqa: ANN401 - pyqtgraph has no types
         box = self.plot.getPlotItem().getViewBox()

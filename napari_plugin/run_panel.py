@@ -370,7 +370,7 @@ class RunPanel(Dock):
             show_error(str(error))
             return
         QApplication.clipboard().setText(text)
-        show_info(f"copied; it makes this {self.WHAT} again, bit by bit")
+        show_info("copied: it makes the same bits again")
 
     def _layers_changed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         self.refresh_files()
