@@ -260,8 +260,6 @@ class RunPanel(Dock):
         begun = self._begun
         if begun is None:
             return
-        if begun is self.shown and self.number is not None and not begun.session.live:
-            return  # it ended while the picture before was drawn, and its history is seen
         if begun not in self.runs.runs:
             begun.about, _ = self._about(begun.job)  # now that it is known what is done
             for run in self.runs.runs:

@@ -388,6 +388,14 @@ def test_mistakes_are_told_and_leave_the_dock_ready(qtbot, dock, told):
     assert told[-1].startswith("choose a scan")
 
 
+def test_a_run_that_went_on_unseen_is_seen_at_its_end(qtbot, dock):
+    press(qtbot, dock, "step")
+    qtbot.waitUntil(lambda: at(dock, "paused")() and dock.number == 0, timeout=180_000)
+    dock.live._next_used = float("inf")  # no picture is due before the end
+    press(qtbot, dock, "pause")
+    qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=60_000)
+
+
 def test_captions_are_read_on_dark_and_on_light(qtbot):
     plot = plot_widget(legend=True)
     qtbot.addWidget(plot)
