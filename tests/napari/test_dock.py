@@ -391,8 +391,10 @@ def test_mistakes_are_told_and_leave_the_dock_ready(qtbot, dock, told):
 def test_a_run_that_went_on_unseen_is_seen_at_its_end(qtbot, dock):
     press(qtbot, dock, "step")
     qtbot.waitUntil(lambda: at(dock, "paused")() and dock.number == 0, timeout=180_000)
-    dock.live._next_used = float("inf")  # no picture is due before the end
+    dock.live._timer.stop()  # nobody looks before the end
     press(qtbot, dock, "pause")
+    assert dock.session.join(60)
+    dock.live._timer.start()
     qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=60_000)
 
 
