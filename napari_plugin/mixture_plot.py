@@ -159,7 +159,10 @@ class Responsibilities(QWidget):
                 row, share = rows[place], float(shares[place])
                 bar.setValue(round(100 * share))
                 bar.setFormat(f"{row.name} {share:.3f}")
-                bar.setStyleSheet(f"QProgressBar::chunk {{background: {row.colour}}}")
+                words = (
+                    "QProgressBar {color: black}" if share > 0.6 else ""
+                )  # they lie on the chunk
+                bar.setStyleSheet(f"{words} QProgressBar::chunk {{background: {row.colour}}}")
 
 
 class ClassTable(QTableWidget):
