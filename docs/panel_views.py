@@ -6,7 +6,18 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from hands import SIZE, click, docked_by_name, mouse, opened, picture, wait, window_by, window_of
+from hands import (
+    SIZE,
+    click,
+    docked,
+    docked_by_name,
+    mouse,
+    opened,
+    picture,
+    wait,
+    window_by,
+    window_of,
+)
 from qtpy.QtTest import QTest
 
 from emrecon.io import nifti
@@ -106,6 +117,19 @@ def simulate():
     viewer.close()
 
 
+def spect():
+    """A SPECT scan by name, simulated and reconstructed with one button."""
+    viewer = opened()
+    simulated = docked_by_name(viewer, "Simulate a scan", SimulateDock)
+    simulated.phantom.setCurrentText("cylinder")
+    simulated.preset.setCurrentText("SPECT, quick")
+    click(simulated.both_button)
+    dock = docked(viewer, ReconDock)
+    wait(lambda: dock.session.phase == "done" and dock.number == dock.session.number)
+    picture("spect")
+    viewer.close()
+
+
 def fused():
     """PET laid over MR, one plane alone, and napari's own canvas."""
     viewer = opened()
@@ -169,4 +193,4 @@ def transmission():
     viewer.close()
 
 
-PARTS = {part.__name__: part for part in (unit, menu, simulate, fused, real, transmission)}
+PARTS = {part.__name__: part for part in (unit, menu, simulate, spect, fused, real, transmission)}

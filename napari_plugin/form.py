@@ -30,13 +30,21 @@ from napari_plugin.auto_number import AutoNumber, auto_number
 from napari_plugin.file_chooser import WIDE, Choices, FileChooser
 from napari_plugin.layout import Section, lines
 from napari_plugin.suggestions import ADVANCED, BLANK, SUGGESTIONS
+from napari_plugin.theme import colours_of, follow
 
 T = TypeVar("T")
 
-_UNITS = {"mm": "mm", "deg": "deg", "ps": "ps", "s": "s", "h": "h", "kvp": "kVp", "kev": "keV"}
-_SPELT = {word.lower(): word for word in ("PSF", "FWHM", "CT", "TOF", "PET", "STIR", "SUV", "MBq")}
+_UNITS = {
+    **{unit: unit for unit in ("mm", "deg", "ps", "s", "h", "cps")},
+    "kvp": "kVp",
+    "kev": "keV",
+    "us": "\N{MICRO SIGN}s",
+}
+_SPELT = {
+    word.lower(): word
+    for word in ("PSF", "FWHM", "CT", "TOF", "PET", "STIR", "SUV", "MBq", "MLAA", "cps")
+}
 _MOST = 10**6
-WRONG = "#d55e00"
 
 _SELDOM = "Advanced"
 
@@ -50,7 +58,7 @@ def caption(name: str) -> str:
     unit = _UNITS.get(words[-1]) if len(words) > 1 else None
     plain = words[:-1] if unit else words
     text = " ".join(_SPELT.get(word, word) for word in plain)
-    text = text[:1].upper() + text[1:]
+    text = text if words[0] in _SPELT else text[:1].upper() + text[1:]
     return f"{text} ({unit})" if unit else text
 
 
@@ -211,7 +219,8 @@ class Field:
 
     def complain(self, words: str) -> None:
         """Mark the line as wrong, and say why."""
-        self._input.setStyleSheet(f"border: 1px solid {WRONG}")
+        colour = colours_of(self._wrong).wrong
+        self._input.setStyleSheet(f"border: 1px solid {colour}")
         self._wrong.setText(words.removeprefix(f"{self.caption}: "))
         self._wrong.show()
 
@@ -333,7 +342,7 @@ def _complaint() -> QLabel:
     """Return where it is said what is wrong."""
     label = QLabel("")
     label.setWordWrap(True)
-    label.setStyleSheet(f"color: {WRONG}")
+    follow(label, lambda colours: label.setStyleSheet(f"color: {colours.wrong}"))
     label.hide()
     return label
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QVBoxLayout,
 from napari_plugin.dock import Leaving
 from napari_plugin.inside import Inside
 from napari_plugin.layout import OneLine
-from napari_plugin.plot import AXES
+from napari_plugin.theme import Colours, follow
 
 PANELS = {
     "measured": ("1  measured y", "inferno"),
@@ -46,7 +46,9 @@ class InsideView(Leaving):
         self.canvas = pg.GraphicsLayoutWidget()
         self.canvas.setBackground(None)
         self.canvas.setMinimumSize(200, 120)
+        self._captions: dict[str, Any] = {}
         self.items = {name: self._item(place, name) for place, name in enumerate(PANELS)}
+        follow(self.canvas, self._colour)
         self.way = QComboBox()
         self.way.setObjectName("way")
         self.way.addItems([_SINOGRAM, _VIEW])
@@ -76,18 +78,24 @@ class InsideView(Leaving):
     def _item(self, place: int, name: str) -> Any:  # noqa: ANN401 - pyqtgraph has no types
         """Return what shows one of the pictures, with its caption above."""
         caption, colours = PANELS[name]
-        self.canvas.addLabel(caption, 0, place, color=AXES)
+        self._captions[name] = self.canvas.addLabel(caption, 0, place)
         box = self.canvas.addViewBox(1, place, lockAspect=name not in IN_COUNTS)
         box.setMouseEnabled(x=False, y=False)
         item = pg.ImageItem(axisOrder="row-major")
         table = pg.colormap.get(colours)
         if name == "next":
-            table.reverse()  # dark on white, as the image itself is shown
+            # dark on white, as the image itself is shown; to reverse it would reverse all views'
+            table = pg.ColorMap(None, table.getColors()[::-1])
         item.setColorMap(table)
         box.addItem(item)
         if name not in IN_COUNTS:
             box.invertX()  # the patient's right is on the left
         return item
+
+    def _colour(self, colours: Colours) -> None:
+        """Write the captions in the theme's colour."""
+        for name, label in self._captions.items():
+            label.setText(PANELS[name][0], color=colours.axes)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's own name
         """Return the size to begin with: pictures that are large enough to read."""

@@ -27,7 +27,7 @@ from napari_plugin.dock import Dock, connected, undo_all
 from napari_plugin.layers import in_space
 from napari_plugin.layout import Words, button, column, inside, lines, read_only_table, row
 from napari_plugin.measure import Values
-from napari_plugin.plot import AXES, HERE, LINES, plot_widget
+from napari_plugin.plot import HERE, LINES, number_axes, pen, plot_widget
 from napari_plugin.run_panel import RunPanel
 from napari_plugin.units import unit_of
 
@@ -71,9 +71,8 @@ class MeasureDock(Dock):
         self.table, self.tabs = read_only_table(_HEADS), QTabBar()
         for caption in (_PROFILE, _NOISE, _TIME):
             self.tabs.addTab(caption)
-        self.plot = plot_widget()
+        self.plot = plot_widget(legend=True)
         self.plot.setMinimumHeight(120)
-        self.plot.getPlotItem().addLegend(offset=(-1, 1), labelTextColor=AXES)
         self.columns: dict[str, Sequence[object]] = {}
         """What is plotted, by the head that it has in a file."""
         self.said = Words()
@@ -152,7 +151,7 @@ class MeasureDock(Dock):
         self.at_end(partial(undo_all, self._watched))
 
     def _list(self, event: Any = None) -> None:  # noqa: ANN401 - any event
-        """List the layers that may be chosen, keeping what is."""
+        """List the layers that may be chosen, keeping what is; at first those that are seen."""
         layers = list(self._viewer.layers)
         images = [layer for layer in layers if isinstance(layer, Image) and in_space(layer)]
         areas = [layer for layer in layers if isinstance(layer, Labels | Shapes)]
@@ -165,9 +164,17 @@ class MeasureDock(Dock):
             for layer in there:
                 box.addItem("none" if layer is None else layer.name, layer)
             places = [at for at, layer in enumerate(there) if layer == kept]
-            box.setCurrentIndex(places[0] if places else 0)
+            box.setCurrentIndex(places[0] if places else self._seen_of(there))
             box.blockSignals(False)  # noqa: FBT003
         self._watch()
+
+    def _seen_of(self, layers: Sequence[Any]) -> int:
+        """Return the place of the layer that is looked at: active, or else the uppermost."""
+        active = self._viewer.layers.selection.active
+        seen = [at for at, layer in enumerate(layers) if layer is not None and layer.visible]
+        if None in layers or not seen:
+            return 0
+        return next((at for at in seen if layers[at] is active), seen[-1])
 
     def _watch(self) -> None:
         """Be told of changes of the layers that are chosen."""
@@ -219,10 +226,10 @@ class MeasureDock(Dock):
         item.enableAutoRange()
         self.columns = {}
         image, layer = self._layer(self.image_box), self._layer(self.region_box)
-        if image is None or layer is None:
-            return
-        which = self.tabs.tabText(self.tabs.currentIndex())
-        {_PROFILE: self._profile, _NOISE: self._noise, _TIME: self._time}[which](image, layer)
+        if image is not None and layer is not None:
+            which = self.tabs.tabText(self.tabs.currentIndex())
+            {_PROFILE: self._profile, _NOISE: self._noise, _TIME: self._time}[which](image, layer)
+        number_axes(self.plot, curve=bool(self.columns))
 
     def _profile(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         if not isinstance(layer, Shapes):
@@ -233,8 +240,8 @@ class MeasureDock(Dock):
         for name, values in (("truth", truth), ("image", self._frame(image))):
             found = None if values is None else measure.profile(layer, image, values)
             if found is not None:
-                pen = pg.mkPen(LINES[len(self.columns) % len(LINES)], width=2)
-                item.plot(*found, pen=pen, name=name)
+                colour = LINES[len(self.columns) % len(LINES)]
+                item.plot(*found, pen=pen(colour, 2), name=name)
                 self.columns |= {"mm": list(found[0]), _head(name, unit): list(found[1])}
 
     def _noise(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
@@ -251,8 +258,8 @@ class MeasureDock(Dock):
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "noise of the background in %")
         item.setLabel("left", "contrast in %")
-        pen = pg.mkPen(LINES[1], width=2)
-        item.plot(noise, contrast, pen=pen, symbol="o", symbolSize=5)
+        line = pen(LINES[1], 2)
+        item.plot(noise, contrast, pen=line, symbol="o", symbolSize=5)
         numbers = run.session.history.numbers
         self.columns = {"update": numbers, "noise (%)": noise, "contrast (%)": contrast}
 
@@ -277,8 +284,8 @@ class MeasureDock(Dock):
         self.columns = {"start (s)": starts, "duration (s)": durations}
         found = measure.curves(frames, self.masks)
         for place, (name, means) in enumerate(found.items()):
-            pen = pg.mkPen(LINES[place % len(LINES)], width=2)
-            item.plot(middles, means, pen=pen, symbol="o", symbolSize=5, name=name)
+            line = pen(LINES[place % len(LINES)], 2)
+            item.plot(middles, means, pen=line, symbol="o", symbolSize=5, name=name)
             self.columns[_head(name, unit)] = means
         most = max((max(means) for means in found.values()), default=0.0)
         item.setYRange(0, 1.25 * most or 1.0)  # from 0: else noise would look like kinetics
@@ -288,9 +295,7 @@ class MeasureDock(Dock):
         """Mark the frame that is seen, and say when it was."""
         place = slices.index(image, tuple(self._viewer.dims.point))[0]
         start, duration = times[place]
-        line = pg.InfiniteLine(
-            start + duration / 2, pen=pg.mkPen(HERE, style=Qt.PenStyle.DashLine)
-        )
+        line = pg.InfiniteLine(start + duration / 2, pen=pen(HERE, style=Qt.PenStyle.DashLine))
         self.plot.getPlotItem().addItem(line, ignoreBounds=True)
         end = start + duration
         self.said.setText(f"frame {place + 1} of {len(times)}: {start:g} to {end:g} s")

@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_plugin.plot import AXES, plot_widget
+from napari_plugin.plot import number_axes, pen, plot_widget
+from napari_plugin.theme import Colours, follow
 
 if TYPE_CHECKING:
     from napari_plugin.tissue_seen import Row, Seen
@@ -57,7 +58,7 @@ class MixturePlot(QWidget):
         item.setLabel("bottom", "intensity of channel 1")
         item.setLabel("left", "voxels")
         self.counts = item.plot(pen=None, brush=pg.mkBrush(141, 148, 158, 110), stepMode="center")
-        self.total = item.plot(pen=pg.mkPen(AXES, width=2, style=Qt.PenStyle.DashLine))
+        self.total = item.plot()
         self.classes: list[Any] = []
         self.before: list[Any] = []
         self.log_box = QCheckBox("Logarithmic", self)
@@ -69,6 +70,12 @@ class MixturePlot(QWidget):
         whole.setSpacing(2)
         whole.addWidget(self.plot, 1)
         whole.addWidget(self.log_box)
+        follow(self, self._colour)
+        self.clear()
+
+    def _colour(self, colours: Colours) -> None:
+        """Draw the sum of the classes in the theme's colour."""
+        self.total.setPen(pen(colours.axes, 2, style=Qt.PenStyle.DashLine))
 
     def put(self, seen: Seen) -> None:
         """Show a mixture."""
@@ -83,11 +90,13 @@ class MixturePlot(QWidget):
         self.classes, self.before = [], []
         self.counts.setData([0, 1], [0])
         self.total.setData([], [])
+        number_axes(self.plot, curve=False)
 
     def _draw(self) -> None:
         seen, item = self._seen, self.plot.getPlotItem()
         if seen is None:
             return
+        number_axes(self.plot, curve=True)
         logarithmic = self.log_box.isChecked()
         least = _LEAST if logarithmic else 0.0
         item.setLogMode(x=False, y=logarithmic)
@@ -100,8 +109,8 @@ class MixturePlot(QWidget):
             for curve in (*self.classes, *self.before):
                 item.removeItem(curve)
             dotted = Qt.PenStyle.DotLine
-            self.classes = [item.plot(pen=pg.mkPen(row.colour, width=2)) for row in seen.rows]
-            self.before = [item.plot(pen=pg.mkPen(r.colour, style=dotted)) for r in seen.rows]
+            self.classes = [item.plot(pen=pen(row.colour, 2)) for row in seen.rows]
+            self.before = [item.plot(pen=pen(r.colour, style=dotted)) for r in seen.rows]
         for curve, part in zip(self.classes, seen.parts.T, strict=True):
             curve.setData(middle, np.maximum(part, least))
         self._draw_before(middle, least)
@@ -150,7 +159,10 @@ class Responsibilities(QWidget):
                 row, share = rows[place], float(shares[place])
                 bar.setValue(round(100 * share))
                 bar.setFormat(f"{row.name} {share:.3f}")
-                bar.setStyleSheet(f"QProgressBar::chunk {{background: {row.colour}}}")
+                words = (
+                    "QProgressBar {color: black}" if share > 0.6 else ""
+                )  # they lie on the chunk
+                bar.setStyleSheet(f"{words} QProgressBar::chunk {{background: {row.colour}}}")
 
 
 class ClassTable(QTableWidget):

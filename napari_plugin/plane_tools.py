@@ -18,10 +18,13 @@ from qtpy.QtWidgets import (
 from emrecon import forms
 from emrecon.errors import SettingsError
 from napari_plugin.cine import FIRST_HZ
-from napari_plugin.form import WRONG
 from napari_plugin.layout import button, row
+from napari_plugin.theme import colours_of
 
 _MOST = 1e12
+
+_NOTHING = 1e-5
+"""Share of a window's width that is shown as 0, as its figures would not fit."""
 
 
 class PlaneTools(QWidget):
@@ -73,10 +76,12 @@ class PlaneTools(QWidget):
 
     def show_window(self, limits: tuple[float, float] | None, unit: str) -> None:
         """Show a window in its unit; None where there is none."""
-        for end, value in zip((self.low, self.high), limits or (0.0, 0.0), strict=True):
+        ends = limits or (0.0, 0.0)
+        least = _NOTHING * (ends[1] - ends[0])
+        for end, value in zip((self.low, self.high), ends, strict=True):
             end.setEnabled(limits is not None)
             with QSignalBlocker(end):
-                end.setValue(value)
+                end.setValue(value if abs(value) > least else 0.0)
         self.unit.setText(unit)
 
     def show_frames(self, count: int) -> None:
@@ -92,7 +97,7 @@ class PlaneTools(QWidget):
         try:
             r, a, s = forms.from_text(words, tuple[float, float, float], "Place")
         except SettingsError as error:
-            self.place.setStyleSheet(f"border: 1px solid {WRONG}")
+            self.place.setStyleSheet(f"border: 1px solid {colours_of(self).wrong}")
             self.place.setToolTip(str(error))
             return
         self.place.setStyleSheet("")

@@ -12,10 +12,21 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QBrush, QColor, QFont, QTransform
 from qtpy.QtWidgets import QGraphicsSimpleTextItem
 
+from napari_plugin.plot import pen
+
 CROSS, LETTER = "#d55e00", "#e69f00"
 
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
 _MARGIN = 4
+
+
+class _Boxed(QGraphicsSimpleTextItem):  # type: ignore[misc] # Qt has no types
+    """Words on black, which are read over a white image, too."""
+
+    def paint(self, painter: Any, *how: Any) -> None:  # noqa: ANN401 - Qt's
+        """Draw the box, and the words on it."""
+        painter.fillRect(self.boundingRect(), QColor("black"))
+        super().paint(painter, *how)
 
 
 class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
@@ -47,20 +58,21 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
         self.depth, self.upright, self.across = depth, upright, across
         self.image = pg.ImageItem(axisOrder="row-major")
         self.overlay = pg.ImageItem(axisOrder="row-major")
-        pen = pg.mkPen(CROSS, width=1)
-        self.cross = pg.InfiniteLine(angle=90, pen=pen), pg.InfiniteLine(angle=0, pen=pen)
+        cross = pen(CROSS)
+        self.cross = pg.InfiniteLine(angle=90, pen=cross), pg.InfiniteLine(angle=0, pen=cross)
         self.measuring = False
         """Whether a drag is a ruler."""
-        self.ruler = pg.PlotCurveItem(pen=pg.mkPen(LETTER, width=2))
-        self.length = pg.TextItem(color=LETTER, anchor=(0.5, 1.2))
+        self.ruler = pg.PlotCurveItem(pen=pen(LETTER, 2))
+        self.length = pg.TextItem(color=LETTER, anchor=(0.5, 1.2), fill="black")
+        self.length.hide()
         self.addItem(self.image)
         for item in (self.overlay, *self.cross, self.ruler, self.length):
             self.addItem(item, ignoreBounds=True)
         font = QFont()
         font.setBold(True)
-        self.letters: dict[str, QGraphicsSimpleTextItem] = {}
+        self.letters: dict[str, _Boxed] = {}
         for side in ("left", "right", "top", "bottom"):
-            letter = QGraphicsSimpleTextItem(self)
+            letter = _Boxed(self)
             letter.setBrush(QBrush(QColor(LETTER)))
             letter.setFont(font)
             letter.setZValue(10)
@@ -103,12 +115,14 @@ class Plane(pg.ViewBox):  # type: ignore[misc] # pyqtgraph has no types
         """Draw a line between two places in mm, and write its length."""
         self.ruler.setData([start[0], end[0]], [start[1], end[1]])
         self.length.setText(f"{math.dist(start, end):.1f} mm")
+        self.length.show()
         self.length.setPos((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
 
     def unrule(self) -> None:
         """Remove the ruler."""
         self.ruler.setData([], [])
         self.length.setText("")
+        self.length.hide()
 
     def wheelEvent(self, event: Any, axis: Any = None) -> None:  # noqa: ANN401, N802 - Qt's name
         """Go through the planes, or zoom with Ctrl."""

@@ -84,7 +84,7 @@ class PlanesDock(Dock):
             self._draw(plane.overlay, self.over, point, plane.depth)
             if len(point) >= 3:
                 plane.point(point[-3:][plane.across], point[-3:][plane.upright])
-        self.said.setText(self._words(point))
+        self.said.setText(self._words(point).replace("/", "/\N{WORD JOINER}"))
         self._show_tools()
 
     def fit(self) -> None:

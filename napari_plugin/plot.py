@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QSizePolicy, QTabBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QSizePolicy, QTabBar, QVBoxLayout, QWidget
 
 from napari_plugin.layout import OneLine
-
-AXES = "#8d949e"
-"""Of axes and letters: seen on dark and on light."""
+from napari_plugin.theme import Colours, follow
 
 LINES = ("#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#d55e00", "#0072b2")
 """Of lines: without yellow, which is not seen on light; blue, hard to see on dark, comes last."""
@@ -24,12 +23,15 @@ MARK, HERE = "#e69f00", "#d55e00"
 OPTIONAL = {"prior"}
 """Curves whose tab is there where a run has them."""
 
-_MANY = 300
-"""Points from which on only the line through them is drawn."""
+_MANY = 100
+"""Points from which on only the line through them is drawn: dots would touch."""
+
+SIDES = ("left", "bottom")
+"""Axes that a plot has."""
 
 
-def plot_widget(parent: QWidget | None = None) -> Any:  # noqa: ANN401 - pyqtgraph has no types
-    """Return an empty plot in the panel's colours that the mouse does not move."""
+def plot_widget(parent: QWidget | None = None, *, legend: bool = False) -> Any:  # noqa: ANN401 - pyqtgraph has no types
+    """Return an empty plot in the theme's colours that the mouse does not move."""
     plot = pg.PlotWidget(parent, background=None)
     expanding, any_height = QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored
     plot.setSizePolicy(expanding, any_height)  # it would like 480 pixels, more than there are
@@ -37,17 +39,41 @@ def plot_widget(parent: QWidget | None = None) -> Any:  # noqa: ANN401 - pyqtgra
     item.setMenuEnabled(False)
     item.hideButtons()
     item.getViewBox().setMouseEnabled(x=False, y=False)
-    for side in ("left", "bottom"):
+    for side in SIDES:
         axis = item.getAxis(side)
-        axis.setPen(AXES)
-        axis.setTextPen(AXES)
         axis.enableAutoSIPrefix(enable=False)
-    item.showGrid(x=True, y=True, alpha=0.25)
+        axis.setStyle(maxTickLevel=0)  # finer lines take as long to draw as all the rest
+    item.showGrid(x=True, y=True, alpha=0.15)
     item.layout.setContentsMargins(0, 0, 4, 6)  # a fifth of the label hangs out of its axis
+    if legend:
+        item.addLegend(offset=(-1, 1))
+    follow(plot, partial(_colour, item))
     return plot
 
 
-@dataclass(frozen=True)
+def number_axes(plot: Any, *, curve: bool) -> None:  # noqa: ANN401 - pyqtgraph has no types
+    """Write numbers at the axes if there is a curve: those of an empty plot mean nothing."""
+    for side in SIDES:
+        axis = plot.getPlotItem().getAxis(side)
+        if axis.style["showValues"] is not curve:
+            axis.setStyle(showValues=curve)
+
+
+def _colour(item: Any, colours: Colours) -> None:  # noqa: ANN401 - pyqtgraph has no types
+    """Draw axes and legend in a theme's colours."""
+    for side in SIDES:
+        item.getAxis(side).setPen(colours.axes)
+        item.getAxis(side).setTextPen(colours.axes)
+    if item.legend is not None:
+        item.legend.setLabelTextColor(colours.axes)
+
+
+def pen(colour: str, width: int = 1, **how: Any) -> Any:  # noqa: ANN401 - pyqtgraph has no types
+    """Return a pen of so many of Qt's pixels: pyqtgraph counts those of the screen."""
+    return pg.mkPen(colour, width=width * QApplication.instance().devicePixelRatio(), **how)
+
+
+@dataclass(frozen=True, eq=False)
 class Line:
     """The curves of one run."""
 
@@ -95,6 +121,8 @@ class Curves(QWidget):
         self._kinds, self._names = kinds, list(kinds)
         self._lines: list[Line] = []
         self._drawn: list[Any] = []
+        self._put: list[tuple[str, Line, bool]] = []
+        """What each of `_drawn` shows: which curve, whose, and whether it is in front."""
         self._per, self._here = 1, -1
         self.tabs = QTabBar(self)
         self.tabs.setDrawBase(False)
@@ -108,7 +136,7 @@ class Curves(QWidget):
         item = self.plot.getPlotItem()
         item.setLabel("bottom", "iteration")
         self._best = item.plot(pen=None, symbol="star", symbolSize=14, symbolBrush=MARK)
-        self._now = pg.InfiniteLine(pen=pg.mkPen(HERE, style=Qt.PenStyle.DashLine))
+        self._now = pg.InfiniteLine(pen=pen(HERE, style=Qt.PenStyle.DashLine))
         item.addItem(self._now, ignoreBounds=True)
         self._now.hide()
         self.said = OneLine("")
@@ -170,15 +198,23 @@ class Curves(QWidget):
             self._drawn.append(item.plot([], []))
         while len(self._drawn) > len(self._lines):
             item.removeItem(self._drawn.pop())
-        for line, drawn in zip(self._lines, self._drawn, strict=True):
+        put = [(self.shown, line, line is self._lines[-1]) for line in self._lines]
+        last, self._put = self._put, put
+        for place, (drawn, (_, line, front)) in enumerate(zip(self._drawn, put, strict=True)):
+            if last[place : place + 1] == [put[place]]:
+                continue  # of a run that has ended
             # few even ticks: pyqtgraph's own log axis prints them over each other
             across, values = line.points(self.shown, logarithmic=logarithmic)
-            front, few = line is self._lines[-1], len(across) < _MANY
+            few = len(across) < _MANY
             drawn.setData(
-                across, values, pen=pg.mkPen(line.colour, width=2 if front else 1),
+                across, values, pen=pen(line.colour, 2 if front else 1),
                 symbol="o" if few and front else None, symbolSize=4, symbolBrush=line.colour,
                 symbolPen=None,
             )  # fmt: skip
+        number_axes(
+            self.plot,
+            curve=any(len(line.values.get(self.shown, ((),))[0]) > 1 for line in self._lines),
+        )
         self._mark()
         self.plot.scene().prepareForPaint()  # not when it draws, which would draw all again
 
@@ -186,12 +222,12 @@ class Curves(QWidget):
         """Star the best of the foremost run, and say what is drawn: there is no room beside it."""
         self._best.setData([], [])
         _, words, logarithmic = self._kinds[self.shown]
-        words += " (log10)" if logarithmic else ""
+        words = f"log10 of {words}" if logarithmic else words
         self.said.setText(words)
         if not self._lines:
             return
         line = self._lines[-1]
-        across, values = self.data(self.shown)
+        across, values = line.points(self.shown, logarithmic=logarithmic)
         mark = line.marks.get(self.shown)
         if not across and self.shown in {"likelihood", "gap"}:
             self.said.setText(f"{words}: known after the first pass")

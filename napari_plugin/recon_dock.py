@@ -324,7 +324,16 @@ class ReconDock(RunPanel):
 
 
 def _line(run: Kept) -> Line:
-    """Return the curves of a run."""
+    """Return the curves of a run; they stay what they are once it has ended."""
+    if run.line is not None:
+        return run.line
+    ended, line = not run.session.live, _line_now(run)
+    run.line = line if ended else None
+    return line
+
+
+def _line_now(run: Kept) -> Line:
+    """Return the curves of a run as far as they go."""
     job, rows = run.job, run.job.rows
     numbers = [row.sub_iteration for row in rows]
     ends = numbers[job.subsets - 1 :]

@@ -121,7 +121,6 @@ class ReconLayers(RunLayers):
         most = upper(np.abs(sample(image)))
         look = self._info(image.shape) | {"colormap": "PiYG", "contrast_limits": (-most, most)}
         self.follow(self._viewer.add_image(image, name=name, **look))
-        self.say(self._words)  # of what lies below it now
 
     def _info(self, shape: tuple[int, ...]) -> dict[str, Any]:
         about = {"unit": self._unit}

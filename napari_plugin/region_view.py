@@ -38,8 +38,11 @@ class RegionView:
         self.widget.setRowCount(len(rows))
         for place, (apart, row) in enumerate(rows):
             self.widget.setHorizontalHeaderItem(1, QTableWidgetItem(f"Mean\n{row.unit}".strip()))
-            values = (row.mean, row.standard_error, row.sd, row.fwhm_mm, row.volume_ml)
-            texts = [f"{value:.4g}" if math.isfinite(value) else "" for value in values]
+            values = (
+                (row.mean, 4), (row.standard_error, 2), (row.sd, 3), (row.fwhm_mm, 3),
+                (row.volume_ml, 4),
+            )  # fmt: skip
+            texts = [f"{one:.{digits}g}" if math.isfinite(one) else "" for one, digits in values]
             name = f"{apart}{row.name or row.label}"
             for column, text in enumerate((name, *texts)):
                 self.widget.setItem(place, column, QTableWidgetItem(text))

@@ -167,7 +167,7 @@ def state_words(session: Session) -> str:
         return "stopped before it began"
     if session.phase in {"done", "stopped"}:
         return f"{session.phase} at {reached} after {duration(session.seconds_spent)}"
-    return {"idle": "ready", "failed": session.error}[session.phase]
+    return {"idle": "ready", "failed": "failed, for the reason above"}[session.phase]
 
 
 def duration(seconds: float) -> str:

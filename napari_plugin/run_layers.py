@@ -24,7 +24,7 @@ class RunLayers:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._words = ""
+        self._words = self._written = ""
         self.live: Any = None
 
     def clear(self) -> None:
@@ -46,8 +46,14 @@ class RunLayers:
         """Write on the canvas what is seen, as long as it is."""
         self._words = words
         visible = any(self._seen(layer) for layer in self.shown())
-        short = words.replace(", ", "\n")  # a letter stands in the middle of the edge
-        views.say(self._viewer, short if visible else "")
+        short = words.replace(", ", "\n") if visible else ""  # the edge has a letter mid-way
+        if short or views.said(self._viewer) == self._written:  # what others write stays
+            views.say(self._viewer, short)
+            self._written = short
+
+    def again(self) -> None:
+        """Write once more what is seen, or nothing: the layers are others."""
+        self.say(self._words)
 
     def shown(self) -> tuple[Any, ...]:
         """Return the layers whose pictures are named on the canvas."""
@@ -62,7 +68,7 @@ class RunLayers:
 
     def follow(self, layer: Any) -> Any:  # noqa: ANN401 - any layer
         """Write on the canvas as goes with a layer's being visible; return it."""
-        layer.events.visible.connect(lambda _: self.say(self._words))
+        layer.events.visible.connect(lambda _: self.again())
         return layer
 
     def _seen(self, layer: Any) -> bool:  # noqa: ANN401 - any layer or none

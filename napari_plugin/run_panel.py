@@ -26,12 +26,11 @@ from napari_plugin.run_layers import RunLayers
 from napari_plugin.runs import Kept, RunList
 from napari_plugin.session import Job, Session
 from napari_plugin.slot import Picture
+from napari_plugin.theme import follow
 from napari_plugin.view_box import ViewBox
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-_WARNING = "color: #c97a00"  # read on light and on dark
 
 
 class RunPanel(Dock):
@@ -319,6 +318,7 @@ class RunPanel(Dock):
         self.view_box.watch(self._viewer)
         self.bind(self._viewer.layers.events.inserted, self._layers_changed)
         self.bind(self._viewer.layers.events.removed, self._layers_changed)
+        self.bind(self._viewer.layers.events.reordered, self._layers_changed)
         self.at_end(self.layers.hush)
         self._look()
         self._layers_changed()
@@ -332,7 +332,9 @@ class RunPanel(Dock):
         """Show where the run is."""
         session, run = self.session, self.shown
         self.run_bar.show_state(session)
-        said = session.warnings if session.live or run is None else run.session.warnings
+        said = list(session.warnings if session.live or run is None else run.session.warnings)
+        if session.phase == "failed":
+            said.append(f"failed: {session.error}")
         self.warned.setText("\n".join(said))
         self.warned.setVisible(bool(said))
         history = run.session.history if run else session.history
@@ -366,10 +368,11 @@ class RunPanel(Dock):
             show_error(str(error))
             return
         QApplication.clipboard().setText(text)
-        show_info(f"copied; it makes this {self.WHAT} again, bit by bit")
+        show_info("copied: it makes the same bits again")
 
     def _layers_changed(self, event: Any = None) -> None:  # noqa: ANN401 - any event
         self.refresh_files()
+        self.layers.again()
 
     def _in_3d(self) -> bool:
         return bool(self._viewer.dims.ndisplay == 3)
@@ -382,6 +385,6 @@ def _warnings() -> Words:
     """Return where it stands what a run warned of."""
     label = Words()
     label.setObjectName("warnings")
-    label.setStyleSheet(_WARNING)
+    follow(label, lambda colours: label.setStyleSheet(f"color: {colours.warning}"))
     label.hide()
     return label

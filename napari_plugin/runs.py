@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QListWidget, QListWidgetItem, QSpinBox, QVBoxLayout, 
 from emrecon import forms
 from emrecon.jobs.base import Job
 from napari_plugin.layout import Words, button, fit_rows, row
-from napari_plugin.plot import LINES
+from napari_plugin.plot import LINES, Line
 from napari_plugin.session import Session
 
 MOST = 8
@@ -38,6 +38,9 @@ class Kept:
 
     settings: str = ""
     """All its settings, for the tooltip."""
+
+    line: Line | None = None
+    """Its curves, once it has ended."""
 
     @property
     def name(self) -> str:

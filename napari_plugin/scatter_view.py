@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyqtgraph as pg
 from qtpy.QtWidgets import QWidget
 
 from emrecon.jobs.recon_scatter import scatter_charts
 from napari_plugin.layout import Words, column, scrolled
-from napari_plugin.plot import LINES, plot_widget
+from napari_plugin.plot import LINES, pen, plot_widget
 
 if TYPE_CHECKING:
     from emrecon.io.pictures.profiles import Chart
@@ -50,9 +49,9 @@ class ScatterView:
 
 
 def _legend(chart: Chart) -> str:
-    """Return title and names of the lines, each in its colour."""
+    """Return title and names of the lines, each after its colour."""
     names = (
-        f'<span style="color:{colour}">{line.name}</span>'
+        f'<span style="color:{colour}">\N{BLACK SQUARE}</span> {line.name}'
         for line, colour in zip(chart.lines, LINES, strict=False)
     )
     title = f"{chart.title}, log10" if chart.logarithmic else chart.title
@@ -66,6 +65,6 @@ def _draw(plot: Any, chart: Chart) -> None:  # noqa: ANN401 - pyqtgraph has no t
         values = np.asarray(line.values, float)
         if chart.logarithmic:
             values = np.log10(np.where(values > 0, values, np.nan))
-        item.plot(values, pen=pg.mkPen(colour, width=2), connect="finite")
+        item.plot(values, pen=pen(colour, 2), connect="finite")
     if not chart.logarithmic:
         item.setYRange(0, max(float(np.max(line.values)) for line in chart.lines))

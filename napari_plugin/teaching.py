@@ -33,6 +33,8 @@ class Teaching(QObject):
         super().__init__(dock)
         self._dock = dock
         self.view: InsideView | None = None
+        self._before = ""
+        """How runs were looked on at before the view was opened."""
         self._session = Session(0)
         self._seen: tuple[Kept, int, Image] | None = None
         self._begun: tuple[Kept, int, Image] | None = None
@@ -55,7 +57,9 @@ class Teaching(QObject):
             window: Any = getattr(dock._viewer, "window", None)  # noqa: SLF001 - its own dock
             if window is not None:
                 window.add_dock_widget(self.view, name="Inside EM", area="bottom")
-            dock.run_bar.mode.setCurrentText(SLOW)
+            mode = dock.run_bar.mode
+            self._before = mode.currentText()
+            mode.setCurrentText(SLOW)
         if dock.job is not None:
             dock.job.wants_inside = True
         if dock.shown is None and not dock.session.live:
@@ -105,6 +109,9 @@ class Teaching(QObject):
         self.view = self._seen = None
         if self._dock.job is not None:
             self._dock.job.wants_inside = False
+        mode = self._dock.run_bar.mode
+        if mode.currentText() == SLOW:
+            mode.setCurrentText(self._before)
 
 
 def _apart(run: Kept, number: int, picture: Image) -> Inside:

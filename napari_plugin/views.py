@@ -97,6 +97,11 @@ def _in_space(viewer: ViewerModel) -> bool:
     return layer is not None and set(_OPPOSITE) <= set(layer.axis_labels)
 
 
+def said(viewer: ViewerModel) -> str:
+    """Return the lines of text on the canvas."""
+    return str(viewer.canvas.overlays.text.text)
+
+
 def say(viewer: ViewerModel, text: str = "") -> None:
     """Write lines of text on the canvas."""
     overlay = viewer.canvas.overlays.text

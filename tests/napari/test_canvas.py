@@ -100,6 +100,7 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     press(qtbot, dock, "stop")
     qtbot.waitUntil(lambda: dock.session.phase == "stopped", timeout=180_000)
     qtbot.waitUntil(lambda: dock.number == dock.session.number, timeout=180_000)
+    qtbot.waitUntil(lambda: not dock.live._timer.isActive(), timeout=60_000)  # all is drawn
     dock.save_to(tmp_path / "sample.nii.gz")
     dock.curves.pick(0.0)
     assert dock.number == 0

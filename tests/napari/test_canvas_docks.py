@@ -132,6 +132,7 @@ def test_closing_a_dock_ends_its_run_and_frees_it(qtbot, viewer, scan_folder):  
     teaching, session, gone = dock.teaching, dock.session, []
     _holder(teaching.view).destroyOnClose()  # as its cross does
     assert not teaching.on
+    assert dock.run_bar.mode.currentText() == "Quick"  # the next run is not slow
     dock.destroyed.connect(lambda: gone.append(True))
     _holder(dock).destroyOnClose()
     assert session.join(60)
@@ -140,15 +141,19 @@ def test_closing_a_dock_ends_its_run_and_frees_it(qtbot, viewer, scan_folder):  
 
 
 def test_all_docks_fit_a_small_screen_as_tabs(qtbot, viewer):  # noqa: F811
-    names = ("EM reconstruction", "EM segmentation", "Orthogonal views", "Simulate a scan")
+    names = (
+        *("Attenuation map", "Simulate a scan", "Measure regions", "Orthogonal views"),
+        *("EM segmentation", "EM reconstruction"),
+    )
     docks = [viewer.window.add_plugin_dock_widget("emrecon", name)[1] for name in names]
     window = viewer.window._qt_window
     qtbot.waitUntil(
-        lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 3, timeout=180_000
+        lambda: len(window.tabifiedDockWidgets(_holder(docks[0]))) == 5, timeout=180_000
     )
-    QApplication.processEvents()
+    qtbot.waitUntil(lambda: not docks[-1].visibleRegion().isEmpty(), timeout=60_000)
     assert (window.width(), window.height()) == (1280, 800)
     assert all(dock.minimumSizeHint().height() < 300 for dock in docks)
+    assert all(dock.width() < window.centralWidget().width() for dock in docks)
 
 
 def _holder(dock):

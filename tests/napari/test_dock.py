@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPalette
 from qtpy.QtWidgets import QApplication, QLabel, QPushButton
 
 from emrecon.errors import SettingsError
@@ -28,10 +29,12 @@ from napari_plugin import recon_dock, run_panel, samples
 from napari_plugin.file_chooser import FileChooser
 from napari_plugin.form import Form, caption
 from napari_plugin.live import Live
+from napari_plugin.plot import plot_widget
 from napari_plugin.preferences import Preferences
 from napari_plugin.reader import read
 from napari_plugin.recon_dock import ReconDock
 from napari_plugin.session import Session
+from napari_plugin.theme import DARK, LIGHT
 from tests.napari.test_session import counting
 
 pytestmark = pytest.mark.qt
@@ -216,6 +219,10 @@ def test_runs_are_kept_gone_on_with_and_compared(qtbot, dock, viewer, told):
     assert viewer.canvas.overlays.text.text == ""  # the difference is no iteration
     viewer.layers[-1].visible = False
     assert "iteration 3" in viewer.canvas.overlays.text.text
+    viewer.layers[-1].visible = True
+    viewer.layers.pop(-1)
+    assert "iteration 3" in viewer.canvas.overlays.text.text  # seen again
+    assert {*dock.curves._lines} == {one.line, two.line, three.line}  # not made anew
     assert dock.runs.said.text() == "2 and 3 differ by post_fwhm_mm: [] and [5.0]"
 
 
@@ -375,9 +382,42 @@ def test_mistakes_are_told_and_leave_the_dock_ready(qtbot, dock, told):
     press(qtbot, dock, "run")
     qtbot.waitUntil(at(dock, "failed"), timeout=180_000)
     qtbot.waitUntil(lambda: "nowhere" in told[-1], timeout=180_000)
+    assert "nowhere" in dock.warned.text()  # all of it, and for longer than a notification
     dock.scan.box.setEditText("")
     press(qtbot, dock, "run")
     assert told[-1].startswith("choose a scan")
+
+
+def test_a_run_that_went_on_unseen_is_seen_at_its_end(qtbot, dock):
+    press(qtbot, dock, "step")
+    qtbot.waitUntil(lambda: at(dock, "paused")() and dock.number == 0, timeout=180_000)
+    dock.live._timer.stop()  # nobody looks before the end
+    press(qtbot, dock, "pause")
+    assert dock.session.join(60)
+    dock.live._timer.start()
+    qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=60_000)
+
+
+def test_captions_are_read_on_dark_and_on_light(qtbot):
+    plot = plot_widget(legend=True)
+    qtbot.addWidget(plot)
+    item = plot.getPlotItem()
+    for background, colours in ((QColor("#23242b"), DARK), (QColor("#ebe7e6"), LIGHT)):
+        palette = plot.palette()
+        palette.setColor(QPalette.ColorRole.Window, background)
+        plot.setPalette(palette)
+        assert item.getAxis("left").textPen().color().name() == colours.axes
+        assert item.legend.labelTextColor().name() == colours.axes
+        for colour in astuple(colours):
+            lights = sorted(map(luminance, (QColor(colour), background)))
+            assert (lights[1] + 0.05) / (lights[0] + 0.05) > 4.5, colour  # as WCAG 2 asks
+
+
+def luminance(colour):
+    """Return the relative luminance of a colour by WCAG 2."""
+    parts = np.array(colour.getRgbF()[:3])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def test_the_history_says_its_memory_and_keeps_to_it(qtbot, dock, monkeypatch):
@@ -500,6 +540,8 @@ def test_every_field_of_the_settings_has_a_line_that_is_made_by_itself(qtbot):
     chooser.box.setCurrentIndex(1)
     assert form.value() == Later("b", 2.5, Path("/some/file.nii"))
     assert caption("psf_fwhm_mm") == "PSF FWHM (mm)"
+    assert caption("dead_time_us") == "Dead time (\N{MICRO SIGN}s)"
+    assert caption("cps_per_mbq") == "cps per MBq"
 
 
 def test_an_example_is_offered_in_an_empty_viewer_and_simulated_once(qtbot, told, monkeypatch):

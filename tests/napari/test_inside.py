@@ -15,7 +15,7 @@ pytest.importorskip("pytestqt", reason="pytest-qt is not installed")
 from emrecon.errors import SettingsError
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.tomo.settings import Settings
-from napari_plugin.inside_view import IN_COUNTS
+from napari_plugin.inside_view import IN_COUNTS, InsideView
 from napari_plugin.recon_job import ReconJob
 from tests.napari.test_dock import at, dock, press, told, viewer  # noqa: F401 - fixtures
 from tests.napari.test_recon_job import ran
@@ -105,3 +105,12 @@ def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock): 
     qtbot.waitUntil(lambda: view.inside.number == 0, timeout=60_000)
     dock.stop()
     assert dock.session.join(60)
+
+
+def test_every_view_has_the_same_colours(qtbot):
+    first, again = InsideView(), InsideView()
+    for view in (first, again):
+        qtbot.addWidget(view)
+        table = view.items["next"].getColorMap().getLookupTable(nPts=256)
+        assert table[0].min() > 240  # dark on white
+        assert table[-1].max() < 20

@@ -33,7 +33,7 @@ def viewer(rng):
     values = rng.normal(5, 1, (6, 20, 24)).astype(np.float32)
     about = {KEY: {"unit": "Bq/mL"}}
     viewer.add_image(values, name="image", metadata=about, **PLACE)
-    viewer.add_image(np.full_like(values, 4), name="truth", **PLACE)
+    viewer.add_image(np.full_like(values, 4), name="truth", visible=False, **PLACE)
     return viewer
 
 
