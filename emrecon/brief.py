@@ -35,7 +35,7 @@ def brief(value: Any) -> str:  # noqa: ANN401 - any dataclass
     Counted(views=12, counts=<12 x 17 x 1 float32>)
     """
     name = type(value).__name__
-    parts = [f"{field}={_short(held)}" for field, held in _told(value)]
+    parts = [f"{field}={_short(held)}" for field, held in _chosen_fields(value)]
     line = f"{name}({', '.join(parts)})"
     if len(line) <= LINE:
         return line
@@ -44,14 +44,14 @@ def brief(value: Any) -> str:  # noqa: ANN401 - any dataclass
 
 def outcome(result: Any) -> str:  # noqa: ANN401 - an `emrecon.jobs.base.Result`
     """Return what is to be said of a result: its ``__repr__``."""
-    said = [line for text in result.summary().lines for line in text.splitlines()]
+    lines = [line for text in result.summary().lines for line in text.splitlines()]
     name = type(result).__name__
-    if not said:
+    if not lines:
         return brief(result)
-    return f"{name}: {said[0]}" if len(said) == 1 else "\n    ".join([f"{name}:", *said])
+    return f"{name}: {lines[0]}" if len(lines) == 1 else "\n    ".join([f"{name}:", *lines])
 
 
-def _told(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any dataclass
+def _chosen_fields(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any dataclass
     """Yield the fields that say something, by name."""
     for field in fields(value):
         held = getattr(value, field.name)
@@ -62,8 +62,8 @@ def _told(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any datacl
 
 def _usual(field: Field[Any], held: object) -> bool:
     """Return whether a field is as it is by default."""
-    made = field.default_factory
-    usual = field.default if made is MISSING else made()
+    factory = field.default_factory
+    usual = field.default if factory is MISSING else factory()
     same = held is usual  # what is not a number is not like itself
     if is_dataclass(held) or (_plain(held) and _plain(usual)):
         return same or (type(held) is type(usual) and bool(held == usual))

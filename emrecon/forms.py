@@ -236,8 +236,8 @@ def helps(form: type) -> dict[str, str]:
     """Return the text under each field."""
     from docstring_parser import parse_from_object  # noqa: PLC0415 - quick --help
 
-    found = parse_from_object(form).params
-    return {item.arg_name: " ".join((item.description or "").split()) for item in found}
+    documented = parse_from_object(form).params
+    return {item.arg_name: " ".join((item.description or "").split()) for item in documented}
 
 
 def default_of(item: Field[Any]) -> Any:  # noqa: ANN401 - any type

@@ -17,11 +17,11 @@ CGROUP = Path("/sys/fs/cgroup")
 
 def free_mb() -> float:
     """Return the memory of this machine that is free to use; 0 where that cannot be told."""
-    found = [
+    limits = [
         _meminfo_mb(),
         _number_mb(CGROUP / "memory.max") - _number_mb(CGROUP / "memory.current"),
     ]
-    return min((mb for mb in found if mb > 0), default=0.0)
+    return min((mb for mb in limits if mb > 0), default=0.0)
 
 
 def check_fits(needed_mb: float, what: str, instead: str) -> None:

@@ -42,8 +42,8 @@ class Extended(Mapping[str, T], Generic[T]):
         self._built_in, self._group = built_in, group
 
     def __getitem__(self, name: str) -> T:
-        found: T = (self._built_in if name in self._built_in else installed(self._group))[name]
-        return found
+        item: T = (self._built_in if name in self._built_in else installed(self._group))[name]
+        return item
 
     def __iter__(self) -> Iterator[str]:
         yield from self._built_in

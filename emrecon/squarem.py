@@ -75,9 +75,9 @@ class Squarem(Generic[P, E]):
         for _ in range(self.shortest):
             if length <= 1.0:
                 break
-            found = self._try(start + 2 * length * step + length**2 * bend, second, least)
-            if found is not None:
-                return found
+            better = self._try(start + 2 * length * step + length**2 * bend, second, least)
+            if better is not None:
+                return better
             length = (length + 1) / 2 if length > 1.5 else 1.0
         return second
 

@@ -167,10 +167,10 @@ def _majorises(prior: Prior, image: Array, rng: np.random.Generator) -> None:
         moved = np.where(some, np.maximum(ahead, image / 2), image).astype(np.float32)
         step = moved - image
         parabola = value + _inner(slope, step) + _inner(bound, step * step) / 2
-        found = prior.value(moved)
+        moved_value = prior.value(moved)
         _hold(
-            found <= parabola + 1e-5 * (abs(value) + abs(parabola)),
-            f"the majorant is none: {found:.8g} above {parabola:.8g}",
+            moved_value <= parabola + 1e-5 * (abs(value) + abs(parabola)),
+            f"the majorant is none: {moved_value:.8g} above {parabola:.8g}",
         )
 
 

@@ -210,10 +210,10 @@ class Checkpoint:
         try:
             with path.open("rb") as file, np.load(file) as saved:
                 number, image = int(saved["number"]), saved["image"]
-                found, rows = str(saved["key"]), saved["rows"]
+                stored, rows = str(saved["key"]), saved["rows"]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise FormatError(f"{path} is not a checkpoint that can be read: {error}") from error
-        if found != key:
+        if stored != key:
             raise FormatError(
                 f"{path} belongs to a run with other data, settings or version; remove it, or "
                 "run without --resume"

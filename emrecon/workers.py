@@ -90,12 +90,12 @@ class Workers:
 
 
 @contextmanager
-def opened(where: str, threads: int = 0) -> Iterator[Workers]:
+def opened(address: str, threads: int = 0) -> Iterator[Workers]:
     """Give workers: so many of this machine, or those of the scheduler at an address.
 
     Parameters
     ----------
-    where : str
+    address : str
         A number, or the address of a scheduler.
     threads : int, optional
         Processor threads of each worker; 0 shares the cores of this machine, or takes all of each
@@ -106,15 +106,15 @@ def opened(where: str, threads: int = 0) -> Iterator[Workers]:
     EmreconError
         If there is no scheduler, or no fitting worker, or Dask is not installed.
     """
-    if where.isdecimal():
-        with _local(int(where), threads) as workers:
+    if address.isdecimal():
+        with _local(int(address), threads) as workers:
             yield workers
-    elif "://" in where:
-        with _existing(where, threads) as workers:
+    elif "://" in address:
+        with _existing(address, threads) as workers:
             yield workers
     else:
         raise SettingsError(
-            f"workers are a number or the address of a Dask scheduler, tcp://..., not {where!r}"
+            f"workers are a number or the address of a Dask scheduler, tcp://..., not {address!r}"
         )
 
 

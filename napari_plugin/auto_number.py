@@ -113,8 +113,8 @@ def auto_number(name: str, hint: Any) -> AutoNumber | None:  # noqa: ANN401 - a 
     words = [word for each in kinds for word in forms.choices(each)]
     if len(kinds) != 2 or kinds[0] not in {int, float} or len(words) != 1:
         return None
-    how: dict[str, Any] = {"several": several, "reach": SLIDERS.get(name)}
-    return AutoNumber(words[0], words[0], whole=kinds[0] is int, **how)
+    options: dict[str, Any] = {"several": several, "reach": SLIDERS.get(name)}
+    return AutoNumber(words[0], words[0], whole=kinds[0] is int, **options)
 
 
 class _Spin(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types

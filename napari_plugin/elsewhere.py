@@ -45,11 +45,11 @@ def in_a_process(job: Job, session: Session) -> None:
     with tempfile.TemporaryFile("w+", encoding="utf-8") as stderr:
         code = _ended(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr), session)  # noqa: S603 - our own command
         stderr.seek(0)
-        said = stderr.read().splitlines()
+        lines = stderr.read().splitlines()
     if code:
-        reason = said[-1] if said else f"ended with {code}"
+        reason = lines[-1] if lines else f"ended with {code}"
         raise DataError(reason.removeprefix("emrecon: "))
-    for line in said:
+    for line in lines:
         if line.startswith(_WARNING):
             log.warning("%s", line.removeprefix(_WARNING))
 
@@ -82,8 +82,8 @@ def compiled_elsewhere(job: Job, session: Session) -> None:
 def _tell(names: IO[str], session: Session) -> None:
     """Say which kernel is being compiled."""
     names.seek(0)
-    if said := names.read().split("\n")[:-1]:
-        session.note = f"compiling {said[-1]}, once: it is kept"
+    if lines := names.read().split("\n")[:-1]:
+        session.note = f"compiling {lines[-1]}, once: it is kept"
     names.seek(0, os.SEEK_END)
 
 

@@ -56,7 +56,7 @@ class InsideView(Leaving):
         self.place, self.slice = _slider("place"), _slider("slice")
         self.place.setToolTip("Which plane or view of the counts")
         self.slice.setToolTip("Which axial slice of the images")
-        self.said = OneLine("Run, pause or step: the update that follows is shown")
+        self.readout = OneLine("Run, pause or step: the update that follows is shown")
         self.way.currentTextChanged.connect(lambda _: self._ranged(middle=True))
         for slider in (self.place, self.slice):
             slider.valueChanged.connect(lambda _: self._draw())
@@ -73,7 +73,7 @@ class InsideView(Leaving):
         whole.setSpacing(2)
         whole.addWidget(self.canvas, 1)
         whole.addLayout(below)
-        whole.addWidget(self.said)
+        whole.addWidget(self.readout)
 
     def _item(self, place: int, name: str) -> Any:  # noqa: ANN401 - pyqtgraph has no types
         """Return what shows one of the pictures, with its caption above."""
@@ -165,7 +165,7 @@ class InsideView(Leaving):
         else:
             words += "; single events lie in no bins"
         words += f"; log-likelihood {inside.log_likelihood:.6g}"
-        self.said.setText(f"{words}. Ratios: blue 0, white 1, red 2 and more")
+        self.readout.setText(f"{words}. Ratios: blue 0, white 1, red 2 and more")
 
 
 def _slider(name: str) -> QSlider:

@@ -48,7 +48,7 @@ class JobDock(Dock):
         self.stop_button.setEnabled(False)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
-        self.said = Words(first)
+        self.readout = Words(first)
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self._look)
@@ -59,7 +59,7 @@ class JobDock(Dock):
         below = column(last)
         below.addLayout(row(*starters, self.stop_button))
         below.addWidget(self.progress)
-        below.addWidget(self.said)
+        below.addWidget(self.readout)
         return last
 
     def begin(self, work: Callable[[Session], Path]) -> None:
@@ -70,7 +70,7 @@ class JobDock(Dock):
         self._look()
 
     @abstractmethod
-    def made(self, path: Path) -> None:
+    def finished(self, path: Path) -> None:
         """Add the layers of what was made."""
 
     def _look(self) -> None:
@@ -80,15 +80,15 @@ class JobDock(Dock):
         self.stop_button.setEnabled(live)
         self.progress.setRange(0, 0 if live else 1)
         if live:
-            self.said.setText(self.session.note or "at work")
+            self.readout.setText(self.session.note or "at work")
             return
         self._timer.stop()
         if self.session.phase == "failed":
-            self.said.setText(self.session.error)
+            self.readout.setText(self.session.error)
             show_error(self.session.error)
         path = self.session.result
         if isinstance(path, Path):
-            self.said.setText("\n".join([*self.session.warnings, f"Kept in {path}"]))
-            self.made(path)
+            self.readout.setText("\n".join([*self.session.warnings, f"Kept in {path}"]))
+            self.finished(path)
         elif self.session.phase == "stopped":
-            self.said.setText("stopped")
+            self.readout.setText("stopped")

@@ -74,12 +74,12 @@ class Taken:
         from napari_plugin.writer import matrix  # noqa: PLC0415 - brings nibabel
 
         try:
-            made = read(path)
+            layers = read(path)
         except EmreconError:
             return False
-        if len(made) != 1:
+        if len(layers) != 1:
             return False
-        data, info, _ = made[0]
+        data, info, _ = layers[0]
         if data.shape != self.data.shape:
             return False
         there, here = (matrix(one, data.ndim) for one in (info, self.about))
@@ -150,14 +150,14 @@ def chosen(viewer: ViewerModel, *values: Any) -> Mapping[Path, Taken]:  # noqa: 
         If one is not there any more.
     """
     named = {Path(LAYER + layer.name): layer for layer in viewer.layers}
-    found = {}
+    files = {}
     for path in _paths(*values):
         if not str(path).startswith(LAYER):
             continue
         if path not in named:
             raise SettingsError(f"there is no {str(path).removeprefix(LAYER)!r} among the layers")
-        found[path] = taken(named[path])
-    return found
+        files[path] = taken(named[path])
+    return files
 
 
 def with_files(form: T, layers: Mapping[Path, Taken], like: Path | None = None) -> T:
@@ -171,13 +171,13 @@ def file_for(path: Path, layers: Mapping[Path, Taken], like: Path | None = None)
 
 
 def _paths(*values: Any) -> list[Path]:  # noqa: ANN401 - forms, paths
-    found: list[Path] = []
+    paths: list[Path] = []
     for value in values:
         if isinstance(value, Path):
-            found.append(value)
+            paths.append(value)
         elif value is not None:
-            found += forms.paths_in(value).values()
-    return found
+            paths += forms.paths_in(value).values()
+    return paths
 
 
 def _forget_old(folder: Path) -> None:

@@ -46,7 +46,7 @@ def reversed_axes(affine: Matrix) -> Matrix:
     return turned
 
 
-def placed(affine: Matrix, shape: tuple[int, ...], frames: tuple[float, ...] = ()) -> Info:
+def placement(affine: Matrix, shape: tuple[int, ...], frames: tuple[float, ...] = ()) -> Info:
     """Return what puts an image of axes (R, A, S) in its place as a layer (..., S, A, R).
 
     Parameters
@@ -84,7 +84,7 @@ def volume_info(volume: Volume) -> tuple[NDArray[np.float32], Info]:
         raise GeometryError("an oblique image has no place along napari's axes: resample it")
     voxels = volume.voxels.swapaxes(-1, -3)
     frames = (1.0,) * (volume.voxels.ndim - 3)
-    return voxels, placed(volume.affine, volume.voxels.shape[-3:], frames)
+    return voxels, placement(volume.affine, volume.voxels.shape[-3:], frames)
 
 
 def world(layer: Layer) -> Matrix:

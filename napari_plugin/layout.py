@@ -56,10 +56,10 @@ def row(*widgets: QWidget) -> QHBoxLayout:
 
 def button(name: str, caption: str, text: str) -> QPushButton:
     """Return a button with its name in Qt and its tooltip."""
-    made = QPushButton(caption)
-    made.setObjectName(name)
-    made.setToolTip(text)
-    return made
+    widget = QPushButton(caption)
+    widget.setObjectName(name)
+    widget.setToolTip(text)
+    return widget
 
 
 def read_only_table(heads: Sequence[str]) -> QTableWidget:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 class _Listener(logging.Handler):
     """Adds what one thread warns of to a list, each warning once."""
 
-    def __init__(self, said: list[str]) -> None:
+    def __init__(self, messages: list[str]) -> None:
         super().__init__(logging.WARNING)
-        self._said, self._thread = said, threading.get_ident()
+        self._said, self._thread = messages, threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Be given what any thread logs."""
@@ -23,9 +23,9 @@ class _Listener(logging.Handler):
 
 
 @contextmanager
-def warnings_of(said: list[str]) -> Iterator[None]:
+def warnings_of(messages: list[str]) -> Iterator[None]:
     """Add what this thread warns of to a list, while the context lasts."""
-    listener = _Listener(said)
+    listener = _Listener(messages)
     loggers = [logging.getLogger(name) for name in ("emrecon", "phantoms", "napari_plugin")]
     for logger in loggers:
         logger.addHandler(listener)

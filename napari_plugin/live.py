@@ -108,11 +108,11 @@ class Live(QObject):
         if changed or phase != "running" or due:  # a run that halts is held up by no picture
             picture = session.slot.take()
             session.slot.ask()
-        told = (session.number, session.note, session.ready, len(session.warnings))
-        stands = now < self._next_words or told == self._told
+        state = (session.number, session.note, session.ready, len(session.warnings))
+        stands = now < self._next_words or state == self._told
         if picture is None and going and not changed and stands:
             return
-        self._phase, self._told = phase, told
+        self._phase, self._told = phase, state
         self._show(picture)
         if not going:
             self._timer.stop()

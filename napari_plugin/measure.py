@@ -135,9 +135,9 @@ def frame_times(layer: Layer) -> list[tuple[float, float]]:
     Where its file did not tell, frames follow one another evenly, as the layer's first axis says.
     """
     count = layer.data.shape[0]
-    told = layer.metadata.get(KEY, {}).get("frames_s")
-    if told and len(told) == count:
-        return [(float(start), float(duration)) for start, duration in told]
+    frames = layer.metadata.get(KEY, {}).get("frames_s")
+    if frames and len(frames) == count:
+        return [(float(start), float(duration)) for start, duration in frames]
     step, first = float(layer.scale[0]), float(layer.translate[0])
     return [(first + step * place, step) for place in range(count)]
 
@@ -186,8 +186,8 @@ def profile(layer: Shapes, image: Layer, values: Values) -> tuple[Values, Values
     along = np.concatenate([[0.0], np.cumsum(steps)])
     places = np.arange(0.0, along[-1], min(sizes) / 2)
     points = np.stack([np.interp(places, along, corners[:, axis]) for axis in range(3)])
-    found = map_coordinates(np.asarray(values, np.float32), points, order=1, mode="nearest")
-    return places, found
+    sampled = map_coordinates(np.asarray(values, np.float32), points, order=1, mode="nearest")
+    return places, sampled
 
 
 def truth_on(truth: Layer, image: Layer) -> Values:
@@ -232,8 +232,8 @@ def _indices(layer: Shapes, data: Values, image: Layer) -> Values:
         )
     points = np.array([layer.data_to_world(point)[-3:] for point in data])
     to_index = np.linalg.inv(world(image))
-    found: Values = points @ to_index[:3, :3].T + to_index[:3, 3]
-    return found
+    indices: Values = points @ to_index[:3, :3].T + to_index[:3, 3]
+    return indices
 
 
 def _outline(corners: Values, kind: str) -> Values:
@@ -242,8 +242,8 @@ def _outline(corners: Values, kind: str) -> Values:
         return corners
     middle = corners.mean(axis=0)
     one, other = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    found: Values = middle + np.cos(_ROUND)[:, None] * one + np.sin(_ROUND)[:, None] * other
-    return found
+    outline: Values = middle + np.cos(_ROUND)[:, None] * one + np.sin(_ROUND)[:, None] * other
+    return outline
 
 
 def _area(corners: Values, shape: tuple[int, ...]) -> Mask:

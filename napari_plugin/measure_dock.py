@@ -75,7 +75,7 @@ class MeasureDock(Dock):
         self.plot.setMinimumHeight(120)
         self.columns: dict[str, Sequence[object]] = {}
         """What is plotted, by the head that it has in a file."""
-        self.said = Words()
+        self.readout = Words()
         self.area_button = button("area", "New area", "Draw an ellipse in the plane that is shown")
         self.line_button = button("line", "New line", "Draw a line for a profile")
         self.csv_button = button("csv", "Save CSV…", "Write the table")
@@ -93,7 +93,7 @@ class MeasureDock(Dock):
         """Measure what is chosen, and show it."""
         image, layer = self._layer(self.image_box), self._layer(self.region_box)
         self.rows, self.masks = [], {}
-        self.said.setText("")
+        self.readout.setText("")
         try:
             if image is not None and layer is not None:
                 self.masks = measure.regions(layer, image)
@@ -101,7 +101,7 @@ class MeasureDock(Dock):
                 size = measure.voxel_ml(image)
                 self.rows = measure.table(values, self.masks, size, truth)
         except EmreconError as error:
-            self.said.setText(str(error))
+            self.readout.setText(str(error))
         self._fill()
         self._draw()
 
@@ -134,7 +134,7 @@ class MeasureDock(Dock):
         whole.addWidget(self.table, 1)
         whole.addLayout(row(self.tabs, self.curve_button))
         whole.addWidget(self.plot, 1)
-        whole.addWidget(self.said)
+        whole.addWidget(self.readout)
 
     def _connect(self) -> None:
         for box in (self.image_box, self.region_box, self.truth_box):
@@ -238,19 +238,21 @@ class MeasureDock(Dock):
         item.setLabel("bottom", "mm along the line")
         item.setLabel("left", unit or "value")
         for name, values in (("truth", truth), ("image", self._frame(image))):
-            found = None if values is None else measure.profile(layer, image, values)
-            if found is not None:
+            profile = None if values is None else measure.profile(layer, image, values)
+            if profile is not None:
                 colour = LINES[len(self.columns) % len(LINES)]
-                item.plot(*found, pen=pen(colour, 2), name=name)
-                self.columns |= {"mm": list(found[0]), _head(name, unit): list(found[1])}
+                item.plot(*profile, pen=pen(colour, 2), name=name)
+                self.columns |= {"mm": list(profile[0]), _head(name, unit): list(profile[1])}
 
     def _noise(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         """Draw contrast against noise of the pictures kept of the run that is shown."""
         names, run = self._compared(), self._run(image)
         if len(names) < 2 or run is None:
-            self.said.setText("two regions (signal, then background) of a run's image are wanted")
+            self.readout.setText(
+                "two regions (signal, then background) of a run's image are wanted"
+            )
             return
-        self.said.setText(f"{names[0]} over {names[1]}: select two rows for others")
+        self.readout.setText(f"{names[0]} over {names[1]}: select two rows for others")
         areas = [self.masks[name] for name in names]
         pictures = run.session.history.frames()
         kept = [pictures[at] for at in range(len(pictures))]
@@ -272,7 +274,7 @@ class MeasureDock(Dock):
     def _time(self, image: Image, layer: Any) -> None:  # noqa: ANN401 - a layer
         """Draw the mean of each region over the frames."""
         if image.ndim != 4:
-            self.said.setText("an image of frames is wanted")
+            self.readout.setText("an image of frames is wanted")
             return
         frames = [np.asarray(image.data[at]) for at in range(image.data.shape[0])]
         times, unit = measure.frame_times(image), unit_of(image)
@@ -282,12 +284,12 @@ class MeasureDock(Dock):
         item.setLabel("left", unit or "mean")
         starts, durations = zip(*times, strict=True)
         self.columns = {"start (s)": starts, "duration (s)": durations}
-        found = measure.curves(frames, self.masks)
-        for place, (name, means) in enumerate(found.items()):
+        curves = measure.curves(frames, self.masks)
+        for place, (name, means) in enumerate(curves.items()):
             line = pen(LINES[place % len(LINES)], 2)
             item.plot(middles, means, pen=line, symbol="o", symbolSize=5, name=name)
             self.columns[_head(name, unit)] = means
-        most = max((max(means) for means in found.values()), default=0.0)
+        most = max((max(means) for means in curves.values()), default=0.0)
         item.setYRange(0, 1.25 * most or 1.0)  # from 0: else noise would look like kinetics
         self._say_frame(image, times)
 
@@ -298,7 +300,7 @@ class MeasureDock(Dock):
         line = pg.InfiniteLine(start + duration / 2, pen=pen(HERE, style=Qt.PenStyle.DashLine))
         self.plot.getPlotItem().addItem(line, ignoreBounds=True)
         end = start + duration
-        self.said.setText(f"frame {place + 1} of {len(times)}: {start:g} to {end:g} s")
+        self.readout.setText(f"frame {place + 1} of {len(times)}: {start:g} to {end:g} s")
 
     def _run(self, image: Image) -> Any:  # noqa: ANN401 - a run or none
         """Return the run whose pictures an image shows."""

@@ -111,8 +111,8 @@ class MixturePlot(QWidget):
             dotted = Qt.PenStyle.DotLine
             self.classes = [item.plot(pen=pen(row.colour, 2)) for row in seen.rows]
             self.before = [item.plot(pen=pen(r.colour, style=dotted)) for r in seen.rows]
-        for curve, part in zip(self.classes, seen.parts.T, strict=True):
-            curve.setData(middle, np.maximum(part, least))
+        for curve, density in zip(self.classes, seen.parts.T, strict=True):
+            curve.setData(middle, np.maximum(density, least))
         self._draw_before(middle, least)
 
     def _draw_before(self, middle: Any, least: float) -> None:  # noqa: ANN401 - an array
@@ -136,22 +136,22 @@ class Responsibilities(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.said = QLabel("click a voxel to see what each class has of it", self)
-        self.said.setObjectName("responsibilities")
+        self.readout = QLabel("click a voxel to see what each class has of it", self)
+        self.readout.setObjectName("responsibilities")
         self.bars: list[QProgressBar] = []
         self._whole = QVBoxLayout(self)
         self._whole.setContentsMargins(0, 0, 0, 0)
         self._whole.setSpacing(1)
-        self._whole.addWidget(self.said)
+        self._whole.addWidget(self.readout)
 
-    def put(self, rows: Sequence[Row], shares: Sequence[float] | None, where: str) -> None:
+    def put(self, rows: Sequence[Row], shares: Sequence[float] | None, position: str) -> None:
         """Show the shares of a voxel, None where it is not in the mask."""
         while len(self.bars) < len(rows):
             self.bars.append(QProgressBar(self))
             self.bars[-1].setFixedHeight(14)
             self._whole.addWidget(self.bars[-1])
         outside = shares is None
-        self.said.setText(f"{where}: outside the mask" if outside else f"{where}:")
+        self.readout.setText(f"{position}: outside the mask" if outside else f"{position}:")
         for place, bar in enumerate(self.bars):
             there = not outside and place < len(rows)
             bar.setVisible(there)

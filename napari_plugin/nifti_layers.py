@@ -22,7 +22,7 @@ from emrecon.io import nifti, sidecar
 from emrecon.io.nifti.copying import new_header
 from emrecon.io.nifti.reading import single_header
 from napari_plugin.labels import label_info
-from napari_plugin.layers import KEY, LABELS, Info, Matrix, look, placed, usual
+from napari_plugin.layers import KEY, LABELS, Info, Matrix, look, placement, usual
 from napari_plugin.units import facts_of
 
 if TYPE_CHECKING:
@@ -66,15 +66,15 @@ def read(path: Path) -> list[LayerData]:
     }
     stem = re.sub(r"(\.nii|\.nii\.gz|\.mgz|\.mgh|\.hdr|\.img)$", "", path.name)
     channels = _channels(path, voxels, colour=colour)
-    made = []
+    layers = []
     for number, channel in enumerate(channels, 1):
         name = stem if len(channels) == 1 else f"{stem} [{number}]"
         facts = facts_of(path)
         unit = stored.unit or str(facts.values.get("Units", ""))
         about = {"path": str(path), "unit": unit, "frames_s": facts.frames_s}
         info = {"name": name, "metadata": {"nifti": dict(kept), KEY: about}}
-        made.append(_layer(channel, info, path, colour=colour))
-    return made
+        layers.append(_layer(channel, info, path, colour=colour))
+    return layers
 
 
 def _header(stored: StoredImage) -> nib.Nifti1Header:
@@ -176,7 +176,7 @@ def _channels(path: Path, voxels: Any, *, colour: bool) -> list[Any]:  # noqa: A
         voxels = voxels[..., None]
     if voxels.ndim == 5:
         parts = [voxels[..., number] for number in range(voxels.shape[4])]
-        return [part[..., 0] if part.shape[3] == 1 else part for part in parts]
+        return [channel[..., 0] if channel.shape[3] == 1 else channel for channel in parts]
     if voxels.ndim > 5 or not all(voxels.shape):
         raise FormatError(f"{path}: {voxels.shape} is more than space, time and channels")
     return [voxels]
@@ -189,7 +189,7 @@ def _layer(voxels: Any, info: Info, path: Path, *, colour: bool) -> LayerData:  
     data, to_ras, copied = shown(voxels, kept["affine"], kept["ornt"], 0 if labels else 1)
     kept["display_only"] = copied
     frames = _frames(kept["header"], voxels.ndim - 3 - int(colour))
-    info |= placed(to_ras, data.shape[:3], frames)
+    info |= placement(to_ras, data.shape[:3], frames)
     if colour:
         colours = data.astype(np.uint8).transpose(2, 1, 0, 3)
         return colours, info | {"rgb": True}, "image"

@@ -142,6 +142,6 @@ class _End(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
 
 
 def _toggle(name: str, caption: str, text: str) -> Any:  # noqa: ANN401 - a button
-    made = button(name, caption, text)
-    made.setCheckable(True)
-    return made
+    toggle = button(name, caption, text)
+    toggle.setCheckable(True)
+    return toggle

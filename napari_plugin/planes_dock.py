@@ -84,7 +84,7 @@ class PlanesDock(Dock):
             self._draw(plane.overlay, self.over, point, plane.depth)
             if len(point) >= 3:
                 plane.point(point[-3:][plane.across], point[-3:][plane.upright])
-        self.said.setText(self._words(point).replace("/", "/\N{WORD JOINER}"))
+        self.readout.setText(self._words(point).replace("/", "/\N{WORD JOINER}"))
         self._show_tools()
 
     def fit(self) -> None:
@@ -114,8 +114,8 @@ class PlanesDock(Dock):
         low, high = slices.extent(layer)
         self._go(dict(enumerate((low + high) / 2)))
         if isinstance(layer, Image) and not layer.rgb:
-            found = look(usual(layer.data, unit_of(layer)), layer.data)
-            layer.contrast_limits = found["contrast_limits"]
+            shown = look(usual(layer.data, unit_of(layer)), layer.data)
+            layer.contrast_limits = shown["contrast_limits"]
 
     def go_to_maximum(self) -> None:
         """Move the crosshair to the greatest value of the frame that is seen."""
@@ -163,18 +163,18 @@ class PlanesDock(Dock):
             dims.set_point(dims.ndim - 3 + axis, inside)
 
     def _draw(self, item: Any, layer: Layer | None, point: tuple[float, ...], depth: int) -> None:  # noqa: ANN401
-        found = slices.cut(layer, point, depth) if layer is not None else None
-        if layer is None or found is None:
+        section = slices.cut(layer, point, depth) if layer is not None else None
+        if layer is None or section is None:
             item.hide()
             return
         if isinstance(layer, Labels):
-            put(item, slices.painted(layer, found.picture), found.corner, found.step)
+            put(item, slices.painted(layer, section.picture), section.corner, section.step)
             return
         if not layer.rgb:
             table = slices.colours(layer, clear=layer is self.over)
             item.setLookupTable(table)
             item.setLevels(tuple(float(end) for end in layer.contrast_limits))
-        put(item, found.picture, found.corner, found.step)
+        put(item, section.picture, section.corner, section.step)
 
     def _words(self, point: tuple[float, ...]) -> str:
         if self.layer is None:
@@ -183,9 +183,9 @@ class PlanesDock(Dock):
         there = zip(reversed(names), reversed(point[-3:]), strict=True)
         text = "  ".join(f"{name} {value:+.1f}" for name, value in there) + " mm"
         for layer in (self.layer, self.over):
-            found = slices.value(layer, point) if layer is not None else None
-            if found is not None:
-                text += f";  {' '.join(f'{one:.4g}' for one in np.atleast_1d(found))}"
+            shown = slices.value(layer, point) if layer is not None else None
+            if shown is not None:
+                text += f";  {' '.join(f'{one:.4g}' for one in np.atleast_1d(shown))}"
                 text += f" {unit_of(layer)}".rstrip()
         return text
 
@@ -207,7 +207,7 @@ class PlanesDock(Dock):
             "Wheel: planes. Ctrl and wheel: zoom. "
             "Middle drag: shift. Double click: this plane alone, and back</p>"
         )
-        self.said = Words()
+        self.readout = Words()
         self.view_box = ViewBox()
         whole = column(inside(self))
         head = QFormLayout()
@@ -217,7 +217,7 @@ class PlanesDock(Dock):
         whole.addLayout(head)
         whole.addWidget(self.tools)
         whole.addWidget(self.canvas, 1)
-        whole.addWidget(self.said)
+        whole.addWidget(self.readout)
         whole.addWidget(self.view_box)
         self._columns = 0
         self._arrange()

@@ -139,14 +139,14 @@ class Curves(QWidget):
         self._now = pg.InfiniteLine(pen=pen(HERE, style=Qt.PenStyle.DashLine))
         item.addItem(self._now, ignoreBounds=True)
         self._now.hide()
-        self.said = OneLine("")
+        self.readout = OneLine("")
         self.plot.scene().sigMouseClicked.connect(self._clicked)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
         whole.addWidget(self.tabs)
         whole.addWidget(self.plot, 1)
-        whole.addWidget(self.said)
+        whole.addWidget(self.readout)
         self.put(())
 
     @property
@@ -223,20 +223,20 @@ class Curves(QWidget):
         self._best.setData([], [])
         _, words, logarithmic = self._kinds[self.shown]
         words = f"log10 of {words}" if logarithmic else words
-        self.said.setText(words)
+        self.readout.setText(words)
         if not self._lines:
             return
         line = self._lines[-1]
         across, values = line.points(self.shown, logarithmic=logarithmic)
         mark = line.marks.get(self.shown)
         if not across and self.shown in {"likelihood", "gap"}:
-            self.said.setText(f"{words}: known after the first pass")
+            self.readout.setText(f"{words}: known after the first pass")
         elif mark is not None and mark / line.per in across:
             best = values[across.index(mark / line.per)]
             self._best.setData([mark / line.per], [best])
-            self.said.setText(f"{words}: best {best:.4g} at iteration {mark / line.per:.3g}")
+            self.readout.setText(f"{words}: best {best:.4g} at iteration {mark / line.per:.3g}")
         elif values:
-            self.said.setText(f"{words}: {values[-1]:.6g} at iteration {across[-1]:.3g}")
+            self.readout.setText(f"{words}: {values[-1]:.6g} at iteration {across[-1]:.3g}")
 
     def _clicked(self, event: Any) -> None:  # noqa: ANN401 - pyqtgraph has no types
         box = self.plot.getPlotItem().getViewBox()

@@ -27,7 +27,7 @@ def preferences() -> Preferences:
     from napari.settings import get_plugin_settings  # noqa: PLC0415 - brings napari
 
     try:
-        found = get_plugin_settings(PLUGIN).display
+        stored = get_plugin_settings(PLUGIN).display
     except (KeyError, AttributeError):
         return Preferences()
-    return Preferences(str(found.view), float(found.live_hz), int(found.history_mb))  # type: ignore[arg-type] # the manifest allows no other words
+    return Preferences(str(stored.view), float(stored.live_hz), int(stored.history_mb))  # type: ignore[arg-type] # the manifest allows no other words

@@ -54,9 +54,9 @@ def read_path(path: str) -> list[LayerData]:
         _, dock = viewer.window.add_plugin_dock_widget("emrecon", "EM reconstruction")
         dock.scan.box.setEditText(str(events))
         return [(None,)]  # napari's word for a file that was read, but is no layer
-    made = read(events or Path(path))
+    layers = read(events or Path(path))
     views.prefer()
-    return made
+    return layers
 
 
 def _events(path: Path) -> Path | None:
@@ -66,10 +66,14 @@ def _events(path: Path) -> Path | None:
     beside = sorted(path.parent.glob("*.hdr*")) if path.suffix == ".l" else [path]
     for header in beside:
         try:
-            found = identify(header)
+            identified = identify(header)
         except EmreconError:
             continue
-        if found and found[1] == "events" and (header == path or _names(found[0], header, path)):
+        if (
+            identified
+            and identified[1] == "events"
+            and (header == path or _names(identified[0], header, path))
+        ):
             return header
     return None
 

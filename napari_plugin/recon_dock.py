@@ -175,13 +175,13 @@ class ReconDock(RunPanel):
     def _continued(self, iterations: int) -> ReconJob:
         run = self.shown
         assert run is not None  # noqa: S101 - there is a result
-        made: ReconJob = run.job.further(iterations, run.session.result, run.session.history)
-        return made
+        further: ReconJob = run.job.further(iterations, run.session.result, run.session.history)
+        return further
 
     def _about(self, job: ReconJob) -> tuple[str, str]:
-        how = job.job.settings
-        subsets = how.subsets if job.image is None else job.subsets
-        words = f"{job.job.method} {how.iterations} x {subsets}"
+        settings = job.job.settings
+        subsets = settings.subsets if job.image is None else job.subsets
+        words = f"{job.job.method} {settings.iterations} x {subsets}"
         return words, as_command(replace(job.job, out=OUT))
 
     def _scenes(self) -> list[Callable[[], object]]:
@@ -315,11 +315,11 @@ class ReconDock(RunPanel):
 
     def _files(self) -> list[tuple[str, str]]:
         """Return what may be a correction: images by what they hold, and other scans' counts."""
-        made = {id(self.layers.live), id(self.layers.frames)} if hasattr(self, "layers") else set()
+        own = {id(self.layers.live), id(self.layers.frames)} if hasattr(self, "layers") else set()
         return [
             choice(layer)
             for layer in self._viewer.layers
-            if layer.ndim == 3 and id(layer) not in made
+            if layer.ndim == 3 and id(layer) not in own
         ]
 
 

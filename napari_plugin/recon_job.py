@@ -89,14 +89,14 @@ class ReconJob:
             raise SettingsError("images of several betas cannot be gone on with: run them again")
         passes = result.images[0].reached.number // self.subsets + iterations
         settings = replace(self.job.settings, iterations=passes)
-        made = ReconJob(replace(self.job, settings=settings), self._ready, self._truth)
-        made._states = {
+        job = ReconJob(replace(self.job, settings=settings), self._ready, self._truth)
+        job._states = {
             number: State(one.reached.number, one.reached.params, list(one.history.rows))
             for number, one in enumerate(result.images)
         }
         if not result.several:
-            made._earlier = self.score, history
-        return made
+            job._earlier = self.score, history
+        return job
 
     def __call__(self, session: Session) -> ReconResult:
         """Run to the end, or until stopped; of frames or gates, those that were whole are kept."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_plugin.history import Frames
-from napari_plugin.layers import KEY, Matrix, drop, placed, sample, upper
+from napari_plugin.layers import KEY, Matrix, drop, placement, sample, upper
 from napari_plugin.run_layers import RunLayers
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class ReconLayers(RunLayers):
 
     def _info(self, shape: tuple[int, ...]) -> dict[str, Any]:
         about = {"unit": self._unit}
-        place = placed(self._affine, shape[::-1])
+        place = placement(self._affine, shape[::-1])
         return {"colormap": "gray_r", "metadata": {KEY: about}, **place}
 
     def _added(self, data: Voxels) -> Image:

@@ -332,11 +332,11 @@ class RunPanel(Dock):
         """Show where the run is."""
         session, run = self.session, self.shown
         self.run_bar.show_state(session)
-        said = list(session.warnings if session.live or run is None else run.session.warnings)
+        warnings = list(session.warnings if session.live or run is None else run.session.warnings)
         if session.phase == "failed":
-            said.append(f"failed: {session.error}")
-        self.warned.setText("\n".join(said))
-        self.warned.setVisible(bool(said))
+            warnings.append(f"failed: {session.error}")
+        self.warned.setText("\n".join(warnings))
+        self.warned.setVisible(bool(warnings))
         history = run.session.history if run else session.history
         self.kept.setText(history.words() if run else "")
         halted = run is not None and run.session.phase != "running"

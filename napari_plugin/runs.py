@@ -121,15 +121,15 @@ class RunList(QWidget):
         )
         self.continue_button.clicked.connect(lambda _: self.more.emit(self.iterations.value()))
         self.compare_button.clicked.connect(lambda _: self.compare.emit())
-        self.said = Words()
-        self.said.hide()
+        self.readout = Words()
+        self.readout.hide()
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(2)
         whole.addWidget(self.list)
         tools = (self.continue_button, self.iterations, self.compare_button)
         whole.addLayout(row(*tools))
-        whole.addWidget(self.said)
+        whole.addWidget(self.readout)
         for tool in tools:
             tool.setVisible(iterations)
         self.hide()
@@ -155,8 +155,8 @@ class RunList(QWidget):
 
     def say(self, words: str) -> None:
         """Say how two runs differ."""
-        self.said.setText(words)
-        self.said.setVisible(bool(words))
+        self.readout.setText(words)
+        self.readout.setVisible(bool(words))
 
     def select(self, run: Kept) -> None:
         """Mark the run that is shown."""

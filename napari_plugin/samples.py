@@ -128,15 +128,15 @@ def scan_layers(folder: Path, title: str) -> list[LayerData]:
 
     Single events are no image: of them there is no first layer.
     """
-    made = []
+    layers = []
     if not (folder / EVENTS).exists():
-        made = [(d, info | {"name": f"{title} prompts"}, kind) for d, info, kind in read(folder)]
+        layers = [(d, info | {"name": f"{title} prompts"}, kind) for d, info, kind in read(folder)]
     for name in ("truth", "mu", "labels"):
         file = folder / f"{name}.nii.gz"
         for data, info, kind in read(file) if file.exists() else ():
-            made.append((data, info | {"name": f"{title} {name}", "visible": False}, kind))
+            layers.append((data, info | {"name": f"{title} {name}", "visible": False}, kind))
     views.prefer()
-    return made
+    return layers
 
 
 def brain_scan() -> list[LayerData]:

@@ -131,7 +131,7 @@ class SimulateDock(JobDock):
         self.preset.currentTextChanged.connect(lambda _: self._choose())
         self._choose()
 
-    def made(self, path: Path) -> None:
+    def finished(self, path: Path) -> None:
         """Add counts and truth of a scan, and reconstruct it if that was asked for."""
         layers = []
         for data, info, kind in samples.scan_layers(path, self._phantom):

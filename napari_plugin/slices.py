@@ -63,11 +63,11 @@ def cut(layer: Layer, point: Point, depth: int) -> Cut | None:
     depth : int
         Which axis (S, A, R).
     """
-    where = index(layer, point)
-    if not 0 <= where[-3:][depth] < _shape(layer)[depth]:
+    at = index(layer, point)
+    if not 0 <= at[-3:][depth] < _shape(layer)[depth]:
         return None
-    place: list[Any] = [*where[:-3], slice(None), slice(None), slice(None)]
-    place[len(where) - 3 + depth] = where[len(where) - 3 + depth]
+    place: list[Any] = [*at[:-3], slice(None), slice(None), slice(None)]
+    place[len(at) - 3 + depth] = at[len(at) - 3 + depth]
     picture = np.asarray(layer.data[tuple(place)])
     matrix = world(layer)
     upright, across = (axis for axis in range(3) if axis != depth)
@@ -80,9 +80,9 @@ def cut(layer: Layer, point: Point, depth: int) -> Cut | None:
 
 def value(layer: Layer, point: Point) -> Any:  # noqa: ANN401 - a number, colours or nothing
     """Return the voxel of a layer at a point; None outside."""
-    where = index(layer, point)
-    inside = all(0 <= i < n for i, n in zip(where[-3:], _shape(layer), strict=True))
-    return np.asarray(layer.data[tuple(where)]) if inside else None
+    at = index(layer, point)
+    inside = all(0 <= i < n for i, n in zip(at[-3:], _shape(layer), strict=True))
+    return np.asarray(layer.data[tuple(at)]) if inside else None
 
 
 def index(layer: Layer, point: Point) -> list[int]:
@@ -91,9 +91,12 @@ def index(layer: Layer, point: Point) -> list[int]:
     there = np.zeros(layer.ndim)
     known = min(layer.ndim, len(point))
     there[layer.ndim - known :] = point[len(point) - known :]
-    found = [round(float(i)) for i in layer.world_to_data(there)]
+    indices = [round(float(i)) for i in layer.world_to_data(there)]
     counts = layer.data.shape[:lead]
-    return [*(min(max(i, 0), n - 1) for i, n in zip(found, counts, strict=False)), *found[lead:]]
+    return [
+        *(min(max(i, 0), n - 1) for i, n in zip(indices, counts, strict=False)),
+        *indices[lead:],
+    ]
 
 
 def colours(layer: Layer, *, clear: bool = False) -> NDArray[np.uint8]:

@@ -102,7 +102,7 @@ class Teaching(QObject):
         if self._session.result is not None:
             self.view.put(self._session.result)
         elif self._session.error:
-            self.view.said.setText(self._session.error)
+            self.view.readout.setText(self._session.error)
         self._seen = self._begun = None  # what they hold is large
 
     def _closed(self) -> None:

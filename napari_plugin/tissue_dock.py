@@ -148,8 +148,8 @@ class TissueDock(RunPanel):
         return TissueJob(job, ready, truth, lambda labels: shown(labels, 0)[0])
 
     def _about(self, job: TissueJob) -> tuple[str, str]:
-        how = job.job.settings
-        return f"{how.classes} classes", as_command(replace(job.job, out=_OUT))
+        settings = job.job.settings
+        return f"{settings.classes} classes", as_command(replace(job.job, out=_OUT))
 
     def _forget(self) -> None:
         self.layers.clear()
@@ -258,8 +258,8 @@ def _renumbered(volume: Volume, features: Any, names: tuple[str, ...]) -> Volume
     if not set(names) & set(known):
         return volume
     marks = np.rint(volume.voxels)
-    made = np.zeros(volume.voxels.shape, np.float32)
+    renumbered = np.zeros(volume.voxels.shape, np.float32)
     for number, name in enumerate(names, 1):
         if name in known:
-            made[marks == int(known[name])] = number
-    return Volume(made, volume.affine)
+            renumbered[marks == int(known[name])] = number
+    return Volume(renumbered, volume.affine)

@@ -9,7 +9,7 @@ from nibabel.orientations import io_orientation
 
 from napari_plugin import nifti_layers
 from napari_plugin.labels import named
-from napari_plugin.layers import KEY, Info, drop, placed
+from napari_plugin.layers import KEY, Info, drop, placement
 from napari_plugin.run_layers import RunLayers
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def shown(volume: Volume, order: int) -> tuple[Any, Info]:
     ornt = io_orientation(volume.affine)
     data, to_ras, copied = nifti_layers.shown(volume.voxels, volume.affine, ornt, order)
     about = {"unit": volume.unit}
-    place = placed(to_ras, data.shape)
+    place = placement(to_ras, data.shape)
     note = " (resampled to be shown)" if copied else ""
     return data.transpose(), {"name": note, "metadata": {KEY: about}, **place}
 

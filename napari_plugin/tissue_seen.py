@@ -143,10 +143,10 @@ def seen(
     values = image.corrected(state.bias)[0] * image.scale[0] + image.centre[0]
     numbers = np.arange(1, len(inside) + 1, dtype=np.int32)
     blocks = np.asarray(image.lattice.paint(numbers, shape))
-    found = _seen(fit, (image, state.classes), labels, values, rows, (inside, blocks, stride))
+    view = _seen(fit, (image, state.classes), labels, values, rows, (inside, blocks, stride))
     if before is None:
-        return found
-    return replace(found, before=_parts(fit, (image, before.classes), found.edges, values))
+        return view
+    return replace(view, before=_parts(fit, (image, before.classes), view.edges, values))
 
 
 def seen_at_end(fit: Fit, result: Segmentation, truth: NDArray[Any] | None = None) -> Seen:
@@ -158,8 +158,8 @@ def seen_at_end(fit: Fit, result: Segmentation, truth: NDArray[Any] | None = Non
     numbers = np.arange(1, len(result.probabilities) + 1, dtype=np.int32)
     blocks = np.asarray(result.volume(numbers).voxels)
     shares = result.probabilities, blocks, (1, 1, 1)
-    found = _seen(fit, (image, state.classes), labels, result.corrected[0], rows, shares)
-    return replace(found, lesions=_lesions(result))
+    view = _seen(fit, (image, state.classes), labels, result.corrected[0], rows, shares)
+    return replace(view, lesions=_lesions(result))
 
 
 def _lesions(result: Segmentation) -> tuple[Row, ...]:

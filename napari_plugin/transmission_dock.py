@@ -86,7 +86,7 @@ class TransmissionDock(JobDock):
             return
         self.begin(lambda session: _map_of(job, session))
 
-    def made(self, path: Path) -> None:
+    def finished(self, path: Path) -> None:
         """Add the map."""
         for data, info, kind in read(path):
             getattr(self._viewer, f"add_{kind}")(data, **info | {"name": "attenuation map"})

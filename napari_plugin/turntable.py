@@ -60,26 +60,32 @@ class Turntable(QObject):
 
     def fit(self) -> None:
         """Show all of the projection."""
-        made = self._made()
-        if made is not None:
-            wide, high = made.across * made.pixel_mm, made.up_mm * made.view(0).shape[0]
+        projections = self._current()
+        if projections is not None:
+            wide, high = (
+                projections.across * projections.pixel_mm,
+                projections.up_mm * projections.view(0).shape[0],
+            )
             self.plane.setRange(xRange=(-wide / 2, wide / 2), yRange=(-high / 2, high / 2))
 
     def turn(self) -> None:
         """Show the next view."""
-        made, source = self._made(), self._source()
-        if made is None or source is None:
+        projections, source = self._current(), self._source()
+        if projections is None or source is None:
             self.plane.image.hide()
             return
         layer = source[0]
         self.number = (self.number + 1) % VIEWS
-        picture = made.view(self.number)
+        picture = projections.view(self.number)
         self.plane.image.setLookupTable(slices.colours(layer))
         self.plane.image.setLevels(tuple(float(end) for end in layer.contrast_limits))
-        corner = (-(made.across // 2) * made.pixel_mm, -(picture.shape[0] - 1) / 2 * made.up_mm)
-        put(self.plane.image, picture, corner, (made.pixel_mm, made.up_mm))
+        corner = (
+            -(projections.across // 2) * projections.pixel_mm,
+            -(picture.shape[0] - 1) / 2 * projections.up_mm,
+        )
+        put(self.plane.image, picture, corner, (projections.pixel_mm, projections.up_mm))
 
-    def _made(self) -> Projections | None:
+    def _current(self) -> Projections | None:
         source = self._source()
         if source is None or not isinstance(source[0], Image) or source[0].rgb:
             return None

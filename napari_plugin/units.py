@@ -108,10 +108,10 @@ def say_unit(layer: Any) -> None:  # noqa: ANN401 - a layer
     plain = layer.get_status
 
     def with_unit(*where: Any, **how: Any) -> dict[str, str]:  # noqa: ANN401 - napari's
-        said, unit = dict(plain(*where, **how)), unit_of(layer)
-        if unit and said.get("value"):
+        status, unit = dict(plain(*where, **how)), unit_of(layer)
+        if unit and status.get("value"):
             for name in ("value", "coordinates"):
-                said[name] = f"{said[name]} {unit}"
-        return said
+                status[name] = f"{status[name]} {unit}"
+        return status
 
     layer.get_status = with_unit

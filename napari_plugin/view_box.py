@@ -100,9 +100,9 @@ class ViewBox(QWidget):
         for layer in chosen:
             preset = PRESETS[place - 1]
             try:
-                found = look(preset, layer.data, preset_scale(preset, layer))
+                shown = look(preset, layer.data, preset_scale(preset, layer))
             except EmreconError as error:
                 show_error(str(error))
                 return
-            layer.colormap = found["colormap"]
-            layer.contrast_limits = found["contrast_limits"]
+            layer.colormap = shown["colormap"]
+            layer.contrast_limits = shown["contrast_limits"]

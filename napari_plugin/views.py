@@ -181,9 +181,9 @@ def _watch(viewer: ViewerModel) -> None:
 
 def _letter(viewer: ViewerModel) -> None:
     """Write at each edge of the canvas what lies there, where known, and the unit with its bar."""
-    found, overlays = letters(viewer), viewer.canvas.overlays
+    by_side, overlays = letters(viewer), viewer.canvas.overlays
     for side, name in _EDGES.items():
-        overlay, letter = overlays[name], found.get(side, "")
+        overlay, letter = overlays[name], by_side.get(side, "")
         if (overlay.text, overlay.visible) != (letter, bool(letter)):
             overlay.text, overlay.visible = letter, bool(letter)
     top = uppermost_image(viewer)

@@ -49,11 +49,11 @@ def brain(grey: float = 20.0, white: float = 5.0) -> Phantom:
         ellipsoid((4, 40, -50), (10, 12, 7)).filled(air, inside=fluid, label=8),
     ]
     cortex = [*hemisphere(1.0, 64, 82, 76), *hemisphere(-1.0, 62, 81, 75)]
-    bodies += [part.filled(tissue[4], inside=fluid, label=4) for part in cortex]
+    bodies += [body.filled(tissue[4], inside=fluid, label=4) for body in cortex]
     pulp = [*hemisphere(1.0, 54, 72, 67, 5), *hemisphere(-1.0, 52.5, 71, 66, 5)]
-    bodies += [part.filled(tissue[5], inside=tissue[4], label=5) for part in pulp]
-    bodies += [part.filled(tissue[6], inside=tissue[5], label=6) for part in nuclei()]
-    bodies += [part.filled(fluid, inside=tissue[5], label=3) for part in ventricles()]
+    bodies += [body.filled(tissue[5], inside=tissue[4], label=5) for body in pulp]
+    bodies += [body.filled(tissue[6], inside=tissue[5], label=6) for body in nuclei()]
+    bodies += [body.filled(fluid, inside=tissue[5], label=3) for body in ventricles()]
     below = ellipsoid((0, -38, -38), (40, 27, 20)).clipped((0, 0, 1), FLOOR_MM - 2)
     bodies.append(below.filled(tissue[7], inside=fluid, label=7))
     return Phantom("brain", tuple(bodies), CLASSES)
@@ -79,14 +79,14 @@ def hemisphere(side: float, x: float, y: float, z: float, inset_mm: float = 0.0)
 
 def nuclei() -> list[Body]:
     """Return caudate head, putamen and thalamus of both sides."""
-    found = []
+    bodies = []
     for side, size in ((1.0, 1.0), (-1.0, 0.92)):
         caudate = ellipsoid((side * 13, 22, 8), (4.5 * size, 10 * size, 7 * size))
         turn = rotation(z_deg=-12 * side)
         putamen = ellipsoid((side * 26, 6, 2), (5.5 * size, 15 * size, 9 * size), turn)
         thalamus = ellipsoid((side * 13, -14, 4), (6.5 * size, 10 * size, 7.5 * size))
-        found += [caudate, putamen, thalamus]
-    return found
+        bodies += [caudate, putamen, thalamus]
+    return bodies
 
 
 def ventricles() -> list[Body]:

@@ -112,8 +112,10 @@ def blurred(data: Array, bins: Bins, fwhm_mm: float) -> None:
     for view in data.reshape(-1, *bins.shape[1:]):
         gaussian_filter1d(view, sigma / bins.bin_mm, axis=0, output=view, mode="nearest")
         for start, segment in zip(bins.offsets, bins.segments, strict=True):
-            part = view[:, start : start + segment.planes]
-            gaussian_filter1d(part, sigma / segment.step_mm, axis=1, output=part, mode="nearest")
+            planes = view[:, start : start + segment.planes]
+            gaussian_filter1d(
+                planes, sigma / segment.step_mm, axis=1, output=planes, mode="nearest"
+            )
     if np.isfinite(bins.radius_mm) and bins.phi_rad.size > 1:
         _turned(data.reshape(-1, *bins.shape), bins, sigma / bins.radius_mm)
 
@@ -133,8 +135,8 @@ def _turned(timed: Array, bins: Bins, sigma_rad: float) -> None:
         end[:, :, opposite * inside][..., planes] * inside[:, None].astype(np.float32)
         for end in ends
     )
-    for number, part in enumerate(np.concatenate([before, timed, after], axis=1)):
-        turned = gaussian_filter1d(part, width, axis=0, mode="nearest")
+    for number, profile in enumerate(np.concatenate([before, timed, after], axis=1)):
+        turned = gaussian_filter1d(profile, width, axis=0, mode="nearest")
         timed[number] = turned[more : more + len(bins.phi_rad)]
 
 

@@ -108,7 +108,7 @@ def coincidences(
     blocks = max(1, -(-decays // kernel.BLOCK))
     parts = list(followed(activity, mu, scanner, seed, window=window, blocks=blocks))
     pairs, orders, places = (
-        np.concatenate([getattr(part, name) for part in parts])
+        np.concatenate([getattr(block, name) for block in parts])
         for name in ("pairs", "orders", "places_mm")
     )
     return Coincidences(pairs, orders, places, blocks * kernel.BLOCK)

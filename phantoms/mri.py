@@ -184,8 +184,8 @@ def from_phantom(
     table = np.zeros(max(phantom.labels) + 1, np.uint8)
     for label, tissue in tissue_of.items():
         table[label] = tissue
-    found = table[phantom.label_map(dense).voxels.astype(np.int64)]
-    parts = found.reshape(grid.shape[0], finer, grid.shape[1], finer, grid.shape[2], finer)
+    values = table[phantom.label_map(dense).voxels.astype(np.int64)]
+    parts = values.reshape(grid.shape[0], finer, grid.shape[1], finer, grid.shape[2], finer)
     shares = [(parts == n).mean(axis=(1, 3, 5), dtype=np.float32) for n in (1, 2, 3)]
     return of_shares(np.stack(shares, -1), grid.affine)
 
@@ -195,8 +195,8 @@ def of_shares(shares: Floats, affine: NDArray[np.float64], deep: Floats | None =
     whole = shares.sum(axis=-1)
     mask = whole > 0.5
     fractions = np.where(mask[..., None], shares / np.maximum(whole, 1e-6)[..., None], 0)
-    found = np.zeros(mask.shape, np.float32) if deep is None else deep
-    return Brain(fractions.astype(np.float32), mask, affine, np.where(mask, found, 0))
+    deep_share = np.zeros(mask.shape, np.float32) if deep is None else deep
+    return Brain(fractions.astype(np.float32), mask, affine, np.where(mask, deep_share, 0))
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def nema(
             f"a body of {length_mm} mm does not hold the spheres: give {least} or more"
         )
     water = Material(background, WATER_PER_MM)
-    bodies = [part.filled(water, label=1) for part in torso(length_mm)]
+    bodies = [body.filled(water, label=1) for body in torso(length_mm)]
     middle = PLANE_MM - length_mm / 2
     insert = cylinder((0, 0, middle), (25, 25), length_mm)
     bodies.append(insert.filled(Material(0.0, LUNG_PER_MM), inside=water, label=2))
@@ -86,7 +86,7 @@ def torso(length_mm: float) -> Sequence[Body]:
     upper = cylinder((0, flat, z), (147, 147), length_mm).clipped((0, -1, 0), -flat)
     left = cylinder((-70, flat, z), (77, 77), length_mm).clipped((1, 0, 0), -70)
     right = cylinder((70, flat, z), (77, 77), length_mm).clipped((-1, 0, 0), -70)
-    below = [part.clipped((0, 1, 0), flat) for part in (left, right)]
+    below = [side.clipped((0, 1, 0), flat) for side in (left, right)]
     return [upper, *below, box((0, flat - 38.5, z), (140, 77, length_mm))]
 
 

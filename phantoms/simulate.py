@@ -166,9 +166,9 @@ def scatter_shape(trues: Array, bins: Bins) -> Array:
             width = _width(bins.fov_mm / bins.bin_mm / 3, view.shape[0])
             uniform_filter1d(view, width, axis=0, output=view, mode="nearest")
             for start, segment in zip(bins.offsets, bins.segments, strict=True):
-                part = view[:, start : start + segment.planes]
+                planes = view[:, start : start + segment.planes]
                 width = _width(segment.planes / 6, segment.planes)
-                uniform_filter1d(part, width, axis=1, output=part, mode="nearest")
+                uniform_filter1d(planes, width, axis=1, output=planes, mode="nearest")
     return np.maximum(out, 0, out=out)  # running means of zeros end a rounding below
 
 
@@ -219,11 +219,11 @@ def _times(data: Array, factor: Array | None) -> None:
 def _scaled(data: Array, efficiency: Array | None, total: float) -> float:
     """Multiply in place by the efficiency and by the number, returned, that gives this total."""
     _times(data, efficiency)
-    found = float(data.sum(dtype=np.float64))
-    if not found > 0:
+    counted = float(data.sum(dtype=np.float64))
+    if not counted > 0:
         raise DataError("no bin sees the phantom: nothing to count where efficiency is above 0")
-    data *= np.float32(total / found)
-    return total / found
+    data *= np.float32(total / counted)
+    return total / counted
 
 
 def _width(sigma: float, most: int) -> int:

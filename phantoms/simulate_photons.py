@@ -229,9 +229,11 @@ def simulate_photon_events(scan: PhotonScan, grid: Grid | None = None) -> EventS
     prompts, delayeds = events_of(scan.bins, scan.gains, chance, scan.rng, (pairs, tofs))
     scale = scan.scale(decays) * float(even.min())
     truth, labels = _truth(scan, scale, grid)
-    given = None if scan.efficiencies is None else scan.gains.astype(np.float32)
+    efficiencies = None if scan.efficiencies is None else scan.gains.astype(np.float32)
     facts = scan.facts(scale, [int(order) for order in orders], decays)
-    return EventSimulation(scan.bins, prompts, delayeds, given, truth, scan.body[1], labels, facts)
+    return EventSimulation(
+        scan.bins, prompts, delayeds, efficiencies, truth, scan.body[1], labels, facts
+    )
 
 
 def tof_of(some: Coincidences, timing: Timing | None, rng: np.random.Generator) -> Places:

@@ -230,8 +230,8 @@ def _projected(
     factor = np.float32(water / WATER_PER_MM)  # the phantom's is at 511 keV
 
     def medium(grid: Grid) -> Volume | None:
-        found = phantom.mu(grid)
-        return Volume(found.voxels * factor, found.affine, "1/mm") if attenuate else None
+        mu = phantom.mu(grid)
+        return Volume(mu.voxels * factor, mu.affine, "1/mm") if attenuate else None
 
     fine = camera.grid((camera.bin_mm / 2, camera.bin_mm / 2, camera.plane_mm))
     projector = CameraProjector(fine, camera, response, medium(fine))

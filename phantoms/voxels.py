@@ -72,10 +72,10 @@ def painted(labels: Volume, values: Mapping[int, float], unit: str = "") -> Volu
     DataError
         If the map holds a label without a value; 0 stands for itself unless given.
     """
-    given = {0: 0.0, **values}
-    found, inverse = np.unique(labels.voxels, return_inverse=True)
-    missing = sorted({float(label) for label in found} - {float(label) for label in given})
+    by_label = {0: 0.0, **values}
+    present, inverse = np.unique(labels.voxels, return_inverse=True)
+    missing = sorted({float(label) for label in present} - {float(label) for label in by_label})
     if missing:
         raise DataError(f"no value for the labels {missing[:10]}; give one for every label")
-    table: NDArray[np.float32] = np.array([given[int(label)] for label in found], np.float32)
+    table: NDArray[np.float32] = np.array([by_label[int(label)] for label in present], np.float32)
     return Volume(table[inverse].reshape(labels.voxels.shape), labels.affine, unit)

@@ -11,7 +11,7 @@ import pytest
 from emrecon.io import interfile
 from emrecon.io.petlink import sinograms as petlink
 from emrecon.io.petlink.events import reading
-from emrecon.tomo.corrections.bin_shares import Given, places_of
+from emrecon.tomo.corrections.bin_shares import BinCorrections, places_of
 from emrecon.tomo.corrections.normalisation import live_pairs
 from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.detectors import crystal_pairs, planes_of_rings
@@ -59,7 +59,7 @@ def test_events_have_the_share_of_their_bin(tmp_path: Path, span: int) -> None:
         for name in ("normalisation", "attenuation", "randoms", "scatter")
     }
     gathered = live_pairs(bins)
-    with reading(path, span, in_bins=Given(**parts)) as scan:
+    with reading(path, span, in_bins=BinCorrections(**parts)) as scan:
         place = places_of(bins, np.array(scan.events.pairs))
         factor = (parts["normalisation"] * parts["attenuation"] / gathered).ravel()[place]
         np.testing.assert_allclose(scan.events.factors, factor, rtol=1e-5)
@@ -69,10 +69,12 @@ def test_events_have_the_share_of_their_bin(tmp_path: Path, span: int) -> None:
         assert scan.events.background_total == pytest.approx(total, rel=1e-5)
         efficiency = parts["normalisation"] * parts["attenuation"]
         np.testing.assert_allclose(scan.efficiency, efficiency, rtol=1e-5)
-    with reading(path, span, in_bins=Given(scatter=parts["scatter"])) as scan:
+    with reading(path, span, in_bins=BinCorrections(scatter=parts["scatter"])) as scan:
         own = scan.events.background_total - float(parts["scatter"].sum(dtype=float))
         assert own == pytest.approx(scan.facts["delayeds"])  # estimated as without it
-    with reading(path, span, in_bins=Given(scatter=parts["scatter"], all_background=True)) as scan:
+    with reading(
+        path, span, in_bins=BinCorrections(scatter=parts["scatter"], all_background=True)
+    ) as scan:
         assert scan.events.background_total == pytest.approx(
             float(parts["scatter"].sum()), rel=1e-4
         )

@@ -168,10 +168,10 @@ def publish(written: Sequence[Path], job: Job) -> tuple[Path, ...]:
 
 def _inputs(dataset: Path, subject: str) -> Iterator[Path]:
     """Yield the files of a participant that something is made of."""
-    for where in (f"sub-{subject}", f"sub-{subject}/ses-*"):
+    for folder in (f"sub-{subject}", f"sub-{subject}/ses-*"):
         for ending in ("nii", "nii.gz"):
-            yield from sorted(dataset.glob(f"{where}/anat/*_T1w.{ending}"))
-        for path in sorted(dataset.glob(f"sourcedata/{where}/pet/*")):
+            yield from sorted(dataset.glob(f"{folder}/anat/*_T1w.{ending}"))
+        for path in sorted(dataset.glob(f"sourcedata/{folder}/pet/*")):
             if (path / "scan.toml").is_file() or path.name.endswith((".l.hdr", ".hs", ".petsird")):
                 yield path
 
@@ -181,8 +181,8 @@ def _tell_of_others(dataset: Path, subjects: Sequence[str]) -> None:
     others = Counter(
         path.name.partition(".")[0].rpartition("_")[2]
         for subject in subjects
-        for where in (f"sub-{subject}", f"sub-{subject}/ses-*")
-        for path in dataset.glob(f"{where}/anat/*_*.nii*")
+        for folder in (f"sub-{subject}", f"sub-{subject}/ses-*")
+        for path in dataset.glob(f"{folder}/anat/*_*.nii*")
     )
     del others["T1w"]
     if named := ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items())):
@@ -237,9 +237,9 @@ def _job(
     folder = out.joinpath(f"sub-{parts['sub']}", *session, "anat" if anat else "pet")
     own = path.name.removesuffix(".gz").removesuffix(".nii") if anat else stem
     about = {"Sources": [f"bids:raw:{inside.as_posix()}"]}
-    made = work if anat else work / f"{stem}.nii.gz"
+    target = work if anat else work / f"{stem}.nii.gz"
     publish = {"folder": str(folder), "stem": own, "parts": parts, "about": about}
-    return replace(batch_job(stem, kind, (str(path),), made, options), publish=publish)
+    return replace(batch_job(stem, kind, (str(path),), target, options), publish=publish)
 
 
 def _target(name: str, stem: str, job: Job) -> str:

@@ -41,15 +41,15 @@ def entities(path: Path) -> dict[str, str]:
         If a name is none of BIDS, or tells another participant or session than its folders.
     """
     places = [folder for folder in path.parts[:-1] if folder.startswith(("sub-", "ses-"))]
-    placed = _parsed(path, places)
+    parsed = _parsed(path, places)
     if not path.name.startswith("sub-"):
-        return placed
+        return parsed
     *pairs, suffix = path.name.partition(".")[0].split("_")
     if not suffix.isalnum():
         raise DataError(f"{path} has no name of BIDS: a suffix such as T1w comes last")
     parts = _parsed(path, pairs)
     if {key: parts.get(key) for key in ("sub", "ses")} != {
-        key: placed.get(key) for key in ("sub", "ses")
+        key: parsed.get(key) for key in ("sub", "ses")
     }:
         raise DataError(f"{path} lies in a folder of another participant or session: rename one")
     return parts

@@ -156,13 +156,15 @@ def _with_defaults(defaults: Table, entry: Table) -> Table:
     return {**common, **defaults.get(kind, {}), **entry, "kind": kind}
 
 
-def _job(kind: str, name: str, source: str, table: Table, where: tuple[Path, Path]) -> Job:
-    base, folder = where
-    said = {"name": name, "folder": _folder(source), "stem": _stem(source)}
-    options = _anchored(kind, {k: v for k, v in table.items() if k not in WORDS}, said, base)
-    more = tuple(_path(item, said, base) for item in table.get("channels", ()))
+def _job(kind: str, name: str, source: str, table: Table, folders: tuple[Path, Path]) -> Job:
+    base, folder = folders
+    placeholders = {"name": name, "folder": _folder(source), "stem": _stem(source)}
+    options = _anchored(
+        kind, {k: v for k, v in table.items() if k not in WORDS}, placeholders, base
+    )
+    more = tuple(_path(item, placeholders, base) for item in table.get("channels", ()))
     stated = str(table.get("output", _usual(kind, source)))
-    output = _said(stated, said)
+    output = _filled(stated, placeholders)
     out = Path(os.path.normpath(folder / output))
     if not (Path(stated).is_absolute() or out.is_relative_to(folder)):
         raise SettingsError(f"{output} lies outside of the folder for results, {folder}")
@@ -196,7 +198,7 @@ def _sources(kind: str, table: Table, base: Path) -> Iterator[tuple[str, str]]:
         raise DataError(f"nothing matches {wanted!r} in {base}")
     for path in matches:
         own = _stem("-".join(path.relative_to(root).parts))
-        yield _said(str(table.get("name", "{stem}")), {"stem": own}), str(path)
+        yield _filled(str(table.get("name", "{stem}")), {"stem": own}), str(path)
 
 
 def _split(wanted: Path) -> tuple[Path, str]:
@@ -227,16 +229,16 @@ def _mark(value: object) -> str:
     return str(value).lower()
 
 
-def _anchored(kind: str, options: Table, said: Mapping[str, str], base: Path) -> Table:
+def _anchored(kind: str, options: Table, placeholders: Mapping[str, str], base: Path) -> Table:
     """Return options with placeholders filled in and paths absolute."""
     paths = path_options(kind) | _tables(kind, options)
     anchored = dict(options)
     for name in paths & set(options):
         value = options[name]
         if isinstance(value, list):
-            anchored[name] = [_path(item, said, base) for item in value]
+            anchored[name] = [_path(item, placeholders, base) for item in value]
         else:
-            anchored[name] = _path(value, said, base)
+            anchored[name] = _path(value, placeholders, base)
     return anchored
 
 
@@ -246,18 +248,18 @@ def _tables(kind: str, options: Table) -> set[str]:
     return {name for name in names if is_table(str(options.get(name, "")))}
 
 
-def _path(value: object, said: Mapping[str, str], base: Path) -> str:
+def _path(value: object, placeholders: Mapping[str, str], base: Path) -> str:
     if not isinstance(value, str):
         raise SettingsError(f"a path is text in quotes, not {value!r}")
-    return str(base / _said(value, said))
+    return str(base / _filled(value, placeholders))
 
 
-def _said(text: str, said: Mapping[str, str]) -> str:
+def _filled(text: str, placeholders: Mapping[str, str]) -> str:
     """Fill in placeholders."""
     try:
-        return text.format_map(said) if said else text
+        return text.format_map(placeholders) if placeholders else text
     except (KeyError, ValueError, IndexError, AttributeError) as error:
-        known = ", ".join("{" + word + "}" for word in said)
+        known = ", ".join("{" + word + "}" for word in placeholders)
         raise SettingsError(f"{text!r} holds a placeholder that is not one of {known}") from error
 
 

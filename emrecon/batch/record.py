@@ -77,7 +77,7 @@ class Record:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings that decide the result."""
 
-    said: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
     """What the job found, in lines: volumes with their intervals, totals of counts."""
 
     warnings: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class Record:
     def of(cls, plain: dict[str, Any]) -> Record:
         """Return the record that `plain` holds; names of a later version are left out."""
         known = {item.name for item in fields(cls)}
-        lists = ("curve", "outputs", "sizes", "said", "warnings")
+        lists = ("curve", "outputs", "sizes", "summary", "warnings")
         tuples = {name: tuple(plain.get(name, ())) for name in lists}
         inputs = {what: tuple(file) for what, file in plain.get("inputs", {}).items()}
         named = {name: value for name, value in plain.items() if name in known}

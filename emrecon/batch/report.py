@@ -34,32 +34,32 @@ def write_reports(store: Store, records: Sequence[Record]) -> None:
 
 def page(store: Store, records: Sequence[Record]) -> str:
     """Return the report as one HTML page that needs no other file and no network."""
-    found: Counter[str] = Counter(record.status for record in records)
+    counts: Counter[str] = Counter(record.status for record in records)
     open_ = [record for record in records if record.status in {"running", "waiting"}]
-    title = f"{found['done']} of {len(records)} done"
-    where = _text(str(store.folder.parent))
+    title = f"{counts['done']} of {len(records)} done"
+    folder, now = _text(str(store.folder.parent)), datetime.now(UTC)
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'>",
         f"<title>{_text(title)}</title><style>{STYLE}</style></head><body>",
         f"<h1>{_text(title)}</h1>",
-        f"<p class=small>{where}, emrecon {version('emrecon')}, {datetime.now(UTC):%F %R} UTC</p>",
-        _summary(records, found),
+        f"<p class=small>{folder}, emrecon {version('emrecon')}, {now:%F %R} UTC</p>",
+        _summary(records, counts),
         CONTROLS,
         _section(store, records, "failed"),
         _unfinished(open_),
         _section(store, records, "done"),
         f"<script>{SCRIPT}</script></body></html>\n",
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(section for section in parts if section)
 
 
-def _summary(records: Sequence[Record], found: Mapping[str, int]) -> str:
+def _summary(records: Sequence[Record], counts: Mapping[str, int]) -> str:
     spent = sum(record.seconds for record in records)
     peak = max((record.peak_mb for record in records), default=0.0)
     figures = [
-        ("done", found["done"]), ("failed", found["failed"]),
-        ("interrupted", found["running"]), ("not begun", found["waiting"]),
+        ("done", counts["done"]), ("failed", counts["failed"]),
+        ("interrupted", counts["running"]), ("not begun", counts["waiting"]),
         ("with warnings", sum(bool(record.warnings) for record in records)),
     ]  # fmt: skip
     words = [f"<span><b>{n}</b> {what}</span>" for what, n in figures if n]
@@ -95,7 +95,7 @@ def _job(store: Store, record: Record, at: int) -> str:
         f"<h3>{name} <span>{_text(record.kind)}</span></h3>"
         + (f"<p class=bad>{_text(record.error)}</p>" if record.error else "")
         + _thumbnail(store, record)
-        + _list(record.said, "small")
+        + _list(record.summary, "small")
         + _list(record.warnings, "warn")
         + _curve(record)
         + f"<p class=small>{_text(' · '.join(_facts(record)))}</p>"

@@ -55,7 +55,7 @@ class View(Protocol):
         """Be told that a job began."""
         ...
 
-    def told(self, name: str, what: str, done: int, total: int) -> object:
+    def progressed(self, name: str, what: str, done: int, total: int) -> object:
         """Be told how far a stage of a job is; comes from other threads."""
         ...
 
@@ -70,7 +70,7 @@ class Unseen:
     def started(self, name: str) -> None:
         """Show nothing."""
 
-    def told(self, name: str, what: str, done: int, total: int) -> None:
+    def progressed(self, name: str, what: str, done: int, total: int) -> None:
         """Show nothing."""
 
     def ended(self, record: Record) -> None:
@@ -184,7 +184,7 @@ def run(
                 held[one.job.name] = one.needs.memory_mb
                 view.started(one.job.name)
                 order = _order(one, store, slots, budget_mb)
-                engine.submit(order, view.told, news.put)
+                engine.submit(order, view.progressed, news.put)
             if record := _ended(news):
                 del held[record.name]
                 records[record.name] = record

@@ -95,8 +95,8 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
     with _logged(store.log_of(job.name)), _heard() as heard:
         try:
             facts, same = _identified(job, store, facts, order.get("seen", {}))
-            made = perform(job, _meters(tell), resume=same)
-            ended = replace(_with_outputs(facts, made), status="done")
+            outcome = perform(job, _meters(tell), resume=same)
+            ended = replace(_with_outputs(facts, outcome), status="done")
             if ended.picture:
                 write_thumbnail(Path(ended.picture), store.thumbnail_of(job.name))
         except Exception as error:  # noqa: BLE001 - one job's failure is not the batch's
@@ -147,17 +147,17 @@ def failed(facts: Record, error: Exception) -> Record:
     return replace(facts, status="failed", error=words, error_kind=kind)
 
 
-def _with_outputs(facts: Record, made: Made) -> Record:
-    data = data_files({str(path): path for path in made.written}).values()
-    written = tuple(dict.fromkeys([*made.written, *data]))
-    pictures = [str(path) for path in made.written if path.suffix == ".png"]
+def _with_outputs(facts: Record, outcome: Made) -> Record:
+    data = data_files({str(path): path for path in outcome.written}).values()
+    written = tuple(dict.fromkeys([*outcome.written, *data]))
+    pictures = [str(path) for path in outcome.written if path.suffix == ".png"]
     return replace(
         facts,
-        counts=made.summary.counts,
-        curve=made.summary.curve,
-        subsets=made.summary.subsets,
-        resumed_at=made.summary.resumed_at,
-        said=made.summary.lines,
+        counts=outcome.summary.counts,
+        curve=outcome.summary.curve,
+        subsets=outcome.summary.subsets,
+        resumed_at=outcome.summary.resumed_at,
+        summary=outcome.summary.lines,
         outputs=tuple(str(path) for path in written),
         sizes=tuple(path.stat().st_size for path in written),
         picture=pictures[0] if pictures else "",

@@ -106,9 +106,9 @@ def main(tokens: Sequence[str] | None = None) -> None:
     _print_all_letters()
     try:
         with _terminated(), _warned_once(), _flushed():
-            given = list(sys.argv[1:] if tokens is None else tokens)
-            _explain(given)
-            app(given, exit_on_error=False, print_error=False)
+            arguments = list(sys.argv[1:] if tokens is None else tokens)
+            _explain(arguments)
+            app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         refused = isinstance(error.__cause__, SettingsError)
         _end(error.__cause__ if refused else error, USAGE)
@@ -135,8 +135,8 @@ def _explain(tokens: Sequence[str]) -> None:
         return
     command = app[name]  # loads its module
     module = sys.modules[f"emrecon.cli.{name}"]
-    told = inspect.cleandoc(getattr(module, name).__doc__).partition("\nParameters\n")[0]
-    command.help = "\n\n".join(" ".join(part.split()) for part in told.split("\n\n"))
+    text = inspect.cleandoc(getattr(module, name).__doc__).partition("\nParameters\n")[0]
+    command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
     examples = (module.__doc__ or "").partition("For example::\n")[2].strip("\n")
     codes = (
         EXIT_CODES.replace(", 130", ", 3 inputs invalid, 130") if name == "batch" else EXIT_CODES

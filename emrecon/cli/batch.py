@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Where:
+class Resources:
     """Who does the jobs."""
 
     engine: Literal["processes", "dask", "slurm"] = "processes"
@@ -68,7 +68,7 @@ class Where:
             raise SettingsError("--scheduler needs --engine dask")
 
 
-WhereFlags = Annotated[Where, section("Engine")]
+ResourceFlags = Annotated[Resources, section("Engine")]
 
 
 def batch(  # noqa: PLR0913 - each is one choice of the user's
@@ -83,7 +83,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     resume: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
-    where: WhereFlags | None = None,
+    resources: ResourceFlags | None = None,
     voice: VoiceFlags | None = None,
 ) -> None:
     """Do many jobs: those of a job file, or those that a BIDS dataset asks for.
@@ -113,7 +113,7 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
         Do all jobs anew, over the results of an earlier batch and other files of these names.
     dry_run
         Print the plan with memory and time, and write nothing.
-    where
+    resources
         Who does the jobs.
     voice
         How much is said; as JSON, a line for each job that ends.
@@ -122,31 +122,31 @@ def batch(  # noqa: PLR0913 - each is one choice of the user's
     from emrecon.batch.run import exit_code
     from emrecon.cli.batch_progress import Board
 
-    where, voice = where or Where(), voice or Voice()
+    resources, voice = resources or Resources(), voice or Voice()
     if resume and overwrite:
         raise SettingsError("give --resume or --overwrite, not both")
     with _invalid():
         jobs, out = _jobs(source, output, level, config, (participant_label, session_label))
-    store, budget = Store(out / "batch"), _budget(where)
+    store, budget = Store(out / "batch"), _budget(resources)
     if not (resume or overwrite):
         _keep_others(store, out, raw=bool(level), dry_run=dry_run)
     if dry_run:
         planned = plan(jobs, store, resume=resume, overwrite=overwrite, most_mb=budget)
-        _show(planned, where, budget)
+        _show(planned, resources, budget)
         sys.exit(0 if any(one.todo != "refuse" for one in planned) else 3)
     store.make()
     with store.alone(), ExitStack() as stack:
-        here = _here(where, len(jobs), stack)
+        here = _here(resources, len(jobs), stack)
         planned = plan(jobs, store, resume=resume, overwrite=overwrite, most_mb=budget)
         _say(planned, voice)
         if level:
             _describe(source, out)
         view = stack.enter_context(Board(planned, voice))
-        dask = where.engine != "processes" and any(one.todo == "run" for one in planned)
-        engine = _dask(where, here, out, stack) if dask else here
+        dask = resources.engine != "processes" and any(one.todo == "run" for one in planned)
+        engine = _dask(resources, here, out, stack) if dask else here
         view.about(engine.about())
         records = run(
-            planned, engine, store, view, resume=resume, budget_mb=_shared(where, budget)
+            planned, engine, store, view, resume=resume, budget_mb=_shared(resources, budget)
         )
     _end(records, store, voice)
     sys.exit(exit_code(records))
@@ -210,57 +210,57 @@ def _invalid() -> Iterator[None]:
         sys.exit(INVALID)
 
 
-def _budget(where: Where) -> float:
+def _budget(resources: Resources) -> float:
     from emrecon.memory import free_mb
 
-    elsewhere = where.engine == "slurm" or where.scheduler
-    if elsewhere and not where.memory_mb:
+    elsewhere = resources.engine == "slurm" or resources.scheduler
+    if elsewhere and not resources.memory_mb:
         raise SettingsError("say the memory of a worker on another machine: --memory-mb")
-    return where.memory_mb or 0.9 * free_mb()
+    return resources.memory_mb or 0.9 * free_mb()
 
 
-def _shared(where: Where, budget: float) -> float:
+def _shared(resources: Resources, budget: float) -> float:
     """Return the memory that jobs share; workers elsewhere have their own."""
-    return 0.0 if where.engine == "slurm" or where.scheduler else budget
+    return 0.0 if resources.engine == "slurm" or resources.scheduler else budget
 
 
-def _slots(where: Where) -> int:
+def _slots(resources: Resources) -> int:
     from emrecon.batch.engine import cores
 
-    return where.jobs or max(1, cores() // where.threads)
+    return resources.jobs or max(1, cores() // resources.threads)
 
 
-def _here(where: Where, jobs: int, stack: ExitStack) -> Processes:
+def _here(resources: Resources, jobs: int, stack: ExitStack) -> Processes:
     """Return worker processes on this machine, which start while the jobs are planned."""
     from emrecon.batch import Processes
 
-    engine = Processes(_slots(where), where.threads)
+    engine = Processes(_slots(resources), resources.threads)
     stack.callback(engine.close)
-    if where.engine != "slurm" and not where.scheduler:
+    if resources.engine != "slurm" and not resources.scheduler:
         engine.start(jobs)
     return engine
 
 
-def _dask(where: Where, here: Processes, out: Path, stack: ExitStack) -> Engine:
+def _dask(resources: Resources, here: Processes, out: Path, stack: ExitStack) -> Engine:
     """Return workers of a Dask cluster: here, elsewhere, or started by SLURM."""
     from emrecon.batch import dask_engine, slurm
 
-    if where.scheduler:
-        engine = dask_engine.existing(where.scheduler, where.threads)
-    elif where.engine == "dask":
+    if resources.scheduler:
+        engine = dask_engine.existing(resources.scheduler, resources.threads)
+    elif resources.engine == "dask":
         engine = dask_engine.local(here)
     else:
-        engine = slurm.slurm(_slurm(where), out)
+        engine = slurm.slurm(_slurm(resources), out)
     stack.callback(engine.close)
     return engine
 
 
-def _slurm(where: Where) -> Slurm:
+def _slurm(resources: Resources) -> Slurm:
     from emrecon.batch.slurm import Slurm
 
     return Slurm(
-        where.jobs or 4, where.threads, where.memory_mb, where.walltime,
-        where.queue, where.account, where.scratch,
+        resources.jobs or 4, resources.threads, resources.memory_mb, resources.walltime,
+        resources.queue, resources.account, resources.scratch,
     )  # fmt: skip
 
 
@@ -288,7 +288,7 @@ def _lasting(seconds: float) -> str:
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
-def _show(planned: list[Planned], where: Where, budget: float) -> None:
+def _show(planned: list[Planned], resources: Resources, budget: float) -> None:
     """Print the plan."""
     from rich.console import Console
 
@@ -299,17 +299,18 @@ def _show(planned: list[Planned], where: Where, budget: float) -> None:
     console.print(plan_table(planned))
     running = [one for one in planned if one.todo == "run"]
     cpu_s = sum(one.needs.cpu_s for one in running)
-    slots = min(_slots(where), max(len(running), 1))
+    slots = min(_slots(resources), max(len(running), 1))
     print(
         f"{len(running)} to do, {sum(one.todo == 'skip' for one in planned)} done already, "
         f"{sum(one.todo == 'refuse' for one in planned)} that cannot be done"
     )
     print(
-        f"about {_lasting(cpu_s)} of processor time, {_lasting(cpu_s / slots / where.threads)} "
-        f"with {slots} at a time, each on {where.threads} processor threads; "
+        f"about {_lasting(cpu_s)} of processor time, "
+        f"{_lasting(cpu_s / slots / resources.threads)} "
+        f"with {slots} at a time, each on {resources.threads} processor threads; "
         f"{budget:,.0f} MB of memory to use"
     )
-    if where.engine == "slurm":
+    if resources.engine == "slurm":
         from emrecon.batch.slurm import job_script
 
-        print(job_script(_slurm(where)))
+        print(job_script(_slurm(resources)))

@@ -62,7 +62,7 @@ class Board:
         with self._lock:
             self._jobs[name] = self._bars.add_task(f"  {name}", total=None)
 
-    def told(self, name: str, what: str, done: int, total: int) -> None:
+    def progressed(self, name: str, what: str, done: int, total: int) -> None:
         """Show how far a stage of a job is."""
         with self._lock:
             if name in self._jobs:

@@ -63,10 +63,10 @@ def _fill(argument: Argument, name: str, value: Any, path: Path) -> None:  # noq
     from emrecon import forms
 
     try:
-        made = forms.fitting(value, argument.hint, name)
+        filled = forms.fitting(value, argument.hint, name)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from None
-    many: Iterable[Any] = made if isinstance(made, tuple | list) else (made,)
+    many: Iterable[Any] = filled if isinstance(filled, tuple | list) else (filled,)
     for index, one in enumerate(many):
         text = str(path.parent / one) if isinstance(one, Path) else forms.to_text(one)
         argument.append(Token(keyword=f"--{name}", value=text, source=str(path), index=index))

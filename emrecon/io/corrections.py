@@ -17,7 +17,7 @@ from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
 from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components
 from emrecon.io.manifest import files_of, no_rivals
 from emrecon.tomo.corrections.attenuation import added, in_per_mm, say_energy
-from emrecon.tomo.corrections.bin_shares import Given
+from emrecon.tomo.corrections.bin_shares import BinCorrections
 from emrecon.tomo.dust import without_dust
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
@@ -114,7 +114,9 @@ def read_scatter(
     return (scan.bins, scan.prompts), files | data_files(files)
 
 
-def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, dict[str, Path]]:
+def read_in_bins(
+    bins: Bins, corrections: Corrections
+) -> tuple[BinCorrections | None, dict[str, Path]]:
     """Read corrections that lie in the bins of list-mode; return them and the files read.
 
     Raises
@@ -136,7 +138,7 @@ def read_in_bins(bins: Bins, corrections: Corrections) -> tuple[Given | None, di
     clean.check()
     kept = {name: getattr(clean, name) for name in kept}
     everything = corrections.additive is not None
-    return Given(**kept, components=components, all_background=everything), files
+    return BinCorrections(**kept, components=components, all_background=everything), files
 
 
 def read_norm(

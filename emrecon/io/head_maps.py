@@ -20,10 +20,10 @@ _NAME = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 
 def map_files() -> dict[str, Path]:
     """Return the files of `installed_maps` by what they are; none where one is missing."""
-    found = find_spec(PACKAGE)
-    if found is None or found.origin is None:
+    package = find_spec(PACKAGE)
+    if package is None or package.origin is None:
         return {}
-    folder = Path(found.origin).parent / "datasets" / "data"
+    folder = Path(package.origin).parent / "datasets" / "data"
     files = {f"head map {what}": folder / _NAME.format(what) for what in ("t1", "gm", "wm")}
     return files if all(file.exists() for file in files.values()) else {}
 

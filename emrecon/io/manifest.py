@@ -80,7 +80,7 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     _check_types(path, table)
     prompts = path.parent / table.pop("prompts")
     stated: dict[str, Any] = {
-        key: value if key in _PLAIN else _placed(path.parent, value)
+        key: value if key in _PLAIN else _inside(path.parent, value)
         for key, value in table.items()
     }
     chosen = {
@@ -94,7 +94,7 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
     return prompts, Corrections(**(stated | chosen))
 
 
-def _placed(folder: Path, value: str | list[str]) -> Path | tuple[Path, ...]:
+def _inside(folder: Path, value: str | list[str]) -> Path | tuple[Path, ...]:
     """Return a file, or several, that a manifest in a folder names."""
     return folder / value if isinstance(value, str) else tuple(folder / one for one in value)
 

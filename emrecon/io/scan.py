@@ -107,7 +107,7 @@ def read_scan(
     changes |= by_crystals
     medium = read_medium(corrections, _energy_kev(scan), scan.exam.patient_position)
     if medium.mu is not None:
-        changes["mu"] = _placed(medium.mu, scan, path, centred=corrections.mu_centred)
+        changes["mu"] = _mu_in_scan(medium.mu, scan, path, centred=corrections.mu_centred)
     from_stir(changes, scan)
     changes["facts"] = scan.facts | medium.facts | norm_facts
     prompts = {"prompts": path}
@@ -216,7 +216,7 @@ def _energy_kev(scan: Scan) -> float | None:
     return scan.exam.emission_kev if isinstance(scan.bins, Camera) else PET_KEV
 
 
-def _placed(mu: Volume, scan: Scan, path: Path, *, centred: bool) -> Volume:
+def _mu_in_scan(mu: Volume, scan: Scan, path: Path, *, centred: bool) -> Volume:
     """Return an attenuation map, which lies in the patient, about a camera's axis of rotation."""
     if isinstance(scan.bins, Camera) and centred:
         return on_axis(mu, scan.bins)

@@ -97,13 +97,13 @@ def from_options(name: str, source: Sequence[str], out: Path, options: Mapping[s
     if len(source) > 1 and not several:
         raise SettingsError(f"a {name} job has no channels")
     values: dict[str, Any] = {first.name: list(source) if several else source[0], "out": str(out)}
-    made = {n: forms.fitting(v, hints[n], n) for n, v in values.items()}
+    arguments = {n: forms.fitting(v, hints[n], n) for n, v in values.items()}
     for field_name, hint in hints.items():
         if is_dataclass(hint):
-            made[field_name] = forms.filled(cast("type[Any]", hint), options)
+            arguments[field_name] = forms.filled(cast("type[Any]", hint), options)
         elif field_name in options:
-            made[field_name] = forms.fitting(options[field_name], hint, field_name)
-    return cls(**made)
+            arguments[field_name] = forms.fitting(options[field_name], hint, field_name)
+    return cls(**arguments)
 
 
 def options_of(name: str) -> set[str]:
@@ -127,14 +127,14 @@ def plain(job: Job) -> dict[str, Any]:
 def from_plain(values: Mapping[str, Any]) -> Job:
     """Return the job that `plain` wrote."""
     cls = kind(str(values["kind"]))
-    made: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, hint in forms.types_of(cls).items():
         if name not in values:
             continue
         value = values[name]
-        made[name] = (
+        arguments[name] = (
             forms.filled(cast("type[Any]", hint), value)
             if is_dataclass(hint)
             else forms.fitting(value, hint, name)
         )
-    return cls(**made)
+    return cls(**arguments)

@@ -82,10 +82,10 @@ class Anatomy:
         """Return the fractions of the tissues of a T1."""
         if len(paths) != 1:
             raise SettingsError(f"segment_anatomy takes one image, not {len(paths)}")
-        found = SegmentationJob((paths[0],)).begin().iterate().segmentation
-        volumes = [round(float(ml), 1) for ml in found.volumes_ml]
-        self.facts["tissue_ml"] = dict(zip(found.names, volumes, strict=True))
-        return [found.volume(found.fractions[:, k]) for k in range(len(found.names))]
+        tissue = SegmentationJob((paths[0],)).begin().iterate().segmentation
+        volumes = [round(float(ml), 1) for ml in tissue.volumes_ml]
+        self.facts["tissue_ml"] = dict(zip(tissue.names, volumes, strict=True))
+        return [tissue.volume(tissue.fractions[:, k]) for k in range(len(tissue.names))]
 
     def _aligned(self, volumes: list[Volume], first: Volume) -> list[Volume]:
         """Return tissues moved to where they explain a first image best."""
@@ -93,7 +93,7 @@ class Anatomy:
 
         place = align_rigid(first, volumes)
         self.facts |= {"anatomy_moved_mm": place.moved_mm, "anatomy_turned_deg": place.turned_deg}
-        return [place.placed(volume) for volume in volumes]
+        return [place.moved(volume) for volume in volumes]
 
 
 def on_grid(volume: Volume, grid: Grid, paths: Sequence[Path]) -> Array:
@@ -121,14 +121,14 @@ def read_on_grid(paths: Sequence[Path], grid: Grid) -> list[Array]:
 
 def _frames(paths: Sequence[Path]) -> list[Volume]:
     """Return the images in files, one by one."""
-    found = []
+    volumes = []
     for path in files_of(paths):
         volume = io.read_image(path)
         if not np.isfinite(volume.voxels).all():
             raise DataError(f"{path} holds infinite or NaN values")
         several = volume.voxels if volume.voxels.ndim == 4 else volume.voxels[None]
-        found += [Volume(one, volume.affine) for one in several]
-    return found
+        volumes += [Volume(one, volume.affine) for one in several]
+    return volumes
 
 
 def _fractions(folder: Path) -> list[Path]:

@@ -96,9 +96,9 @@ class CalibrationJob:
         files = self.inputs()
         check_outputs(self.outputs(), files)
         self.cylinder.concentration(float("inf"))  # refuses now what it would then
-        return Once(lambda: self._found(_sidecar(files.get("sidecar"))))
+        return Once(lambda: self._measured(_sidecar(files.get("sidecar"))))
 
-    def _found(self, about: Mapping[str, Any]) -> CalibrationResult:
+    def _measured(self, about: Mapping[str, Any]) -> CalibrationResult:
         """Measure the cylinder."""
         facts, cylinder = about.get("Facts", {}), self.cylinder
         image = io.read_image(self.image)

@@ -161,16 +161,16 @@ def measure(
     """
     if nema and labels is None:
         raise SettingsError("--nema needs --labels, or the folder of a simulated scan as --truth")
-    found, true = io.read_image(image), io.read_image(truth)
-    tables: dict[str, Rows] = {"whole image": [_whole(found, true)]}
+    measured, true = io.read_image(image), io.read_image(truth)
+    tables: dict[str, Rows] = {"whole image": [_whole(measured, true)]}
     if labels is not None:
         marks = io.read_image(labels)
-        rows = metrics.regions(found, true, marks, sidecar.label_names(labels))
+        rows = metrics.regions(measured, true, marks, sidecar.label_names(labels))
         tables["regions"] = [_row(row) for row in rows]
         if nema:
             centres = _background(marks)
-            tables["NEMA NU 2 spheres"] = _spheres(found, true, marks, centres)
-            tables["NEMA NU 2 lung insert"] = _lung(found, marks, centres)
+            tables["NEMA NU 2 spheres"] = _spheres(measured, true, marks, centres)
+            tables["NEMA NU 2 lung insert"] = _lung(measured, marks, centres)
     return tables
 
 

@@ -214,7 +214,7 @@ def _refuse_settings(
     """Refuse settings that say nothing, of these data or beside each other."""
     chosen = (job.settings, corrections, job.camera, job.listmode, job.penalty)
     refuse_unused(data, name, *chosen, job.kernel, job.regions)
-    in_bins = any(getattr(corrections, part) for part in IN_BINS)
+    in_bins = any(getattr(corrections, correction) for correction in IN_BINS)
     if data == EVENTS and (corrections.sum_tof or corrections.tof_fwhm_ps) and not in_bins:
         raise SettingsError(
             "sum_tof and tof_fwhm_ps are for files of bins, and no correction of single events "

@@ -236,8 +236,8 @@ class Images:
                 scan, scatter = with_scatter(scan, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
                 for other, problem in enumerate(guide.of(self._problem(scan, kept))):
-                    told = facts | problem.facts | guide.anatomy.facts
-                    image = self._image(number + other, problem, told)
+                    all_facts = facts | problem.facts | guide.anatomy.facts
+                    image = self._image(number + other, problem, all_facts)
                     yield replace(image, scatter=scatter, mu=mu)
 
     def _shared(self) -> Iterator[ReconImage]:
@@ -252,8 +252,8 @@ class Images:
                 problem = share(workers, self._load(None), settings, execution.chunks, progress)
             guide = self._guide
             for number, one in enumerate(guide.of(problem)):
-                told = one.facts | guide.anatomy.facts | self._reading()
-                yield self._image(number, one, told)
+                all_facts = one.facts | guide.anatomy.facts | self._reading()
+                yield self._image(number, one, all_facts)
 
     def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
         """Return an image with its name, place and unit."""

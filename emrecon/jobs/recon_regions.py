@@ -76,8 +76,8 @@ class Regions:
     @cached_property
     def weights(self) -> list[Array]:
         """For each row, what its mean weights voxels with."""
-        placed = onto(self.labels, self.volume, order=0)
-        inside = [(placed == row.label).astype(np.float32) for row in self.rows]
+        labels = onto(self.labels, self.volume, order=0)
+        inside = [(labels == row.label).astype(np.float32) for row in self.rows]
         return [one / np.float32(one.sum()) for one in inside]
 
     @cached_property
@@ -103,15 +103,15 @@ class Regions:
     def widths(self, response: Callable[[Array], Array]) -> list[float]:
         """Return the resolution at the innermost voxel of every region, few looks for all."""
         places, grid = self.innermost(), self.image.problem.grid
-        found = dict.fromkeys(range(len(places)), math.nan)
+        widths = dict.fromkeys(range(len(places)), math.nan)
         for group in _apart(places, grid.spacing_mm):
             points = np.zeros(grid.shape, np.float32)
             for number in group:
                 points[places[number]] = 1
             spread = filtered(self.image.problem, response(points))
             for number in group:
-                found[number] = fwhm_mm(spread, places[number], grid.spacing_mm)
-        return [found[number] for number in range(len(places))]
+                widths[number] = fwhm_mm(spread, places[number], grid.spacing_mm)
+        return [widths[number] for number in range(len(places))]
 
 
 def table(
@@ -223,8 +223,8 @@ def _response(regions: Regions, maximum: AtMaximum | None) -> Callable[[Array], 
 
 def _warn_of_distance(image: ReconImage) -> None:
     """Say where an image is far from the maximum, of which its errors are."""
-    told = [row.residual_percent for row in image.history.rows]
-    known = [percent for percent in told if not math.isnan(percent)]
+    residuals = [row.residual_percent for row in image.history.rows]
+    known = [percent for percent in residuals if not math.isnan(percent)]
     if not (known and known[-1] <= NEAR):
         log.warning(
             "standard errors are those of the maximum, and the image is %s of it: go on until it "

@@ -271,11 +271,11 @@ def _reached(image: ImageResult) -> dict[str, float]:
     likelihood, penalty = sum(row.log_likelihood for row in rows), sum(row.penalty for row in rows)
     if len(rows) < subsets:  # it ended before
         likelihood = penalty = np.nan
-    found = {
+    reached = {
         "objective": likelihood - penalty, "log_likelihood": likelihood, "penalty": penalty,
         "residual_percent": image.facts.get("residual_percent") or np.nan,
     }  # fmt: skip
-    return found | (columns_of(image.regions) if image.regions else {})
+    return reached | (columns_of(image.regions) if image.regions else {})
 
 
 def _check(image: ImageResult) -> None:

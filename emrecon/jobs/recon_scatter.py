@@ -77,8 +77,8 @@ def _direct(held: list[ScatterEstimate]) -> list[Chart]:
     if held[0].fit is None:
         names = ("all events by distance from the axis", "all events along the axis")
     return [
-        Chart(name, _stacked(part), logarithmic=axis == 0)
-        for axis, (name, part) in enumerate(zip(names, parts, strict=True))
+        Chart(name, _stacked(profiles), logarithmic=axis == 0)
+        for axis, (name, profiles) in enumerate(zip(names, parts, strict=True))
     ]
 
 
@@ -93,15 +93,15 @@ def _summed(held: list[ScatterEstimate]) -> dict[str, tuple[Floats, Floats]]:
     }
 
 
-def _stacked(part: dict[str, Floats]) -> list[Line]:
+def _stacked(profiles: dict[str, Floats]) -> list[Line]:
     """Return lines of what adds up to the prompts: scatter on top of the randoms."""
-    randoms = part.get("randoms", np.zeros_like(part["prompts"]))
-    lines = [Line("prompts", part["prompts"])]
-    if "randoms" in part:
+    randoms = profiles.get("randoms", np.zeros_like(profiles["prompts"]))
+    lines = [Line("prompts", profiles["prompts"])]
+    if "randoms" in profiles:
         lines.append(Line("randoms", randoms))
-    lines.append(Line("+ predicted scatter", randoms + part["predicted"]))
-    if "fitted" in part:
-        lines.append(Line("+ scatter fitted to the tails", randoms + part["fitted"]))
+    lines.append(Line("+ predicted scatter", randoms + profiles["predicted"]))
+    if "fitted" in profiles:
+        lines.append(Line("+ scatter fitted to the tails", randoms + profiles["fitted"]))
     return lines
 
 

@@ -128,11 +128,11 @@ class ScatterJob:
 
         def work() -> ScatterResult:
             with meters("scatter", 1):
-                return self._found(files)
+                return self._estimated(files)
 
         return Once(work)
 
-    def _found(self, files: dict[str, Path]) -> ScatterResult:
+    def _estimated(self, files: dict[str, Path]) -> ScatterResult:
         """Read everything, and work the scatter out."""
         image = io.read_image(self.image)
         if image.voxels.ndim != 3:

@@ -267,12 +267,14 @@ class SegmentRun:
         def watchers(image: Image, strides: Strides, most: int) -> Sequence[base.Observer]:
             return look(FitStage(image, strides, most))
 
-        made = segmented(self.fit, watchers, *rules, fitted=fitted)
-        own = made.atlas is None or bool(self.job.files.priors)
-        used = made.mask_from == "maps" or made.average.matrix is not None or not own
+        segmentation = segmented(self.fit, watchers, *rules, fitted=fitted)
+        own = segmentation.atlas is None or bool(self.job.files.priors)
+        used = (
+            segmentation.mask_from == "maps" or segmentation.average.matrix is not None or not own
+        )
         read = self.read | (map_files() if used else {})
         job = self.job
-        return SegmentResult(made, self.channels[0], read, job.out, job.stem, job.files)
+        return SegmentResult(segmentation, self.channels[0], read, job.out, job.stem, job.files)
 
 
 def segment_files(

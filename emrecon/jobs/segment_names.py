@@ -22,11 +22,11 @@ def space_of(files: TissueInputs) -> str:
 
 def endings(settings: Settings, files: TissueInputs) -> list[str]:
     """Return the ends of the names of what is written where it is asked for."""
-    found = [f"label-{part}_fraction.nii.gz" for part in PARTS if files.deep_priors]
-    found += [FIVE] if settings.five_tissue else []
-    found += [LESION_MASK] if settings.lesions else []
+    names = [f"label-{label}_fraction.nii.gz" for label in PARTS if files.deep_priors]
+    names += [FIVE] if settings.five_tissue else []
+    names += [LESION_MASK] if settings.lesions else []
     if settings.space == "template":
         for name in settings.names:
             stem = f"space-{space_of(files)}_label-{name}_fraction"
-            found += [f"{stem}.nii.gz", f"{stem}.json"]
-    return found
+            names += [f"{stem}.nii.gz", f"{stem}.json"]
+    return names

@@ -64,19 +64,23 @@ class SegmentResult:
 
     def summary(self) -> Summary:
         """Return what is to be said of it."""
-        found = self.segmentation
-        rows = zip(found.names, found.volumes_ml, found.intervals_ml, strict=True)
+        segmentation = self.segmentation
+        rows = zip(
+            segmentation.names, segmentation.volumes_ml, segmentation.intervals_ml, strict=True
+        )
         lines = [
             f"{n}: {_ml(ml)} mL (95 % {_ml(low)} to {_ml(high)})" for n, ml, (low, high) in rows
         ]
-        if found.lesions is not None:
-            lines.append(f"lesions: {_ml(found.lesions_ml)} mL, of no tissue")
-        if found.choices:
-            lines.insert(0, f"{len(found.names)} classes, of {_range(found.choices)} compared")
-        if not found.converged:
+        if segmentation.lesions is not None:
+            lines.append(f"lesions: {_ml(segmentation.lesions_ml)} mL, of no tissue")
+        if segmentation.choices:
+            lines.insert(
+                0, f"{len(segmentation.names)} classes, of {_range(segmentation.choices)} compared"
+            )
+        if not segmentation.converged:
             lines.append("stopped at the most iterations allowed, before the free energy was flat")
-        curve = tuple(map(float, found.stages[-1].trace))
-        return Summary(tuple(lines), float(len(found.fractions)), curve)
+        curve = tuple(map(float, segmentation.stages[-1].trace))
+        return Summary(tuple(lines), float(len(segmentation.fractions)), curve)
 
     def write(self, out: Path | None = None) -> tuple[Path, ...]:
         """Write everything to a folder, all of it or nothing; return the files, labels first.
@@ -88,16 +92,16 @@ class SegmentResult:
         out : Path, optional
             Folder, where it is another than the job's.
         """
-        folder, stem, found = out or self.out, self.stem, self.segmentation
+        folder, stem, segmentation = out or self.out, self.stem, self.segmentation
         if folder is None:
             raise SettingsError("there is no folder to write to")
-        alone = found.settings.only_bias
+        alone = segmentation.settings.only_bias
         facts = f"{stem}_{'biasfield' if alone else 'dseg'}.json"
         main = facts if alone else f"{stem}_dseg.nii.gz"
         with written_together(folder, folder, main, self.read) as beside:
             like = self.read.get("channel1")
             written = [] if alone else self._labels(beside / stem)
-            for name, image, step in _maps(found):
+            for name, image, step in _maps(segmentation):
                 written.append(beside / f"{stem}_{name}.nii.gz")
                 intent = (
                     "estimate"
@@ -106,33 +110,37 @@ class SegmentResult:
                 )
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
             written.append(beside / facts)
-            sidecar.write(written[-1], describe(found, self.read))
-            written += [] if alone else write_extras(found, self.read, self.files, beside / stem)
+            sidecar.write(written[-1], describe(segmentation, self.read))
+            written += (
+                [] if alone else write_extras(segmentation, self.read, self.files, beside / stem)
+            )
             written += [] if alone else self._pictures(beside / stem)
         return tuple(folder / path.name for path in written)
 
     def _labels(self, stem: Path) -> list[Path]:
         """Write the labels, and what they stand for."""
-        found, like = self.segmentation, self.read.get("channel1")
+        segmentation, like = self.segmentation, self.read.get("channel1")
         image, table = (stem.with_name(f"{stem.name}_dseg.{end}") for end in ("nii.gz", "tsv"))
-        nifti.write(found.volume(found.labels), image, labels=True, like=like, intent="label")
-        write_text(table, _label_table(found.label_names))
+        nifti.write(
+            segmentation.volume(segmentation.labels), image, labels=True, like=like, intent="label"
+        )
+        write_text(table, _label_table(segmentation.label_names))
         return [image, table]
 
     def _pictures(self, stem: Path) -> list[Path]:
         """Write the pictures of the labels and of the histogram."""
-        found = self.segmentation
-        labels = found.volume(found.labels)
-        volumes = list(zip(found.names, found.volumes_ml, strict=True))
-        volumes += [] if found.lesions is None else [(LESION, found.lesions_ml)]
+        segmentation = self.segmentation
+        labels = segmentation.volume(segmentation.labels)
+        volumes = list(zip(segmentation.names, segmentation.volumes_ml, strict=True))
+        volumes += [] if segmentation.lesions is None else [(LESION, segmentation.lesions_ml)]
         title = ", ".join(f"{name} {_ml(ml, 0)} mL" for name, ml in volumes)
         planes, curves = (stem.with_name(f"{stem.name}_{w}.png") for w in ("dseg", "histogram"))
         first = self.first
-        if found.settings.contrast == "CT":  # air beside brain would ring
+        if segmentation.settings.contrast == "CT":  # air beside brain would ring
             first = replace(first, voxels=first.voxels.clip(*SHOWN_HU))
-        names = dict(enumerate(found.label_names, 1))
+        names = dict(enumerate(segmentation.label_names, 1))
         preview(first, planes, title=title, labels=labels, names=names, inverted=False)
-        _histogram(found, curves)
+        _histogram(segmentation, curves)
         return [planes, curves]
 
 
@@ -196,7 +204,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
     read : dict of Path
         The files that were read, by what they are.
     """
-    found = {
+    by_class = {
         "FractionVolumeML": result.volumes_ml,
         "StandardErrorML": result.volume_errors_ml,
         "Interval95ML": result.intervals_ml,
@@ -204,7 +212,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "LabelVolumeML": result.label_volumes_ml,
     }
     volumes = {
-        name: {what: values[k] for what, values in found.items()}
+        name: {what: values[k] for what, values in by_class.items()}
         for k, name in enumerate(result.names)
     }
     for name, values in grey_parts(result).items():
@@ -265,15 +273,15 @@ def _atlas(atlas: Atlas | None) -> dict[str, Any] | None:
     return {"ImageToAtlasMM": atlas.matrix, "ExplainedNatsPerPoint": atlas.explained}
 
 
-def _evidence(found: Evidence | None) -> dict[str, Any] | None:
+def _evidence(evidence: Evidence | None) -> dict[str, Any] | None:
     """Return what spoke for or against a bias field."""
-    if found is None:
+    if evidence is None:
         return None
     return {
-        "Kept": found.kept,
-        "Clearer": found.clearer,
-        "LogFieldSD": found.size,
-        "Followed": found.followed,
+        "Kept": evidence.kept,
+        "Clearer": evidence.clearer,
+        "LogFieldSD": evidence.size,
+        "Followed": evidence.followed,
     }
 
 
@@ -294,6 +302,6 @@ def _histogram(result: Segmentation, path: Path) -> None:
     counts, edges = np.histogram(values, 200, (float(low), float(high)))
     middle = (edges[1:] + edges[:-1]) / 2
     parts = result.densities(middle) * len(values) * (edges[1] - edges[0])
-    curves = [Curve(name, part) for name, part in zip(result.names, parts.T, strict=True)]
+    curves = [Curve(name, density) for name, density in zip(result.names, parts.T, strict=True)]
     title = "corrected intensity of channel 1, and the classes' densities"
     histogram(edges, counts.astype(np.float64), curves, path, title=title)

@@ -160,9 +160,9 @@ class SimulationJob:
             return FolderResult(
                 self.out, lambda to: write_event_simulation(to, events, seconds), about
             )
-        made = self.acquisition.scan(phantom)
-        about = _counts("prompts", made.scan.prompts, made.scan.prompts.shape)
-        return FolderResult(self.out, lambda to: write_simulation(to, made), about)
+        simulation = self.acquisition.scan(phantom)
+        about = _counts("prompts", simulation.scan.prompts, simulation.scan.prompts.shape)
+        return FolderResult(self.out, lambda to: write_simulation(to, simulation), about)
 
 
 def _counts(what: str, counts: Array, shape: tuple[int, ...]) -> Summary:
@@ -247,42 +247,42 @@ class PhantomJob:
         return Grid.centred((i, j, k), voxel)
 
 
-def write_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
+def write_simulation(folder: Path, simulation: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
     """Write a simulated scan with its truth."""
     from emrecon.io.interfile import write_projections  # noqa: PLC0415 - as write_scan
 
     make_folder(folder)
-    files = write_scan(folder, made.scan, simulated=True)
-    for name, counts in made.orders.items():
+    files = write_scan(folder, simulation.scan, simulated=True)
+    for name, counts in simulation.orders.items():
         file = folder / f"{name}.hs"
-        write_projections(file, made.scan.bins, counts, made.scan.exam)
+        write_projections(file, simulation.scan.bins, counts, simulation.scan.exam)
         files = (*files, file)
-    return (*files, *_write_truth(folder, made, {"mu": made.mu}))
+    return (*files, *_write_truth(folder, simulation, {"mu": simulation.mu}))
 
 
-def write_event_simulation(folder: Path, made: Any, seconds: float) -> tuple[Path, ...]:  # noqa: ANN401
+def write_event_simulation(folder: Path, simulation: Any, seconds: float) -> tuple[Path, ...]:  # noqa: ANN401
     """Write a simulated list-mode scan as PETSIRD with its truth."""
     from emrecon.io.petsird.write import Coincidences, write  # noqa: PLC0415 - not every job
 
     make_folder(folder)
     scan = folder / "scan.petsird"
-    prompts, delayeds = Coincidences(*made.prompts), Coincidences(*made.delayeds)
-    write(scan, made.bins, prompts, delayeds, seconds, made.efficiencies)
-    mu = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if made.facts["attenuated"] else {}
+    prompts, delayeds = Coincidences(*simulation.prompts), Coincidences(*simulation.delayeds)
+    write(scan, simulation.bins, prompts, delayeds, seconds, simulation.efficiencies)
+    mu = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if simulation.facts["attenuated"] else {}
     write_manifest(folder / MANIFEST, scan.name, simulated=True, **mu)
-    return (folder / MANIFEST, scan, *_write_truth(folder, made, {"mu": made.mu}))
+    return (folder / MANIFEST, scan, *_write_truth(folder, simulation, {"mu": simulation.mu}))
 
 
-def write_camera_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noqa: ANN401 - CameraSimulation
+def write_camera_simulation(folder: Path, simulation: Any) -> tuple[Path, ...]:  # noqa: ANN401 - CameraSimulation
     """Write a simulated SPECT scan as DICOM NM TOMO with its truth."""
     from emrecon.io.dicom.write import Study, write_projections  # noqa: PLC0415 - brings pydicom
     from emrecon.io.spect import Window  # noqa: PLC0415
 
-    camera = made.acquisition
+    camera = simulation.acquisition
     r, a, s = camera.patient_mm
     order = ("window", "rotation", "detector", "view")
     study = Study(
-        tuple(Window(name, ((low, high),)) for name, low, high in made.windows_kev),
+        tuple(Window(name, ((low, high),)) for name, low, high in simulation.windows_kev),
         camera.source().name,
         camera.heads,
         camera.view_s,
@@ -290,21 +290,23 @@ def write_camera_simulation(folder: Path, made: Any) -> tuple[Path, ...]:  # noq
         (r, a, s),
         ("window", "rotation", "view", "detector") if camera.detector_fastest else order,
         collimator=camera.collimator,
-        description=made.facts["phantom"],
+        description=simulation.facts["phantom"],
     )
     make_folder(folder)
-    scan = write_projections(folder / "projections.dcm", made.camera, made.counts, study)
-    mu = {} if made.mu is None else {"mu": made.mu}
-    files = _write_truth(folder, made, mu)
+    scan = write_projections(
+        folder / "projections.dcm", simulation.camera, simulation.counts, study
+    )
+    mu = {} if simulation.mu is None else {"mu": simulation.mu}
+    files = _write_truth(folder, simulation, mu)
     named = {"mu": "mu.nii.gz", "mu_unit": "1/mm"} if mu else {}
     write_manifest(folder / MANIFEST, scan.name, simulated=True, **named)
     return (folder / MANIFEST, scan, *files)
 
 
-def _write_truth(folder: Path, made: Any, mu: dict[str, Volume]) -> tuple[Path, ...]:  # noqa: ANN401
+def _write_truth(folder: Path, simulation: Any, mu: dict[str, Volume]) -> tuple[Path, ...]:  # noqa: ANN401
     """Write what is true of a simulated scan."""
-    volumes = {"truth": made.truth, **mu, "labels": made.labels}
-    return _write_volumes(folder, volumes, made.facts["labels"])
+    volumes = {"truth": simulation.truth, **mu, "labels": simulation.labels}
+    return _write_volumes(folder, volumes, simulation.facts["labels"])
 
 
 def _write_volumes(

@@ -139,8 +139,8 @@ class TransmissionJob:
             "pixel_mm", "axis_column", "sum_columns"
         }  # fmt: skip
         if unused := sorted((beside if self._has_frames else pixels) & set(rays)):
-            where = "HDF5, which has fields of its own" if self._has_frames else "projections"
-            raise SettingsError(f"{unused[0]} says nothing about {where}: leave it out")
+            kind = "HDF5, which has fields of its own" if self._has_frames else "projections"
+            raise SettingsError(f"{unused[0]} says nothing about {kind}: leave it out")
 
     def _of_frames(self) -> Measured:
         """Return the rays of X-ray frames."""

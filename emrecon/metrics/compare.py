@@ -182,8 +182,8 @@ def pair(image: Numbers, truth: Numbers, mask: Mask | None) -> tuple[Array, Arra
             f"image, truth and mask must have one shape, not {sorted(shapes)}; "
             "bring them onto one grid with match()"
         )
-    where = np.ones(image.shape, bool) if mask is None else mask.astype(bool)
-    values, wanted = image[where].astype(np.float64), truth[where].astype(np.float64)
+    inside = np.ones(image.shape, bool) if mask is None else mask.astype(bool)
+    values, wanted = image[inside].astype(np.float64), truth[inside].astype(np.float64)
     if not values.size:
         raise DataError("the mask is empty: there is nothing to compare")
     bad = int(np.count_nonzero(~np.isfinite(values)) + np.count_nonzero(~np.isfinite(wanted)))

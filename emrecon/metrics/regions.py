@@ -70,24 +70,24 @@ def regions(
 
     values, wanted = (frame(image), None) if truth is None else match(image, truth)
     pair(values, values if wanted is None else wanted, None)
-    found, numbers = np.unique(onto(labels, image, order=0), return_inverse=True)
-    if not np.array_equal(found, np.rint(found)):
+    present, numbers = np.unique(onto(labels, image, order=0), return_inverse=True)
+    if not np.array_equal(present, np.rint(present)):
         raise DataError("labels must be whole numbers, and these are not; is this map an image?")
     numbers = numbers.reshape(values.shape) + 1
     names = names or {}
     rows = []
     for label, number, box in zip(
-        found, range(1, len(found) + 1), find_objects(numbers), strict=True
+        present, range(1, len(present) + 1), find_objects(numbers), strict=True
     ):
         if label == 0 and 0 not in names:
             continue
         inside = numbers[box] == number
-        part = None if wanted is None else wanted[box][inside]
+        true = None if wanted is None else wanted[box][inside]
         rows.append(
             _region(
                 (int(label), names.get(int(label), "")),
                 values[box][inside],
-                part,
+                true,
                 abs(float(np.linalg.det(image.affine[:3, :3]))),
                 _centre(values[box], inside, _cut(image.affine, box)),
             )
@@ -126,6 +126,6 @@ def _centre(values: Array, inside: Mask, affine: Array) -> Point:
 
 def _cut(affine: Array, box: tuple[slice, ...]) -> Array:
     """Return the affine of a part of the volume."""
-    part = affine.copy()
-    part[:3, 3] += part[:3, :3] @ [axis.start for axis in box]
-    return part
+    moved = affine.copy()
+    moved[:3, 3] += moved[:3, :3] @ [axis.start for axis in box]
+    return moved

@@ -263,17 +263,17 @@ def points(
 
     i, j, k = (max(round(distance_mm / d), 1) for d in image.spacing_mm)
     steps = (i, j, k)
-    part = np.isfinite(image.voxels) if region is None else region & np.isfinite(image.voxels)
-    where = np.nonzero(part & (image.voxels > 0))
-    if not where[0].size:
+    usable = np.isfinite(image.voxels) if region is None else region & np.isfinite(image.voxels)
+    indices = np.nonzero(usable & (image.voxels > 0))
+    if not indices[0].size:
         raise DataError("the image is nowhere above 0: priors cannot be aligned with it")
     margins = [round(_MARGIN_MM / d) for d in image.spacing_mm]
-    first = [max(int(a.min()) - m, 0) for a, m in zip(where, margins, strict=True)]
+    first = [max(int(a.min()) - m, 0) for a, m in zip(indices, margins, strict=True)]
     box = tuple(
-        slice(f, int(a.max()) + m + 1) for f, a, m in zip(first, where, margins, strict=True)
+        slice(f, int(a.max()) + m + 1) for f, a, m in zip(first, indices, margins, strict=True)
     )
     seen = np.isfinite(image.voxels[box])
-    used = part[box] & (image.voxels[box] > 0)
+    used = usable[box] & (image.voxels[box] > 0)
     count = blocks(used.astype(np.float32), steps)
     total = blocks(np.where(used, image.voxels[box], np.float32(0)), steps)
     shown = np.where(count >= np.prod(steps) / 2, total / np.maximum(count, 1), 0)
@@ -323,12 +323,12 @@ def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[
         about = np.eye(4)
         about[:3, :3] = turn
         about[:3, 3] = model.middle - turn @ model.middle
-        found = climb(model, model.begin(best.params.matrix @ about), 5)
-        tried.append((found.log_likelihood, found.params))
+        climbed = climb(model, model.begin(best.params.matrix @ about), 5)
+        tried.append((climbed.log_likelihood, climbed.params))
     for _, pose in sorted(tried, key=lambda one: -one[0])[:_FINALISTS]:
-        found = climb(model, pose, 25, _ROUGHLY)
-        gain = (found.log_likelihood - best.log_likelihood) / len(model.places)
-        steep = angle(found.params.matrix, best.params.matrix) > _STEEP
+        climbed = climb(model, pose, 25, _ROUGHLY)
+        gain = (climbed.log_likelihood - best.log_likelihood) / len(model.places)
+        steep = angle(climbed.params.matrix, best.params.matrix) > _STEEP
         if gain > _CLEARLY and steep and not turned:
             raise DataError(
                 f"the priors fit better by {gain:.2f} nats a point when the image is turned by "
@@ -336,7 +336,7 @@ def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[
                 "the header, or take --align none and priors aligned beforehand"
             )
         if gain > (_CLEARLY if steep else 0):
-            best = found
+            best = climbed
     return best
 
 

@@ -44,14 +44,14 @@ def starting_maps(aligned: Alignment, maps: Floats32, affine: Floats) -> list[Fl
 
 def quarter_turns() -> list[Floats]:
     """Return the 23 turns that bring axes onto axes, no mirror images, without the one at rest."""
-    found = []
+    turns = []
     for order in permutations(range(3)):
         for signs in product((1.0, -1.0), repeat=3):
             turn = np.zeros((3, 3))
             turn[range(3), order] = signs
             if np.linalg.det(turn) > 0 and not np.array_equal(turn, np.eye(3)):
-                found.append(turn)
-    return found
+                turns.append(turn)
+    return turns
 
 
 def angle(one: Floats, two: Floats) -> float:

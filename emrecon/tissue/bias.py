@@ -113,10 +113,10 @@ def basis(
     for axis, (n, step) in enumerate(zip(shape, steps, strict=True)):
         centres = np.minimum((np.arange(coarse[axis]) + 0.5) * step, n)
         factors.append(_cosines((centres * spacing_mm[axis] + margin) / size[axis], most[axis]))
-    where = np.unravel_index(used, coarse)
+    cells = np.unravel_index(used, coarse)
     values = np.ones((len(used), len(modes)))
     for axis in range(3):
-        values *= factors[axis][where[axis]][:, modes[:, axis]]
+        values *= factors[axis][cells[axis]][:, modes[:, axis]]
     return Basis(
         (factors[0], factors[1], factors[2]), size, margin, modes, precision,
         np.asarray(blocks, np.intp), values,
@@ -153,40 +153,42 @@ def improve(coefficients: Floats, block: Block, functions: Basis, steps: int = 1
     log-likelihood by ``sum(linear exp(-d) - square exp(-2 d) / 2 - count d)``; each step is
     halved until the penalised sum grows.
     """
-    found = coefficients.copy()
+    improved = coefficients.copy()
     for _ in range(steps):
-        for channel in range(len(found)):
-            found = _newton(found, channel, coefficients, block, functions)
-    return found
+        for channel in range(len(improved)):
+            improved = _newton(improved, channel, coefficients, block, functions)
+    return improved
 
 
-def _newton(found: Floats, channel: int, begun: Floats, block: Block, functions: Basis) -> Floats:
+def _newton(
+    current: Floats, channel: int, begun: Floats, block: Block, functions: Basis
+) -> Floats:
     phi, precision = functions.values, functions.precision
-    shrink = np.exp(-_change(found, begun, functions))
+    shrink = np.exp(-_change(current, begun, functions))
     square = shrink * np.einsum("bcd,bd->bc", block.square, shrink)
     pull = square[:, channel] - block.linear[:, channel] * shrink[:, channel]
     pull -= block.count[:, channel]
     own = block.square[:, channel, channel] * shrink[:, channel] ** 2
     left = kernel.gram(phi, own + block.count[:, channel]) + np.diag(precision)
-    right = kernel.project(phi, pull) - precision * found[channel]
+    right = kernel.project(phi, pull) - precision * current[channel]
     step = np.linalg.solve(left, right)
-    now = _gain(found, begun, block, functions)
+    now = _gain(current, begun, block, functions)
     for halving in range(6):
-        tried = found.copy()
+        tried = current.copy()
         tried[channel] += step / 2**halving
         if _gain(tried, begun, block, functions) > now:
             return tried
-    return found
+    return current
 
 
-def _gain(found: Floats, begun: Floats, block: Block, functions: Basis) -> float:
-    change = _change(found, begun, functions)
+def _gain(current: Floats, begun: Floats, block: Block, functions: Basis) -> float:
+    change = _change(current, begun, functions)
     shrink = np.exp(-change)
     total = np.sum(block.linear * shrink) - np.sum(block.count * change)
     total -= 0.5 * np.einsum("bc,bcd,bd->", shrink, block.square, shrink)
-    return float(total) - sum(penalty(c, functions.precision) for c in found)
+    return float(total) - sum(penalty(c, functions.precision) for c in current)
 
 
-def _change(found: Floats, begun: Floats, functions: Basis) -> Floats:
+def _change(current: Floats, begun: Floats, functions: Basis) -> Floats:
     """Return how the log field changed on the blocks, shape ``(b, c)``."""
-    return np.stack([kernel.combine(functions.values, c) for c in found - begun], axis=1)
+    return np.stack([kernel.combine(functions.values, c) for c in current - begun], axis=1)

@@ -82,8 +82,8 @@ def compare(data: Data, candidates: Sequence[int], settings: Settings) -> list[C
         for one, layout in zip(best, layouts, strict=True)
     )
     return [
-        _choice(data, one, layout, found, count)
-        for one, layout, found in zip(chosen, layouts, best, strict=True)
+        _choice(data, one, layout, optimum, count)
+        for one, layout, optimum in zip(chosen, layouts, best, strict=True)
     ]
 
 
@@ -91,10 +91,10 @@ def chosen(data: Data, settings: Settings) -> tuple[Settings, tuple[Choice, ...]
     """Return settings with a number of classes, and how well each compared with the others."""
     if settings.classes != "auto":
         return settings, ()
-    found = compare(data, CANDIDATES, settings)
-    best = min(found, key=lambda one: one.icl if settings.criterion == "icl" else one.bic)
-    given = replace(settings, classes=best.classes, criterion="icl", contrast="other")
-    return given, tuple(found)
+    choices = compare(data, CANDIDATES, settings)
+    best = min(choices, key=lambda one: one.icl if settings.criterion == "icl" else one.bic)
+    best_settings = replace(settings, classes=best.classes, criterion="icl", contrast="other")
+    return best_settings, tuple(choices)
 
 
 def _choice(data: Data, settings: Settings, layout: Layout, best: Optimum, count: float) -> Choice:
@@ -114,10 +114,10 @@ def _independent(data: Data, means: Floats, layout: Layout) -> float:
     standard = (data.values[0] - data.centre[0]) / data.scale[0]
     levels = np.sort(layout.mixing @ means[:, 0])
     edges = (levels[1:] + levels[:-1]) / 2
-    found = standard - levels[np.digitize(np.nan_to_num(standard), edges)]
+    departures = standard - levels[np.digitize(np.nan_to_num(standard), edges)]
     residual, known = np.zeros(data.mask.shape), np.zeros(data.mask.shape, bool)
-    known[data.mask] = ~np.isnan(found)
-    residual[data.mask] = np.nan_to_num(found - np.nanmean(found))
+    known[data.mask] = ~np.isnan(departures)
+    residual[data.mask] = np.nan_to_num(departures - np.nanmean(departures))
     shrink = 1.0
     for axis in range(3):
         one, two = np.moveaxis(residual, axis, 0)[:-1], np.moveaxis(residual, axis, 0)[1:]

@@ -89,11 +89,11 @@ def tables(classes: Classes, layout: Layout, seen: ArrayLike, log_uniform: float
     means[:, have] = (layout.mixing @ classes.means)[:, have]
     covariances = np.einsum("jg,gcd->jcd", layout.mixing, classes.covariances)
     inner = count - int(layout.outliers)
-    part = covariances[:inner, have[:, None], have]
+    block = covariances[:inner, have[:, None], have]
     try:
-        lower = np.linalg.cholesky(part)
+        lower = np.linalg.cholesky(block)
     except np.linalg.LinAlgError as error:
-        worst = int(np.linalg.eigvalsh(part).min(axis=1).argmin())
+        worst = int(np.linalg.eigvalsh(block).min(axis=1).argmin())
         text = f"the covariance of component {worst} is not positive definite"
         raise DataError(text) from error
     factors[:inner, have[:, None], have] = np.tril(np.linalg.inv(lower))
@@ -126,5 +126,5 @@ def patterns(values: NDArray[np.floating]) -> tuple[Flags, NDArray[np.intp]]:
         return np.ones((1, values.shape[1]), bool), np.zeros(len(values), np.intp)
     if not seen.any(axis=1).all():
         raise DataError("a voxel without any channel cannot take part: leave it out")
-    found, which = np.unique(seen, axis=0, return_inverse=True)
-    return found, np.asarray(which.ravel(), np.intp)
+    unique, which = np.unique(seen, axis=0, return_inverse=True)
+    return unique, np.asarray(which.ravel(), np.intp)

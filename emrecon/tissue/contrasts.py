@@ -118,7 +118,7 @@ def check_contrast(name: str, contrast: Contrast) -> None:
         If the contrast is left to a name that says one which is none of those known here, or that
         the file is no image.
     """
-    suffix, said = _suffix(name), contrast_of(name)
+    suffix, named = _suffix(name), contrast_of(name)
     if suffix.lower() in NO_IMAGES and contrast == "auto":
         raise SettingsError(
             f"{name} is named as {suffix}, which was made of an image and holds no intensities of "
@@ -130,11 +130,11 @@ def check_contrast(name: str, contrast: Contrast) -> None:
             f"has its order of tissues (--contrast {', '.join(WEIGHTINGS)}; other numbers them "
             "from dark to bright)"
         )
-    if said and contrast not in {said, "other"}:
-        if (said, contrast) != ("T1", "neonate"):
+    if named and contrast not in {named, "other"}:
+        if (named, contrast) != ("T1", "neonate"):
             log.warning("%s is named as %s, but taken as %s", name, suffix, in_words(contrast))
-    elif said and said == contrast != "T1":
-        log.warning("%s is taken as %s, as its name says", name, in_words(said))
+    elif named and named == contrast != "T1":
+        log.warning("%s is taken as %s, as its name says", name, in_words(named))
 
 
 def in_words(contrast: Contrast) -> str:

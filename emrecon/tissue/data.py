@@ -136,13 +136,13 @@ def resized(volume: Volume, times: float) -> Volume:
 
 def _box(mask: Flags, steps: tuple[int, int, int]) -> tuple[slice, ...]:
     """Return the least box of whole blocks that holds a mask."""
-    found = []
+    slices = []
     for axis, step in enumerate(steps):
         others = tuple(a for a in range(3) if a != axis)
         shown = np.flatnonzero(mask.any(axis=others))
         first, last = int(shown[0]) // step * step, -(-(int(shown[-1]) + 1) // step) * step
-        found.append(slice(first, min(last, mask.shape[axis])))
-    return tuple(found)
+        slices.append(slice(first, min(last, mask.shape[axis])))
+    return tuple(slices)
 
 
 def blocks(image: Floats32, steps: tuple[int, int, int]) -> Floats32:

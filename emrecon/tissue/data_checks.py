@@ -65,8 +65,8 @@ def check_size(voxels: int, affine: Floats, settings: Settings, most_ml: float) 
         )
 
 
-def check_data(data: Data, settings: Settings, *, told: bool) -> None:
-    """Refuse what cannot be a brain, or shows no classes and none is `told`, before it is fitted.
+def check_data(data: Data, settings: Settings, *, user_starts: bool) -> None:
+    """Refuse what cannot be a brain, or shows no classes and no user gave starts, before a fit.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def check_data(data: Data, settings: Settings, *, told: bool) -> None:
         If it cannot.
     """
     check_size(data.values.shape[1], data.affine, settings, NO_BRAIN_ML)
-    if not told:
+    if not user_starts:
         _check_spread(data, settings)
 
 
@@ -88,11 +88,11 @@ def _check_spread(data: Data, settings: Settings) -> None:
     """
     if len(data.values) > 1 or settings.most_classes < 2:
         return
-    told, alike = _negentropy(data.values[0]), _alike(data)
-    if (told < NOISE[0] and settings.tissues) or (told < NOISE[1] and alike < UNLIKE):
+    spread, alike = _negentropy(data.values[0]), _alike(data)
+    if (spread < NOISE[0] and settings.tissues) or (spread < NOISE[1] and alike < UNLIKE):
         raise DataError(
             f"the intensities in the mask show no classes: they are spread as noise is "
-            f"({told:.3f} nats from a Gaussian), and neighbours have a correlation of "
+            f"({spread:.3f} nats from a Gaussian), and neighbours have a correlation of "
             f"{alike:.2f}. Look at the image and at the mask, or give priors (--priors)"
         )
 

@@ -84,7 +84,7 @@ def log_odds(places_mm: Floats) -> Floats32:
     places_mm : array, shape (n, 3)
         In the space of the ICBM 2009a average.
     """
-    found = np.full((len(places_mm), len(NUCLEI)), -FARTHEST, np.float32)
+    odds = np.full((len(places_mm), len(NUCLEI)), -FARTHEST, np.float32)
     reach = FARTHEST * SOFT_MM
     ends = [
         np.abs(places_mm[:, 0]) - 35,
@@ -92,10 +92,10 @@ def log_odds(places_mm: Floats) -> Floats32:
         np.abs(places_mm[:, 2]),
     ]
     near = np.flatnonzero(np.max(ends, axis=0) < reach)
-    for column, nucleus in zip(found.T, NUCLEI, strict=True):
+    for column, nucleus in zip(odds.T, NUCLEI, strict=True):
         deep = _depth_mm(places_mm[near], nucleus) / SOFT_MM
         column[near] = np.clip(deep, -FARTHEST, FARTHEST)
-    return found
+    return odds
 
 
 def _depth_mm(places_mm: Floats, nucleus: Nucleus) -> Floats:
@@ -171,9 +171,9 @@ def with_nuclei(image: Image, state: State, to_average: Floats) -> tuple[Image, 
     """
     odds, index = np.empty((image.lattice.size, len(NUCLEI)), np.float32), image.lattice.index
     for first in range(0, len(odds), AT_ONCE):
-        part = slice(first, first + AT_ONCE)
-        places = np.stack([axis[part] for axis in index], axis=1)
-        odds[part] = log_odds(places @ to_average[:3, :3].T + to_average[:3, 3])
+        chunk = slice(first, first + AT_ONCE)
+        places = np.stack([axis[chunk] for axis in index], axis=1)
+        odds[chunk] = log_odds(places @ to_average[:3, :3].T + to_average[:3, 3])
     odds -= np.float32(np.log(SCARCE))
     few = np.flatnonzero(odds.max(axis=1) > WORTH_A_LOOK - np.log(SCARCE))
     few = few[:: max(len(few) // LOOKED_AT, 1)]

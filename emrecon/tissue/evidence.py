@@ -78,7 +78,7 @@ def evidence(image: Image, with_field: State, without: State) -> Evidence:
 
 def _followed(image: Image, state: State, field: NDArray[np.float32]) -> Floats:
     """Return how far the two best shown of a fit's tissues follow a log field, ``(c,)``."""
-    found, cores, own = [], _cores(image, state), image.rules.layout.owners
+    slopes, cores, own = [], _cores(image, state), image.rules.layout.owners
     for c, (values, log_field) in enumerate(zip(image.values, field, strict=True)):
         level = image.centre[c] + state.classes.means[:, c] * image.scale[c]
         shown = [
@@ -87,8 +87,8 @@ def _followed(image: Image, state: State, field: NDArray[np.float32]) -> Floats:
             if core.sum() >= _FEW
         ]
         best = sorted(shown, key=lambda one: -one[0])[:2]
-        found.append(min(slope for _, slope in best) if len(best) == 2 else np.nan)
-    return np.array(found)
+        slopes.append(min(slope for _, slope in best) if len(best) == 2 else np.nan)
+    return np.array(slopes)
 
 
 def _apart(classes: Classes) -> float:
@@ -106,10 +106,10 @@ def _cores(image: Image, state: State) -> NDArray[np.bool_]:
     """
     near = image.lattice
     pure = state.fractions.T > _CORE
-    found = np.ones((len(pure), near.size), bool)
+    cores = np.ones((len(pure), near.size), bool)
     for beside in near.beside:
-        found &= pure[:, beside]
-    return found
+        cores &= pure[:, beside]
+    return cores
 
 
 def _slope(values: NDArray[np.float32], log_field: NDArray[np.float32]) -> float:

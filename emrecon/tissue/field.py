@@ -157,8 +157,8 @@ class Image:
         components = 0 if self.basis is None else len(self.rules.layout.mixing)
         shares = np.empty((components, self.lattice.size), np.float32)
         fractions, sums, energy = self._sweep(params, corrected, shares, np.eye(components))
-        found = Expected(sums, fractions, self._tallies(corrected, shares))
-        return found, energy + self._prior(params)
+        expected = Expected(sums, fractions, self._tallies(corrected, shares))
+        return expected, energy + self._prior(params)
 
     def posterior(self, params: State, loads: Floats) -> tuple[Floats32, Floats32]:
         """Return expected fractions, and the expectation of `loads` in each voxel.
@@ -170,9 +170,9 @@ class Image:
         loads : array, shape (j, l)
             Numbers that each component stands for.
         """
-        found = np.empty((loads.shape[1], self.lattice.size), np.float32)
-        fractions, _, _ = self._sweep(params, self.corrected(params.bias), found, loads)
-        return fractions, found.T
+        posteriors = np.empty((loads.shape[1], self.lattice.size), np.float32)
+        fractions, _, _ = self._sweep(params, self.corrected(params.bias), posteriors, loads)
+        return fractions, posteriors.T
 
     def _sweep(
         self,
@@ -194,7 +194,7 @@ class Image:
         for run in near.runs:
             table = of_pattern[run.pattern]
             chunks = -(-(run.last - run.first) // kernel.CHUNK)
-            part = np.zeros((chunks, len(near.seen), *sums.shape[1:]))
+            partial = np.zeros((chunks, len(near.seen), *sums.shape[1:]))
             terms = np.zeros((chunks, 3))
             kernel.sweep(
                 run.first, run.last, corrected, run.pattern, near.beside,
@@ -202,9 +202,9 @@ class Image:
                 np.maximum(table.constants, -1e4).astype(np.float32),
                 layout.fractions.astype(np.float32), near.weights, near.earlier[run.colour],
                 np.float32(self.beta), outer, known,
-                loads.astype(np.float32), old.T, fractions.T, loaded, part, terms,
+                loads.astype(np.float32), old.T, fractions.T, loaded, partial, terms,
             )  # fmt: skip
-            sums += part.sum(axis=0)
+            sums += partial.sum(axis=0)
             evidence, agreement, earlier = terms.sum(axis=0)
             energy += evidence - self.beta * (agreement - earlier)
         return fractions, sums, float(energy)

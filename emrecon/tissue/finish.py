@@ -45,8 +45,8 @@ def finish(
     last = stages[-1]
     image, state, log_field = _level(last)
     layout = image.rules.layout
-    _, found = image.posterior(state, _loads(layout))
-    fractions, chances = found[:, : layout.classes], found[:, layout.classes :]
+    _, posteriors = image.posterior(state, _loads(layout))
+    fractions, chances = posteriors[:, : layout.classes], posteriors[:, layout.classes :]
     corrected = image.values.copy()
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
@@ -93,8 +93,8 @@ def _level(stage: Stage) -> tuple[Image, State, Floats32]:
     image, state = stage.image, stage.state
     if image.basis is None:
         nothing = np.zeros((), np.float32)
-        given = nothing if stage.log_field is None else stage.log_field
-        return image, state, np.broadcast_to(given, image.values.shape)
+        log_field = nothing if stage.log_field is None else stage.log_field
+        return image, state, np.broadcast_to(log_field, image.values.shape)
     field = image.log_field(state.bias, image.basis, np.zeros(3))
     return image.without(field), replace(state, bias=np.zeros((len(field), 0))), field
 

@@ -49,19 +49,19 @@ def deep_share(
     return np.asarray(own / np.maximum(total, 1e-6), np.float32)
 
 
-def grey_parts(found: Segmentation) -> dict[str, Floats32]:
+def grey_parts(segmentation: Segmentation) -> dict[str, Floats32]:
     """Return the fractions of cortical and subcortical grey matter; none where maps do not tell.
 
     A voxel's grey matter is all of one kind: that which more of the maps' is there.
     """
-    if found.subcortical is None:
+    if segmentation.subcortical is None:
         return {}
-    grey = found.fractions[:, GM]
-    parts = grey * ~found.subcortical, grey * found.subcortical
+    grey = segmentation.fractions[:, GM]
+    parts = grey * ~segmentation.subcortical, grey * segmentation.subcortical
     return dict(zip(PARTS, parts, strict=True))
 
 
-def five_tissues(found: Segmentation) -> Volume:
+def five_tissues(segmentation: Segmentation) -> Volume:
     """Return MRtrix's five tissues, ``[t, i, j, k]``, cut to the mask with a voxel about it.
 
     Cortical and subcortical grey matter, white matter, fluid, and lesions as pathological tissue;
@@ -76,20 +76,29 @@ def five_tissues(found: Segmentation) -> Volume:
     ----------
     Smith et al., NeuroImage 62, 1924 (2012).
     """
-    parts = grey_parts(found)
+    parts = grey_parts(segmentation)
     if not parts:
         raise DataError("five tissues need priors of deep grey matter (--deep-priors)")
-    lesions = np.zeros(len(found.fractions), np.float32)
-    if found.lesions is not None:
-        lesions[found.lesions] = 1
-    every = [parts["CGM"], parts["SGM"], found.fractions[:, WM], found.fractions[:, CSF], lesions]
+    lesions = np.zeros(len(segmentation.fractions), np.float32)
+    if segmentation.lesions is not None:
+        lesions[segmentation.lesions] = 1
+    every = [
+        parts["CGM"],
+        parts["SGM"],
+        segmentation.fractions[:, WM],
+        segmentation.fractions[:, CSF],
+        lesions,
+    ]
     whole = np.clip(np.stack(every), 0, 1)
     whole /= whole.sum(axis=0)
-    first = [max(int(a.min()) - 1, 0) for a in found.index]
-    last = [min(int(a.max()) + 2, n) for a, n in zip(found.index, found.shape, strict=True)]
+    first = [max(int(a.min()) - 1, 0) for a in segmentation.index]
+    last = [
+        min(int(a.max()) + 2, n)
+        for a, n in zip(segmentation.index, segmentation.shape, strict=True)
+    ]
     image = np.zeros((5, *(b - a for a, b in zip(first, last, strict=True))), np.float32)
-    i, j, k = (a - f for a, f in zip(found.index, first, strict=True))
+    i, j, k = (a - f for a, f in zip(segmentation.index, first, strict=True))
     image[:, i, j, k] = whole
-    affine = found.affine.copy()
+    affine = segmentation.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ first
     return Volume(image, affine)

@@ -238,27 +238,27 @@ def _cut(head: Coarse, wall: Floats, costs: Costs) -> Flags:
 
 def _inward(head: Coarse, wall: Floats, costs: Costs) -> NDArray[np.int32]:
     """Return how much each voxel would be inside, below 0 outside, in the cuts' unit."""
-    said = np.clip(costs.per_mm * (head.depth_mm + costs.edge_mm), -costs.most, costs.most)
-    said = said - costs.outside * wall
+    votes = np.clip(costs.per_mm * (head.depth_mm + costs.edge_mm), -costs.most, costs.most)
+    votes = votes - costs.outside * wall
     unit = _UNIT * float(np.prod(head.spacing_mm)) / 8
     settled = np.abs(head.depth_mm) > _BAND_MM
-    said = np.where(settled, 30 * np.sign(head.depth_mm), said)
-    return np.rint(unit * said).astype(np.int32)
+    votes = np.where(settled, 30 * np.sign(head.depth_mm), votes)
+    return np.rint(unit * votes).astype(np.int32)
 
 
 def _faces(
     head: Coarse, wall: Floats, number: NDArray[np.int32], costs: Costs
 ) -> list[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]:
     """Return the two voxels of each face in the band, and what it costs to cut there."""
-    found = []
+    faces = []
     for axis, spacing in enumerate(head.spacing_mm):
         lines, walls = np.moveaxis(number, axis, 0), np.moveaxis(wall, axis, 0)
         both = (lines[:-1] >= 0) & (lines[1:] >= 0)
         area = float(np.prod(head.spacing_mm)) / spacing / 4
         dear = 1 - np.maximum(walls[:-1][both], walls[1:][both])
         cost = _UNIT * area * (costs.bone + (costs.tissue - costs.bone) * dear)
-        found.append((lines[:-1][both], lines[1:][both], np.rint(cost).astype(np.int32)))
-    return found
+        faces.append((lines[:-1][both], lines[1:][both], np.rint(cost).astype(np.int32)))
+    return faces
 
 
 def _fine(inside: Flags, steps: list[int], shape: tuple[int, ...]) -> Flags:
@@ -268,7 +268,9 @@ def _fine(inside: Flags, steps: list[int], shape: tuple[int, ...]) -> Flags:
         at = (np.arange(count) - (step // 2 - (0.0 if step % 2 else 0.5))) / step
         low = np.clip(np.floor(at), 0, share.shape[axis] - 1).astype(int)
         high = np.minimum(low + 1, share.shape[axis] - 1)
-        part = np.clip(at - low, 0, 1).astype(np.float32)
+        fraction = np.clip(at - low, 0, 1).astype(np.float32)
         lines = np.moveaxis(share, axis, -1)
-        share = np.moveaxis(lines[..., low] * (1 - part) + lines[..., high] * part, -1, axis)
+        share = np.moveaxis(
+            lines[..., low] * (1 - fraction) + lines[..., high] * fraction, -1, axis
+        )
     return np.asarray(share > 0.5)

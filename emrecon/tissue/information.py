@@ -163,9 +163,9 @@ def _gaussian(
     )
     kernel = np.block([[mean_mean, mean_cov], [mean_cov.T, (cov_cov + cov_cov.T) / 2]])
     places = np.array([t if kind == "m" else c + t for kind, _, t in names])
-    found = np.zeros((free.size, free.size))
-    found[at:, at:] = np.outer(factors, factors) * kernel[np.ix_(places, places)]
-    return found
+    information = np.zeros((free.size, free.size))
+    information[at:, at:] = np.outer(factors, factors) * kernel[np.ix_(places, places)]
+    return information
 
 
 def sandwich(bread: Floats, gradients: Floats, blocks: NDArray[np.intp]) -> Floats:

@@ -72,9 +72,9 @@ class Lattice:
     @property
     def numbers(self) -> NDArray[np.int32]:
         """Number of the voxel at each place of the flat padded box; n where there is none."""
-        found = np.full(int(np.prod(self.shape)), self.size, np.int32)
-        found[self.places] = np.arange(self.size, dtype=np.int32)
-        return found
+        numbers = np.full(int(np.prod(self.shape)), self.size, np.int32)
+        numbers[self.places] = np.arange(self.size, dtype=np.int32)
+        return numbers
 
     def blank(self, classes: int) -> Floats32:
         """Return fractions of 0 for each voxel, and for what is outside, ``(n + 1, k)``."""
@@ -112,15 +112,15 @@ def lattice(mask: Flags, values: Floats32, near: Neighbourhood) -> Lattice:
     i, j, k = box.shape
     a, b, c = (int(span[0]) - near.reach for span in spans)
     nobody = np.empty((len(weights), 0), np.int32)
-    found = Lattice((i, j, k), (a, b, c), flat[order], order, runs, seen, nobody, weights, earlier)
-    return replace(found, beside=_beside(found, near.steps))
+    sites = Lattice((i, j, k), (a, b, c), flat[order], order, runs, seen, nobody, weights, earlier)
+    return replace(sites, beside=_beside(sites, near.steps))
 
 
 def _beside(lattice: Lattice, steps: NDArray[np.intp]) -> NDArray[np.int32]:
     """Return the number of each voxel's neighbours, shape ``(o, n)``."""
     offsets = (steps @ [lattice.shape[1] * lattice.shape[2], lattice.shape[2], 1]).astype(np.int32)
     numbers = lattice.numbers
-    found = np.empty((len(offsets), lattice.size), np.int32)
-    for beside, offset in zip(found, offsets, strict=True):
+    table = np.empty((len(offsets), lattice.size), np.int32)
+    for beside, offset in zip(table, offsets, strict=True):
         np.take(numbers, lattice.places + offset, out=beside, mode="clip")
-    return found
+    return table

@@ -97,8 +97,8 @@ class Layout:
                 fractions.append((1 - a) * low + a * high)
                 groups.append(classes * gaussians + number)
                 shares.append(1 / mixed)
-        made = cls(np.array(mixing), np.array(fractions), np.array(groups), np.array(shares))
-        return made.with_outliers() if outliers else made
+        layout = cls(np.array(mixing), np.array(fractions), np.array(groups), np.array(shares))
+        return layout.with_outliers() if outliers else layout
 
     @property
     def gaussians(self) -> int:

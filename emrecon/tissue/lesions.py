@@ -92,13 +92,13 @@ class Seen:
 
 
 def without_lesions(
-    made: Segmentation, atlas: Atlas | None, affine: Floats, lattice: Lattice
+    segmentation: Segmentation, atlas: Atlas | None, affine: Floats, lattice: Lattice
 ) -> Segmentation:
     """Return a segmentation whose lesions are known and of no tissue.
 
     Parameters
     ----------
-    made : Segmentation
+    segmentation : Segmentation
         The tissues.
     atlas : Atlas, optional
         Maps laid on the image, of classes from dark to bright.
@@ -108,17 +108,24 @@ def without_lesions(
         Where the voxels lie.
     """
     seen = Seen(
-        made.index, made.shape, affine, made.fractions, made.corrected, made.classes.means,
-        made.outliers, rim_of(lattice),
+        segmentation.index, segmentation.shape, affine, segmentation.fractions,
+        segmentation.corrected, segmentation.classes.means, segmentation.outliers,
+        rim_of(lattice),
     )  # fmt: skip
     if atlas is not None:
-        atlas = replace(atlas, maps=np.ascontiguousarray(atlas.maps[..., made.settings.ranks]))
-    found = lesions(seen, atlas, ct=made.settings.contrast == "CT")
-    fractions, probabilities = made.fractions.copy(), made.probabilities.copy()
-    fractions[found], probabilities[found] = 0, 0
-    volumes = fractions.sum(axis=0, dtype=np.float64) * made.voxel_ml
+        atlas = replace(
+            atlas, maps=np.ascontiguousarray(atlas.maps[..., segmentation.settings.ranks])
+        )
+    lesion = lesions(seen, atlas, ct=segmentation.settings.contrast == "CT")
+    fractions, probabilities = segmentation.fractions.copy(), segmentation.probabilities.copy()
+    fractions[lesion], probabilities[lesion] = 0, 0
+    volumes = fractions.sum(axis=0, dtype=np.float64) * segmentation.voxel_ml
     return replace(
-        made, fractions=fractions, probabilities=probabilities, volumes_ml=volumes, lesions=found
+        segmentation,
+        fractions=fractions,
+        probabilities=probabilities,
+        volumes_ml=volumes,
+        lesions=lesion,
     )
 
 
@@ -139,7 +146,7 @@ def lesions(seen: Seen, atlas: Atlas | None, *, ct: bool) -> Flags:
     Van Leemput et al., IEEE Trans. Med. Imaging 20, 677 (2001): outliers of the tissues that are
     bright and beside white matter.
     """
-    found = np.zeros(len(seen.outliers), bool)
+    marks = np.zeros(len(seen.outliers), bool)
     if not seen.showing and atlas is None:
         log.warning(
             "nothing tells lesions from tissue: no channel shows them brighter than grey matter "
@@ -152,10 +159,10 @@ def lesions(seen: Seen, atlas: Atlas | None, *, ct: bool) -> Flags:
             "cavities alone are told from tissue"
         )
     for channel in seen.showing:
-        found |= bright(seen, channel, white=0.0 if ct else LEAST_WHITE)
+        marks |= bright(seen, channel, white=0.0 if ct else LEAST_WHITE)
     if atlas is not None:
-        found |= cavities(seen, atlas)
-    return found
+        marks |= cavities(seen, atlas)
+    return marks
 
 
 def bright(seen: Seen, channel: int, white: float) -> Flags:
@@ -230,9 +237,9 @@ def symmetry(atlas: Atlas) -> tuple[int, float]:
     """Return the voxel axis of the maps that runs left to right, and where their middle is."""
     axis = int(np.abs(atlas.affine[0, :3]).argmax())
     lines = np.moveaxis(atlas.maps, axis, 0)[:, ::2, ::2].reshape(atlas.maps.shape[axis], -1)
-    count, found = len(lines), []
+    count, scores = len(lines), []
     for twice in range(count // 2, 3 * count // 2):
         low, high = max(0, twice - count + 1), min(count - 1, twice)
         one = lines[low : high + 1]
-        found.append((float((one * one[::-1]).sum()), twice / 2))
-    return axis, max(found)[1]
+        scores.append((float((one * one[::-1]).sum()), twice / 2))
+    return axis, max(scores)[1]

@@ -156,8 +156,8 @@ def _completed(sums: Floats, old: Classes, rules: Rules) -> tuple[Floats, Floats
     totals = np.zeros((sums.shape[1], width(channels)))
     count, first, second = unpack(totals, channels)
     first, second = first.copy(), second.copy()
-    for seen, part in zip(rules.seen, sums, strict=True):
-        n, one, two = unpack(part, channels)
+    for seen, of_pattern in zip(rules.seen, sums, strict=True):
+        n, one, two = unpack(of_pattern, channels)
         if not seen.all():
             one, two = _filled(n, one, two, old, rules.layout, seen)
         count, first, second = count + n, first + one, second + two
@@ -235,12 +235,12 @@ def _covariances(count: Floats, scatter: Floats, old: Classes, rules: Rules) -> 
     if prior.common:
         own = own + prior.common * common(old.covariances)
     voxels = mass + prior.spread + prior.common
-    found = (total + own) / np.maximum(voxels, 1e-300)[:, None, None]
+    estimates = (total + own) / np.maximum(voxels, 1e-300)[:, None, None]
     if rules.covariance == "diag":
-        found *= np.eye(channels)
+        estimates *= np.eye(channels)
     elif rules.covariance == "spherical":
-        found = np.einsum("gcc->g", found)[:, None, None] / channels * np.eye(channels)
-    return np.asarray(found + floor)
+        estimates = np.einsum("gcc->g", estimates)[:, None, None] / channels * np.eye(channels)
+    return np.asarray(estimates + floor)
 
 
 def _share(

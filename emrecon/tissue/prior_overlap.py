@@ -44,8 +44,8 @@ def check_overlap(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> Non
     DataError
         If more than `BEYOND` of the mask lies beyond the maps, or they are 0 in all of it.
     """
-    where = np.flatnonzero(region)
-    index = np.unravel_index(where[:: max(len(where) // _POINTS, 1)], region.shape)
+    flat = np.flatnonzero(region)
+    index = np.unravel_index(flat[:: max(len(flat) // _POINTS, 1)], region.shape)
     to_maps = np.linalg.inv(atlas.affine) @ atlas.matrix @ image.affine
     at = np.stack(index, axis=1) @ to_maps[:3, :3].T + to_maps[:3, 3]
     out = ((at < -0.5) | (at > np.array(atlas.maps.shape[:3]) - 0.5)).any(axis=1).mean()
@@ -61,11 +61,11 @@ def check_overlap(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> Non
 
 def overlap(atlas: Atlas, image: Volume, region: NDArray[np.bool_]) -> float:
     """Return the Dice coefficient of a mask and of the brain of maps that lie on its image."""
-    where = np.flatnonzero(region)
-    index = np.unravel_index(where[:: max(len(where) // _POINTS, 1)], region.shape)
+    flat = np.flatnonzero(region)
+    index = np.unravel_index(flat[:: max(len(flat) // _POINTS, 1)], region.shape)
     inside = float((atlas.at(index, image.affine).sum(axis=1) > _HALF).mean())
     voxel = abs(np.linalg.det((atlas.matrix @ image.affine)[:3, :3]))
-    mask_mm3 = voxel * len(where)
+    mask_mm3 = voxel * len(flat)
     maps_mm3 = abs(np.linalg.det(atlas.affine[:3, :3])) * (atlas.maps.sum(axis=3) > _HALF).sum()
     return float(2 * inside * mask_mm3 / (mask_mm3 + maps_mm3))
 
@@ -74,25 +74,27 @@ def _compare(atlas: Atlas, image: Volume, index: tuple[NDArray[np.intp], ...]) -
     """Warn if the maps say more of the intensities when they are moved or turned over."""
     values = image.voxels[index]
     bins = np.searchsorted(np.quantile(values, np.linspace(0, 1, _BINS + 1)[1:-1]), values)
-    here = _told(atlas.at(index, image.affine), bins)
+    here = _information(atlas.at(index, image.affine), bins)
     about = np.stack(index, axis=1).mean(axis=0) @ image.affine[:3, :3].T + image.affine[:3, 3]
-    told: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for axis, sides in enumerate(_SIDES):
         over = np.eye(4)
         over[axis, axis], over[axis, 3] = -1, 2 * about[axis]
-        told[f"turned over, {sides}"] = _told(_shifted(atlas, over).at(index, image.affine), bins)
+        scores[f"turned over, {sides}"] = _information(
+            _shifted(atlas, over).at(index, image.affine), bins
+        )
         for way in (-_STEP_MM, _STEP_MM):
             step = np.eye(4)
             step[axis, 3] = way
-            shifted = _told(_shifted(atlas, step).at(index, image.affine), bins)
+            shifted = _information(_shifted(atlas, step).at(index, image.affine), bins)
             moved = f"moved by {_STEP_MM:.0f} mm"
-            told[moved] = max(shifted, told.get(moved, shifted))
-    best = max(told, key=lambda what: told[what])
-    if told[best] > here + _CLEARLY:
+            scores[moved] = max(shifted, scores.get(moved, shifted))
+    best = max(scores, key=lambda what: scores[what])
+    if scores[best] > here + _CLEARLY:
         log.warning(
             "the priors fit better when %s (they tell %.2f nats a voxel of the "
             "intensities, %.2f as they lie): are they on the image? --align affine aligns them",
-            best, told[best], here,
+            best, scores[best], here,
         )  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def _shifted(atlas: Atlas, motion: Floats) -> Atlas:
     return replace(atlas, matrix=atlas.matrix @ motion)
 
 
-def _told(chances: NDArray[np.float32], bins: NDArray[np.intp]) -> float:
+def _information(chances: NDArray[np.float32], bins: NDArray[np.intp]) -> float:
     """Return what the classes tell of the intensities' bins, nats a point."""
     known = chances.astype(np.float64) + 1e-3
     known /= known.sum(axis=1, keepdims=True)

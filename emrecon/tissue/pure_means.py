@@ -130,8 +130,8 @@ def pure_means(
     begun = [_climb(model, model.begin(start), TRIED) for start in _starts(model, classes)]
 
     def rank(one: Iterate[Local]) -> tuple[bool, bool, float]:
-        found = one.params.classes
-        return gap(found) < 1, unlike(found.means[:, 0]), -one.log_likelihood
+        classes = one.params.classes
+        return gap(classes) < 1, unlike(classes.means[:, 0]), -one.log_likelihood
 
     pure = _climb(model, min(begun, key=rank).params, MOST).params.classes
     shown = layout.gather(pure.weights).min() >= LEAST and gap(pure) >= 1
@@ -163,11 +163,11 @@ def meeting_layout(classes: int, meeting: tuple[int, int] | None) -> Layout:
     """Return classes of which one shares its weight with what lies between it and another."""
     if meeting is None:
         return Layout.of(classes)
-    made = Layout.of(classes, mixed=1, pairs=(meeting,))
-    groups, shares = made.groups.copy(), made.shares.copy()
+    layout = Layout.of(classes, mixed=1, pairs=(meeting,))
+    groups, shares = layout.groups.copy(), layout.shares.copy()
     groups[-1] = meeting[0]
     shares[[meeting[0], -1]] = 1 - SULCI, SULCI
-    return replace(made, groups=groups, shares=shares)
+    return replace(layout, groups=groups, shares=shares)
 
 
 def _climb(model: LocalMixture, begin: Local, most: int) -> Iterate[Local]:
@@ -208,10 +208,10 @@ def _local(values: Floats, index: Sequence[NDArray[np.integer]], layout: Layout)
     low, high = np.quantile(values[0], RANGE)
     width = (high - low) / BINS or 1.0
     which = np.clip((values[0] - low) / width, 0, BINS - 1).astype(np.intp)
-    found, counts = np.unique(place * BINS + which, return_counts=True)
+    codes, counts = np.unique(place * BINS + which, return_counts=True)
     middle = low + width * (np.arange(BINS) + 0.5)
     return LocalMixture(
-        middle[:, None], found % BINS, found // BINS, counts.astype(np.float64), prior, layout
+        middle[:, None], codes % BINS, codes // BINS, counts.astype(np.float64), prior, layout
     )
 
 

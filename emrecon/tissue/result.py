@@ -188,10 +188,10 @@ class Segmentation:
 
         Lesions have the label after those of the classes.
         """
-        found = self.fractions.argmax(axis=1) + 1
+        labels = self.fractions.argmax(axis=1) + 1
         if self.lesions is not None:
-            found[self.lesions] = len(self.label_names)
-        return np.asarray(found, np.uint8)
+            labels[self.lesions] = len(self.label_names)
+        return np.asarray(labels, np.uint8)
 
     @property
     def label_volumes_ml(self) -> Floats:
@@ -205,8 +205,8 @@ class Segmentation:
 
         It lies in mixed voxels, and in those whose class is in doubt; 0 on the diagonal.
         """
-        found = (self.fractions.T @ self.fractions).astype(np.float64) * self.voxel_ml
-        return np.asarray(found * (1 - np.eye(len(found))))
+        shared = (self.fractions.T @ self.fractions).astype(np.float64) * self.voxel_ml
+        return np.asarray(shared * (1 - np.eye(len(shared))))
 
     @property
     def volume_errors_ml(self) -> Floats:
@@ -219,8 +219,8 @@ class Segmentation:
         """
         whole = len(self.fractions) * self.voxel_ml
         fluid = np.array(self.names) == "CSF"
-        part = np.where(fluid | fluid[:, None], SHARED_WITH_FLUID, SHARED)
-        model = (part * self.shared_ml).sum(axis=1)
+        weights = np.where(fluid | fluid[:, None], SHARED_WITH_FLUID, SHARED)
+        model = (weights * self.shared_ml).sum(axis=1)
         sample = np.hypot(self.errors.shares, self.errors.rivals) * whole
         return np.asarray(np.hypot(sample, model))
 

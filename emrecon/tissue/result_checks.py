@@ -123,7 +123,7 @@ def inner_of(lattice: Lattice, fractions: Floats32) -> tuple[float, ...]:
     return tuple(shares.tolist())
 
 
-def judged(found: Findings) -> tuple[str, ...]:
+def judged(findings: Findings) -> tuple[str, ...]:
     """Return what a person must look at before believing a result.
 
     Raises
@@ -132,18 +132,18 @@ def judged(found: Findings) -> tuple[str, ...]:
         If it cannot be right: a class that died, merged with another or changed places with it,
         or volumes that no brain has.
     """
-    _check_alive(found)
-    _check_shown(found)
-    _check_order(found)
-    doubts = list(_doubts_of_classes(found))
-    if found.settings.tissues:
-        _check_volumes(found)
-        doubts += _doubts_of_tissues(found)
+    _check_alive(findings)
+    _check_shown(findings)
+    _check_order(findings)
+    doubts = list(_doubts_of_classes(findings))
+    if findings.settings.tissues:
+        _check_volumes(findings)
+        doubts += _doubts_of_tissues(findings)
     return tuple(doubts)
 
 
-def _check_alive(found: Findings) -> None:
-    fractions, settings = found.fractions, found.settings
+def _check_alive(findings: Findings) -> None:
+    fractions, settings = findings.fractions, findings.settings
     if not np.isfinite(fractions).all():
         raise ImplausibleError("it came to values that are not finite: check the image")
     count = np.bincount(fractions.argmax(axis=1), minlength=settings.most_classes)
@@ -155,9 +155,9 @@ def _check_alive(found: Findings) -> None:
         )
 
 
-def _check_shown(found: Findings) -> None:
+def _check_shown(findings: Findings) -> None:
     """Refuse tissues that the intensities do not show, where nothing else tells of them."""
-    start, settings = found.start, found.settings
+    start, settings = findings.start, findings.settings
     if settings.tissues and start is not None and start.gap < SHOWN[0]:
         raise ImplausibleError(
             "the intensities show fewer than three tissues: two of them look alike, as at the age "
@@ -166,32 +166,32 @@ def _check_shown(found: Findings) -> None:
         )
 
 
-def _check_order(found: Findings) -> None:
+def _check_order(findings: Findings) -> None:
     """Refuse classes that changed places, or cannot be told apart but by their place."""
-    settings = found.settings
-    if settings.gaussians > 1 or (found.atlas and not settings.mixed):
+    settings = findings.settings
+    if settings.gaussians > 1 or (findings.atlas and not settings.mixed):
         return
-    if gap(found.classes) <= 0:
+    if gap(findings.classes) <= 0:
         raise ImplausibleError(
             "two classes have changed places: the image does not show "
             f"{settings.most_classes} classes in order; ask for fewer, lower the weight prior or "
             "beta, or give means (--means) or priors (--priors) to start from"
         )
-    if distance(found.classes) < MERGED and not found.atlas:
+    if distance(findings.classes) < MERGED and not findings.atlas:
         raise ImplausibleError(
-            f"two classes are only {distance(found.classes):.2f} standard deviations apart: the "
-            f"image does not show {settings.most_classes} classes; ask for fewer, check the mask "
-            "and --contrast, or give priors (--priors)"
+            f"two classes are only {distance(findings.classes):.2f} standard deviations "
+            f"apart: the image does not show {settings.most_classes} classes; ask for fewer, "
+            "check the mask and --contrast, or give priors (--priors)"
         )
 
 
-def _check_volumes(found: Findings) -> None:
+def _check_volumes(findings: Findings) -> None:
     """Refuse volumes that no brain has."""
-    settings, shares = found.settings, found.fractions.mean(axis=0, dtype=np.float64)
-    if found.human_ml > NO_BRAIN_ML:
+    settings, shares = findings.settings, findings.fractions.mean(axis=0, dtype=np.float64)
+    if findings.human_ml > NO_BRAIN_ML:
         raise ImplausibleError(
-            f"{found.human_ml:.4g} mL are no brain: check the size and unit of the voxels and the "
-            "mask, give one of the brain (--mask), or say --contrast other if it is none"
+            f"{findings.human_ml:.4g} mL are no brain: check the size and unit of the voxels and "
+            "the mask, give one of the brain (--mask), or say --contrast other if it is none"
         )
     held = dict(zip(settings.names, shares, strict=True))
     for name in ("GM", "WM"):
@@ -202,7 +202,7 @@ def _check_volumes(found: Findings) -> None:
                 f"image is not {settings.weighted} (--contrast). Look at it; leave such "
                 "voxels out (--mask, --exclude), or give means (--means) or priors (--priors)"
             )
-    _check_grey_and_white(found, held)
+    _check_grey_and_white(findings, held)
     if held["CSF"] > MOST_FLUID:
         raise ImplausibleError(
             f"CSF has {held['CSF']:.0%} of the volume: the mask seems to hold more than the "
@@ -210,12 +210,12 @@ def _check_volumes(found: Findings) -> None:
         )
 
 
-def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
+def _check_grey_and_white(findings: Findings, held: Mapping[str, float]) -> None:
     """Refuse grey and white matter that are exchanged, or of which one is but a border."""
-    start = found.start
-    if start is None and not found.atlas:  # a person said which is which
+    start = findings.start
+    if start is None and not findings.atlas:  # a person said which is which
         return
-    settings, ratio = found.settings, held["GM"] / held["WM"]
+    settings, ratio = findings.settings, held["GM"] / held["WM"]
     low, high = NO_GREY_OVER_WHITE
     if start and settings.times == 1 and not low <= ratio <= high:
         raise ImplausibleError(
@@ -224,7 +224,7 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
             "(--contrast). Ask for fewer classes, or give priors (--priors) or means "
             "(--means)"
         )
-    outer = found.outer  # where a mask cuts a brain, all classes lie at its edge
+    outer = findings.outer  # where a mask cuts a brain, all classes lie at its edge
     unsure = start is not None and (start.gap < SHOWN[1] or outer["WM"] > outer["CSF"])
     if outer["WM"] > (INSIDE_OUT if unsure else SURELY_INSIDE_OUT) * outer["GM"]:
         newborn = (
@@ -240,7 +240,7 @@ def _check_grey_and_white(found: Findings, held: Mapping[str, float]) -> None:
         )
 
 
-def _doubts_of_classes(found: Findings) -> Iterator[str]:
+def _doubts_of_classes(findings: Findings) -> Iterator[str]:
     """Yield what is odd about the intensities of the classes.
 
     Yields
@@ -248,44 +248,44 @@ def _doubts_of_classes(found: Findings) -> Iterator[str]:
     str
         Words for a person.
     """
-    least, settings = distance(found.classes), found.settings
+    least, settings = distance(findings.classes), findings.settings
     if least < DISTINCT and settings.gaussians == 1:
         yield f"two classes are only {least:.1f} standard deviations apart"
-    if found.start is not None and found.start.gap < SHOWN[1] and settings.gaussians == 1:
+    if findings.start is not None and findings.start.gap < SHOWN[1] and settings.gaussians == 1:
         yield (
             f"the intensities alone hardly show {settings.most_classes} classes: two are "
-            f"{max(found.start.gap, 0):.1f} standard deviations apart. One of them may be of "
+            f"{max(findings.start.gap, 0):.1f} standard deviations apart. One of them may be of "
             "mixed voxels alone"
         )
-    between = [name for name, share in _between(found) if share < BORDER]
+    between = [name for name, share in _between(findings) if share < BORDER]
     if between:
         yield (
             f"{' and '.join(between)} lies almost only on the border of others: it may be of "
             "their mixed voxels alone, and no class of its own. Ask for fewer classes, or look "
             "at finer voxels"
         )
-    if settings.unlike(found.classes.means[:, 0]):
+    if settings.unlike(findings.classes.means[:, 0]):
         yield (
             f"fluid is nearer to grey matter than a {settings.weighted} image has it: "
             "CSF may be a part of the grey matter. Check the contrast and whether the mask holds "
             "fluid"
         )
-    if found.outliers > MOST_OUTLIERS:
+    if findings.outliers > MOST_OUTLIERS:
         yield (
-            f"{found.outliers:.1%} of the voxels are as bright or dark as no class: look at the "
-            "map of outliers"
+            f"{findings.outliers:.1%} of the voxels are as bright or dark as no class: look at "
+            "the map of outliers"
         )
 
 
-def _between(found: Findings) -> Iterator[tuple[str, float]]:
+def _between(findings: Findings) -> Iterator[tuple[str, float]]:
     """Yield the classes that are neither the darkest nor the brightest, and their inner shares."""
-    if found.inner and found.settings.gaussians == 1:
-        names = found.settings.names
-        for rank in list(np.argsort(found.settings.ranks)[1:-1]):
-            yield names[rank], found.inner[rank]
+    if findings.inner and findings.settings.gaussians == 1:
+        names = findings.settings.names
+        for rank in list(np.argsort(findings.settings.ranks)[1:-1]):
+            yield names[rank], findings.inner[rank]
 
 
-def _doubts_of_tissues(found: Findings) -> Iterator[str]:
+def _doubts_of_tissues(findings: Findings) -> Iterator[str]:
     """Yield what is odd about volumes and places of the tissues of a brain.
 
     Yields
@@ -293,19 +293,19 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
     str
         Words for a person.
     """
-    settings, held = found.settings, found.fractions.sum(axis=0, dtype=np.float64)
+    settings, held = findings.settings, findings.fractions.sum(axis=0, dtype=np.float64)
     young = settings.contrast == "neonate"
-    if found.widest_mm > WIDEST_MM[young]:
+    if findings.widest_mm > WIDEST_MM[young]:
         yield (
-            f"voxels of {found.widest_mm:.3g} mm are much wider than the cortex"
+            f"voxels of {findings.widest_mm:.3g} mm are much wider than the cortex"
             f"{' of a newborn' if young else ''} is thick: most hold several tissues, and how "
             "much grey matter there is depends on how they are shared out"
         )
-    if found.human_ml > MOST_ML:
-        yield f"{found.human_ml:.0f} mL are much for a brain: check voxel size and mask"
-    if found.human_ml < LITTLE_ML and settings.scale == "auto" and not young:
+    if findings.human_ml > MOST_ML:
+        yield f"{findings.human_ml:.0f} mL are much for a brain: check voxel size and mask"
+    if findings.human_ml < LITTLE_ML and settings.scale == "auto" and not young:
         yield (
-            f"{found.human_ml:.0f} mL are little for a whole brain: check voxel size, mask and "
+            f"{findings.human_ml:.0f} mL are little for a whole brain: check voxel size, mask and "
             "whether slices are lost, or say --scale 1 for a part of a brain"
         )
     grey, white = (held[settings.names.index(name)] for name in ("GM", "WM"))
@@ -315,7 +315,7 @@ def _doubts_of_tissues(found: Findings) -> Iterator[str]:
             f"there is {grey / white:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
             f"brains): is the image {settings.weighted}, and of an adult?"
         )
-    outer = found.outer
+    outer = findings.outer
     for name, words, most in (("CSF", "fluid", 2.0), ("GM", "grey matter", 1.2)):
         if outer["WM"] > most * outer[name]:
             yield (

@@ -41,7 +41,7 @@ class RigidPlace:
     turned_deg: float
     """By how much it turns."""
 
-    def placed(self, volume: Volume) -> Volume:
+    def moved(self, volume: Volume) -> Volume:
         """Return a volume that lies as the tissues do, where it lies on the image."""
         return Volume(volume.voxels, np.linalg.inv(self.matrix) @ volume.affine, volume.unit)
 

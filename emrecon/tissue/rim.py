@@ -57,9 +57,9 @@ def without_rim(image: Volume, inside: Flags) -> Flags:
         if not pieces.any():
             break
         kept = np.asarray(ndimage.binary_fill_holes(largest(kept & ~pieces)))
-    found = np.zeros(inside.shape, bool)
-    found[box] = kept[1:-1, 1:-1, 1:-1]
-    return found
+    trimmed = np.zeros(inside.shape, bool)
+    trimmed[box] = kept[1:-1, 1:-1, 1:-1]
+    return trimmed
 
 
 def _brighter(image: Floats32, kept: Flags, near: Flags, spacing: Floats) -> Flags:

@@ -140,13 +140,13 @@ def segmented(
         If neither can be right.
     """
 
-    def made(one: Fit) -> Segmentation:
+    def fitted_by(one: Fit) -> Segmentation:
         stages = one.stages(look, *rules)
         fitted()
         return one.finish(stages)
 
     try:
-        return made(fit)
+        return fitted_by(fit)
     except ImplausibleError as error:
         if fit.again is None:
             raise
@@ -155,12 +155,12 @@ def segmented(
     what = "with" if other.settings.outliers else "without"
     log.info("fitting once more %s outliers, as that came to nothing: %s", what, first)
     try:
-        found = made(other)
+        second = fitted_by(other)
     except ImplausibleError as error:
         log.info("that came to nothing, too: %s", error)
         raise ImplausibleError(f"{first} (the same {what} outliers)") from error
     log.warning("fitted once more %s outliers, as that came to nothing: %s", what, first)
-    return replace(found, doubts=(f"it was fitted once more {what} outliers", *found.doubts))
+    return replace(second, doubts=(f"it was fitted once more {what} outliers", *second.doubts))
 
 
 def begin(  # noqa: PLR0913 - as for `segment`
@@ -196,7 +196,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
         region = region & ~left_out
     region = without_blank_planes(channels, region)
     data = prepare(channels, region, affine, settings.most_classes, settings.times)
-    check_data(data, settings, told=bool(maps) or means is not None or labels is not None)
+    check_data(data, settings, user_starts=bool(maps) or means is not None or labels is not None)
     settings, choices = chosen(data, settings)
     atlas = lay(maps, prior_classes, settings, images[0], data.mask) if maps else None
     deep = deep_share(priors, prior_classes, deep_priors) if deep_priors else None
@@ -206,8 +206,8 @@ def begin(  # noqa: PLR0913 - as for `segment`
 
     def fit(settings: Settings) -> Fit:
         layout = layout_of(settings, outliers=settings.outliers)
-        given = _given(data, layout, settings, means, drawn, atlas)
-        optima = starting_points(data, layout, settings, given)
+        starts = _user_starts(data, layout, settings, means, drawn, atlas)
+        optima = starting_points(data, layout, settings, starts)
         return Fit(data, layout, settings, optima, atlas, average, mask_from, choices)
 
     toggled = replace(settings, outliers=not settings.outliers)
@@ -215,10 +215,10 @@ def begin(  # noqa: PLR0913 - as for `segment`
 
 
 def _region(
-    image: Volume, given: Flags | None, settings: Settings, head_maps: HeadMaps
+    image: Volume, supplied: Flags | None, settings: Settings, head_maps: HeadMaps
 ) -> tuple[Flags, MaskFrom]:
     """Return the voxels that may be brain, in the mask that is given or found."""
-    region = given
+    region = supplied
     mask_from: MaskFrom = "given"
     if region is None:
         if image.voxels.min() < image.voxels.max():  # else there is nothing in it
@@ -321,7 +321,7 @@ def _needed_priors(settings: Settings, channels: int, head_maps: HeadMaps) -> Se
     return maps
 
 
-def _given(
+def _user_starts(
     data: Data,
     layout: Layout,
     settings: Settings,

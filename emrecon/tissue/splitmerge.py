@@ -54,10 +54,10 @@ def split_and_merge(
     if len(best.classes.means) <= MANY:
         return optima
     for _ in range(ROUNDS):
-        found = _better(model, best, rng)
-        if found is None:
+        better = _better(model, best, rng)
+        if better is None:
             break
-        best = found
+        best = better
     return optima if best is optima[0] else [best, *optima]
 
 

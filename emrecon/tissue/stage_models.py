@@ -73,31 +73,31 @@ def model_of(
     bias_mm: float,
 ) -> Image:
     """Return the model of the image, or of the means of blocks of it; 0 mm is no bias field."""
-    part = data.averaged(stride)
-    i, j, k = part.spacing_mm
+    averaged = data.averaged(stride)
+    i, j, k = averaged.spacing_mm
     count = settings.neighbours
     if count == 12 and (bias_mm or stride != (1, 1, 1)):
         count = 6  # bends of blocks tell nothing, and what shows a field was measured with 6
     near = neighbourhood(count, (i, j, k))
-    found = lattice(part.mask, part.values, near)
-    values = np.nan_to_num(part.values[:, found.order], copy=False)
+    sites = lattice(averaged.mask, averaged.values, near)
+    values = np.nan_to_num(averaged.values[:, sites.order], copy=False)
     rules = Rules(
-        layout, settings.covariance, 1e-6, prior_of(settings, found.size, data), found.seen, -2.0
+        layout, settings.covariance, 1e-6, prior_of(settings, sites.size, data), sites.seen, -2.0
     )
     functions = None
     if bias_mm:
         functions = basis(
-            found.shape, found.places, (i, j, k), bias_mm,
-            FIELD_WEIGHT * found.size, 5.0 if stride == (1, 1, 1) else 8.0,
+            sites.shape, sites.places, (i, j, k), bias_mm,
+            FIELD_WEIGHT * sites.size, 5.0 if stride == (1, 1, 1) else 8.0,
         )  # fmt: skip
         functions = functions if len(functions.modes) else None
     external = None
     if atlas is not None:
-        external = atlas.log_prior(found.index, part.affine, settings.atlas_weight)
+        external = atlas.log_prior(sites.index, averaged.affine, settings.atlas_weight)
     beta = BEGIN if settings.beta == "auto" else settings.beta
     return Image(
         values,
-        found,
+        sites,
         rules,
         data.centre,
         data.scale,
@@ -108,7 +108,7 @@ def model_of(
     )
 
 
-def carried(
+def begun_from(
     coarse: Stage, image: Image, state: State, *, fixed: bool
 ) -> tuple[Image, State, Floats32 | None]:
     """Return where a finer stage begins: with the fractions and the field of the coarser one.

@@ -27,7 +27,7 @@ from emrecon.tissue.pure_means import pure_means
 from emrecon.tissue.result import Segmentation, Stage
 from emrecon.tissue.result_checks import DISTINCT
 from emrecon.tissue.settings import Settings
-from emrecon.tissue.stage_models import Strides, carried, model_of, strides_of
+from emrecon.tissue.stage_models import Strides, begun_from, model_of, strides_of
 from emrecon.tissue.starts import Optimum, gap
 from emrecon.tissue.strength import strength
 
@@ -97,7 +97,7 @@ class Fit:
             empty = image.lattice.blank(self.layout.classes)
             state = State(classes, empty, np.zeros((len(self.data.values), modes)))
             if stages:
-                image, state, _ = carried(stages[-1], image, state, fixed=False)
+                image, state, _ = begun_from(stages[-1], image, state, fixed=False)
             most = _most(settings, image)
             observers = look(image, steps, most)
             stages.append(_run(image, state, settings.tolerance, observers, (after(most), *rules)))
@@ -121,7 +121,7 @@ class Fit:
         image = model_of(self.data, self.layout, settings, steps, self.atlas, 0.0)
         empty, none = image.lattice.blank(self.layout.classes), np.zeros((len(image.values), 0))
         begun = State(coarse.state.classes, empty, none)
-        image, state, log_field = carried(coarse, image, begun, fixed=True)
+        image, state, log_field = begun_from(coarse, image, begun, fixed=True)
         if settings.only_bias:
             return replace(coarse, image=image, state=state, log_field=log_field, evidence=None)
         if settings.pure_means and self.layout.mixed:
@@ -146,30 +146,36 @@ class Fit:
         begun = State(self.optima[0].classes, fractions, np.zeros((len(image.values), 0)))
         most = after(len(stages[-1].trace) + settings.iterations)
         without = _run(bare, begun, settings.tolerance, observers, (most, *rules))
-        found = evidence(image, stages[-1].state, without.state)
-        if found.kept:
-            return [*stages[:-1], replace(stages[-1], evidence=found)]
-        return [replace(without, evidence=found)]
+        verdict = evidence(image, stages[-1].state, without.state)
+        if verdict.kept:
+            return [*stages[:-1], replace(stages[-1], evidence=verdict)]
+        return [replace(without, evidence=verdict)]
 
     def finish(self, stages: list[Stage]) -> Segmentation:
         """Return the segmentation that the stages' last estimate amounts to."""
-        made = finish(self.data, self.settings, self.optima, stages)
+        segmentation = finish(self.data, self.settings, self.optima, stages)
         atlas = self.atlas and self.atlas.resized(self.data.times)
-        deep = None if self.atlas is None else self.atlas.deep_at(made.index, self.data.affine)
-        made = replace(
-            made, atlas=atlas, average=self.average, mask_from=self.mask_from,
+        deep = (
+            None
+            if self.atlas is None
+            else self.atlas.deep_at(segmentation.index, self.data.affine)
+        )
+        segmentation = replace(
+            segmentation, atlas=atlas, average=self.average, mask_from=self.mask_from,
             choices=self.choices, subcortical=deep,
         )  # fmt: skip
         if not self.settings.lesions:
-            return made
-        return without_lesions(made, self.atlas, self.data.affine, stages[-1].image.lattice)
+            return segmentation
+        return without_lesions(
+            segmentation, self.atlas, self.data.affine, stages[-1].image.lattice
+        )
 
     def _with_nuclei(self, image: Image, state: State, matrix: Floats) -> tuple[Image, State]:
         """Return the model with deep nuclei, or as it was where the image does not show them."""
-        found = with_nuclei(image, state, matrix @ self.data.affine)
-        if found is None:
+        enriched = with_nuclei(image, state, matrix @ self.data.affine)
+        if enriched is None:
             log.info("the image does not show deep nuclei where an average brain has them")
-        return found or (image, state)
+        return enriched or (image, state)
 
 
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
@@ -243,9 +249,9 @@ def _estimated(stage: Stage, settings: Settings, look: Look, rules: Sequence[Rul
     rng = np.random.default_rng(settings.seed)
     for _ in range(ROUNDS):
         image, state = stages[-1].image, stages[-1].state
-        found = strength(image, state, rng)
-        close = abs(found - image.beta) < 0.05 * max(found, 0.1)
-        again = replace(image, beta=found)
+        beta = strength(image, state, rng)
+        close = abs(beta - image.beta) < 0.05 * max(beta, 0.1)
+        again = replace(image, beta=beta)
         observers = look(again, (1, 1, 1), settings.iterations)
         enough = (after(settings.iterations), *rules)
         better = _run(again, state, settings.tolerance, observers, enough)

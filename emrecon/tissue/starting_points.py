@@ -31,7 +31,7 @@ SAMPLE = 8_000
 
 
 def starting_points(
-    data: Data, layout: Layout, settings: Settings, given: dict[str, Classes]
+    data: Data, layout: Layout, settings: Settings, user_starts: dict[str, Classes]
 ) -> list[Optimum]:
     """Return where several starts lead on a histogram or sample of the intensities, best first.
 
@@ -43,7 +43,7 @@ def starting_points(
         How components make up classes.
     settings : Settings
         Number of starts, priors, seed.
-    given : dict of Classes
+    user_starts : dict of Classes
         Starts to take in place of all others.
 
     Raises
@@ -61,8 +61,8 @@ def starting_points(
     complete = ~np.isnan(values).any(axis=1)
     whole, many = values[complete], counts[complete]
     spread = np.full(values.shape[1], 0.1)
-    if given:
-        return search(model, given, settings.unlike)
+    if user_starts:
+        return search(model, user_starts, settings.unlike)
     if len(whole) < layout.gaussians:
         raise DataError("too few voxels have all channels to start from: give means")
     count = layout.gaussians
@@ -72,11 +72,11 @@ def starting_points(
         kind = {"quantiles": 0, "k-means": 1}.get(settings.start, number % 2)
         if kind == 0:
             tail = 0.01 + 0.04 * (number // 2)
-            found = quantile_means(whole, many, count, min(tail, 0.3))
-            starts[f"quantiles {tail:.2f}"] = from_means(found, layout, spread)
+            means = quantile_means(whole, many, count, min(tail, 0.3))
+            starts[f"quantiles {tail:.2f}"] = from_means(means, layout, spread)
         else:
-            found = kmeans_means(whole, many, count, rng)
-            starts[f"k-means {number // 2 + 1}"] = from_means(found, layout, spread)
+            means = kmeans_means(whole, many, count, rng)
+            starts[f"k-means {number // 2 + 1}"] = from_means(means, layout, spread)
     if layout.outliers:
         starts |= _fitted_without_outliers(model, starts)
     return split_and_merge(model, search(model, starts, settings.unlike), rng)

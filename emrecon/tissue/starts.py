@@ -192,7 +192,7 @@ def search(
         If no start leads anywhere.
     """
     total = float(model.counts.sum()) if model.counts is not None else len(model.voxels)
-    found, reason = [], "there is none"
+    optima, reason = [], "there is none"
     for name, start in starts.items():
         try:
             end, rest = fit(model, start)
@@ -203,10 +203,10 @@ def search(
             continue
         classes, posterior = end.params, end.log_likelihood / total
         odd = bool(unlike and unlike(classes.means[:, 0]))
-        found.append(Optimum(name, classes, posterior, gap(classes), rest, odd))
-    if not found:
+        optima.append(Optimum(name, classes, posterior, gap(classes), rest, odd))
+    if not optima:
         raise DataError(f"no start of the mixture led to classes: {reason}")
-    return sorted(found, key=lambda one: one.rank)
+    return sorted(optima, key=lambda one: one.rank)
 
 
 def gap(classes: Classes) -> float:

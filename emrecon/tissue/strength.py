@@ -67,17 +67,17 @@ def strength(image: Image, state: State, rng: np.random.Generator) -> float:
     start = np.log(np.maximum(state.classes.weights, 1e-12))
     shares = np.vstack([layout.fractions, np.zeros(layout.classes)])
     drawn = np.append(_draw(patch.joint, rng), len(shares) - 1)
-    found = image.beta
+    beta = image.beta
     free = np.zeros(layout.classes)
     for sweep in range(_SETTLE + _SWEEPS):
         for own in patch.colours:
             pull = _near(patch, shares[drawn], own) @ layout.fractions.T
-            drawn[own] = _draw(patch.joint[own] + found * pull, rng)
+            drawn[own] = _draw(patch.joint[own] + beta * pull, rng)
         field = shares[drawn]
         own = np.flatnonzero(patch.inner)
         free = _most_likely(free, field[own], _near(patch, field, own), layout.fractions, start)
-        found += (float(np.clip(free[0], 0, LARGEST)) - found) / max(sweep - _SETTLE + 1, 1)
-    return found
+        beta += (float(np.clip(free[0], 0, LARGEST)) - beta) / max(sweep - _SETTLE + 1, 1)
+    return beta
 
 
 def _patch(image: Image, state: State) -> Patch:
@@ -122,18 +122,18 @@ def _near(patch: Patch, field: Floats, own: NDArray[np.intp]) -> Floats:
 
 def _most_likely(free: Floats, own: Floats, near: Floats, shares: Floats, start: Floats) -> Floats:
     """Return strength, and offset of each class but the first, of largest pseudo-likelihood."""
-    found = _likelihood(free, own, near, shares, start)
+    best = _likelihood(free, own, near, shares, start)
     for _ in range(30):
-        step = np.linalg.solve(found[2] + 1e-9 * np.eye(len(free)), found[1])
+        step = np.linalg.solve(best[2] + 1e-9 * np.eye(len(free)), best[1])
         for halving in range(12):
             tried = free + step / 2**halving
             better = _likelihood(tried, own, near, shares, start)
-            if better[0] >= found[0]:
+            if better[0] >= best[0]:
                 break
-        gain = better[0] - found[0]
+        gain = better[0] - best[0]
         if gain <= 0:
             break
-        free, found = tried, better
+        free, best = tried, better
         if gain < 1e-6 or free[0] > LARGEST:
             break
     return free
@@ -151,10 +151,10 @@ def _likelihood(
     norm = logsumexp(joint, axis=1)
     member = np.exp(joint - norm[:, None])
     value = float(np.mean((own * pull).sum(axis=1) - norm))
-    told = np.concatenate([(near @ shares.T)[:, :, None],
+    features = np.concatenate([(near @ shares.T)[:, :, None],
                            np.broadcast_to(shares[:, 1:], (*member.shape, shares.shape[1] - 1))],
                           axis=2)  # fmt: skip
-    mean = np.einsum("nj,njp->np", member, told)
+    mean = np.einsum("nj,njp->np", member, features)
     seen = np.column_stack([(own * near).sum(axis=1), own[:, 1:]])
-    second = np.einsum("nj,njp,njq->pq", member, told, told, optimize=True) / len(own)
+    second = np.einsum("nj,njp,njq->pq", member, features, features, optimize=True) / len(own)
     return value, (seen - mean).mean(axis=0), second - mean.T @ mean / len(own)

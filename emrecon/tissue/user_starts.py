@@ -90,9 +90,9 @@ def atlas_start(atlas: Atlas, data: Data, layout: Layout, settings: Settings) ->
         If the atlas is sure of no voxel of a class, or puts the classes in an order of
         brightness other than that of their names.
     """
-    where = np.nonzero(data.mask)
-    step = max(len(where[0]) // 200_000, 1)
-    index = [a[::step] for a in where]
+    places = np.nonzero(data.mask)
+    step = max(len(places[0]) // 200_000, 1)
+    index = [a[::step] for a in places]
     chance = atlas.at(index, data.affine)
     sure = chance.max(axis=1) > SURE
     rank = chance[sure].argmax(axis=1) + 1

@@ -102,12 +102,12 @@ def refits(model: Mixture, classes: Classes, rivals: Floats) -> Floats:
 
 def _of_prior(model: Mixture, classes: Classes, free: Free) -> Floats:
     """Return what the prior on the weights adds to the information."""
-    found = np.zeros((free.size, free.size))
+    information = np.zeros((free.size, free.size))
     weights = free.layout.gather(classes.weights)[:-1]
     count = free.groups - 1
     spread = np.diag(weights) - np.outer(weights, weights)
-    found[:count, :count] = model.prior.weight * free.groups * spread
-    return found
+    information[:count, :count] = model.prior.weight * free.groups * spread
+    return information
 
 
 def _share_slope(model: Mixture, classes: Classes, free: Free) -> Floats:

@@ -28,9 +28,9 @@ def completed(scan: Scan, settings: Settings) -> Scan:
         or isotope is not known.
     """
     if not isinstance(scan.bins, Camera):
-        given = [name for name in ONLY_HERE if getattr(settings, name)]
-        if given:
-            raise SettingsError(f"{given[0]} is for gamma cameras, and this scan is of none")
+        named = [name for name in ONLY_HERE if getattr(settings, name)]
+        if named:
+            raise SettingsError(f"{named[0]} is for gamma cameras, and this scan is of none")
         return scan
     if settings.ring_wide:
         raise SettingsError("ring_wide is for ring scanners, and this scan is of a gamma camera")
@@ -92,13 +92,13 @@ def facts(scan: Scan, known: Calibration | None) -> dict[str, Any]:
     if not isinstance(scan.bins, Camera):
         return {}
     response = scan.response
-    found: dict[str, Any] = {"attenuation_modelled": scan.mu is not None}
-    found["collimator_response"] = response and {
+    about: dict[str, Any] = {"attenuation_modelled": scan.mu is not None}
+    about["collimator_response"] = response and {
         "fwhm_slope": response.slope,
         "fwhm_at_face_mm": response.intercept_mm,
         "intrinsic_fwhm_mm": response.intrinsic_mm,
     }
-    return found | ({} if known is None else known.facts())
+    return about | ({} if known is None else known.facts())
 
 
 def _isotope(scan: Scan, settings: Settings) -> Isotope | None:

@@ -50,8 +50,8 @@ class Draw:
         """Return what is made of something once, however many subsets share it."""
         if id(what) not in self._held:
             self._held[id(what)] = what, make()
-        made: T = self._held[id(what)][1]
-        return made
+        drawn: T = self._held[id(what)][1]
+        return drawn
 
     @staticmethod
     def _drawn(counts: Array, rng: np.random.Generator) -> Array:

@@ -97,7 +97,7 @@ def estimate_attenuation(
     if not inside.any():
         raise SettingsError(f"{OPEN}, and the map is 0 in all of the body: give one {NEEDS}")
     beyond = _beyond_body(known, body)
-    problem = prepare(_behind(scan, beyond), settings)
+    problem = prepare(_attenuated(scan, beyond), settings)
     rounds = _Rounds(problem, bins.untimed, body.voxels > 0, inside, values)
     total, done = (ROUNDS + 1) * (passes * len(problem.likelihoods) + 1), 0
 
@@ -163,13 +163,13 @@ class _Rounds:
     def start(self) -> Joint:
         """Return a map that is all the known mean, and what a pass of OSEM makes of it."""
         mu = np.full(self.body.shape, self.mean, np.float32)
-        behind = [Mlem(model.attenuated(mu)) for model in self.models(held=False)]
-        run = em(cycle(behind), self.problem.start)
+        updates = [Mlem(model.attenuated(mu)) for model in self.models(held=False)]
+        run = em(cycle(updates), self.problem.start)
         return Joint(last(islice(run, self.problem.warm + 1)).params, mu)
 
     def models(self, *, held: bool) -> list[Mlaa]:
         """Return the model of every subset; what is known is estimated, too, unless it is held."""
-        made = []
+        models = []
         grid, settings = self.problem.grid, self.problem.settings
         for likelihood in self.problem.likelihoods:
             assert isinstance(likelihood, Emission)  # noqa: S101 - for the type alone
@@ -179,13 +179,13 @@ class _Rounds:
             lines = projector(layout, grid, settings, self.bins.fov_mm)
             if held:
                 emission = Mlaa(emission, lines).attenuated(self.values)
-            made.append(Mlaa(emission, Chain(lines, self._sieve(held=held))))
-        return made
+            models.append(Mlaa(emission, Chain(lines, self._sieve(held=held))))
+        return models
 
     def map_of(self, mu: Array, *, held: bool) -> Array:
         """Return the map that is made of what is iterated."""
-        made = self._sieve(held=held).forward(mu)
-        return np.asarray(made + self.values) if held else made
+        smooth = self._sieve(held=held).forward(mu)
+        return np.asarray(smooth + self.values) if held else smooth
 
     def scaled(self, models: Sequence[Mlaa], params: Joint) -> tuple[Joint, float]:
         """Return activity and map at the scale that the known mean asks for, and how far that is.
@@ -205,10 +205,10 @@ class _Rounds:
         """Return the map whose line integrals are 1 wherever the activity makes counts expect."""
         ones = []
         for model in models:
-            behind = model.attenuated(params.mu)
-            assert behind.factors is not None  # noqa: S101 - for the type alone
-            summed = behind.summed or behind.system
-            trues = summed.forward(params.activity) * behind.factors
+            attenuated = model.attenuated(params.mu)
+            assert attenuated.factors is not None  # noqa: S101 - for the type alone
+            summed = attenuated.summed or attenuated.system
+            trues = summed.forward(params.activity) * attenuated.factors
             ones.append(Mlem(Emission(model.lines, trues, trues)))
         updates = -(-ONES // len(ones)) * len(ones)
         start = np.full_like(params.mu, 1 / self.bins.fov_mm)
@@ -226,17 +226,17 @@ def _outline(scan: Scan, settings: Settings, level: float) -> Volume:
     The first image has no attenuation, and is bright at the rim. Filled with attenuation of one
     level, its body makes another, whose edge is where it falls to half of its median.
     """
-    problem = prepare(_behind(scan, None), settings)
+    problem = prepare(_attenuated(scan, None), settings)
     image = _smooth(problem)
     rough = _filled(body_of(image, problem.start > 0))
     matter = Volume(rough.astype(np.float32) * np.float32(level), problem.grid.affine, "1/mm")
-    image = _smooth(prepare(_behind(scan, matter), settings))
+    image = _smooth(prepare(_attenuated(scan, matter), settings))
     half = np.median(image[rough]) / 2
     body = _filled((image > half) & (problem.start > 0))
     return Volume(body.astype(np.float32), problem.grid.affine)
 
 
-def _behind(scan: Scan, mu: Volume | None) -> Scan:
+def _attenuated(scan: Scan, mu: Volume | None) -> Scan:
     """Return a scan with the factors of a map, if there is one, in place of its own map."""
     assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
     if mu is None:

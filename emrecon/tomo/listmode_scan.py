@@ -113,10 +113,10 @@ class Coincidences:
         pairs = np.empty((len(words), 2), self._type)
         ring1, ring2 = self._rings
         sizes = self._scanner.crystals, self._count
-        found = kernel.pairs_of(
+        count = kernel.pairs_of(
             words, self._part.window_ms, ring1, ring2, *sizes, self._fans, self._state, pairs
         )
-        return pairs[:found]
+        return pairs[:count]
 
     def check(self) -> None:
         """Refuse what was read if it cannot be; see `refuse_nonsense`."""

@@ -60,8 +60,8 @@ class ListmodeSettings:
 
     def tables(self) -> dict[str, Path]:
         """Return the tables that are named, by what names them."""
-        said = {name: getattr(self, name) for name in ("frames", "gates", "gate_by")}
-        return {name: Path(text) for name, text in said.items() if is_table(text)}
+        named = {name: getattr(self, name) for name in ("frames", "gates", "gate_by")}
+        return {name: Path(text) for name, text in named.items() if is_table(text)}
 
 
 def is_table(text: str) -> bool:

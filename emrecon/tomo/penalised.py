@@ -141,13 +141,13 @@ class Penalised:
         epsilon = 1e-3 * float(near.max()) if of.epsilon == "auto" else of.epsilon
         edge = 0.2 * typical if of.edge == "auto" else of.edge
         similar = of.similar if self.anatomy is not None else 0
-        made = Ingredients(
+        ingredients = Ingredients(
             1.0, grid.spacing_mm, kappa, self.anatomy, similar, of.gamma, epsilon, edge,
             self._eta(),
         )  # fmt: skip
         beta = of.strength
         if beta == "auto":
-            weights = PRIORS["quadratic"](replace(made, similar=0)).diagonal(near)
+            weights = PRIORS["quadratic"](replace(ingredients, similar=0)).diagonal(near)
             weight = float(np.median(weights[body])) * _share(of.prior, similar)
             if not weight:
                 raise DataError(
@@ -156,17 +156,17 @@ class Penalised:
             beta = STRENGTH * spread / weight
             if of.prior in {"quadratic", "log-cosh"}:  # curvatures of 1, not of 1 over the value
                 beta /= typical
-        self.facts.update(beta=beta, epsilon=epsilon, edge=edge, eta=made.eta)
-        return PRIORS[of.prior](replace(made, beta=beta))
+        self.facts.update(beta=beta, epsilon=epsilon, edge=edge, eta=ingredients.eta)
+        return PRIORS[of.prior](replace(ingredients, beta=beta))
 
     def report(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return what is to be known about a run, and warn where it should have converged."""
-        told = [row.residual_percent for row in rows if not np.isnan(row.residual_percent)]
-        residual = told[-1] if told else None
-        if self.penalty.until_converged and not (told and told[-1] <= CONVERGED):
+        residuals = [row.residual_percent for row in rows if not np.isnan(row.residual_percent)]
+        residual = residuals[-1] if residuals else None
+        if self.penalty.until_converged and not (residuals and residuals[-1] <= CONVERGED):
             log.warning(
                 "not converged: the residual is %.3g %% after %d passes, wanted %g %%",
-                told[-1] if told else np.nan, rows[-1].iteration, CONVERGED,
+                residuals[-1] if residuals else np.nan, rows[-1].iteration, CONVERGED,
             )  # fmt: skip
         return {"prior": dict(self.facts), "residual_percent": residual}
 

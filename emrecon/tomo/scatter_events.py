@@ -151,7 +151,8 @@ def _ends(events: Events) -> Array:
 def _of_events(events: Events, model: ScatterModel, values: Array) -> Array:
     """Return the coarse pairs' values for each event."""
     parts = [
-        model.ring.at_pairs(values, _ends(part), part.tof) for part in events.subset(0, 1, CHUNK)
+        model.ring.at_pairs(values, _ends(chunk), chunk.tof)
+        for chunk in events.subset(0, 1, CHUNK)
     ]
     return np.concatenate(parts)
 
@@ -166,10 +167,10 @@ def _by_place(scan: ListmodeScan, model: ScatterModel, values: Array) -> Floats:
         s, z = np.broadcast_arrays(scan.bins.s_mm[:, None], scan.bins.plane_z_mm)
         return _histogram(scan, s.ravel(), z.ravel(), data.ravel())
     sums = []
-    for part, share in _some_pairs(scan.bins, np.random.default_rng(0)):
-        mean = model.ring.at_pairs(flat, _ends(part), None)
-        mean = mean if part.factors is None else mean * part.factors
-        sums.append(_histogram(scan, *_places(_ends(part)), mean / share))
+    for chunk, share in _some_pairs(scan.bins, np.random.default_rng(0)):
+        mean = model.ring.at_pairs(flat, _ends(chunk), None)
+        mean = mean if chunk.factors is None else mean * chunk.factors
+        sums.append(_histogram(scan, *_places(_ends(chunk)), mean / share))
     return np.asarray(np.sum(sums, axis=0), float)
 
 
@@ -185,7 +186,7 @@ def _some_pairs(pairs: Pairs, rng: np.random.Generator) -> Iterator[tuple[Events
 def _events_by_place(scan: ListmodeScan) -> Floats:
     """Return the number of events by distance from the axis and place along it."""
     parts = scan.events.subset(0, 1, CHUNK)
-    sums = [_histogram(scan, *_places(_ends(part)), None) for part in parts]
+    sums = [_histogram(scan, *_places(_ends(chunk)), None) for chunk in parts]
     return np.asarray(np.sum(sums, axis=0), float)
 
 

@@ -125,10 +125,10 @@ def estimate_scatter(
     bins, mu = _bins_and_mu(scan)
     model = ScatterModel.of(mu, bins, window)
     small = _coarse(scan)
-    how = replace(_settings(small, model), threads=threads)
+    coarse = replace(_settings(small, model), threads=threads)
     scatter, history = None, [0.0]
     for turn in range(1, rounds + 1):
-        pairs = model.of_pairs(_image(small, how, scatter))
+        pairs = model.of_pairs(_image(small, coarse, scatter))
         scatter, share = _scaled(model, pairs, small, history[-1])
         history.append(share)
         log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])

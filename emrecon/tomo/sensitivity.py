@@ -95,8 +95,8 @@ def _holds(path: Path, shape: tuple[int, ...]) -> bool:
     if not path.exists():
         return False
     try:
-        found = np.load(path, mmap_mode="r")
+        stored = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         log.warning("%s is damaged: computed anew", path)
         return False
-    return bool(found.shape == shape and found.dtype == np.float32)
+    return bool(stored.shape == shape and stored.dtype == np.float32)

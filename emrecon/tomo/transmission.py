@@ -83,8 +83,8 @@ class Transmission:
 
     def __post_init__(self) -> None:
         for name in ("counts", "blank", "background"):
-            given = getattr(self, name)
-            data = np.asarray(0 if given is None else given, np.float32)
+            value = getattr(self, name)
+            data = np.asarray(0 if value is None else value, np.float32)
             if data.shape != self.system.range[len(self.system.range) - data.ndim :]:
                 raise GeometryError(
                     f"{name} of shape {data.shape} do not fit a projector that gives "

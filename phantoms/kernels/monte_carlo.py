@@ -245,8 +245,8 @@ def coincidences(
     counts : int64 (blocks,)
         Gets how many of each block were counted.
     """
-    given = source, matter, ring, pairs, orders, places, counts
-    share(_blocks, len(counts), first, seed, *given)
+    inputs = source, matter, ring, pairs, orders, places, counts
+    share(_blocks, len(counts), first, seed, *inputs)
 
 
 @kernel()

@@ -43,12 +43,12 @@ def stretch(
 
 
 @_inline
-def deposit(low: float, high: float, weight: float, whole: Floats, part: Floats) -> None:
+def deposit(low: float, high: float, weight: float, whole: Floats, partial: Floats) -> None:
     """Add what a stretch, in voxels from the column's foot, covers of each voxel.
 
-    `whole` holds differences to be summed up, `part` what the voxels at the two ends lack.
+    `whole` holds differences to be summed up, `partial` what the voxels at the two ends lack.
     """
-    count = part.size
+    count = partial.size
     low, high = max(low, 0.0), min(high, float(count))
     if high <= low:
         return
@@ -56,8 +56,8 @@ def deposit(low: float, high: float, weight: float, whole: Floats, part: Floats)
     last = min(int(high), count - 1)
     whole[first] += weight
     whole[last + 1] -= weight
-    part[first] -= weight * (low - first)
-    part[last] -= weight * (last + 1 - high)
+    partial[first] -= weight * (low - first)
+    partial[last] -= weight * (last + 1 - high)
 
 
 @_inline
@@ -69,7 +69,7 @@ def add_column(
     value: float,
     work: Floats,
     whole: Floats,
-    part: Floats,
+    partial: Floats,
 ) -> None:
     """Add one body to one column of voxels, with `samples` lines along x and along y."""
     x, y, z, dx, dy, dz = place
@@ -80,7 +80,7 @@ def add_column(
             low, high, share = stretch(frames, body, across, up, work)
             if high > low:
                 weight = value * share / (samples * samples)
-                deposit((low - z) / dz + 0.5, (high - z) / dz + 0.5, weight, whole, part)
+                deposit((low - z) / dz + 0.5, (high - z) / dz + 0.5, weight, whole, partial)
 
 
 @_inline
@@ -104,12 +104,12 @@ def most_faces(ends: Ints) -> int:
 
 
 @_inline
-def store(whole: Floats, part: Floats, noise: float, out: NDArray[np.float32]) -> None:
+def store(whole: Floats, partial: Floats, noise: float, out: NDArray[np.float32]) -> None:
     """Write a column's sums, without the rounding noise where bodies cancel."""
     total = 0.0
-    for k in range(part.size):
+    for k in range(partial.size):
         total += whole[k]
-        value = total + part[k]
+        value = total + partial[k]
         out[k] = value if abs(value) > noise else 0.0
 
 
@@ -142,18 +142,18 @@ def _columns(
 ) -> None:
     """Write some of the planes of columns."""
     work = np.empty((9 + most_faces(frames[4]), 6))
-    whole, part = np.empty(out.shape[2] + 1), np.empty(out.shape[2])
+    whole, partial = np.empty(out.shape[2] + 1), np.empty(out.shape[2])
     for i in range(begin, end):
         x = origin[0] + i * spacing[0]
         for j in range(out.shape[1]):
             y = origin[1] + j * spacing[1]
             place = (x, y, origin[2], spacing[0], spacing[1], spacing[2])
             whole[:] = 0.0
-            part[:] = 0.0
+            partial[:] = 0.0
             for body in range(values.size):
                 if not outside(boxes[body], x, y, spacing[0] / 2, spacing[1] / 2):
-                    add_column(frames, body, place, samples, values[body], work, whole, part)
-            store(whole, part, noise, out[i, j])
+                    add_column(frames, body, place, samples, values[body], work, whole, partial)
+            store(whole, partial, noise, out[i, j])
 
 
 def labels(

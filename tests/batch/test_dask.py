@@ -59,7 +59,7 @@ class Quiet:
 
     def started(self, name: str) -> None: ...
 
-    def told(self, name: str, what: str, done: int, total: int) -> None:
+    def progressed(self, name: str, what: str, done: int, total: int) -> None:
         self.far.append((name, what, done, total))
 
     def ended(self, record: Record) -> None: ...

@@ -223,7 +223,7 @@ def test_runs_are_kept_gone_on_with_and_compared(qtbot, dock, viewer, told):
     viewer.layers.pop(-1)
     assert "iteration 3" in viewer.canvas.overlays.text.text  # seen again
     assert {*dock.curves._lines} == {one.line, two.line, three.line}  # not made anew
-    assert dock.runs.said.text() == "2 and 3 differ by post_fwhm_mm: [] and [5.0]"
+    assert dock.runs.readout.text() == "2 and 3 differ by post_fwhm_mm: [] and [5.0]"
 
 
 def test_a_layer_that_was_changed_or_made_is_what_counts(qtbot, dock, viewer, scan_folder):

@@ -93,7 +93,7 @@ def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock): 
         press(qtbot, dock, "step")
         qtbot.waitUntil(at(dock, "paused", number), timeout=60_000)
         qtbot.waitUntil(lambda number=number: view.inside.number == number, timeout=60_000)
-    assert f"update {halted + 3}: subset" in view.said.text()
+    assert f"update {halted + 3}: subset" in view.readout.text()
     shown = view.pictures()
     assert set(shown) == {*IN_COUNTS, "correction", "next"}
     np.testing.assert_array_equal(view.items["next"].image, shown["next"])

@@ -164,11 +164,11 @@ def test_frames_give_a_curve_in_seconds(qtbot, dock, viewer, rng, tmp_path):
     viewer.dims.set_current_step(0, 2)
     dock.measure()
     assert dock.rows[0].mean == pytest.approx(frames[2, 2:4].mean(), rel=1e-5)
-    assert dock.said.text() == "frame 3 of 4: 75 to 105 s"
+    assert dock.readout.text() == "frame 3 of 4: 75 to 105 s"
     uneven = [(0, 10), (10, 20), (30, 60), (90, 300)]
     layer.metadata = {KEY: {"unit": "kBq/mL", "frames_s": uneven}}
     dock.measure()
-    assert dock.said.text() == "frame 3 of 4: 30 to 90 s"
+    assert dock.readout.text() == "frame 3 of 4: 30 to 90 s"
     dock.save_curves_to(tmp_path / "c.csv")
     with (tmp_path / "c.csv").open() as file:
         read = list(csv.DictReader(file))
@@ -201,7 +201,7 @@ def test_contrast_against_noise_is_that_of_the_run_s_images(
     dock.table.setSelectionMode(dock.table.SelectionMode.MultiSelection)
     for row in (1, 0):  # the other way round
         dock.table.selectRow(row)
-    assert dock.said.text().startswith("label 2 over label 1")
+    assert dock.readout.text().startswith("label 2 over label 1")
     assert dock.columns["contrast (%)"][1] == pytest.approx(
         100 * (pictures[4][4].mean() / pictures[4][1].mean() - 1), abs=1e-3
     )

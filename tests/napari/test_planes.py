@@ -13,7 +13,7 @@ from qtpy.QtCore import QPointF
 from qtpy.QtWidgets import QPushButton
 
 from napari_plugin import slices, views
-from napari_plugin.layers import placed
+from napari_plugin.layers import placement
 from napari_plugin.planes_dock import PlanesDock
 
 pytestmark = pytest.mark.qt
@@ -28,7 +28,7 @@ def marked(shape=(40, 30, 25)):
     voxels = np.zeros(shape, np.float32)
     there = np.linalg.inv(AFFINE) @ [MARK_MM["R"], MARK_MM["A"], MARK_MM["S"], 1]
     voxels[tuple(np.rint(there[:3]).astype(int))] = 1
-    return voxels.transpose(), placed(AFFINE, shape)
+    return voxels.transpose(), placement(AFFINE, shape)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_landmark_lies_at_its_millimetres_in_all_planes(qtbot, dock, viewer):
         assert plane.image.image.max() == 1
         np.testing.assert_allclose(brightest_mm(plane), want, atol=1e-3)
         np.testing.assert_allclose([line.value() for line in plane.cross], want, atol=1e-3)
-    assert dock.said.text().startswith("R +34.0  A -21.0  S +13.0 mm;  1")
+    assert dock.readout.text().startswith("R +34.0  A -21.0  S +13.0 mm;  1")
     viewer.dims.set_point(0, 25.0)  # the viewer's slider moves the planes
     qtbot.waitUntil(lambda: axial.image.image.max() == 0, timeout=60_000)
     assert dock.planes["coronal"].image.image.max() == 1
@@ -125,7 +125,7 @@ def test_the_active_image_is_followed_and_its_data_and_window(qtbot, dock, viewe
     viewer.layers.clear()
     assert dock.layer is None
     dock.redraw()
-    assert dock.said.text() == "Select an image layer"
+    assert dock.readout.text() == "Select an image layer"
 
 
 def test_dragging_sets_the_window_and_the_wheel_goes_through_planes(dock, viewer):

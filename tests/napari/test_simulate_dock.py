@@ -60,11 +60,11 @@ def test_counts_and_truth_come_and_are_what_the_reconstruction_takes(qtbot, told
     assert recon.scan.box.currentText() == counts.name  # chosen by itself
     assert str(recon.scan.path()) == f"layer:{counts.name}"
     assert dock.simulate_button.isEnabled()
-    said = dock.said.text()
+    said = dock.readout.text()
     assert "shrunk to" in said
     press(qtbot, dock, "simulate")  # the same again is not counted again, and seen again
     qtbot.waitUntil(lambda: len(viewer.layers) == 8, timeout=180_000)
-    assert dock.said.text() == said
+    assert dock.readout.text() == said
     np.testing.assert_array_equal(viewer.layers[4].data, counts.data)
     assert told == []
     assert recon.session.close()

@@ -284,4 +284,4 @@ def test_the_responsibilities_of_a_clicked_voxel_step_with_the_run(qtbot, dock, 
         shown = [float(bar.format().split()[-1]) for bar in dock.voxel.bars]
         np.testing.assert_allclose(shown, wanted, atol=6e-4)
     dock.look_at((1e4, 0, 0))
-    assert dock.voxel.said.text().endswith("outside the mask")
+    assert dock.voxel.readout.text().endswith("outside the mask")

@@ -49,7 +49,7 @@ def test_the_motion_is_found_again(head, degrees, shift_mm):
     assert place.turned_deg == pytest.approx(degrees, abs=0.7)
     scales = np.linalg.svd(place.matrix[:3, :3], compute_uv=False)
     np.testing.assert_allclose(scales, 1, atol=1e-6)
-    placed = place.placed(tissues[1])
+    placed = place.moved(tissues[1])
     np.testing.assert_allclose(placed.affine, moved @ head.affine, atol=1.0)
 
 

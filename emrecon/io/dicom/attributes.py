@@ -97,14 +97,16 @@ class Attributes:
 
         tag = tag_for_keyword(keyword) or 0
         name = f"{self.place}{keyword} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
-        return FormatError(f"{self.path}: {name} {self._said(keyword)}; {wanted}{_advice(flag)}")
+        return FormatError(
+            f"{self.path}: {name} {self._as_text(keyword)}; {wanted}{_advice(flag)}"
+        )
 
-    def _said(self, keyword: str) -> str:
+    def _as_text(self, keyword: str) -> str:
         stored = self.dataset.get_item(keyword) if keyword in self.dataset else None
         if stored is None:
             return "is missing"
-        said = "" if stored.value is None else str(stored.value)
-        return f"is {said[:60]!r}" if said and "\n" not in said else "stands there"
+        text = "" if stored.value is None else str(stored.value)
+        return f"is {text[:60]!r}" if text and "\n" not in text else "stands there"
 
     def _values(self, keyword: str) -> list[Any]:
         stored = self.value(keyword)

@@ -170,18 +170,21 @@ def isotope(dataset: Dataset, study: Study) -> None:
         item.EnergyWindowName = short(window.name or f"window {number}")
         item.EnergyWindowRangeSequence = []
         for low, high in window.ranges_kev:
-            part = Item()
-            part.EnergyWindowLowerLimit, part.EnergyWindowUpperLimit = decimal(low), decimal(high)
-            item.EnergyWindowRangeSequence.append(part)
+            limits = Item()
+            limits.EnergyWindowLowerLimit, limits.EnergyWindowUpperLimit = (
+                decimal(low),
+                decimal(high),
+            )
+            item.EnergyWindowRangeSequence.append(limits)
         dataset.EnergyWindowInformationSequence.append(item)
-    given = Item()
-    given.Radiopharmaceutical = study.nuclide
-    given.RadiopharmaceuticalStartTime = ""
+    pharmaceutical = Item()
+    pharmaceutical.Radiopharmaceutical = study.nuclide
+    pharmaceutical.RadiopharmaceuticalStartTime = ""
     if study.dose_mbq is not None:
-        given.RadionuclideTotalDose = decimal(study.dose_mbq)
+        pharmaceutical.RadionuclideTotalDose = decimal(study.dose_mbq)
     code = NUCLIDE_CODES.get(study.nuclide)
-    given.RadionuclideCodeSequence = [code_item(*code)] if code else []
-    dataset.RadiopharmaceuticalInformationSequence = [given]
+    pharmaceutical.RadionuclideCodeSequence = [code_item(*code)] if code else []
+    dataset.RadiopharmaceuticalInformationSequence = [pharmaceutical]
 
 
 def gates_of(dataset: Dataset, gates: int, study: Study) -> None:

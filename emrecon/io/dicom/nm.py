@@ -271,5 +271,5 @@ def _starts(frames: Frames, orbit: Orbit) -> list[float]:
 
 def _peaks_kev(nuclide: str) -> tuple[float, ...]:
     """Return the energies at which an isotope is imaged, the main one first."""
-    found = ISOTOPES.get(nuclide)
-    return () if found is None else tuple(energy for energy, _ in found.lines)
+    emitter = ISOTOPES.get(nuclide)
+    return () if emitter is None else tuple(energy for energy, _ in emitter.lines)

@@ -132,8 +132,8 @@ def _rotations(dataset: Attributes, places: Ints, supplied: CameraFacts) -> dict
             "--radius-mm",
         )
     for keyword in ("TableTraverse", "TableHeight"):
-        found = [turn.number(keyword) or 0.0 for turn in turns.values()]
-        if max(found) - min(found) > AGREE_MM:
+        values = [turn.number(keyword) or 0.0 for turn in turns.values()]
+        if max(values) - min(values) > AGREE_MM:
             last = list(turns.values())[-1]
             raise last.refusal(keyword, "the table moved between rotations: split the file")
     return turns
@@ -226,29 +226,29 @@ def _radii(
 ) -> Floats:
     """Return the radius of each of a head's views."""
     head = heads[number]
-    found = list(supplied.radius_mm) or head.numbers("RadialPosition")
-    if supplied.radius_mm and len(found) == views.size * len(heads):
+    radii = list(supplied.radius_mm) or head.numbers("RadialPosition")
+    if supplied.radius_mm and len(radii) == views.size * len(heads):
         at = sorted(heads).index(number) * views.size
-        found = found[at : at + views.size]
-    place = head if found else turn
-    found = found or turn.numbers("RadialPosition")
-    if not found or min(found) <= 0:
+        radii = radii[at : at + views.size]
+    place = head if radii else turn
+    radii = radii or turn.numbers("RadialPosition")
+    if not radii or min(radii) <= 0:
         raise place.refusal("RadialPosition", "distances above 0 mm are wanted", "--radius-mm")
-    if len(found) == 1:
-        return np.full(views.size, found[0])
-    if len(found) != views.size:
+    if len(radii) == 1:
+        return np.full(views.size, radii[0])
+    if len(radii) != views.size:
         raise place.refusal(
-            "RadialPosition", f"{len(found)} radii for {views.size} views", "--radius-mm"
+            "RadialPosition", f"{len(radii)} radii for {views.size} views", "--radius-mm"
         )
-    return np.asarray(found, float)[views - 1]
+    return np.asarray(radii, float)[views - 1]
 
 
 def _pixel_mm(dataset: Attributes, supplied: CameraFacts) -> tuple[float, float]:
     """Return the distances between columns and between rows."""
-    found = list(supplied.pixel_mm) or dataset.numbers("PixelSpacing")
-    if len(found) != 2 or min(found) <= 0:
+    sizes = list(supplied.pixel_mm) or dataset.numbers("PixelSpacing")
+    if len(sizes) != 2 or min(sizes) <= 0:
         raise dataset.refusal("PixelSpacing", "row and column spacing are wanted", "--pixel-mm")
-    return found[1], found[0]
+    return sizes[1], sizes[0]
 
 
 def _upright(

@@ -43,17 +43,17 @@ def _injection(slice_: Attributes, start: datetime | None) -> dict[str, Any]:
     items = slice_.items("RadiopharmaceuticalInformationSequence")
     if not items:
         return {}
-    given = items[0]
-    codes = given.items("RadionuclideCodeSequence")
-    named = codes[0].text("CodeMeaning") if codes else given.text("Radiopharmaceutical")
+    injection = items[0]
+    codes = injection.items("RadionuclideCodeSequence")
+    named = codes[0].text("CodeMeaning") if codes else injection.text("Radiopharmaceutical")
     values: dict[str, Any] = {
         "TracerRadionuclide": nuclide_in(named) or None,
-        "InjectedRadioactivity": given.number("RadionuclideTotalDose"),
+        "InjectedRadioactivity": injection.number("RadionuclideTotalDose"),
         "InjectedRadioactivityUnits": "Bq",
     }
-    injected = _moment(given.text("RadiopharmaceuticalStartDateTime"))
+    injected = _moment(injection.text("RadiopharmaceuticalStartDateTime"))
     if injected is None and start is not None:
-        clock = given.text("RadiopharmaceuticalStartTime")
+        clock = injection.text("RadiopharmaceuticalStartTime")
         injected = _moment(f"{start:%Y%m%d}{clock}") if clock else None
         if injected is not None and injected > start:  # before midnight
             injected -= _DAY

@@ -44,8 +44,8 @@ def read_image(path: Path) -> Volume:
     """
     slices = slices_of(path, STORAGE, "PET")
     first, unit = slices[0], _unit(path, {one.text("Units") for one in slices})
-    frames, told = first.count("NumberOfTimeSlices") or 1, first.count("NumberOfSlices")
-    if told is not None and told * frames != len(slices):
+    frames, stated = first.count("NumberOfTimeSlices") or 1, first.count("NumberOfSlices")
+    if stated is not None and stated * frames != len(slices):
         raise first.refusal(
             "NumberOfSlices",
             f"{len(slices)} files of this series are there"
@@ -53,7 +53,7 @@ def read_image(path: Path) -> Volume:
         )
     if frames == 1:
         return stacked(slices, unit)
-    volumes = [stacked(part, unit) for part in _by_frame(slices, frames)]
+    volumes = [stacked(frame, unit) for frame in _by_frame(slices, frames)]
     one = volumes[0]
     if any(not np.allclose(each.affine, one.affine, atol=1e-3) for each in volumes):
         raise FormatError(f"{path}: the frames of this series do not lie in one place")
@@ -69,10 +69,10 @@ def _by_frame(slices: list[Attributes], frames: int) -> list[list[Attributes]]:
         if index is None or index > len(slices):
             raise one.refusal("ImageIndex", f"the frame of one of {len(slices)} slices is wanted")
         parts[(index - 1) // each].append(one)
-    for part in parts:
-        if len(part) != each:
+    for frame in parts:
+        if len(frame) != each:
             raise slices[0].refusal(
-                "ImageIndex", f"{len(part)} slices of a frame are there, and {each} of others"
+                "ImageIndex", f"{len(frame)} slices of a frame are there, and {each} of others"
             )
     return parts
 
@@ -84,6 +84,6 @@ def _unit(path: Path, stated: set[str]) -> str:
         return ""
     names = {word: unit for unit, word in UNITS.items()} | {"CNTS": "counts"}
     if len(stated) > 1 or not stated <= set(names):
-        said = ", ".join(sorted(stated))
-        raise FormatError(f"{path}: PET in units of {said}; known are {', '.join(names)}")
+        units = ", ".join(sorted(stated))
+        raise FormatError(f"{path}: PET in units of {units}; known are {', '.join(names)}")
     return names[stated.pop()]

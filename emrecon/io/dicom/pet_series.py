@@ -124,16 +124,16 @@ def write_series(volume: Volume, folder: Path, about: Mapping[str, Any]) -> tupl
     if not (low >= 0 and math.isfinite(high)):
         raise DataError(f"DICOM PT stores values from 0 on, and these go from {low:g} to {high:g}")
     exam = read_exam(about, len(frames))
-    placed = _placed(Volume(frames, volume.affine, volume.unit))
+    oriented = _oriented(Volume(frames, volume.affine, volume.unit))
     content = json.dumps(dict(about), sort_keys=True, default=str).encode()
-    digest = hashlib.sha256(placed.voxels.tobytes() + content).hexdigest()
-    common = _common(exam, placed, digest)
+    digest = hashlib.sha256(oriented.voxels.tobytes() + content).hexdigest()
+    common = _common(exam, oriented, digest)
     files = []
     for number, frame in enumerate(exam.frames):
-        for k in range(placed.voxels.shape[3]):
-            index = number * placed.voxels.shape[3] + k + 1
+        for k in range(oriented.voxels.shape[3]):
+            index = number * oriented.voxels.shape[3] + k + 1
             path = folder / f"{index:05d}.dcm"
-            _slice(common, placed, exam, (number, k), frame, uid(digest, str(index)), path)
+            _slice(common, oriented, exam, (number, k), frame, uid(digest, str(index)), path)
             files.append(path)
     return tuple(files)
 
@@ -161,8 +161,10 @@ def read_exam(about: Mapping[str, Any], frames: int) -> Exam:
             f"{len(lengths)} durations and {len(decay)} decay factors"
         )
     times = zip(starts, lengths, decay, strict=True)
-    told = tuple(Frame(zero + timedelta(seconds=float(s)), float(d), f) for s, d, f in times)
-    return Exam(facts, zero, emitter_named(nuclide), told, _correction(facts, corrected=corrected))
+    timing = tuple(Frame(zero + timedelta(seconds=float(s)), float(d), f) for s, d, f in times)
+    return Exam(
+        facts, zero, emitter_named(nuclide), timing, _correction(facts, corrected=corrected)
+    )
 
 
 def _zero(facts: PetFacts) -> datetime:
@@ -187,7 +189,7 @@ def _correction(facts: PetFacts, *, corrected: bool) -> str:
     )
 
 
-def _placed(volume: Volume) -> Volume:
+def _oriented(volume: Volume) -> Volume:
     """Return voxels ``[t, i, j, k]`` whose axes run to L, P and S, as a viewer shows them."""
     upright = volume.ras()
     affine = upright.affine.copy()
@@ -223,7 +225,7 @@ def _common(exam: Exam, volume: Volume, digest: str) -> Dataset:
     dataset.NumberOfSlices = volume.voxels.shape[3]
     if len(exam.frames) > 1:
         dataset.NumberOfTimeSlices = len(exam.frames)
-    dataset.RadiopharmaceuticalInformationSequence = [_given(exam)]
+    dataset.RadiopharmaceuticalInformationSequence = [_injection(exam)]
     _geometry(dataset, volume)
     return dataset
 
@@ -335,7 +337,7 @@ def _mean_s(emitter: Emitter, seconds: float) -> float:
     return math.log(gone / -math.expm1(-gone)) / gone * seconds
 
 
-def _given(exam: Exam) -> Dataset:
+def _injection(exam: Exam) -> Dataset:
     """Return what was injected, when."""
     from pydicom.dataset import Dataset
 
@@ -359,8 +361,8 @@ def _given(exam: Exam) -> Dataset:
 def _corrected(exam: Exam) -> list[str]:
     """Return DICOM's words for the corrections that were made."""
     about = exam.about.values
-    found: Mapping[str, Any] = about.get("Facts", {})
-    one: Mapping[str, Any] = next(iter(found.get("frames", [])), found)
+    facts: Mapping[str, Any] = about.get("Facts", {})
+    one: Mapping[str, Any] = next(iter(facts.get("frames", [])), facts)
     words = {
         "NORM": one.get("efficiencies_from", "nothing") != "nothing",
         "ATTN": str(about.get("AttenuationCorrection", "none")) != "none",
@@ -369,7 +371,7 @@ def _corrected(exam: Exam) -> list[str]:
         "DECY": exam.correction != "NONE",
         "DTIM": "dead_time_factor" in one or one.get("dead_time") == "corrected",
     }
-    return [word for word, made in words.items() if made]
+    return [word for word, applied in words.items() if applied]
 
 
 def _words(exam: Exam) -> str:

@@ -349,8 +349,8 @@ def read_values(path: Path, dtype: np.dtype[Any], count: int, start: int) -> NDA
 def axis_sizes(header: Header, labels: tuple[str, ...]) -> list[int]:
     """Return the matrix sizes of axes 1, 2, ...; labels that are given must be `labels`."""
     for axis, label in enumerate(labels, 1):
-        found = header.entry("matrix axis label", axis)
-        if found is not None and found.value.lower() != label:
+        stated = header.entry("matrix axis label", axis)
+        if stated is not None and stated.value.lower() != label:
             raise header.refusal("matrix axis label", f"axis {axis} must be {label}", axis)
     sizes = [header.integer("matrix size", axis) for axis in range(1, len(labels) + 1)]
     for axis, size in enumerate(sizes, 1):

@@ -150,9 +150,9 @@ class Header:
     def refusal(self, key: str, wanted: str, index: int = 1) -> FormatError:
         """Return the error that says what stands at a key, where, and what was wanted."""
         stated = self.entry(key, index)
-        where = f"{self.path}" if stated is None else f"{self.path}, line {stated.line}"
+        place = f"{self.path}" if stated is None else f"{self.path}, line {stated.line}"
         value = "" if stated is None else stated.value
-        return FormatError(f"{where}: '{_name(key, index)} := {value}' is not supported; {wanted}")
+        return FormatError(f"{place}: '{_name(key, index)} := {value}' is not supported; {wanted}")
 
     def _refuse_malformed(self, key: str) -> None:
         """Refuse a line that is not ``key := value`` where it may have been meant to set `key`."""
@@ -279,18 +279,18 @@ def _entries(lines: Iterable[tuple[int, str]]) -> tuple[list[Entry], dict[int, s
     """Return what lines say up to the end of the header, and by number those that say nothing."""
     entries, malformed = [], {}
     for number, line in lines:
-        said = _said(line)
-        if said is None and normal(line) != "end of interfile":
+        parsed = _key_and_value(line)
+        if parsed is None and normal(line) != "end of interfile":
             malformed[number] = line
-        elif said is None or said[0] == "end of interfile":
+        elif parsed is None or parsed[0] == "end of interfile":
             break
         else:
-            entries.append(Entry(*said, number))
+            entries.append(Entry(*parsed, number))
     return entries, malformed
 
 
 @lru_cache(maxsize=4096)
-def _said(line: str) -> tuple[str, int, str] | None:
+def _key_and_value(line: str) -> tuple[str, int, str] | None:
     """Return key, index and value of a line; scans of one scanner share most of their lines."""
     stated = _LINE.fullmatch(line)
     if stated is None:

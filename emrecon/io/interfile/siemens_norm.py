@@ -108,10 +108,10 @@ def _stored(header: Header, name: str) -> Array:
     """Return a component as it stands in the file, slowest axis first."""
     numbers = range(1, header.integer(COUNT) + 1)
     names = {n: normal(header.text("%normalization component", n, default="")) for n in numbers}
-    found = [n for n, stated in names.items() if stated == name]
-    if len(found) != 1:
+    matches = [n for n, stated in names.items() if stated == name]
+    if len(matches) != 1:
         raise header.refusal("%normalization component", f"one is to be '{name}'")
-    (number,) = found
+    (number,) = matches
     shape = header.integers("%matrix size", number)[::-1]
     if min(shape, default=0) < 1:
         raise header.refusal("%matrix size", "sizes are above zero", number)

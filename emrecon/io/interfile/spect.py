@@ -247,17 +247,17 @@ def _sizes(header: Header) -> tuple[int, int]:
 
 
 def _spacing(header: Header, supplied: CameraFacts) -> tuple[float, float]:
-    key, found = "scaling factor (mm/pixel)", []
+    key, spacing = "scaling factor (mm/pixel)", []
     if supplied.pixel_mm:
         header.entry(key)  # read, though what is stated goes before it
         return supplied.pixel_mm[1], supplied.pixel_mm[0]
     for axis in (1, 2):
         if header.entry(key, axis) is None:
             raise FormatError(f"{header.path}: '{key} [{axis}]' is missing: give --pixel-mm")
-        found.append(header.number(key, axis))
-        if found[-1] <= 0:
+        spacing.append(header.number(key, axis))
+        if spacing[-1] <= 0:
             raise header.refusal(key, "it is above 0", axis)
-    return found[0], found[1]
+    return spacing[0], spacing[1]
 
 
 def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
@@ -267,8 +267,8 @@ def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
     if views < 1 or not 0 < extent <= 720:
         raise header.refusal("extent of rotation", "some projections over some degrees are needed")
     key = "direction of rotation"
-    told = header.entry(key) and header.choice(key, ("cw", "ccw", "cc"), "cw")
-    direction = supplied.direction.lower() or told
+    word = header.entry(key) and header.choice(key, ("cw", "ccw", "cc"), "cw")
+    direction = supplied.direction.lower() or word
     if not direction and views > 1:
         raise FormatError(
             f"{header.path}: 'direction of rotation' is missing: give --direction CW or CC"
@@ -295,25 +295,25 @@ def _azimuths(header: Header, supplied: CameraFacts) -> Floats:
 def _radii(header: Header, supplied: CameraFacts, views: int) -> Floats:
     """Return the radius of every view; one or a list, under either key and orbit."""
     orbit = header.choice("orbit", ("circular", "non-circular", "noncircular"), "circular")
-    found = list(supplied.radius_mm)
+    radii = list(supplied.radius_mm)
     for key in ("radius", "radii"):
         stated = header.entry(key) is not None  # read, even where another one goes before it
-        if stated and not found:
-            found = header.numbers(key)
-    if not found:
+        if stated and not radii:
+            radii = header.numbers(key)
+    if not radii:
         raise FormatError(f"{header.path}: no 'radius' and no 'radii': give --radius-mm")
-    if len(found) not in {1, views} or min(found) <= 0:
+    if len(radii) not in {1, views} or min(radii) <= 0:
         raise FormatError(
-            f"{header.path}: {len(found)} radii from {min(found):g} mm for {views} projections: "
+            f"{header.path}: {len(radii)} radii from {min(radii):g} mm for {views} projections: "
             f"1 or {views} above 0 are needed (--radius-mm)"
         )
-    if orbit != "circular" and not supplied.radius_mm and len(found) != views:
+    if orbit != "circular" and not supplied.radius_mm and len(radii) != views:
         log.warning(
             "%s: the orbit is %s, and one radius stands there: it is taken in all views, which "
             "only matters to a collimator's blur (--radius-mm)",
             header.path, orbit,
         )  # fmt: skip
-    return np.resize(np.asarray(found, float), views)
+    return np.resize(np.asarray(radii, float), views)
 
 
 def _header_text(camera: Camera, data: str, position: Position, exam: ExamInfo) -> str:

@@ -223,9 +223,9 @@ def _readable(path: Path) -> Iterator[None]:
     What it says of one that it mends is warned of.
     """
     try:
-        with _heard() as said:
+        with _heard() as messages:
             yield
-        for words in said:
+        for words in messages:
             log.warning("%s: %s", path, words)
     except EmreconError:
         raise
@@ -243,18 +243,18 @@ def _readable(path: Path) -> Iterator[None]:
 @contextmanager
 def _heard() -> Iterator[dict[str, None]]:
     """Collect what nibabel logs in this thread, which else prints it without the file's name."""
-    said: dict[str, None] = {}
+    messages: dict[str, None] = {}
     thread = threading.get_ident()
 
     def kept(record: logging.LogRecord) -> bool:
         if record.thread != thread:
             return True
-        said[record.getMessage()] = None
+        messages[record.getMessage()] = None
         return False
 
     nib.imageglobals.logger.addFilter(kept)
     try:
-        yield said
+        yield messages
     finally:
         nib.imageglobals.logger.removeFilter(kept)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emrecon.io.event_store import EventStore, building
 from emrecon.io.petlink.header import ListmodeHeader, read_header, say_duration
 from emrecon.io.petlink.sinograms import blocks, sinogram_rings
-from emrecon.tomo.corrections.bin_shares import Given, Shares
+from emrecon.tomo.corrections.bin_shares import BinCorrections, Shares
 from emrecon.tomo.corrections.map_place import events_survival
 from emrecon.tomo.corrections.normalisation import find_live, known_gaps, live_pairs
 from emrecon.tomo.corrections.randoms import singles
@@ -34,7 +34,7 @@ def reading(
     span: int = 11,
     window_s: When = EVERYTHING,
     mu: Volume | None = None,
-    in_bins: Given | None = None,
+    in_bins: BinCorrections | None = None,
     keep: Path | None = None,
 ) -> Iterator[ListmodeScan]:
     """Give a list-mode file as events, each with the randoms and attenuation of its own pair.
@@ -51,7 +51,7 @@ def reading(
         Time in s at which to start, and before which to stop.
     mu : Volume, optional
         Attenuation map in 1/mm.
-    in_bins : Given, optional
+    in_bins : BinCorrections, optional
         Corrections in the bins of that span, looked up for each event.
     keep : Path, optional
         Where to leave the folder of events.

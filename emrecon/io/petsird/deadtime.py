@@ -40,21 +40,21 @@ class AliveTime:
             for two in range(one + 1)
         }
         self._ms = 0.0
-        self.told = False
+        self.stated = False
         """Whether there was a block about dead time."""
 
     def add(self, block: dict[str, Any]) -> None:
         """Take in a block about dead time, as it was decoded."""
-        self.told = True
+        self.stated = True
         start, stop = (float(block["timeInterval"][name]) for name in ("start", "stop"))
         weight = self._overlap(start, stop)
         if not weight > 0:
             return
         self._ms += weight
-        given = block["aliveTimeFractions"]
+        fractions = block["aliveTimeFractions"]
         for kind in range(len(self._types)):
-            self._singles[kind] += weight * self._of_bins(given.get(SINGLES) or (), kind)
-        table = next((given[name] for name in PAIRS if given.get(name)), ())
+            self._singles[kind] += weight * self._of_bins(fractions.get(SINGLES) or (), kind)
+        table = next((fractions[name] for name in PAIRS if fractions.get(name)), ())
         for pair in self._pairs:
             self._pairs[pair] += weight * self._of_modules(table, pair)
 

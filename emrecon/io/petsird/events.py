@@ -82,7 +82,7 @@ def reading(
     with building(keep, scanner.points_mm, timing) as store:
         seen = _Pass(file, window_s, timing)
         pairs = _gather(seen, mu, store)
-        if seen.alive.told:  # only now is its mean known: count again
+        if seen.alive.stated:  # only now is its mean known: count again
             file = PetsirdFile(path)
             alive = seen.alive.applied(scanner.efficiencies, seen.duration_ms)
             file.detectors = replace(scanner, efficiencies=alive)
@@ -95,21 +95,21 @@ def reading(
         facts = {"duration_s": seen.duration_ms / 1000.0, "background_total": expected}
         if expected:
             rates = _rates(seen.delayed, pairs) / np.sqrt(timing.bins if timing else 1)
-            for part in store.events(**facts).subset(0, 1):
-                randoms = rates[part.pairs].prod(axis=1)
-                store.add(background=randoms + (shared.of(part) if shared else 0))
+            for chunk in store.events(**facts).subset(0, 1):
+                randoms = rates[chunk.pairs].prod(axis=1)
+                store.add(background=randoms + (shared.of(chunk) if shared else 0))
         about = {
             "scanner": scanner.model,
             "prompts": seen.prompts,
             "delayeds": int(total),
             "scatter": shared.total if shared else None,
             "crystals": len(scanner.points_mm),
-            "dead_time": "corrected" if seen.alive.told else "not told",
+            "dead_time": "corrected" if seen.alive.stated else "not told",
         }
         nothing = np.empty(0, np.float32)
         low, high, share = scanner.energy
         exam = ExamInfo(
-            window_kev=(low, high), energy_resolution=share, dead_time_corrected=seen.alive.told
+            window_kev=(low, high), energy_resolution=share, dead_time_corrected=seen.alive.stated
         )
         yield ListmodeScan(store.events(**facts), pairs, nothing, mu, exam, about)
 
@@ -203,7 +203,7 @@ class _Pass:
         whole = parts[0]
         columns = {"pairs", "factors"} | ({"tof"} if self._timing else set())
         return whole.with_(
-            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
+            **{name: np.concatenate([getattr(chunk, name) for chunk in parts]) for name in columns}
         )
 
 

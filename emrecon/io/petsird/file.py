@@ -96,10 +96,10 @@ class PetsirdFile:
             header = types.kind(steps["header"])
             self._items = types.kind(steps["timeBlocks"]["stream"]["items"])
         with _checked(path):
-            told = header.read(self._cursor)
-            self.detectors = detectors(told["scanner"])
-        self._exam = told.get("exam")
-        _note_alignment(path, told["scanner"])
+            facts = header.read(self._cursor)
+            self.detectors = detectors(facts["scanner"])
+        self._exam = facts.get("exam")
+        _note_alignment(path, facts["scanner"])
 
     @property
     def share(self) -> float:
@@ -127,13 +127,13 @@ class PetsirdFile:
         return np.unique(np.array(times, np.int64)), sorted(set(kinds.values()))
 
     def blocks(
-        self, told: Callable[[dict[str, Any]], object] = lambda block: None
+        self, on_block: Callable[[dict[str, Any]], object] = lambda block: None
     ) -> Iterator[Block]:
         """Yield the prompts in order of time.
 
         Parameters
         ----------
-        told : callable, optional
+        on_block : callable, optional
             Shown each block about dead time, as it was decoded.
 
         Raises
@@ -143,16 +143,16 @@ class PetsirdFile:
             bin that does not exist, time runs backwards, or bed or gantry move.
         """
         with _checked(self.path):
-            yield from self._blocks(told)
+            yield from self._blocks(on_block)
 
-    def _blocks(self, told: Callable[[dict[str, Any]], object]) -> Iterator[Block]:
+    def _blocks(self, on_block: Callable[[dict[str, Any]], object]) -> Iterator[Block]:
         now = 0
         still: dict[str, str] = {}
         for tag, block in yardl.stream(self._cursor, self._items):
             if tag in {"BedMovementTimeBlock", "GantryMovementTimeBlock"}:
                 self._check_rest(still, tag, block)
             elif tag == "DeadTimeTimeBlock":
-                told(block)
+                on_block(block)
             if tag != "EventTimeBlock":
                 continue
             start, stop = block["timeInterval"]["start"], block["timeInterval"]["stop"]
@@ -170,8 +170,8 @@ class PetsirdFile:
 
     def _check_rest(self, still: dict[str, str], tag: str, block: dict[str, Any]) -> None:
         """Refuse a second position of bed or gantry; `still` holds the first ones."""
-        where = str(block.get("transform", block.get("transforms")))
-        if still.setdefault(tag, where) != where:
+        position = str(block.get("transform", block.get("transforms")))
+        if still.setdefault(tag, position) != position:
             raise FormatError(f"{self.path.name}: {tag[:-9]}: bed and gantry must rest")
 
     def _block(self, time: tuple[int, int], pair: Types, prompts: Any, late: Any) -> Block:  # noqa: ANN401 - as decoded

@@ -193,23 +193,26 @@ def _timings(scanner: dict[str, Any]) -> Iterator[tuple[Types, Timing]]:
             yield (one, two), Timing(fwhm, float(edges[-1] - edges[0]) / bins, bins)
 
 
-def _efficiencies(given: dict[str, Any], types: tuple[ModuleType, ...]) -> Efficiencies:
+def _efficiencies(stored: dict[str, Any], types: tuple[ModuleType, ...]) -> Efficiencies:
     """Return the efficiencies of a header; in older versions each table may be missing."""
-    singles = tuple(np.asarray(each, float) for each in given["detectionBinEfficiencies"] or ())
+    singles = tuple(np.asarray(each, float) for each in stored["detectionBinEfficiencies"] or ())
     if singles and [len(each) for each in singles] != [each.bins for each in types]:
         raise FormatError("efficiencies of detection bins do not fit the scanner")
     groups: dict[Types, NDArray[np.int32]] = {}
     pairs: dict[Types, Floats] = {}
-    table, vectors = given["modulePairSGIDLUT"] or (), given["modulePairEfficienciesVectors"] or ()
+    table, vectors = (
+        stored["modulePairSGIDLUT"] or (),
+        stored["modulePairEfficienciesVectors"] or (),
+    )
     for one, row in enumerate(table if len(vectors) else ()):
         for two, cell in enumerate(row):
             groups[one, two] = _groups(cell, types[one], types[two])
             pairs[one, two] = _within(vectors[one][two], types[one], types[two])
             if groups[one, two].max(initial=-1) >= len(pairs[one, two]):
                 raise FormatError("a pair of modules of a group that has no efficiencies")
-    calibration = float(given.get("calibrationFactor", 1.0))
+    calibration = float(stored.get("calibrationFactor", 1.0))
     tables = (np.array(calibration), *singles, *pairs.values())
-    if not all(np.isfinite(part).all() and part.min(initial=0.0) >= 0 for part in tables):
+    if not all(np.isfinite(table_).all() and table_.min(initial=0.0) >= 0 for table_ in tables):
         raise FormatError("efficiencies are negative, infinite or NaN")
     if not calibration:
         raise FormatError(

@@ -187,9 +187,9 @@ class _Layout:
         module, place = np.divmod(around, self.across)
         return np.asarray((module * self.rings + ring) * self.across + place)
 
-    def encoded(self, events: Coincidences, part: slice, tofs: int) -> bytes:
+    def encoded(self, events: Coincidences, rows: slice, tofs: int) -> bytes:
         """Return a list of events: the higher detection bin first, as the format wants it."""
-        pairs, tof = self.bins(events.pairs[part]), events.tof[part].astype(np.int64)
+        pairs, tof = self.bins(events.pairs[rows]), events.tof[rows].astype(np.int64)
         swap = pairs[:, 0] < pairs[:, 1]
         pairs[swap] = pairs[swap, ::-1]
         tof = np.where(swap, tofs - 1 - tof, tof)

@@ -152,38 +152,38 @@ class Types:
     named: Mapping[str, Schema]
     """Definitions by name, without namespace."""
 
-    made: dict[str, Kind] = field(default_factory=dict)
+    kinds: dict[str, Kind] = field(default_factory=dict)
     """Readers by type, as JSON."""
 
-    def kind(self, wanted: Any, given: Mapping[str, Any] | None = None, deep: int = 0) -> Kind:  # noqa: ANN401 - JSON
-        """Return the reader of a type; `given` are the values of type parameters."""
+    def kind(self, wanted: Any, bound: Mapping[str, Any] | None = None, deep: int = 0) -> Kind:  # noqa: ANN401 - JSON
+        """Return the reader of a type; `bound` are the values of type parameters."""
         if deep > DEEPEST:
             raise FormatError("the file's schema nests types without end: it is damaged")
-        given = given or {}
-        if isinstance(wanted, str) and wanted in given:
-            return self.kind(given[wanted], None, deep + 1)
-        key = json.dumps([wanted, dict(given)], sort_keys=True)
-        if key not in self.made:
-            self.made[key] = self._make(wanted, given, deep + 1)
-        return self.made[key]
+        bound = bound or {}
+        if isinstance(wanted, str) and wanted in bound:
+            return self.kind(bound[wanted], None, deep + 1)
+        key = json.dumps([wanted, dict(bound)], sort_keys=True)
+        if key not in self.kinds:
+            self.kinds[key] = self._make(wanted, bound, deep + 1)
+        return self.kinds[key]
 
-    def _make(self, wanted: Any, given: Mapping[str, Any], deep: int) -> Kind:  # noqa: ANN401 - JSON
+    def _make(self, wanted: Any, bound: Mapping[str, Any], deep: int) -> Kind:  # noqa: ANN401 - JSON
         if isinstance(wanted, str):
             return self._named(wanted, (), deep)
         if isinstance(wanted, list):
-            return self._union(wanted, given, deep)
+            return self._union(wanted, bound, deep)
         if not isinstance(wanted, dict):
             raise _unknown(wanted)
         if "name" in wanted:
             arguments = wanted.get("typeArguments", [])
-            filled = tuple(_filled(argument, given) for argument in arguments)
+            filled = tuple(_filled(argument, bound) for argument in arguments)
             return self._named(wanted["name"], filled, deep)
         if "vector" in wanted:
-            items = self.kind(wanted["vector"]["items"], given, deep)
+            items = self.kind(wanted["vector"]["items"], bound, deep)
             length = wanted["vector"].get("length")
             return _vector(items) if length is None else _fixed(items, (int(length),))
         if "array" in wanted:
-            items = self.kind(wanted["array"]["items"], given, deep)
+            items = self.kind(wanted["array"]["items"], bound, deep)
             return _array(items, wanted["array"].get("dimensions"))
         raise _unknown(wanted)
 
@@ -195,22 +195,22 @@ class Types:
         definition = self.named.get(str(name).rpartition(".")[2])
         if not isinstance(definition, dict):
             raise _unknown(name)
-        given = dict(zip(definition.get("typeParameters", []), arguments, strict=True))
+        bound = dict(zip(definition.get("typeParameters", []), arguments, strict=True))
         if "fields" in definition:
             fields = {
-                each["name"]: self.kind(each["type"], given, deep) for each in definition["fields"]
+                each["name"]: self.kind(each["type"], bound, deep) for each in definition["fields"]
             }
             return _record(fields)
         if "values" in definition:
-            return self.kind(definition.get("base", "int32"), given, deep)
-        return self.kind(definition["type"], given, deep)
+            return self.kind(definition.get("base", "int32"), bound, deep)
+        return self.kind(definition["type"], bound, deep)
 
-    def _union(self, cases: list[Any], given: Mapping[str, Any], deep: int) -> Kind:
+    def _union(self, cases: list[Any], bound: Mapping[str, Any], deep: int) -> Kind:
         kinds: list[tuple[str, Kind | None]] = []
         for case in cases:
             kind = case["type"] if isinstance(case, dict) and "tag" in case else case
             tag = str(case["tag"]) if isinstance(case, dict) and "tag" in case else ""
-            kinds.append((tag, None if kind is None else self.kind(kind, given, deep)))
+            kinds.append((tag, None if kind is None else self.kind(kind, bound, deep)))
         optional = len(kinds) == 2 and kinds[0][1] is None
 
         def read(cursor: Cursor) -> Any:  # noqa: ANN401 - any type of the schema
@@ -274,13 +274,13 @@ def _schema(cursor: Cursor) -> Schema:
     return schema
 
 
-def _filled(argument: Any, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+def _filled(argument: Any, bound: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
     """Return a type argument with the parameters of the type around it put in."""
     if isinstance(argument, str):
-        return given.get(argument, argument)
+        return bound.get(argument, argument)
     if isinstance(argument, dict):
-        return {key: _filled(value, given) for key, value in argument.items()}
-    return [_filled(each, given) for each in argument] if isinstance(argument, list) else argument
+        return {key: _filled(value, bound) for key, value in argument.items()}
+    return [_filled(each, bound) for each in argument] if isinstance(argument, list) else argument
 
 
 def _unknown(wanted: object) -> FormatError:

@@ -117,8 +117,8 @@ def _grey(panel: Panel) -> bool:
 def resized(plane: NDArray[np.floating], size: tuple[int, int], *, smooth: bool) -> Pixels:
     """Return 0 ... 1 values as greys 0 ... 255 of another size, ``(width, height)``."""
     image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
-    how = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-    greys = np.asarray(image.resize(size, how))
+    method = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
+    greys = np.asarray(image.resize(size, method))
     clipped: Pixels = np.rint(255 * np.clip(greys, 0, 1)).astype(np.uint8)
     return clipped
 

@@ -82,7 +82,7 @@ def preview(  # noqa: PLR0913 - all but two may be left out
     """
     _check_path(path)
     scene, values, notes = _scene(volume)
-    low, high, told = _window(values, window, volume.unit)
+    low, high, note = _window(values, window, volume.unit)
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=low, posinf=low, neginf=low)
     outlines = None if labels is None else _labels_on(labels.turned(), scene.volume)
@@ -97,13 +97,13 @@ def preview(  # noqa: PLR0913 - all but two may be left out
         else:
             below.append(scene.panel(greys, view, "without outlines"))
             greys = _outlined(greys, scene.flat(scene.slice(outlines, view[1]), view[1]))
-        above.append(scene.panel(greys, view, scene.where(view[1])))
+        above.append(scene.panel(greys, view, scene.position(view[1])))
     from emrecon.io.pictures import canvas  # noqa: PLC0415 - Pillow, only to draw
 
     canvas.write(
         canvas.Page(
             title=title,
-            notes=[*notes, told],
+            notes=[*notes, note],
             rows=[above, below],
             pixels_per_mm=scene.scale,
             footer=_FOOTER,
@@ -128,7 +128,7 @@ class _Scene:
         plane: NDArray[Any] = np.moveaxis(voxels, axis, 0)[voxels.shape[axis] // 2]
         return plane
 
-    def where(self, axis: int) -> str:
+    def position(self, axis: int) -> str:
         """Return where the central plane lies; an oblique one has no single coordinate."""
         number, count = self.volume.voxels.shape[axis] // 2, self.volume.voxels.shape[axis]
         if not self.volume.aligned:
@@ -153,12 +153,12 @@ class _Scene:
         larger: NDArray[np.number] = shown[np.ix_(rows.astype(int), columns.astype(int))]
         return larger
 
-    def panel(self, pixels: Pixels, view: tuple[str, int, str], where: str) -> Panel:
+    def panel(self, pixels: Pixels, view: tuple[str, int, str], place: str) -> Panel:
         """Return the panel of a view."""
         from emrecon.io.pictures import canvas  # noqa: PLC0415 - Pillow, only to draw
 
         name, _, letters = view
-        return canvas.Panel(f"{name}, {where}", pixels, letters)
+        return canvas.Panel(f"{name}, {place}", pixels, letters)
 
     def _size(self, axis: int) -> tuple[int, int]:
         """Return width and height of a panel in pixels."""
@@ -191,14 +191,14 @@ def _window(
 ) -> tuple[float, float, str]:
     """Return the lowest and highest value shown, and what to say about them."""
     if window is not None:
-        low, high, how = *window, ""
+        low, high, note = *window, ""
         if not (np.isfinite([low, high]).all() and low < high):
             raise SettingsError(f"a window runs from a lower to a higher value, not {window}")
     else:
         finite = np.isfinite(values)
-        low, high, how = _usual_window(values if finite.all() else values[finite])
+        low, high, note = _usual_window(values if finite.all() else values[finite])
     first, last = (f"{float(f'{value:.4g}'):g}" for value in (low, high))  # 11690, not 1.169e+04
-    return low, high, f"shown from {first} to {last} {unit}".rstrip() + how
+    return low, high, f"shown from {first} to {last} {unit}".rstrip() + note
 
 
 def _usual_window(values: NDArray[np.float32]) -> tuple[float, float, str]:

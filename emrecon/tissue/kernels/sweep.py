@@ -72,10 +72,10 @@ def _neighbours(old, field, beside, at, count, weights, earlier, total, before):
         row = total[k]
         row[:count] = 0
         for o in range(weights.size):
-            where, weight = beside[o, at : at + count], weights[o]
+            sites, weight = beside[o, at : at + count], weights[o]
             source = field[k] if earlier[o] else old[k]
             for b in range(count):
-                row[b] += weight * source[np.uint64(where[b])]  # never below 0
+                row[b] += weight * source[np.uint64(sites[b])]  # never below 0
         past = before[k]
         past[:count] = 0
         if every:
@@ -84,10 +84,10 @@ def _neighbours(old, field, beside, at, count, weights, earlier, total, before):
         elif some:
             source = field[k]
             for o in range(weights.size):
-                where, weight = beside[o, at : at + count], weights[o]
+                sites, weight = beside[o, at : at + count], weights[o]
                 if earlier[o]:
                     for b in range(count):
-                        past[b] += weight * source[np.uint64(where[b])]
+                        past[b] += weight * source[np.uint64(sites[b])]
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -170,10 +170,10 @@ def _store(field, at, count, q, fractions, total, before, evidence, parts):
         share = field[k, at : at + count]
         share[:] = 0
         for j in range(components):
-            row, part = q[j], fractions[j, k]
-            if part != 0:
+            row, fraction = q[j], fractions[j, k]
+            if fraction != 0:
                 for b in range(count):
-                    share[b] += part * row[b]
+                    share[b] += fraction * row[b]
         agreement, previous = np.float32(0), np.float32(0)
         for b in range(count):
             agreement += share[b] * total[k, b]
@@ -220,11 +220,11 @@ def _expect(q, count, at, loads, out):
 
 def sweep(first, last, *args):
     """Call `_sweep`, whose arguments these are, in several threads."""
-    *given, sums, parts = args
+    *inputs, sums, parts = args
 
     def some(begin, end):
         there, beyond = first + begin * CHUNK, min(first + end * CHUNK, last)
-        _sweep(there, beyond, *given, sums[begin:], parts[begin:])
+        _sweep(there, beyond, *inputs, sums[begin:], parts[begin:])
 
     share(some, -(-(last - first) // CHUNK))
 

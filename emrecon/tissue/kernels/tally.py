@@ -27,8 +27,8 @@ def tally(first, last, values, shift, blocks, shares, linear, square):
     square : float64 array, shape (j, b, c (c + 1) / 2)
         Sums of products, lower triangle row by row, added to.
     """
-    given = first, last, values, shift, blocks, shares, linear, square
-    share(_components, len(shares), *given)
+    inputs = first, last, values, shift, blocks, shares, linear, square
+    share(_components, len(shares), *inputs)
 
 
 @kernel(fastmath=True)
@@ -39,15 +39,15 @@ def _components(begin, end, first, last, values, shift, blocks, shares, linear, 
         if channels == 1:  # the same sums, three times as quick
             for v in range(first, last):
                 one = np.float64(values[0, v] + shift[0])
-                part = shares[j, v] * one
-                linear[j, blocks[v], 0] += part
-                square[j, blocks[v], 0] += part * one
+                moment = shares[j, v] * one
+                linear[j, blocks[v], 0] += moment
+                square[j, blocks[v], 0] += moment * one
             continue
         for v in range(first, last):
             at, share, n = blocks[v], np.float64(shares[j, v]), 0
             for c in range(channels):
-                part = share * (values[c, v] + shift[c])
-                linear[j, at, c] += part
+                moment = share * (values[c, v] + shift[c])
+                linear[j, at, c] += moment
                 for d in range(c + 1):
-                    square[j, at, n] += part * (values[d, v] + shift[d])
+                    square[j, at, n] += moment * (values[d, v] + shift[d])
                     n += 1

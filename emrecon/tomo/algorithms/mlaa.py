@@ -81,14 +81,14 @@ class Mlaa:
 
     def expect(self, params: Joint) -> tuple[tuple[Emission, Array], float]:
         """Return the counts behind the map, what they say of the activity, and its likelihood."""
-        behind = self.attenuated(params.mu)
-        expected, value = behind.expect(params.activity)
-        return (behind, expected), value
+        attenuated = self.attenuated(params.mu)
+        expected, value = attenuated.expect(params.activity)
+        return (attenuated, expected), value
 
     def maximise(self, params: Joint, expected: tuple[Emission, Array]) -> Joint:
         """Return the activity that the counts ask for, and then the map that they ask for."""
-        behind, ratio = expected
-        activity = Mlem(behind).maximise(params.activity, ratio)
+        attenuated, ratio = expected
+        activity = Mlem(attenuated).maximise(params.activity, ratio)
         if not activity.any():
             return Joint(activity, params.mu)
         through = Mltr(self.rays(activity))

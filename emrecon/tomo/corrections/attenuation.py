@@ -156,8 +156,8 @@ def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[
     _overlap(along.grid(), bins)
     lines = LineProjector(along.grid(), bins.radius_mm)
     views = lines.views(along.voxels)
-    for part in parts:
-        whole = part.with_(tof=None, timing=None)  # the photons cross all of the line
+    for chunk in parts:
+        whole = chunk.with_(tof=None, timing=None)  # the photons cross all of the line
         yield np.exp(-lines.trace(whole).forward(views))
 
 

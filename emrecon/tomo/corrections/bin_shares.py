@@ -20,7 +20,7 @@ from emrecon.volume import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class BinCorrections:
     """Corrections in bins, each of the shape of the bins; None where there is none."""
 
     normalisation: Array | None = None
@@ -56,31 +56,31 @@ class Shares:
         The bins.
     live : array of bool
         Live detectors, shape ``(rings, crystals)``; bins without a live pair take no part.
-    given : Given
+    inputs : BinCorrections
         What is given for them.
     """
 
-    def __init__(self, bins: Bins, live: Live, given: Given) -> None:
-        self._bins, self._given = bins, given
+    def __init__(self, bins: Bins, live: Live, inputs: BinCorrections) -> None:
+        self._bins, self._inputs = bins, inputs
         pairs = live_pairs(bins, live)
         self._share = np.divide(1, pairs, out=np.zeros_like(pairs), where=pairs > 0)
-        self._components = given.components and given.components.with_live(live)
+        self._components = inputs.components and inputs.components.with_live(live)
         if self._components is not None:
             efficiency = self._components.in_bins(bins)
         else:
-            given_bins = given.normalisation
+            given_bins = inputs.normalisation
             efficiency = pairs if given_bins is None else given_bins * (pairs > 0)
-        if given.attenuation is not None:
-            efficiency = efficiency * given.attenuation
+        if inputs.attenuation is not None:
+            efficiency = efficiency * inputs.attenuation
         self.efficiency: Array = np.ascontiguousarray(efficiency, np.float32)
         """Sum over the pairs of each bin, attenuation included."""
 
     @property
     def background_total(self) -> float:
         """Given background of all bins that take part, counts."""
-        parts = (self._given.randoms, self._given.scatter)
+        parts = (self._inputs.randoms, self._inputs.scatter)
         live = self.efficiency > 0
-        return sum(float(part.sum(where=live, dtype=float)) for part in parts if part is not None)
+        return sum(float(data.sum(where=live, dtype=float)) for data in parts if data is not None)
 
     def of(self, pairs: NDArray[np.unsignedinteger]) -> tuple[Array, Array]:
         """Return the efficiency and the given background of pairs of live detectors."""
@@ -88,13 +88,13 @@ class Shares:
         inside = place >= 0
         place = np.where(inside, place, 0)
         share = self._share.ravel()[place] * inside
-        behind = np.zeros_like(share)
-        for part in (self._given.randoms, self._given.scatter):
-            if part is not None:
-                behind += part.ravel()[place] * share
+        background = np.zeros_like(share)
+        for data in (self._inputs.randoms, self._inputs.scatter):
+            if data is not None:
+                background += data.ravel()[place] * share
         if self._components is None:
-            return self.efficiency.ravel()[place] * share, behind
+            return self.efficiency.ravel()[place] * share, background
         own = self._components.of_pairs(pairs) * inside
-        if self._given.attenuation is not None:
-            own *= self._given.attenuation.ravel()[place]
-        return own, behind
+        if self._inputs.attenuation is not None:
+            own *= self._inputs.attenuation.ravel()[place]
+        return own, background

@@ -160,7 +160,7 @@ def say_camera_counts_beside(camera: Camera, scan: Scan, mu: Volume) -> None:
         net = nets[:, :, plane]
         off = (camera.u_mm < least[:, None]) | (camera.u_mm > most[:, None])
         total, beside = total + float(net.sum()), beside + float(net[off].sum())
-    _say_share(beside, total, _where(mu))
+    _say_share(beside, total, _extent(mu))
 
 
 def events_survival(
@@ -188,15 +188,15 @@ def events_survival(
         yield survival
     random = background()
     by_chance = random * (_random_share(mu, bins, first[0]) if random and first else 1.0)
-    _say_share(beside - by_chance, count - random, _where(mu))
+    _say_share(beside - by_chance, count - random, _extent(mu))
 
 
 def _kept(parts: Iterable[Events], first: list[Events]) -> Iterator[Events]:
     """Yield the parts, and keep some events of the first one."""
-    for part in parts:
-        if not first and part.pairs.size:
-            first.append(Events(part.points_mm, np.array(part.pairs[:FEW_EVENTS])))
-        yield part
+    for chunk in parts:
+        if not first and chunk.pairs.size:
+            first.append(Events(chunk.points_mm, np.array(chunk.pairs[:FEW_EVENTS])))
+        yield chunk
 
 
 def _random_share(mu: Volume, bins: Field, events: Events) -> float:
@@ -276,7 +276,7 @@ def _shadows(camera: Camera, mu: Volume) -> Iterator[tuple[int, Floats, Floats]]
         yield plane, u.min(axis=1) - BLUR_MM, u.max(axis=1) + BLUR_MM
 
 
-def _where(mu: Volume) -> str:
+def _extent(mu: Volume) -> str:
     """Return in words where the tissue of a map is."""
     index = np.argwhere(mu.voxels > TISSUE)
     if not len(index):

@@ -121,12 +121,12 @@ def _along(
     likely: Likely, mu: Volume, shift: Floats, here: float, step: Floats
 ) -> tuple[Floats, float]:
     """Return the best of places some steps apart, and of the parabola about it."""
-    found = {0: here}
+    likelihoods = {0: here}
 
     def at(steps: int) -> float:
-        if steps not in found:
-            found[steps] = likely(_moved(mu, shift + steps * step))
-        return found[steps]
+        if steps not in likelihoods:
+            likelihoods[steps] = likely(_moved(mu, shift + steps * step))
+        return likelihoods[steps]
 
     top = max((0, -1, 1), key=at)
     while top and abs(top) * STEP_MM < MOST_MM and at(top + (1 if top > 0 else -1)) > at(top):
@@ -233,9 +233,9 @@ def _coarse_parts(
     live = efficiency > 0
     prompts = coarse(scan.prompts[..., planes], live)
     background = np.zeros_like(prompts)
-    for part in (scan.randoms, scan.scatter):
-        if part is not None:
-            background += coarse(part[..., planes], live)
+    for data in (scan.randoms, scan.scatter):
+        if data is not None:
+            background += coarse(data[..., planes], live)
     return prompts, coarse(efficiency, live), background
 
 

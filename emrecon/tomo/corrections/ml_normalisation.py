@@ -113,9 +113,13 @@ class SourceScan:
         ones = np.ones((scanner.rings, scanner.crystals))
         flat = Factors(ones, np.ones(int(self.distance.max()) + 1))
         trues = self.trues(flat).sum(where=self.source > 0, dtype=np.float64)
-        behind = self.background
+        background = self.background
         counts = float(self.prompts.sum(where=self.source > 0, dtype=np.float64))
-        counts -= 0.0 if behind is None else float(behind.sum(where=self.source > 0, dtype=float))
+        counts -= (
+            0.0
+            if background is None
+            else float(background.sum(where=self.source > 0, dtype=float))
+        )
         if counts <= 0:
             raise DataError("the prompts of the source are no more than the background")
         return replace(flat, crystals=ones * np.sqrt(counts / trues))

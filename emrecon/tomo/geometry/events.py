@@ -172,11 +172,11 @@ class Events:
         for at in range(0, len(begins), together):
             some = begins[at : at + together]
             if subsets * chunk[1] == 1:
-                part = self.part(int(some[0]), int(some[-1]) + block)
+                piece = self.part(int(some[0]), int(some[-1]) + block)
             else:
-                part = self._taken(partial(_blocks, begins=some, block=block))
-            part.check()
-            yield part
+                piece = self._taken(partial(_blocks, begins=some, block=block))
+            piece.check()
+            yield piece
 
     def check(self) -> None:
         """Refuse events that name points or bins that do not exist, or factors that cannot be.

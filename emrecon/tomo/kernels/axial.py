@@ -115,7 +115,7 @@ def _in_room(kernel, layout):
 
 
 @_inline
-def columns(v, t, k0, n, shape, lines, where, near, far):
+def columns(v, t, k0, n, shape, lines, starts, near, far):
     """List the two columns that each of n steps reads: near at where, far at where + jump."""
     nx, ny, width = shape
     if lines.along_x[v]:
@@ -127,10 +127,10 @@ def columns(v, t, k0, n, shape, lines, where, near, far):
         f = place + (k0 + i) * drift
         j = min(max(np.floor(f), -1.0), last)
         a, b = 1.0 - (f - j), f - j
-        before, behind = j < 0, (j == last) & (last > 0)  # one of the two is outside
-        where[i] = (k0 + i) * main + int(0.0 if before else (j - 1.0 if behind else j)) * jump
-        near[i] = b if before else (0.0 if behind else a)
-        far[i] = 0.0 if before or last == 0 else (a if behind else b)
+        before, after = j < 0, (j == last) & (last > 0)  # one of the two is outside
+        starts[i] = (k0 + i) * main + int(0.0 if before else (j - 1.0 if after else j)) * jump
+        near[i] = b if before else (0.0 if after else a)
+        far[i] = 0.0 if before or last == 0 else (a if after else b)
     return jump if count > 1 else 0
 
 
@@ -143,17 +143,17 @@ def clear(x, begin, length):
 
 
 @_inline
-def _tap(i, z, row, a, b, planes, layout, where, near, far):
+def _tap(i, z, row, a, b, planes, layout, starts, near, far):
     """List what the planes take from voxels z of two rows; nothing where that is far outside."""
     m = np.floor((z + 0.5) * (1.0 / layout.step))
     inside = (m >= -planes) & (m <= layout.size)
     row += (z - m * layout.step) * (layout.block + 3)
-    where[i] = layout.margin + int(row * layout.pitch + m if inside else 0.0)
+    starts[i] = layout.margin + int(row * layout.pitch + m if inside else 0.0)
     near[i], far[i] = a if inside else 0.0, b if inside else 0.0
 
 
 @_inline
-def _taps(g, v, t, k0, n, lines, segments, layout, where, near, far):
+def _taps(g, v, t, k0, n, lines, segments, layout, starts, near, far):
     """List what a segment takes from a block: near x[where + p] + far x[where + pitch + p] each.
 
     Rows 0 ... block of x are Q, then come S and Z.
@@ -171,18 +171,18 @@ def _taps(g, v, t, k0, n, lines, segments, layout, where, near, far):
         x = begin + i * pace
         row = min(np.floor(x), n - 1.0)
         b = rate * (x - row)
-        _tap(i, voxel + i * sign, row, rate - b, b, planes, layout, where, near, far)
+        _tap(i, voxel + i * sign, row, rate - b, b, planes, layout, starts, near, far)
     # The sums over the block, seen from between the voxels where it ends.
     y, bend, row = weight * (alpha + beta * n - end), weight * beta, layout.block + 1.0
-    _tap(crossings, end, row, weight - y, bend, planes, layout, where, near, far)
-    _tap(crossings + 1, end + 1, row, y, -bend, planes, layout, where, near, far)
+    _tap(crossings, end, row, weight - y, bend, planes, layout, starts, near, far)
+    _tap(crossings + 1, end + 1, row, y, -bend, planes, layout, starts, near, far)
     return crossings + 2
 
 
 @_jit
 def _forward(begin, end, image, lines, segments, straight, out, layout, room):
     """Fill all lines of the views begin ... end - 1; `straight` is None where some are tilted."""
-    x, z, where, near, far = room
+    x, z, starts, near, far = room
     step, size, margin, pitch, block, _ = layout
     stack = (block + 3) * pitch
     pixels, data, bins = image.reshape(-1), out.reshape(-1), out.shape[1]
@@ -197,27 +197,29 @@ def _forward(begin, end, image, lines, segments, straight, out, layout, room):
             n = min(k + block, lines.stop[v, t]) - k0
             if n <= 0:
                 continue
-            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
+            jump = columns(v, t, k0, n, image.shape, lines, starts, near, far)
             for phase in range(step):
-                part, at = pixels[phase * size :], phase * stack + pitch + margin
+                pixels_of, at = pixels[phase * size :], phase * stack + pitch + margin
                 s = at + block * pitch
                 if straight is None:
-                    each_row(advance, size, part, jump, where, near, far, n, z, at, x, s, pitch)
+                    each_row(
+                        advance, size, pixels_of, jump, starts, near, far, n, z, at, x, s, pitch
+                    )
                 else:
-                    each_row(total, size, part, jump, where, near, far, n, x, s)
+                    each_row(total, size, pixels_of, jump, starts, near, far, n, x, s)
             if straight is None:
                 for phase in range(step):
                     bend(z, beside(pitch, stack, phase, step), n * pitch + margin, x)
             for g in range(segments.planes.size):
-                taps = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
+                taps = _taps(g, v, t, k0, n, lines, segments, layout, starts, near, far)
                 at = row + segments.offset[g]
-                each(gather, segments.planes[g], x, pitch, where, near, far, taps, data, at)
+                each(gather, segments.planes[g], x, pitch, starts, near, far, taps, data, at)
 
 
 @_jit
 def _adjoint(begin, end, image, lines, segments, straight, values, views, layout, room):
     """Put what the lines of some views hold into the slabs begin ... end - 1; see `_forward`."""
-    x, _, where, near, far = room
+    x, _, starts, near, far = room
     step, size, margin, pitch, block, _ = layout
     stack = (block + 3) * pitch
     pixels, data = image.reshape(-1), values.reshape(-1)
@@ -232,14 +234,19 @@ def _adjoint(begin, end, image, lines, segments, straight, values, views, layout
             for phase in range(step):
                 clear(x, phase * stack + unused, stack - unused)
             for g in range(segments.planes.size):
-                taps = _taps(g, v, t, k0, n, lines, segments, layout, where, near, far)
+                taps = _taps(g, v, t, k0, n, lines, segments, layout, starts, near, far)
                 at = (v * values.shape[1] + t) * values.shape[2] + segments.offset[g]
-                each(scatter, segments.planes[g], x, pitch, where, near, far, taps, data, at)
-            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
+                each(scatter, segments.planes[g], x, pitch, starts, near, far, taps, data, at)
+            jump = columns(v, t, k0, n, image.shape, lines, starts, near, far)
             for phase in range(step):
-                part, rows = pixels[phase * size :], beside(pitch + margin, stack, phase, step)
+                pixels_of, rows = (
+                    pixels[phase * size :],
+                    beside(pitch + margin, stack, phase, step),
+                )
                 s = rows[0] + block * pitch
                 if straight is None:
-                    each_row(retreat, size, part, jump, where, near, far, n, x, rows, s, pitch)
+                    each_row(
+                        retreat, size, pixels_of, jump, starts, near, far, n, x, rows, s, pitch
+                    )
                 else:
-                    each_row(spread_out, size, part, jump, where, near, far, n, x, s)
+                    each_row(spread_out, size, pixels_of, jump, starts, near, far, n, x, s)

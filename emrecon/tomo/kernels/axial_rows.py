@@ -16,28 +16,28 @@ rounded = inline()(axial_tables.rounded)
 
 
 @_inline
-def take_columns(pixels, where, jump, near, far, n, layout, rows):
+def take_columns(pixels, starts, jump, near, far, n, layout, rows):
     """Set the rows of n steps to the two columns of each, in the shares `near` and `far`."""
     size, pitch = layout.size, layout.pitch
     for phase in range(layout.step):
         begin = phase * layout.block * pitch + layout.margin
         for p in range(0, size, LANES):
             for i in range(n):
-                o = where[i] + phase * size + p
+                o = starts[i] + phase * size + p
                 one = times(spread(near, i), load(pixels, o))
                 both = plus(one, spread(far, i), load(pixels, o + jump))
                 store(rows, begin + i * pitch + p, both)
 
 
 @_inline
-def add_columns(rows, n, layout, where, jump, near, far, pixels):
+def add_columns(rows, n, layout, starts, jump, near, far, pixels):
     """Transpose of `take_columns`, added to the pixels."""
     size, pitch = layout.size, layout.pitch
     for phase in range(layout.step):
         begin = phase * layout.block * pitch + layout.margin
         for p in range(0, size, LANES):
             for i in range(n):
-                o, one = where[i] + phase * size + p, load(rows, begin + i * pitch + p)
+                o, one = starts[i] + phase * size + p, load(rows, begin + i * pitch + p)
                 store(pixels, o, plus(load(pixels, o), spread(near, i), one))
                 o += jump
                 store(pixels, o, plus(load(pixels, o), spread(far, i), one))

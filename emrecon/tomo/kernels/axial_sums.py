@@ -50,35 +50,35 @@ def each_row(work, size, *args):
 
 
 @_inline
-def gather(p, left, none, x, jump, where, near, far, taps, out, begin):
+def gather(p, left, none, x, jump, starts, near, far, taps, out, begin):
     """Add near x[where + p] + far x[where + jump + p] of all taps to out[begin + p]."""
-    here = _sum(p, load_some(out, begin + p, left, none), none, x, jump, where, near, far, taps)
+    here = _sum(p, load_some(out, begin + p, left, none), none, x, jump, starts, near, far, taps)
     store_some(out, begin + p, left, here)
 
 
 @_inline
-def _sum(p, first, none, x, jump, where, near, far, taps):
+def _sum(p, first, none, x, jump, starts, near, far, taps):
     """Return `first` with all taps added, in two sums that do not wait for each other."""
     a, b = first, none
     for i in range(taps):
-        o = where[i] + p
+        o = starts[i] + p
         a = plus(a, spread(near, i, none), load(x, o, none))
         b = plus(b, spread(far, i, none), load(x, o + jump, none))
     return add(a, b)
 
 
 @_inline
-def scatter(p, left, none, x, jump, where, near, far, taps, data, begin):
+def scatter(p, left, none, x, jump, starts, near, far, taps, data, begin):
     """Transpose of `gather`; planes past the last add zeros."""
-    _spread(p, load_some(data, begin + p, left, none), none, x, jump, where, near, far, taps)
+    _spread(p, load_some(data, begin + p, left, none), none, x, jump, starts, near, far, taps)
 
 
 @_inline
-def _spread(p, values, none, x, jump, where, near, far, taps):
+def _spread(p, values, none, x, jump, starts, near, far, taps):
     """Transpose of `_sum`."""
     for i in range(taps):
-        _put(x, where[i] + p, spread(near, i, none), values)
-        _put(x, where[i] + jump + p, spread(far, i, none), values)
+        _put(x, starts[i] + p, spread(near, i, none), values)
+        _put(x, starts[i] + jump + p, spread(far, i, none), values)
 
 
 @_inline
@@ -87,23 +87,23 @@ def _put(x, at, weight, values):
 
 
 @_inline
-def total(p, none, pixels, jump, where, near, far, n, x, end):
+def total(p, none, pixels, jump, starts, near, far, n, x, end):
     """Keep S after the last of n steps."""
-    store(x, end + p, _sum(p, none, none, pixels, jump, where, near, far, n))
+    store(x, end + p, _sum(p, none, none, pixels, jump, starts, near, far, n))
 
 
 @_inline
-def spread_out(p, none, pixels, jump, where, near, far, n, x, end):
+def spread_out(p, none, pixels, jump, starts, near, far, n, x, end):
     """Transpose of `total`, added to the pixels."""
-    _spread(p, load(x, end + p, none), none, pixels, jump, where, near, far, n)
+    _spread(p, load(x, end + p, none), none, pixels, jump, starts, near, far, n)
 
 
 @_inline
-def advance(p, none, pixels, jump, where, near, far, n, z, begin, x, end, pitch):
+def advance(p, none, pixels, jump, starts, near, far, n, z, begin, x, end, pitch):
     """Keep Z after each of n steps, and S and Z after the last."""
     s, sums = none, none
     for i in range(n):
-        o = where[i] + p
+        o = starts[i] + p
         one = times(spread(near, i, none), load(pixels, o, none))
         s = add(s, plus(one, spread(far, i, none), load(pixels, o + jump, none)))
         sums = add(sums, s)
@@ -113,7 +113,7 @@ def advance(p, none, pixels, jump, where, near, far, n, z, begin, x, end, pitch)
 
 
 @_inline
-def retreat(p, none, pixels, jump, where, near, far, n, x, beside, end, pitch):
+def retreat(p, none, pixels, jump, starts, near, far, n, x, beside, end, pitch):
     """Transpose of `advance` and `bend`, added to the pixels."""
     here, below, above = beside
     s, sums = load(x, end + p, none), load(x, end + pitch + p, none)
@@ -122,8 +122,8 @@ def retreat(p, none, pixels, jump, where, near, far, n, x, beside, end, pitch):
         bent = add(load(x, below + o, none), load(x, above + o, none))
         sums = add(sums, plus(bent, spread(MINUS_TWO, 0, none), load(x, here + o, none)))
         s = add(s, sums)
-        _put(pixels, where[i] + p, spread(near, i, none), s)
-        _put(pixels, where[i] + jump + p, spread(far, i, none), s)
+        _put(pixels, starts[i] + p, spread(near, i, none), s)
+        _put(pixels, starts[i] + jump + p, spread(far, i, none), s)
 
 
 @_inline

@@ -117,8 +117,8 @@ def straight(segments):
 def room(layout):
     """Return room for one task; see `Room`."""
     length = layout.step * (layout.block + 3) * layout.pitch + layout.margin
-    where, (near, far) = np.zeros(layout.taps, np.int64), np.zeros((2, layout.taps), np.float32)
-    return Room(aligned(length), aligned(length), where, near, far)
+    starts, (near, far) = np.zeros(layout.taps, np.int64), np.zeros((2, layout.taps), np.float32)
+    return Room(aligned(length), aligned(length), starts, near, far)
 
 
 def aligned(length):
@@ -133,8 +133,8 @@ def split(image, layout):
         return image
     rows = empty_rows(image.shape, layout)
     for phase in range(layout.step):
-        part = image[:, :, phase :: layout.step]
-        rows[:, :, phase * layout.size :][:, :, : part.shape[2]] = part
+        planes = image[:, :, phase :: layout.step]
+        rows[:, :, phase * layout.size :][:, :, : planes.shape[2]] = planes
     return rows
 
 
@@ -146,8 +146,8 @@ def empty_rows(shape, layout):
 def join(rows, layout, image):
     """Add rows to the image."""
     for phase in range(layout.step):
-        part = image[:, :, phase :: layout.step]
-        part += rows[:, :, phase * layout.size :][:, :, : part.shape[2]]
+        planes = image[:, :, phase :: layout.step]
+        planes += rows[:, :, phase * layout.size :][:, :, : planes.shape[2]]
 
 
 def sealed(array):

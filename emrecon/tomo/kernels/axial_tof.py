@@ -207,14 +207,14 @@ def _forward(
     pixels, data = image.reshape(-1), out.reshape(-1)
     tofs, views, bins, row = out.shape
     block = layout.block
-    where, near, far, a, b, lowest, base, at, at1 = lists
+    starts, near, far, a, b, lowest, base, at, at1 = lists
     for item in range(begin * bins, end * bins):
         v, t = item // bins, item % bins
         clear(sums, 0, tofs * length)
         for k in range(lines.start[v, t], lines.stop[v, t], block):
             n = min(block, lines.stop[v, t] - k)
-            jump = columns(v, t, k, n, image.shape, lines, where, near, far)
-            take_columns(pixels, where, jump, near, far, n, layout, rows)
+            jump = columns(v, t, k, n, image.shape, lines, starts, near, far)
+            take_columns(pixels, starts, jump, near, far, n, layout, rows)
             for h in range(groups.planes.size):
                 planes, to = groups.planes[h], 0
                 _places(groups.begin[h], v, t, k, n, lines, segments, shares, lowest, base)
@@ -258,7 +258,7 @@ def _adjoint(
     pixels, data = image.reshape(-1), values.reshape(-1)
     tofs, views, bins, row = values.shape
     block = layout.block
-    where, near, far, a, b, lowest, base, at, at1 = lists
+    starts, near, far, a, b, lowest, base, at, at1 = lists
     for item in range(begin * chosen.size, end * chosen.size):
         k, v = item // chosen.size * block, chosen[item % chosen.size]
         for t in range(bins):
@@ -284,5 +284,5 @@ def _adjoint(
                     scatter(samples, to, widest, n, segments.planes[g], a, at, rows)
                     scatter(samples, to, widest, n, segments.planes[g], b, at1, rows)
                     to += segments.planes[g]
-            jump = columns(v, t, k0, n, image.shape, lines, where, near, far)
-            add_columns(rows, n, layout, where, jump, near, far, pixels)
+            jump = columns(v, t, k0, n, image.shape, lines, starts, near, far)
+            add_columns(rows, n, layout, starts, jump, near, far, pixels)

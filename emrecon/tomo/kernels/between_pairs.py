@@ -54,9 +54,9 @@ def _interpolate(begin, end, rows, ends, factor, out):
             for p in range(np.uint64(planes)):
                 row[p] = zero
             for a in range(4):
-                part = rows[(i0 + a) % size]
-                r0, r1 = part[j0], part[(j0 + 1) % size]
-                r2, r3 = part[(j0 + 2) % size], part[(j0 + 3) % size]
+                line = rows[(i0 + a) % size]
+                r0, r1 = line[j0], line[(j0 + 1) % size]
+                r2, r3 = line[(j0 + 2) % size], line[(j0 + 3) % size]
                 w0, w1 = first[a] * second[0], first[a] * second[1]
                 w2, w3 = first[a] * second[2], first[a] * second[3]
                 for p in range(np.uint64(planes)):
@@ -115,10 +115,10 @@ def _at_pairs(begin, end, tables, places, tof, out):
         total = np.float32(0)
         for a in range(4):
             for b in range(4):
-                part = table[(i0 + a) % crystals, (j0 + b) % crystals]
+                cell = table[(i0 + a) % crystals, (j0 + b) % crystals]
                 inner = np.float32(0)
                 for c in range(count):
                     for d in range(count):
-                        inner += w[2, c] * w[3, d] * part[r0 + c, q0 + d]
+                        inner += w[2, c] * w[3, d] * cell[r0 + c, q0 + d]
                 total += w[0, a] * w[1, b] * inner
         out[n] = max(total, np.float32(0))

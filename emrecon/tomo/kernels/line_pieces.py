@@ -71,8 +71,8 @@ def _pairs(builder, array, place, some):
     """Return the numbers at some places of an array, and the ones behind, by one load each."""
     far = _Lanes(builder, builder.sext(place.value, _LONGS)) * _Lanes(builder, _LONG(4))
     far += _Lanes(builder, builder.ptrtoint(array, _LONG))
-    given = builder.inttoptr(far.value, _POINTERS), _INT(4), some, ir.Constant(_LONGS, None)
-    both = _call(builder, "llvm.masked.gather.v8i64.v8p0", _LONGS, *given)
+    operands = builder.inttoptr(far.value, _POINTERS), _INT(4), some, ir.Constant(_LONGS, None)
+    both = _call(builder, "llvm.masked.gather.v8i64.v8p0", _LONGS, *operands)
     both = builder.bitcast(both, ir.VectorType(_FLOAT, 2 * _WIDE))
     halves = (_chosen(list(range(first, 2 * _WIDE, 2))) for first in (0, 1))
     return [_Lanes(builder, builder.shuffle_vector(both, both, half)) for half in halves]
@@ -149,11 +149,11 @@ class _Piece:
             near = each - far
             parts = _by_sample(builder, (near - near * wb, near * wb, far - far * wb, far * wb))
             places = place.where(inside).value
-            for n, part in enumerate(parts):
+            for n, lanes in enumerate(parts):
                 at = builder.sext(builder.extract_element(places, _INT(n)), _LONG)
-                self._add(at, part)
+                self._add(at, lanes)
 
-    def _add(self, at, part):
+    def _add(self, at, lanes):
         """Add four numbers to the voxels of a sample."""
         builder = self.builder
         rows = [builder.gep(row, [at]) for row in (self.near, self.far)]
@@ -161,7 +161,7 @@ class _Piece:
         four = builder.shuffle_vector(
             *(builder.load(row, align=4) for row in rows), _chosen([0, 1, 2, 3])
         )
-        four = builder.fadd(four, part)
+        four = builder.fadd(four, lanes)
         for row, half in zip(rows, ([0, 1], [2, 3]), strict=True):
             builder.store(builder.shuffle_vector(four, four, _chosen(half)), row, align=4)
 
@@ -178,22 +178,22 @@ def _by_sample(builder, corners):
 
 
 def _sum_of(timed):
-    def typed(_, pixels, where, course, many, value, table):
+    def typed(_, pixels, start, course, many, value, table):
         def code(context, builder, signature, args):
             return _Piece(context, builder, signature, args, timed).sum()
 
-        return types.float32(pixels, where, course, many, value, table), code
+        return types.float32(pixels, start, course, many, value, table), code
 
     return typed
 
 
 def _add_of(timed):
-    def typed(_, pixels, where, course, many, value, table):
+    def typed(_, pixels, start, course, many, value, table):
         def code(context, builder, signature, args):
             _Piece(context, builder, signature, args, timed).add()
             return context.get_dummy_value()
 
-        return types.none(pixels, where, course, many, value, table), code
+        return types.none(pixels, start, course, many, value, table), code
 
     return typed
 

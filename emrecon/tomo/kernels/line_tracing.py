@@ -88,8 +88,8 @@ def trace(points, pairs, frame, tof, centres, half_mm, step_mm):
         kept = course.view(np.int32), np.empty(len(pairs), np.uint8)
     else:
         kept = np.empty(len(pairs), np.int32), np.empty(blocks, np.int64)
-    given = points, pairs, frame, tof, centres, half_mm, step_mm
-    share(_trace if cut else _trace_whole, blocks, *given, order, course, *kept, count)
+    inputs = points, pairs, frame, tof, centres, half_mm, step_mm
+    share(_trace if cut else _trace_whole, blocks, *inputs, order, course, *kept, count)
     ends = np.cumsum(count.T.ravel(), dtype=np.int64).reshape(-1, blocks)
     at = np.ascontiguousarray(ends.T - count)
     bounds = np.zeros(3 * slabs + 1, np.int64)
@@ -267,11 +267,11 @@ def _trace(
                 e = np.uint64(first) + i
                 for k in range(np.uint64(6)):
                     course[e, k] = out[i + k * np.uint64(_GROUP)]
-                first_layer, behind = (
+                first_layer, end_layer = (
                     out[i + np.uint64(6 * _GROUP)],
                     out[i + np.uint64(7 * _GROUP)],
                 )
-                layers = np.int32(first_layer) | np.int32(behind) << 16
+                layers = np.int32(first_layer) | np.int32(end_layer) << 16
                 m = np.int64(out[i + np.uint64(8 * _GROUP)])
                 span[e, np.uint64(7)], axis[e] = layers, m
                 for slab in range(*_slabs_of(layers)):

@@ -71,8 +71,8 @@ def image_of(views):
     image = None
     for m, view in enumerate(views):
         order = np.argsort((m, *_across(m)))
-        part = view[:, PAD:-PAD, PAD:-PAD].transpose(order)
-        image = np.ascontiguousarray(part) if image is None else image + part
+        unpadded = view[:, PAD:-PAD, PAD:-PAD].transpose(order)
+        image = np.ascontiguousarray(unpadded) if image is None else image + unpadded
         for end, beyond in _ENDS if m < _AXIAL else ():
             image[:, :, end] += view[:, PAD:-PAD, beyond : beyond + 1].transpose(order)[:, :, 0]
     return image
@@ -91,8 +91,8 @@ def forward(views, frame, traced, table, out):
     cut = traced.colours == 1
     sums = np.empty(len(traced.lines), np.float32) if cut else out
     out[...] = 0
-    given = *_given(views, frame, traced, table), sums
-    share(_forward, len(traced.bounds) - 1, np.arange(len(traced.bounds) - 1), *given)
+    inputs = *_inputs(views, frame, traced, table), sums
+    share(_forward, len(traced.bounds) - 1, np.arange(len(traced.bounds) - 1), *inputs)
     if cut:
         share(_add, len(traced.at), traced.lines, traced.at, traced.count, sums, out)
 
@@ -100,7 +100,7 @@ def forward(views, frame, traced, table, out):
 def adjoint(values, frame, traced, table, views):
     """Add each line's value times its length in every voxel to `views`."""
     for tasks in _tasks(traced):
-        share(_adjoint, len(tasks), tasks, *_given(views, frame, traced, table), values)
+        share(_adjoint, len(tasks), tasks, *_inputs(views, frame, traced, table), values)
 
 
 def _tasks(traced):
@@ -110,11 +110,11 @@ def _tasks(traced):
     return [tasks[tasks % slabs % traced.colours == k] for k in range(traced.colours)]
 
 
-def _given(views, frame, traced, table):
+def _inputs(views, frame, traced, table):
     flat = [view.reshape(-1) for view in views]
     rows = traced.pieces.reshape(-1), traced.layers.reshape(-1), traced.lines
-    how = traced.colours == 1, np.float32(traced.step), traced.bounds
-    return *flat, _strides(frame), *rows, *how, table
+    options = traced.colours == 1, np.float32(traced.step), traced.bounds
+    return *flat, _strides(frame), *rows, *options, table
 
 
 def _strides(frame):
@@ -129,8 +129,8 @@ def _piece(numbers, first, both, layer, width):
     a, da = numbers[first], numbers[first + np.uint64(1)]
     b, db = numbers[first + np.uint64(2)], numbers[first + np.uint64(3)]
     q, dq = numbers[first + np.uint64(4)], numbers[first + np.uint64(5)]
-    where = np.int64(both & 0xFFFF) * layer, layer, width
-    return where, (a, da, b, db, q, dq), np.int32(both >> 16)
+    start = np.int64(both & 0xFFFF) * layer, layer, width
+    return start, (a, da, b, db, q, dq), np.int32(both >> 16)
 
 
 @_jit
@@ -151,12 +151,12 @@ def _forward(
                 prefetch(numbers, np.uint64(lines[ahead]) * _ROW)
                 first = np.uint64(lines[n]) * _ROW
                 to = np.uint64(whole[first + _LINE])
-            where, course, many = _piece(numbers, first, whole[first + _LAYERS], layer, width)
+            start, course, many = _piece(numbers, first, whole[first + _LAYERS], layer, width)
             length = abs(numbers[first + _GAIN]) * step
             if len(table) > 1:
-                total = sum_timed_piece(pixels, where, course, many, length, table)
+                total = sum_timed_piece(pixels, start, course, many, length, table)
             else:
-                total = sum_piece(pixels, where, course, many, length, table)
+                total = sum_piece(pixels, start, course, many, length, table)
             sums[to] = total
 
 
@@ -165,8 +165,8 @@ def _add(begin, end, lines, at, count, sums, out):
     """Add up the pieces of each line of the blocks begin ... end - 1."""
     for block in range(begin, end):
         for key in range(count.shape[1]):
-            behind = at[block, key]
-            for n in range(behind - count[block, key], behind):
+            stop = at[block, key]
+            for n in range(stop - count[block, key], stop):
                 out[np.uint64(lines[np.uint64(n)])] += sums[np.uint64(n)]
 
 
@@ -191,9 +191,9 @@ def _adjoint(
                 first = line * _ROW
                 line = np.uint64(whole[first + _LINE])
             prefetch(values, ahead)
-            where, course, many = _piece(numbers, first, whole[first + _LAYERS], layer, width)
+            start, course, many = _piece(numbers, first, whole[first + _LAYERS], layer, width)
             value = values[line] * abs(numbers[first + _GAIN]) * step
             if len(table) > 1:
-                add_timed_piece(pixels, where, course, many, value, table)
+                add_timed_piece(pixels, start, course, many, value, table)
             else:
-                add_piece(pixels, where, course, many, value, table)
+                add_piece(pixels, start, course, many, value, table)

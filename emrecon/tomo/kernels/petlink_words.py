@@ -19,14 +19,14 @@ def pairs_of(words, window, ring1, ring2, crystals, bins, fans, state, pairs):
     Fan sums and state are those of `histogram.count_words`. Returns the number of prompts.
     """
     half = crystals // 2
-    found = 0
+    count = 0
     counting = state[histogram.NOW] >= window[0]
     for word in words:
         if word >> np.uint32(31):
             _count_tag(word, window, state)
             counting = state[histogram.NOW] >= window[0]
             if state[histogram.FINISHED]:
-                return found
+                return count
         elif counting:
             kind = np.uint64(word >> np.uint32(30))
             sinogram, view, bin_ = _unpack(word & np.uint32(0x3FFFFFFF), bins, half)
@@ -38,7 +38,7 @@ def pairs_of(words, window, ring1, ring2, crystals, bins, fans, state, pairs):
             fans[kind, end1, r1] += 1
             fans[kind, end2, r2] += 1
             if kind:
-                pairs[found, 0] = r1 * np.uint64(crystals) + end1
-                pairs[found, 1] = r2 * np.uint64(crystals) + end2
-                found += 1
-    return found
+                pairs[count, 0] = r1 * np.uint64(crystals) + end1
+                pairs[count, 1] = r2 * np.uint64(crystals) + end2
+                count += 1
+    return count

@@ -32,17 +32,17 @@ def _compare(begin, end, counts, factors, background, views, projection, likelih
     tofs, _, columns = projection.shape
     scaled, offset = factors.shape[0] > 0, background.shape[0] > 0
     flat = background.shape[0] < tofs
-    part = np.float32(1 / tofs) if flat else np.float32(1)
+    weight = np.float32(1 / tofs) if flat else np.float32(1)
     for r in range(begin, end):
         at = views[r]
         total = 0.0
         for t in range(tofs):
-            behind = 0 if flat else t
+            frame = 0 if flat else t
             for c in range(columns):
                 factor = factors[at, c] if scaled else np.float32(1)
                 mean = factor * projection[t, r, c]
                 if offset:
-                    mean += part * background[behind, at, c]
+                    mean += weight * background[frame, at, c]
                 if factor > 0 and mean > 0:
                     y = counts[t, at, c]
                     total -= mean

@@ -325,7 +325,7 @@ def _gather(begin, end, first, count, raster, spread, work, image):
                 n0 = math.ceil((t - reach_t - far) / raster.step_mm)
                 b0 = max(0, math.ceil((u - reach_u - raster.u_mm[0]) / du))
                 b1 = min(rows - 1, math.floor((u + reach_u - raster.u_mm[0]) / du))
-                found = 0
+                filled = 0
                 for back in range(max(0, n0), min(depths - 1, n1) + 1):
                     n = depths - 1 - back
                     if spread.reach_u[orbit, n] < 0:
@@ -335,17 +335,17 @@ def _gather(begin, end, first, count, raster, spread, work, image):
                         dx = abs(depth * c - raster.u_mm[b] * s - x) / image.vx
                         dy = abs(depth * s + raster.u_mm[b] * c - y) / image.vy
                         if dx < 1 and dy < 1:
-                            weight[found] = (1 - dx) * (1 - dy)
-                            taken[found, 0], taken[found, 1], taken[found, 2] = v, n, b
-                            found += 1
-                            if found == 4:
+                            weight[filled] = (1 - dx) * (1 - dy)
+                            taken[filled, 0], taken[filled, 1], taken[filled, 2] = v, n, b
+                            filled += 1
+                            if filled == 4:
                                 _add(work, taken, weight, image.values[i, j])
-                                found = 0
-                if found:
-                    for left in range(found, 4):
+                                filled = 0
+                if filled:
+                    for left in range(filled, 4):
                         weight[left] = 0
-                        for part in range(3):
-                            taken[left, part] = taken[0, part]
+                        for axis in range(3):
+                            taken[left, axis] = taken[0, axis]
                     _add(work, taken, weight, image.values[i, j])
 
 

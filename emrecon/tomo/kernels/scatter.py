@@ -189,8 +189,8 @@ def _sums(
         fa, fb, xa, xb = seen[a], seen[b], activity[a], activity[b]
         ma, mb, ea, eb = mu[a], mu[b], survival[a], survival[b]
         built = np.float32(0)
-        for part in range(2):
-            first, last = (0, half) if part == 0 else (half, weights.size)
+        for side in range(2):
+            first, last = (0, half) if side == 0 else (half, weights.size)
             total = np.float32(0)
             for i in range(last - first):
                 n = np.uint64(first + i)
@@ -206,7 +206,7 @@ def _sums(
                 value = weights[n] * weight * fa[n] * fb[n] * ea[n] * eb[n] * both
                 total += value
                 built += value * (_power(falls * (ma[n] + mb[n])) - one)
-            out[p, part] = total
+            out[p, side] = total
         out[p, 2] = built
 
 
@@ -268,11 +268,11 @@ def _timed_sums(
                 cosine -= ways[axis, a, n] * ways[axis, b, n]
             place = (min(max(cosine, least), one) - least) * per_step
             k = np.int64(place)
-            part = place - np.float32(k)
-            weight = angle[k] + part * (angle[k + 1] - angle[k])
+            fraction = place - np.float32(k)
+            weight = angle[k] + fraction * (angle[k + 1] - angle[k])
             if weight == 0:
                 continue
-            more = extra[k] + part * (extra[k + 1] - extra[k])
+            more = extra[k] + fraction * (extra[k + 1] - extra[k])
             weight *= sight * survival[a, n] * survival[b, n]
             way = half * (lengths[a, n] + lengths[b, n]) - first_mm
             shift = np.int64(math.floor(slots // 2 + one - way / step_mm))

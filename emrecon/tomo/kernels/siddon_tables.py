@@ -41,9 +41,9 @@ def rays_of(shape, x0, y0, vx, vy, cosines, sines, s_mm, half_chord_mm, fov_mm):
         end = np.minimum(end, np.where(level, np.inf, high))
     along_x = (np.abs(axes[0][1]) >= np.abs(axes[1][1]))[:, 0, 0]
     (x, dx, _), (y, dy, _) = axes
-    where, dx, dy = along_x[:, None, None], dx[:, 0, 0], dy[:, 0, 0]
+    x_first, dx, dy = along_x[:, None, None], dx[:, 0, 0], dy[:, 0, 0]
     return Rays(
-        begin, end, np.where(where, x, y), np.where(where, y, x),
+        begin, end, np.where(x_first, x, y), np.where(x_first, y, x),
         np.where(along_x, dx, dy), np.where(along_x, dy, dx), along_x, reach, slope,
     )  # fmt: skip
 

@@ -48,9 +48,9 @@ def _slabs(begin, end, features, own, steps, shells, nearness, count, lengths, s
                         for c in range(channels):
                             off = features[c, p, q, r] - features[c, i, j, k]
                             apart[n] += off * off
-                found = _choose(apart, shells, count, chosen)
+                neighbours = _choose(apart, shells, count, chosen)
                 if not columns.size:
-                    lengths[row] = found
+                    lengths[row] = neighbours
                     continue
                 total = 0.0
                 for n in range(len(steps)):
@@ -69,16 +69,16 @@ def _slabs(begin, end, features, own, steps, shells, nearness, count, lengths, s
 def _choose(apart, shells, count, chosen):
     """Mark the `count` least, and what ties with the last in size and shell; return how many."""
     last = np.partition(apart, count - 1)[count - 1] if count < apart.size else np.inf
-    found = 0
+    taken = 0
     for n in range(apart.size):
         chosen[n] = apart[n] < last
-        found += chosen[n]
+        taken += chosen[n]
     shell = -1
     for n in range(apart.size):
-        if apart[n] == last and last < np.inf and (found < count or shells[n] == shell):
+        if apart[n] == last and last < np.inf and (taken < count or shells[n] == shell):
             chosen[n], shell = True, shells[n]
-            found += 1
-    return found
+            taken += 1
+    return taken
 
 
 def product(matrix, image, out):

@@ -92,8 +92,8 @@ class CameraProjector:
             "_raster": raster,
             "_spread": _spread(self.camera, raster, self.response, rows),
         }
-        for name, part in parts.items():
-            object.__setattr__(self, name, part)
+        for name, value in parts.items():
+            object.__setattr__(self, name, value)
         self._attenuate(inner)
 
     def _attenuate(self, inner: Grid) -> None:
@@ -214,8 +214,8 @@ def _spread(
     sigma = np.zeros(distance.shape) if response is None else response.sigma_mm(distance)
     taps_u, reach_u = gaussians(sigma / (camera.bin_mm / rows))
     taps_z, reach_z = gaussians(sigma / camera.plane_mm)
-    behind = distance <= 0
-    reach_u[behind], reach_z[behind] = -1, -1
+    beyond = distance <= 0
+    reach_u[beyond], reach_z[beyond] = -1, -1
     return kernel.Spread(orbit.astype(np.int64), taps_u, taps_z, reach_u, reach_z)
 
 
@@ -232,8 +232,8 @@ def gaussians(sigma: Floats) -> tuple[Array, NDArray[np.int64]]:
     width = np.maximum(sigma, 1e-3)
     for _ in range(40):  # its variance grows with the parameter: a fixed point, reached quickly
         taps = _sampled(at, width, keep)
-        found = np.sqrt(2 * np.sum(taps * at**2, axis=-1))
-        width = np.clip(width + 0.7 * (sigma - found), 0.05, 2 * sigma + 1)
+        spread = np.sqrt(2 * np.sum(taps * at**2, axis=-1))
+        width = np.clip(width + 0.7 * (sigma - spread), 0.05, 2 * sigma + 1)
     return _sampled(at, width, keep).astype(np.float32), reach
 
 

@@ -147,8 +147,8 @@ class EventProjector:
         """Return the line integrals of `image` (per mm), shape ``(events,)``."""
         views = self.lines.views(image)
         out = np.empty(len(self.events), np.float32)
-        for begin, part in self._parts():
-            out[begin : begin + len(part)] = self.lines.trace(part).forward(views)
+        for begin, chunk in self._parts():
+            out[begin : begin + len(chunk)] = self.lines.trace(chunk).forward(views)
         return out
 
     def adjoint(self, data: Array) -> Array:
@@ -156,14 +156,14 @@ class EventProjector:
         if data.shape != self.range:
             raise GeometryError(f"data of shape {data.shape} for {len(self.events)} events")
         views = self.lines.nothing()
-        for begin, part in self._parts():
-            values = np.ascontiguousarray(data[begin : begin + len(part)], np.float32)
-            self.lines.trace(part).adjoint(values, views)
+        for begin, chunk in self._parts():
+            values = np.ascontiguousarray(data[begin : begin + len(chunk)], np.float32)
+            self.lines.trace(chunk).adjoint(values, views)
         return self.lines.image(views)
 
     def _parts(self) -> Iterator[tuple[int, Events]]:
         """Yield chunks of the events, and where they begin."""
         for begin in range(0, len(self.events), CHUNK):
-            part = self.events.part(begin, min(begin + CHUNK, len(self.events)))
-            part.check()
-            yield begin, part
+            chunk = self.events.part(begin, min(begin + CHUNK, len(self.events)))
+            chunk.check()
+            yield begin, chunk

@@ -95,8 +95,8 @@ def _by_points(volume: Volume, grid: Grid) -> Array:
     times = [max(1, int(np.ceil(size / finest))) for size in grid.spacing_mm]
     total = np.zeros(grid.shape, np.float32)
     to_volume = np.linalg.inv(volume.affine) @ grid.affine
-    for part in np.ndindex(*times):
-        offset = (np.array(part) + 0.5) / times - 0.5
+    for point in np.ndindex(*times):
+        offset = (np.array(point) + 0.5) / times - 0.5
         total += affine_transform(
             volume.voxels,
             to_volume[:3, :3],
