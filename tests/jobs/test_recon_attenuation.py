@@ -44,6 +44,7 @@ def job(folder: Path, tmp_path: Path) -> ReconstructionJob:
 
 
 def test_it_is_used_told_and_written(job: ReconstructionJob, folder: Path) -> None:
+    """Beside randoms and scatter that are given, it makes the image of the true factors."""
     _, written = jobs.run(job)
     names = [path.name for path in written]
     assert names == ["image.nii.gz", "image.mu.nii.gz", "image.json", "image.csv", "image.png"]
@@ -56,7 +57,19 @@ def test_it_is_used_told_and_written(job: ReconstructionJob, folder: Path) -> No
     made = nib.load(written[1]).get_fdata()
     part = nib.load(folder / "part.nii.gz").get_fdata()
     assert np.count_nonzero(made > 0.005) > 2 * np.count_nonzero(part)
-    assert nib.load(written[0]).get_fdata().sum() > 0
+    found = nib.load(written[0]).get_fdata()
+    right, wrong = (
+        replace(job, scan=scan, corrections=how).begin().iterate().volume.voxels
+        for scan, how in ((folder, Corrections()), (folder / "prompts.hs", given(folder)))
+    )
+    middle = part > 0
+    assert found[middle].mean() == pytest.approx(right[middle].mean(), rel=0.05)
+    assert wrong[middle].mean() < 0.6 * right[middle].mean()
+
+
+def given(folder: Path) -> Corrections:
+    """Return the corrections of the scan, less that of attenuation."""
+    return Corrections(randoms=folder / "randoms.hs", scatter=folder / "scatter.hs")
 
 
 def test_a_run_without_it_says_so(job: ReconstructionJob, folder: Path) -> None:
