@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emrecon import io
-from emrecon.errors import FormatError, GeometryError, WriteError
+from emrecon.errors import FormatError, GeometryError, SettingsError, WriteError
 from emrecon.volume import Grid, Volume
 
 SUFFIXES = [
@@ -65,7 +65,7 @@ def test_nothing_is_left_of_a_failed_write(tmp_path, suffix, monkeypatch):
 
 
 def test_an_unknown_ending_is_refused(tmp_path):
-    with pytest.raises(WriteError, match=r"known are \.nii, \.nii\.gz, \.hv"):
+    with pytest.raises(SettingsError, match=r"known are \.nii, \.nii\.gz, \.hv"):
         io.write_image(asymmetric(), tmp_path / "image.png")
 
 

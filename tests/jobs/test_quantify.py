@@ -203,7 +203,7 @@ def test_a_cylinder_without_its_facts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmreconError, match=r"is in no stated unit: .*counts/mm"):
         job.begin().iterate()
     (tmp_path / "c.json").write_text('{"Units": "counts/mm"}')
-    with pytest.raises(SettingsError, match="does not say it: give --isotope"):
+    with pytest.raises(SettingsError, match="does not say isotope: give --isotope"):
         job.begin().iterate()
     with pytest.raises(SettingsError, match="how active is the cylinder"):
         CalibrationJob(tmp_path / "c.nii.gz").begin()
