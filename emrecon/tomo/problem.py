@@ -37,8 +37,9 @@ MEET = 20.0
 WRONG = 0.5
 """Share of the prompts by which an image and its background may miss them at all."""
 
-LOST = 0.3
-"""Share of the counts by which a pass of OSEM may miss them where subsets are kept."""
+LOST = 0.2
+"""Share of the counts by which a pass of OSEM may miss them where subsets are kept: of 6000 counts of
+a cylinder 12 subsets missed 6 %, and 24 of half as many a third, and more and more from then on."""
 
 UNIT = "counts/mm"
 """Unit of a reconstructed image until a calibration gives Bq/mL."""

@@ -45,8 +45,8 @@ CHOICES = {
     "first_row": "head", "pixel_mm": (4.0, 4.0), "axis_mm": (0.0, 0.0, 1.0),
     "response_mm": (0.1, 1.0), "frames": "0:1", "frame_order": ("view",), "isotope": "Tc-99m",
     "radius_mm": (200.0,), "start_angles_deg": (0.0,), "scatter_rounds": 5, "mlaa_passes": 4,
-    "window_kev": (430.0, 610.0), "energy_resolution": 0.12, "beta": 0.1, "gamma": 1.0, "epsilon": 0.1, "edge": 0.1,
-    "eta": 0.1, "anatomy": (Path("x.nii"),), "algorithm": "bsrem",
+    "window_kev": (430.0, 610.0), "energy_resolution": 0.12, "beta": 0.1, "gamma": 1.0,
+    "epsilon": 0.1, "edge": 0.1, "eta": 0.1, "anatomy": (Path("x.nii"),), "algorithm": "bsrem",
     "uncertainty": "none", "dead_time_model": "paralysable",
 }  # fmt: skip
 

@@ -78,18 +78,11 @@ def test_an_update_of_vanishing_voxels_or_sensitivity_is_finite() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("counts", [120, 600, 3000])
 @pytest.mark.parametrize("subsets", [12, 24])
-def test_osem_has_the_counts_or_is_refused_at_any_number_of_them(
-    counts: int, subsets: int
-) -> None:
+def test_osem_keeps_any_number_of_counts(counts: int, subsets: int) -> None:
     for seed in range(3):
-        made, settings = scan(counts, seed), Settings(iterations=5, subsets=subsets)
-        try:
-            image = recon(made, settings)
-        except DataError as error:
-            assert f"fewer than {subsets} subsets" in str(error)
-        else:
-            share = prepare(made, settings).balance(image.voxels)
-            assert share == pytest.approx(1, abs=0.5)
+        few, settings = scan(counts, seed), Settings(iterations=5, subsets=subsets)
+        image = recon(few, settings)
+        assert prepare(few, settings).balance(image.voxels) == pytest.approx(1, abs=0.2)
 
 
 def test_what_an_image_lost_is_told(caplog: pytest.LogCaptureFixture) -> None:
