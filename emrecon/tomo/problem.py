@@ -38,8 +38,8 @@ WRONG = 0.5
 """Share of the prompts by which an image and its background may miss them at all."""
 
 LOST = 0.2
-"""Share of the counts by which a pass of OSEM may miss them where subsets are kept: of 6000 counts of
-a cylinder 12 subsets missed 6 %, and 24 of half as many a third, and more and more from then on."""
+"""Share of the counts by which a pass of OSEM may miss them where subsets are kept: of 6000 counts
+of a cylinder 12 subsets missed 6 %, and 24 of half as many a third, and more from then on."""
 
 UNIT = "counts/mm"
 """Unit of a reconstructed image until a calibration gives Bq/mL."""
