@@ -14,7 +14,7 @@ from emrecon.em import Iterate
 from emrecon.errors import SettingsError
 from emrecon.jobs.base import Observer
 from emrecon.jobs.recon import ReconstructionJob
-from emrecon.jobs.recon_images import ReconImage
+from emrecon.jobs.recon_image import ReconImage
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import pressed
 from emrecon.tomo.problem import UNIT

@@ -20,7 +20,8 @@ from emrecon.jobs.bundle import check_outputs
 from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, refuse_unused
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
-from emrecon.jobs.recon_images import ImageResult, Images, ReconImage
+from emrecon.jobs.recon_image import ImageResult, ReconImage
+from emrecon.jobs.recon_images import Images
 from emrecon.jobs.recon_regions import measured
 from emrecon.jobs.recon_result import ReconResult
 from emrecon.stop import Enough, Rule, Stopped

@@ -17,7 +17,7 @@ from emrecon import io, metrics
 from emrecon.em import Iterate, last, until
 from emrecon.io import sidecar
 from emrecon.jobs.base import Meters
-from emrecon.jobs.recon_images import ReconImage
+from emrecon.jobs.recon_image import ReconImage
 from emrecon.jobs.region_table import RegionRow, RegionTable
 from emrecon.metrics.compare import onto
 from emrecon.stop import Enough, Rule, Stopped

@@ -22,7 +22,8 @@ from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
 from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
 from emrecon.jobs.recon_choice import MU, REGIONS, SWEEP, ReconChoice
-from emrecon.jobs.recon_images import ImageResult, Images
+from emrecon.jobs.recon_image import ImageResult
+from emrecon.jobs.recon_images import Images
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.jobs.region_table import as_tsv, columns_of, text_of
 from emrecon.volume import Volume
