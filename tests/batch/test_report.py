@@ -73,7 +73,7 @@ def page(tmp_path: Path) -> Page:
     good = Record(
         name, "segment", "done", seconds=2.5, peak_mb=300.0, started="now",
         outputs=tuple(map(str, outputs)), picture=str(outputs[2]), curve=(1.0, 2.0, 3.0),
-        said=("CSF: 189.4 mL (95 % 160.1 to 218.7)",), warnings=("look <here>",),
+        summary=("CSF: 189.4 mL (95 % 160.1 to 218.7)",), warnings=("look <here>",),
         settings={"classes": 4, "seed": 0, "bias": "auto"},
     )  # fmt: skip
     bad = Record("bad", "recon", "failed", error="no <file>", settings={"iterations": 7})

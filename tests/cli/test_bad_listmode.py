@@ -227,7 +227,7 @@ def test_hundreds_of_damaged_petsird_files_with_dead_time_and_triggers(box, tmp_
             alive = AliveTime(file.detectors.types, (0.0, 1.0))
             for _ in file.blocks(alive.add):
                 pass
-            if alive.told:
+            if alive.stated:
                 alive.applied(file.detectors.efficiencies, 60.0)
             phase_gates(triggers(path, "respiratory"), 2)
         except EmreconError:
