@@ -32,6 +32,15 @@ def test_what_fits_is_returned(scan, caplog):
     assert not caplog.messages
 
 
+@pytest.mark.parametrize("name", ["prompts", "randoms", "normalisation", "attenuation"])
+def test_what_is_not_finite_is_left_to_those_who_name_it(scan, name):
+    """Without a warning of numpy, which is an error in tests."""
+    data = scan.with_(randoms=np.ones(scan.bins.shape, np.float32))
+    data = getattr(data, name).copy()
+    data[0, 0, 0], data[0, 1, 0], data[1, 1, 1] = np.nan, np.inf, -np.inf
+    checked(scan.with_(**{name: data}))
+
+
 @pytest.mark.parametrize(("axis", "what"), [(0, "views"), (1, "bins"), (2, "segments")])
 def test_what_counts_nothing_is_missing(scan, axis, what):
     """It may be where efficiency is 0, and where so few are expected that it is chance."""

@@ -39,6 +39,14 @@ def checked(scan: Scan) -> Scan:
     DataError
         If views, bins or segments are empty, or counts lie where efficiency is low.
     """
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(scan.prompts.sum(dtype=np.float64)):  # else they are refused by name later
+            _check(scan)
+    return scan
+
+
+def _check(scan: Scan) -> None:
+    """Look at views, segments, attenuation and normalisation."""
     _refuse_empty(scan)
     every = max(1, scan.prompts.size // BINS)
     some = scan.of_views(slice(None, None, every))
@@ -49,7 +57,6 @@ def checked(scan: Scan) -> Scan:
     if scan.normalisation is not None:
         views = max(3, len(scan.normalisation) // every)
         _refuse_inverse(scan.of_views(slice(0, views)), scan.normalisation[:views])
-    return scan
 
 
 def _refuse_empty(scan: Scan) -> None:
