@@ -246,6 +246,15 @@ class Bar:
         Updates to come.
     what : str
         Text before the bar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rich.console import Console
+    >>> from emrecon.em import Iterate
+    >>> with Bar(Console(), 2, "OSEM") as bar:
+    ...     for number in range(3):
+    ...         bar(Iterate(number, np.ones(3), -9.0 + number))
     """
 
     def __init__(self, console: Console, total: int, what: str) -> None:

@@ -19,7 +19,16 @@ from phantoms.phantom import Phantom
 
 @dataclass(frozen=True, eq=False)
 class Simulation:
-    """A simulated scan, and everything that was known before it was counted."""
+    """A simulated scan, and everything that was known before it was counted.
+
+    Examples
+    --------
+    >>> from phantoms.acquisition import Acquisition
+    >>> from phantoms.cylinder import uniform_cylinder
+    >>> made = Acquisition(scanner="tiny", counts=1e4).scan(uniform_cylinder(20.0, 20.0))
+    >>> made.truth.unit, made.mean.shape == made.scan.prompts.shape
+    ('counts/mm', True)
+    """
 
     scan: Scan
     """The scan: counts, and the exact factors and mean backgrounds of its model."""

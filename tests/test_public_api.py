@@ -7,10 +7,14 @@ import sys
 from importlib.metadata import version
 
 import emrecon
-from emrecon import squarem, testing
-from emrecon.tissue import mixture
-from emrecon.tomo import likelihood, priors
+from emrecon import squarem, testing, watchers
+from emrecon.io.formats import Format
+from emrecon.jobs import base
+from emrecon.tissue import mixture, result
+from emrecon.tomo import likelihood, listmode_scan, priors, problem, radon
 from emrecon.tomo.operators import algebra
+from emrecon.tomo.priors import prior
+from phantoms import simulate
 
 
 def test_the_names_shown_are_those_listed() -> None:
@@ -34,7 +38,9 @@ def test_every_name_has_an_example_that_runs() -> None:
 BUILD_ON = (
     likelihood.Sum, algebra.Chain, algebra.Stack, algebra.Scale, squarem.Squarem,
     mixture.Mixture, priors.Ingredients, testing.check_format, testing.check_likelihood,
-    testing.check_operator, testing.check_prior,
+    testing.check_operator, testing.check_prior, problem.Problem, radon.RadonSlice,
+    listmode_scan.ListmodeScan, result.Segmentation, base.Job, base.Estimate, base.Summary,
+    watchers.Bar, simulate.Simulation, prior.Prior, Format,
 )  # fmt: skip
 """What other packages reuse."""
 

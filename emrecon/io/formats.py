@@ -81,7 +81,13 @@ class Reading:
 
 @runtime_checkable
 class Format(Protocol):
-    """A file format. What can be done with its files is told by the protocols below."""
+    """A file format. What can be done with its files is told by the protocols below.
+
+    Examples
+    --------
+    >>> all(isinstance(form, Format) for form in formats())
+    True
+    """
 
     @property
     def name(self) -> str:

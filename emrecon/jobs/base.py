@@ -39,7 +39,13 @@ MB = 1 << 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a job is likely to need: memory enough, time right within a factor of three."""
+    """What a job is likely to need: memory enough, time right within a factor of three.
+
+    Examples
+    --------
+    >>> Estimate(memory_mb=400.0, cpu_s=20.0).cpu_s
+    20.0
+    """
 
     memory_mb: float
     """Most memory held at a time."""
@@ -94,7 +100,13 @@ def nobody(stage: Stage) -> Sequence[Observer]:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is to be said of a result."""
+    """What is to be said of a result.
+
+    Examples
+    --------
+    >>> Summary(("CSF: 189.4 mL",), counts=2e6).lines
+    ('CSF: 189.4 mL',)
+    """
 
     lines: tuple[str, ...] = ()
     """What a person wants to know at once."""
@@ -133,7 +145,16 @@ class Run(Protocol[R_co]):
 
 
 class Job(Protocol):
-    """What is to be done, as a value."""
+    """What is to be done, as a value.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import emrecon as em
+    >>> job: Job = em.SimulationJob("cylinder", Path("scan"))
+    >>> job.KIND, job.out
+    ('simulate', PosixPath('scan'))
+    """
 
     KIND: ClassVar[str]
     """Name of the kind in job files, which is that of the command."""

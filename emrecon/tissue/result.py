@@ -67,7 +67,19 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """Tissue classes of an image; class k has label k + 1, in the order of `names`."""
+    """Tissue classes of an image; class k has label k + 1, in the order of `names`.
+
+    Examples
+    --------
+    >>> import emrecon as em
+    >>> noisy = np.random.default_rng(0).normal(0, 20, (20, 20, 20)) + 300
+    >>> shell = np.abs(np.indices((20, 20, 20)) - 9.5).max(0)
+    >>> noisy += (shell < 8) * 200 + (shell < 6) * 200  # fluid about grey about white
+    >>> t1, mask = (em.Volume(np.float32(data), np.eye(4)) for data in (noisy, noisy > 0))
+    >>> parts = em.segment([t1], em.TissueSettings(bias_mm=0, scale=1), mask=mask)
+    >>> parts.names, int(parts.labels.max()), parts.fractions.shape
+    (('CSF', 'GM', 'WM'), 3, (8000, 3))
+    """
 
     names: tuple[str, ...]
     """Of the classes."""

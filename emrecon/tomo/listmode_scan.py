@@ -25,7 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ListmodeScan:
-    """Events of a scanner, and what gathers all its detector pairs."""
+    """Events of a scanner, and what gathers all its detector pairs.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import emrecon as em
+    >>> from phantoms.acquisition import Acquisition
+    >>> like = Acquisition(scanner="tiny", counts=1e4)
+    >>> with TemporaryDirectory() as name:
+    ...     _ = em.run(em.SimulationJob("cylinder", Path(name) / "scan", like, petsird=True))
+    ...     with em.open_events(Path(name) / "scan" / "scan.petsird") as (scan, _):
+    ...         len(scan.events) > 9000, type(scan.bins).__name__
+    (True, 'Pairs')
+    """
 
     events: Events
     """The events, with the factors and background of their pairs."""

@@ -47,7 +47,18 @@ UNIT = "counts/mm"
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Everything an algorithm needs: the likelihood of each subset, and where to start."""
+    """Everything an algorithm needs: the likelihood of each subset, and where to start.
+
+    Examples
+    --------
+    >>> from phantoms.acquisition import Acquisition
+    >>> from phantoms.cylinder import uniform_cylinder
+    >>> from emrecon.tomo.prepare import prepare
+    >>> scan = Acquisition(scanner="tiny", counts=1e4).scan(uniform_cylinder(20.0, 20.0)).scan
+    >>> problem = prepare(scan, Settings(subsets=4))
+    >>> len(problem.likelihoods), problem.start.shape == problem.grid.shape
+    (4, True)
+    """
 
     likelihoods: tuple[Likelihood[Any], ...]
     """One a subset, in the order of their turns."""

@@ -16,7 +16,14 @@ from emrecon.volume import Volume
 
 
 class RadonSlice(NamedTuple):
-    """A slice of parallel beams, and the pixels that ``radon`` made it of."""
+    """A slice of parallel beams, and the pixels that ``radon`` made it of.
+
+    Examples
+    --------
+    >>> part = from_radon(np.ones((17, 20)))
+    >>> part.scan.prompts.shape, part.settings.size
+    ((20, 17, 1), (17, 17, 1))
+    """
 
     scan: Scan
     """Counts, or line integrals, in the bins of parallel beams."""

@@ -11,6 +11,23 @@ class Prior(Protocol):
     """A penalty ``R(x)`` of images of 0 or more, times its strength; taken off a log-likelihood.
 
     `emrecon.testing.check_prior` holds an implementation to this.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Ridge:
+    ...     def value(self, image):
+    ...         return float(np.sum(image**2)) / 2
+    ...     def gradient(self, image):
+    ...         return image
+    ...     def curvature(self, image, along):
+    ...         return along
+    ...     def diagonal(self, image):
+    ...         return np.ones_like(image)
+    ...     majorant = diagonal
+    >>> prior: Prior = Ridge()
+    >>> prior.value(np.ones((2, 2, 2)))
+    4.0
     """
 
     def value(self, image: Array) -> float:
