@@ -152,8 +152,8 @@ class Job(Protocol):
     >>> from pathlib import Path
     >>> import emrecon as em
     >>> job: Job = em.SimulationJob("cylinder", Path("scan"))
-    >>> job.KIND, job.out
-    ('simulate', PosixPath('scan'))
+    >>> job.KIND, str(job.out)
+    ('simulate', 'scan')
     """
 
     KIND: ClassVar[str]
