@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from emrecon.jobs.base import (
 from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.memory import check_fits
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.settings import per_axis
 from emrecon.volume import Array, Grid, Volume
 from phantoms.acquisition import Acquisition, phantom_named, scan_mb
@@ -37,6 +38,9 @@ from phantoms.spect_acquisition import CameraAcquisition
 
 if TYPE_CHECKING:
     from phantoms.phantom import Phantom
+    from phantoms.simulate import Simulation
+    from phantoms.simulate_events import EventSimulation
+    from phantoms.spect_acquisition import CameraSimulation
 
 LINE_S = 2.2e-7
 """Processor time to count a line."""
@@ -247,20 +251,23 @@ class PhantomJob:
         return Grid.centred((i, j, k), voxel)
 
 
-def write_simulation(folder: Path, simulation: Any) -> tuple[Path, ...]:  # noqa: ANN401 - Simulation
+def write_simulation(folder: Path, simulation: Simulation) -> tuple[Path, ...]:
     """Write a simulated scan with its truth."""
     from emrecon.io.interfile import write_projections  # noqa: PLC0415 - as write_scan
 
     make_folder(folder)
-    files = write_scan(folder, simulation.scan, simulated=True)
+    files, bins = write_scan(folder, simulation.scan, simulated=True), simulation.scan.bins
+    assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
     for name, counts in simulation.orders.items():
         file = folder / f"{name}.hs"
-        write_projections(file, simulation.scan.bins, counts, simulation.scan.exam)
+        write_projections(file, bins, counts, simulation.scan.exam)
         files = (*files, file)
     return (*files, *_write_truth(folder, simulation, {"mu": simulation.mu}))
 
 
-def write_event_simulation(folder: Path, simulation: Any, seconds: float) -> tuple[Path, ...]:  # noqa: ANN401
+def write_event_simulation(
+    folder: Path, simulation: EventSimulation, seconds: float
+) -> tuple[Path, ...]:
     """Write a simulated list-mode scan as PETSIRD with its truth."""
     from emrecon.io.petsird.write import Coincidences, write  # noqa: PLC0415 - not every job
 
@@ -273,7 +280,7 @@ def write_event_simulation(folder: Path, simulation: Any, seconds: float) -> tup
     return (folder / MANIFEST, scan, *_write_truth(folder, simulation, {"mu": simulation.mu}))
 
 
-def write_camera_simulation(folder: Path, simulation: Any) -> tuple[Path, ...]:  # noqa: ANN401 - CameraSimulation
+def write_camera_simulation(folder: Path, simulation: CameraSimulation) -> tuple[Path, ...]:
     """Write a simulated SPECT scan as DICOM NM TOMO with its truth."""
     from emrecon.io.dicom.write import Study, write_projections  # noqa: PLC0415 - brings pydicom
     from emrecon.io.spect import Window  # noqa: PLC0415
@@ -303,7 +310,11 @@ def write_camera_simulation(folder: Path, simulation: Any) -> tuple[Path, ...]: 
     return (folder / MANIFEST, scan, *files)
 
 
-def _write_truth(folder: Path, simulation: Any, mu: dict[str, Volume]) -> tuple[Path, ...]:  # noqa: ANN401
+def _write_truth(
+    folder: Path,
+    simulation: Simulation | EventSimulation | CameraSimulation,
+    mu: dict[str, Volume],
+) -> tuple[Path, ...]:
     """Write what is true of a simulated scan."""
     volumes = {"truth": simulation.truth, **mu, "labels": simulation.labels}
     return _write_volumes(folder, volumes, simulation.facts["labels"])
