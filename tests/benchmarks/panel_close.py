@@ -76,7 +76,7 @@ def started(viewer, kind, moment):
     caption = {"recon": "EM reconstruction", "tissue": "EM segmentation"}[kind]
     dock_widget, dock = viewer.window.add_plugin_dock_widget("emrecon", caption)
     if kind == "tissue":
-        viewer.add_image(blobs(), scale=(2, 2, 2), units="mm", axis_labels=("S", "A", "R"))
+        viewer.add_image(blobs(), scale=(1.6, 1.6, 1.6), units="mm", axis_labels=("S", "A", "R"))
     elif moment != "simulating":
         dock.scan.box.setEditText(os.environ["EMRECON_SCAN"])
         if moment not in {"idle", "done"}:  # long enough to be met while it runs
