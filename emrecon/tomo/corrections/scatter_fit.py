@@ -1,10 +1,13 @@
 """The scale of scatter by what is counted beside the body, plane by plane.
 
 Lines that meet no matter hold randoms and scatter alone. What they count over what is expected of
-scatter is its scale: a ratio of sums, which is nearly the most likely one for counts. Few counts
-leave it uncertain, so each plane is drawn towards the scale of all planes, and that towards the
-absolute one, by how much is known of each (K. Thielemans et al., "Image-based correction for
-scatter in 3D PET", IEEE NSS-MIC 2007, fit the same tails by least squares).
+scatter is its scale: a ratio of sums, which is nearly the most likely one for counts (K. Thielemans
+et al., "Image-based correction for scatter in 3D PET", IEEE NSS-MIC 2007, fit the same tails by
+least squares). But the shape of scatter there, and the randoms, are only known to some percent,
+which no counts mend, and the absolute scale is predicted as well as that. So the scale is the mean
+of what is likely: most predictions are as good as those held against Monte Carlo, and some are wrong
+by any factor, as where activity lies beyond the rings or the map is wrong. A tail that is far off
+tells of the latter, and is followed. Each plane is drawn to the scale of all planes alike.
 """
 
 from __future__ import annotations
@@ -26,11 +29,19 @@ AIR = 0.98
 ASIDE_MM = 12.0
 """Distance that such lines keep from those that meet some, for blur and motion."""
 
-BETWEEN_PLANES, ALL_PLANES = 0.05, 0.15
-"""Standard deviation of a plane's scale about that of all, and of that about 1."""
+PREDICTED, TAILS, RANDOMS = 0.02, 0.03, 0.005
+"""Relative standard errors of the predicted scale, of the share of scatter that is expected in the
+tails, both as by Monte Carlo of bodies in two scanners, and of the mean randoms."""
+
+WRONG, ANY, ANY_PLANE = 0.1, 0.3, 0.05
+"""Share of predictions that are wrong for a cause that no model knows, and standard deviations of
+the scale of such ones, and of that of a plane about the one of all."""
 
 BOUNDS = (0.5, 2.0)
 """Least and greatest scale."""
+
+LEAST = 1e-3
+"""Counts of scatter in the tails that are as good as none."""
 
 SMOOTH_MM = 12.0
 """Standard deviation along the axis over which tails of neighbouring planes are taken together."""
@@ -85,21 +96,23 @@ def tail_fit(
     efficiency : array, optional
         Bins with 0 take no part.
     """
-    counted, expected, variance = np.zeros((3, bins.planes))
+    prompted, accidental, expected = np.zeros((3, bins.planes))
     number = 0
     for view in range(bins.shape[0]):
         tail = _tail(attenuation[view], bins)
         if efficiency is not None:
             tail &= efficiency[view] > 0
         number += int(np.count_nonzero(tail))
-        variance += _summed(prompts, view, tail)
+        prompted += _summed(prompts, view, tail)
         if randoms is not None:
-            counted -= _summed(randoms, view, tail)
+            accidental += _summed(randoms, view, tail)
         expected += _summed(scatter, view, tail)
-    counted += variance  # that of a count is its mean
-    near = np.stack([_along_axis(bins, sums) for sums in (counted, expected, variance)])
-    scale = _drawn(counted.sum(), expected.sum(), variance.sum(), 1.0, ALL_PLANES)
-    scales = _drawn(near[0], near[1], near[2], scale, BETWEEN_PLANES)
+    every = [float(sums.sum()) for sums in (prompted, accidental, expected)]
+    near = [_along_axis(bins, sums) for sums in (prompted, accidental, expected)]
+    scale = float(_likely(*every, ANY))
+    seen = np.clip((every[0] - every[1]) / max(every[2], LEAST), *BOUNDS)
+    scales = scale * _likely(near[0], near[1], seen * near[2], ANY_PLANE)
+    counted = prompted - accidental
     return TailFit(
         np.clip(scales, *BOUNDS), float(np.clip(scale, *BOUNDS)), counted, expected, number
     )
@@ -146,9 +159,16 @@ def _along_axis(bins: Bins, sums: Floats) -> Floats:
     return out
 
 
-def _drawn(counted: Any, expected: Any, variance: Any, towards: float, spread: float) -> Any:  # noqa: ANN401 - floats or arrays
-    """Return ratios drawn towards a value by how uncertain they are."""
-    known = np.square(expected) / np.maximum(variance, 1.0)
-    weight = 1 / spread**2
-    hits = counted * expected / np.maximum(variance, 1.0)
-    return (towards * weight + hits) / (weight + known)
+def _likely(prompts: Any, randoms: Any, expected: Any, any_: float) -> Any:  # noqa: ANN401 - floats or arrays
+    """Return the mean of the scales that counts and what is known before leave likely."""
+    held = np.maximum(expected, LEAST)
+    ratio = np.where(expected > LEAST, (prompts - randoms) / held, 1.0)
+    chance = (np.maximum(prompts, 1.0) + np.square(RANDOMS * randoms)) / np.square(held) + TAILS**2
+    squares = np.square(ratio - 1)
+    means, logs = [], []
+    for share, spread in ((1 - WRONG, PREDICTED), (WRONG, any_)):
+        both = chance + spread**2
+        means.append(1 + spread**2 / both * (ratio - 1))
+        logs.append(np.log(share) - 0.5 * np.log(both) - 0.5 * squares / both)
+    wrong = 1 / (1 + np.exp(np.minimum(logs[0] - logs[1], 500.0)))
+    return means[0] + wrong * (means[1] - means[0])
