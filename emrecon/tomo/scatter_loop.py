@@ -15,7 +15,7 @@ from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
 from emrecon.tomo.corrections.scatter_model import PairScatter, ScatterModel
 from emrecon.tomo.geometry.bins import Bins
-from emrecon.tomo.geometry.energy import EnergyWindow
+from emrecon.tomo.geometry.energy import LUTETIUM, EnergyWindow
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.prepare import prepare
@@ -88,7 +88,8 @@ def window_of(
             f"the energy resolution of {name} is not known: say --energy-resolution, its FWHM at "
             "511 keV as a share, such as 0.15"
         )
-    return EnergyWindow(float(limits[0]), float(limits[1]), share)
+    absorption = usual.absorption if usual else LUTETIUM
+    return EnergyWindow(float(limits[0]), float(limits[1]), share, absorption)
 
 
 def estimate_scatter(
@@ -232,6 +233,7 @@ def facts_of(model: ScatterModel, pairs: PairScatter, history: list[float]) -> d
     return {
         "energy_window_kev": [window.low_kev, window.high_kev],
         "energy_resolution": window.resolution,
+        "energy_absorption_exponent": window.absorption,
         "scatter_points": len(model.points.places_mm),
         "coarse_crystals": model.ring.crystals,
         "coarse_rings": int(model.ring.z_mm.size),

@@ -11,7 +11,7 @@ from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.io.interfile.header import Header
 from emrecon.io.interfile.layout import Layout
 from emrecon.tomo.geometry.bins import Scanner
-from emrecon.tomo.geometry.energy import REST_KEV, EnergyWindow
+from emrecon.tomo.geometry.energy import LUTETIUM, REST_KEV, EnergyWindow
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.tomo.geometry.tof import Timing
 
@@ -211,4 +211,7 @@ def _energy(header: Header, preset: Scanner | None) -> EnergyWindow | None:
         stated if stated > 0 else each
         for stated, each in zip((low, high, share), usual, strict=True)
     )
-    return EnergyWindow(low, high, float(share)) if low < high and 0 < share < 1 else None
+    absorption = known.absorption if known else LUTETIUM
+    if not (low < high and 0 < share < 1):
+        return None
+    return EnergyWindow(low, high, float(share), absorption)

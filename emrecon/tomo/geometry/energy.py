@@ -15,6 +15,11 @@ Floats = NDArray[np.float64]
 REST_KEV = 510.999
 """Energy of an annihilation photon, which is the rest energy of an electron."""
 
+LUTETIUM, BISMUTH = 0.88, 0.40
+"""How fast the share of photons that leave all their energy in a block of 20 to 25 mm of LSO or
+LYSO, or 30 mm of BGO, grows as their energy falls: the power of 511 keV over it. By Monte Carlo of
+such blocks (``tests/benchmarks/crystals.py``), within 1 % between 400 and 511 keV."""
+
 
 @dataclass(frozen=True)
 class EnergyWindow:
@@ -29,6 +34,10 @@ class EnergyWindow:
     resolution: float
     """FWHM of the measured energy at 511 keV as a share of it; it grows as the energy's root."""
 
+    absorption: float = LUTETIUM
+    """Power of 511 keV over the energy by which crystals take more of the photons whole; 0 for
+    crystals that take all alike."""
+
     def __post_init__(self) -> None:
         if not (0 < self.low_kev < self.high_kev and 0 < self.resolution < 1):
             raise GeometryError(
@@ -37,14 +46,17 @@ class EnergyWindow:
             )
 
     def accepts(self, kev: ArrayLike) -> Floats:
-        """Return the probability that photons of these energies are counted."""
+        """Return the probability that photons of these energies are counted.
+
+        Relative to a photon at the lower limit, which is taken to leave all its energy. Those
+        that leave a part do not count: in crystals and windows of PET they are under 1 %.
+        """
         from scipy.special import ndtr  # noqa: PLC0415 - heavy
 
         energy = np.asarray(kev, float)
         sigma = self.resolution / FWHM_PER_SIGMA * np.sqrt(energy * REST_KEV)
-        return np.asarray(
-            ndtr((self.high_kev - energy) / sigma) - ndtr((self.low_kev - energy) / sigma), float
-        )
+        seen = ndtr((self.high_kev - energy) / sigma) - ndtr((self.low_kev - energy) / sigma)
+        return np.asarray(seen * (self.low_kev / energy) ** self.absorption, float)
 
 
 def scattered_kev(cosine: ArrayLike) -> Floats:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from emrecon.errors import SettingsError
 from emrecon.tomo.geometry.bins import Scanner
-from emrecon.tomo.geometry.energy import EnergyWindow
+from emrecon.tomo.geometry.energy import BISMUTH, EnergyWindow
 from emrecon.tomo.geometry.tof import Timing
 
 MMR = Scanner(
@@ -98,7 +98,7 @@ HR_PLUS = Scanner(
     max_bins=288,
     block_crystals=(8, 8),
     # Window: Brix et al. 1997, J Nucl Med 38:1614; the resolution is a usual one of BGO blocks.
-    energy=EnergyWindow(350, 650, 0.25),
+    energy=EnergyWindow(350, 650, 0.25, BISMUTH),
 )
 
 ECAT_931 = Scanner(
@@ -138,7 +138,7 @@ INVEON = Scanner(
     bin_mm=0.8325,
     max_bins=128,
     block_crystals=(20, 20),
-    energy=EnergyWindow(350, 650, 0.146),  # Bao et al. 2009, with the usual window
+    energy=EnergyWindow(350, 650, 0.146, 1.30),  # Bao et al. 2009, with the usual window
 )
 
 TINY = Scanner(
