@@ -183,10 +183,8 @@ class CoarseRing:
         else:
             spline = make_interp_spline(self.z_mm, np.eye(rings), min(3, rings - 1))
             one, two = (spline(end).astype(np.float32) for end in _ends(bins))
-            rows = np.empty((*table.shape[:2], bins.planes), np.float32)
-            for row, weights in zip(rows, table, strict=True):
-                half = np.einsum("cab,pa->cpb", weights, one)
-                np.einsum("cpb,pb->cp", half, two, out=row)
+            both = (one[:, :, None] * two[:, None, :]).reshape(bins.planes, -1)
+            rows = table.reshape(*table.shape[:2], -1) @ both.T
         for axis in (0, 1):
             rows = spline_filter1d(rows, 3, axis, np.float32, "grid-wrap")
         return np.ascontiguousarray(rows)
