@@ -14,7 +14,7 @@ from emrecon.brief import brief, outcome
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
-from emrecon.io.manifest import scan_files
+from emrecon.io.manifest import resolved
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -64,11 +64,8 @@ class NormalisationJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        named = forms.paths_in(self.corrections) | forms.paths_in(self.source)
-        base.must_exist({"scan": self.scan} | named)
-        files = scan_files(self.scan, self.corrections) | forms.paths_in(self.source)
-        base.must_exist(files)
-        return files
+        files = base.scan_inputs(self.scan, self.corrections)
+        return files | base.with_data(forms.paths_in(self.source))
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the header first."""
@@ -114,7 +111,7 @@ class NormalisationJob:
 
     def _refuse_unused(self) -> None:
         """Refuse corrections that say what is estimated, or that are not made here."""
-        named = set(forms.paths_in(self.corrections))
+        named = set(forms.changed(self.corrections))
         if STATED & named:
             raise SettingsError(
                 "efficiencies are what is estimated: leave out --norm, --normalisation, "
@@ -128,7 +125,10 @@ class NormalisationJob:
             )
         if self.corrections.mlaa:
             raise SettingsError("attenuation is not estimated here: give --mu or --mu-per-mm")
-        if self.source.mu_per_mm and {"mu", "mu1", "ct", "attenuation"} & named:
+        _, stated = resolved(self.scan, self.corrections)
+        if self.source.mu_per_mm and {"mu", "ct", "attenuation"}.intersection(
+            forms.changed(stated)
+        ):
             raise SettingsError("give mu_per_mm of the cylinder, or --mu, --ct or --attenuation")
 
     def _source_scan(self, scan: Scan) -> SourceScan:

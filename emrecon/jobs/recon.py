@@ -29,7 +29,7 @@ from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import IN_BINS, CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.penalised import warm_of
+from emrecon.tomo.penalised import refuse_few_updates
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
@@ -81,8 +81,8 @@ class ReconstructionJob(ReconChoice):
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         _refuse_settings(self, data, path.name, corrections)
-        _refuse_execution(self, execution, data)
-        _refuse_few_updates(self)
+        _refuse_execution(self, execution, data, corrections)
+        refuse_few_updates(self.penalty, self.settings.iterations, self.settings.subsets)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
@@ -197,18 +197,6 @@ def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
         raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
 
 
-def _refuse_few_updates(job: ReconstructionJob) -> None:
-    """Refuse a run with a prior that ends before the prior counts."""
-    subsets, iterations = job.settings.subsets, job.settings.iterations
-    warm = warm_of(subsets)
-    if job.penalty.prior and not job.penalty.until_converged and iterations * subsets <= warm:
-        raise SettingsError(
-            f"the first {warm} updates are without the prior, and {iterations} iterations of "
-            f"{subsets} subset(s) are {iterations * subsets}: give more (--iterations), or "
-            "--until-converged"
-        )
-
-
 def _refuse_settings(
     job: ReconstructionJob, data: str, name: str, corrections: Corrections
 ) -> None:
@@ -228,7 +216,9 @@ def _refuse_settings(
         raise SettingsError("several betas are of one image: leave out frames and gates")
 
 
-def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:
+def _refuse_execution(
+    job: ReconstructionJob, execution: Execution, data: str, corrections: Corrections
+) -> None:
     """Refuse ways of carrying it out that this job has not."""
     several = job.listmode.several
     if job.several and (job.settings.checkpoint_every or execution.resume):
@@ -242,7 +232,7 @@ def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -
     if execution.cache and execution.workers:
         raise SettingsError("give --cache or --workers: each worker keeps its share in memory")
     for name in ("randoms", "scatter", "additive"):
-        if getattr(job.corrections, name) is not None and several:
+        if getattr(corrections, name) is not None and several:
             raise SettingsError(
                 f"--{name} holds counts of one scan, not of each frame or gate: leave it out, or "
                 "reconstruct frames one by one"

@@ -10,7 +10,7 @@ from emrecon import forms, io
 from emrecon.errors import SettingsError, WriteError
 from emrecon.files import keep_inputs
 from emrecon.io import sidecar
-from emrecon.io.manifest import resolved, scan_files
+from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.anatomy import inputs_of
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
@@ -77,17 +77,18 @@ class ReconChoice:
         EmreconError
             If one is missing, or a header that names others cannot be read.
         """
-        base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
-        files = scan_files(self.scan, self.corrections) | self.listmode.tables()
+        files = base.scan_inputs(self.scan, self.corrections)
+        images = self.listmode.tables()
         for form in (self.penalty, self.kernel, self.regions):
-            files |= forms.paths_in(form)
-        base.must_exist(files)
+            images |= forms.paths_in(form)
+        base.must_exist(images)
         for what, paths in (("anatomy", self.penalty.anatomy), ("kernel", self.kernel.kernel)):
-            files = {name: path for name, path in files.items() if path not in paths}
-            files |= inputs_of(what, paths, self.anatomical) if paths else {}
+            images = {name: path for name, path in images.items() if path not in paths}
+            images |= inputs_of(what, paths, self.anatomical) if paths else {}
         labels = self.regions.regions
         names = sidecar.beside(labels, ".json") if labels else None
-        return files | ({"region names": names} if names and names.exists() else {})
+        beside = {"region names": names} if names and names.exists() else {}
+        return files | base.with_data(images) | beside
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the image first."""

@@ -13,8 +13,6 @@ from emrecon import forms, io
 from emrecon.brief import brief, outcome
 from emrecon.errors import GeometryError, SettingsError
 from emrecon.io import sidecar
-from emrecon.io.formats import data_files
-from emrecon.io.manifest import scan_files
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -78,11 +76,8 @@ class ScatterJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        image = {"image": self.image}
-        base.must_exist(image | {"like": self.scan} | forms.paths_in(self.corrections))
-        files = image | data_files(image) | scan_files(self.scan, self.corrections)
-        base.must_exist(files)
-        return files
+        image = base.with_data({"image": self.image})
+        return image | base.scan_inputs(self.scan, self.corrections)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the header first."""

@@ -193,6 +193,13 @@ def test_what_cannot_be_estimated(
         NormalisationJob(noisy[0], None, source, chosen).begin()
 
 
+def test_attenuation_of_a_manifest_is_no_other_than_that_of_a_flag(tmp_path: Path) -> None:
+    ones = np.ones(BINS.shape, np.float32)
+    manifest, *_ = write_scan(tmp_path, Scan(BINS, ones, attenuation=ones))
+    with pytest.raises(SettingsError, match="give mu_per_mm"):
+        NormalisationJob(manifest, None, Source(radius_mm=40.0, mu_per_mm=MU)).begin()
+
+
 def test_refusals_of_counts_and_names(noisy: tuple[Path, Path], tmp_path: Path) -> None:
     counts = np.full(BINS.shape, 100.0, np.float32)
     with pytest.raises(DataError, match="prompts is negative"):
