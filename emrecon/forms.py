@@ -122,6 +122,12 @@ def changed(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
     }
 
 
+def told(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
+    """Return the fields that are not as by default and hold no path, as a sidecar tells them."""
+    named = path_names(type(form))  # type: ignore[arg-type] # classes are hashable
+    return {n: to_plain(value) for n, value in changed(form).items() if n not in named}
+
+
 def plain(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
     """Return a form as JSON and TOML hold it; `filled` reads it."""
     return {item.name: to_plain(getattr(form, item.name)) for item in fields(form)}

@@ -30,12 +30,14 @@ from emrecon.jobs.base import (
     nobody,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
+from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.known_source import Source
 from emrecon.jobs.refused import BY_NORMALISE, STATED
 from emrecon.stop import Rule, after
 from emrecon.tomo.corrections.ml_normalisation import Factors, SourceScan
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.scan import Scan, together
 
 PAIR_S = 3e-9
@@ -125,7 +127,8 @@ class NormalisationJob:
             )
         if self.corrections.mlaa:
             raise SettingsError("attenuation is not estimated here: give --mu or --mu-per-mm")
-        _, stated = resolved(self.scan, self.corrections)
+        prompts, stated = resolved(self.scan, self.corrections)
+        refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, stated)
         if self.source.mu_per_mm and {"mu", "ct", "attenuation"}.intersection(
             forms.changed(stated)
         ):
@@ -236,7 +239,7 @@ class NormalisationResult:
         outputs = job.outputs()
         about = {
             "GeneratedBy": sidecar.generated_by(),
-            "Settings": forms.plain(job.source),
+            "Settings": forms.plain(job.source) | forms.told(job.corrections),
             "Facts": self.facts(),
             "Inputs": {what: sidecar.file_facts(p) for what, p in self.run.files.items()},
             "LogLikelihood": list(self.curve),

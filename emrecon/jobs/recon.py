@@ -40,9 +40,13 @@ log = logging.getLogger(__name__)
 
 ONLY_STOPS = base.PINNED | {
     "iterations", "tolerance", "until_converged", "post_fwhm_mm", "cps_per_mbq", "view_s",
-    "decayed_h", "uncertainty", "draws", "draw_seed",
+    "decayed_h", "uncertainty", "draws", "draw_seed", "suv", "dead_time_us", "dead_time_model",
+    "singles_cps",
 }  # fmt: skip
 """Settings that say when to stop or how an iterate is shown, and decide no iterate."""
+
+ONLY_SHOWN = {"calibration", "facts", "regions", "regions data", "region names"}
+"""Inputs that decide no iterate, likewise."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class ReconstructionJob(ReconChoice):
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
         keyed = execution.resume or execution.cache or saves
-        key = base.key_of(self, base.digests(inputs), ONLY_STOPS) if keyed else ""
+        decide = {what: path for what, path in inputs.items() if what not in ONLY_SHOWN}
+        key = base.key_of(self, base.digests(decide), ONLY_STOPS) if keyed else ""
         if keyed and execution.workers:  # other chunks round otherwise
             key += f"-{execution.chunks}"
         state = self._state(key) if execution.resume else None

@@ -96,6 +96,16 @@ def test_iterates_do_not_depend_on_when_they_stop(scan: Path) -> None:
     assert key(job, leave_out=ONLY_STOPS) == key(longer, leave_out=ONLY_STOPS)
 
 
+def test_a_stopped_run_goes_on_with_regions(scan: Path, tmp_path: Path) -> None:
+    """What is measured of an image decides none of its iterates."""
+    out, labels = tmp_path / "a.nii", RegionSettings(scan / "labels.nii.gz", "none")
+    job = ReconstructionJob(scan, out, Settings(iterations=2, subsets=3, checkpoint_every=1))
+    job.begin().iterate(base.nobody, after(2))
+    more = replace(job, regions=labels)
+    result, _ = jobs.run(more, execution=jobs.Execution(resume=True))
+    assert result.summary().resumed_at == 2
+
+
 def test_the_bytes_of_a_correction_count(scan: Path, tmp_path: Path) -> None:
     job = ReconstructionJob(scan, None)
     randoms = scan / "randoms.s"

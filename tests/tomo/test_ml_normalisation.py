@@ -184,6 +184,8 @@ def test_an_image_of_the_source_will_do(noisy: tuple[Path, Path], tmp_path: Path
         (Source(radius_mm=40.0, at_mm=(500.0, 0.0)), Corrections(), "too few"),
         (Source(radius_mm=40.0), Corrections(scatter=Path("simulate")), "not simulated here"),
         (Source(radius_mm=40.0, mu_per_mm=MU), Corrections(mu=Path(__file__)), "give mu_per_mm"),
+        (Source(radius_mm=40.0), Corrections(dead_time_us=1.0), "dead_time_us says nothing"),
+        (Source(radius_mm=40.0), Corrections(span=3), "span is for .*list-mode"),
     ],
 )
 def test_what_cannot_be_estimated(
