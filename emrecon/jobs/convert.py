@@ -37,7 +37,7 @@ from emrecon.jobs.bundle import (
     refuse_full,
     written_together,
 )
-from emrecon.jobs.data_kinds import data_of, refuse_unused
+from emrecon.jobs.data_kinds import LISTMODE, data_of, refuse_unused
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.inputs import Binning, CameraFacts
 from emrecon.tomo.listmode import EVERYTHING
@@ -158,7 +158,8 @@ class ConversionJob:
         """Refuse settings of another kind of source."""
         if kind != "listmode" and self.binning != Binning():
             raise SettingsError(f"span and times are for list-mode, which {self.source} is not")
-        data = data_of(self.source, ListmodeSettings()) if kind == "scan" else f"an {kind}"
+        held = {"image": "an image", "listmode": LISTMODE}
+        data = held.get(kind) or data_of(self.source, ListmodeSettings())
         refuse_unused(data, self.source.name, self.camera)
 
     def _image(self) -> ImageCopy:

@@ -125,8 +125,6 @@ class NormalisationJob:
             raise SettingsError(
                 "scatter is not simulated here, as that needs the efficiencies: give a file"
             )
-        if self.corrections.mlaa:
-            raise SettingsError("attenuation is not estimated here: give --mu or --mu-per-mm")
         prompts, stated = resolved(self.scan, self.corrections)
         refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, stated)
         if self.source.mu_per_mm and {"mu", "ct", "attenuation"}.intersection(

@@ -133,6 +133,8 @@ class TransmissionJob:
         if unused := sorted(BY_TRANSMISSION.intersection(forms.changed(self.penalty))):
             raise SettingsError(f"{unused[0]} says nothing about transmission: leave it out")
         refuse_unused("transmission counts", self.scan.name, self.penalty)
+        if self.penalty.betas:
+            raise SettingsError("several betas are of images of activity: give one")
         if self.penalty.prior and not self.settings.quick:
             raise SettingsError("a prior takes its strength from quick passes: give 1 or more")
         rays = forms.changed(self.rays)

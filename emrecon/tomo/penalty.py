@@ -57,8 +57,9 @@ class Penalty:
     """Let the prior count the same in every voxel, without such a factor."""
 
     anatomy: tuple[Path, ...] = ()
-    """Images of the same body, such as a T1 or fractions of tissues: pls follows the edges of one,
-    other priors compare neighbours that look alike in all of them (Bowsher)."""
+    """Images of the same body, such as a T1, or the folder of tissues that emrecon segment wrote:
+    pls follows the edges of one, other priors compare neighbours that look alike in all of them
+    (Bowsher)."""
 
     similar: int = 9
     """With an anatomy: how many of its 26 neighbours a voxel is compared with."""

@@ -393,14 +393,11 @@ def _segmentation(folder: Path) -> Table:
             "--iterations", "5", "--deep-grey", "none")  # fmt: skip
     means = [str(m) for m in (0.35, 0.65, 1.0)]
     return Table("segment", base, (
-        ("--volume", "2"), ("--classes", "2"), ("--classes", "4"), ("--classes", "auto"),
+        ("--volume", "2"), ("--classes", "2"), ("--classes", "auto"),
         ("--classes", "auto", "--criterion", "bic"), ("--contrast", "T2"),
-        ("--contrast", "other"), ("--mixed", "0"), ("--mixed", "0", "--gaussians", "2"),
-        ("--covariance", "full"), ("--no-outliers",), ("--no-pure-means",), ("--beta", "0"),
-        ("--beta", "auto"), ("--neighbours", "26"), ("--bias-mm", "0"), ("--bias", "always"),
+        ("--mixed", "0"), ("--mixed", "0", "--gaussians", "2"),
+        ("--covariance", "full"), ("--no-outliers",), ("--beta", "0"),
+        ("--neighbours", "26"), ("--bias-mm", "0"), ("--bias", "always"),
         ("--only-bias",), ("--lesions",), ("--five-tissue",), ("--space", "template"),
-        ("--starts", "2"), ("--start", "k-means"), ("--weight-prior", "0.3"),
-        ("--iterations", "3"), ("--tolerance", "0.01"), ("--seed", "3"), ("--scale", "0.9"),
-        ("--resample",), ("--threads", "1"), ("--exclude", str(mask)), ("--means", *means),
-        ("--deep-grey", "auto"),
+        ("--weight-prior", "0.3"), ("--exclude", str(mask)), ("--means", *means),
     ), RUN_ALONE)  # fmt: skip

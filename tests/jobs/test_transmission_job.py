@@ -123,6 +123,7 @@ REFUSED = [
     ({"rays": RayFiles(pixel_mm=1.0, blank_scale=2.0)}, "blank_scale says nothing about HDF5"),
     ({"penalty": Penalty("rdp", algorithm="lbfgs")}, "algorithm says nothing about transmission"),
     ({"penalty": Penalty(beta=1.0)}, "beta says nothing without prior"),
+    ({"penalty": Penalty("rdp", beta=(0.1, 0.2))}, "several betas are of images of activity"),
     ({"penalty": Penalty("quadratic", gamma=1.0)}, "gamma says nothing without prior rdp"),
     ({"penalty": Penalty("rdp", eta=0.1)}, "eta says nothing without prior pls"),
     ({"penalty": Penalty("rdp", similar=3)}, "similar says nothing without anatomy"),
