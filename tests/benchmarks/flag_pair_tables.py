@@ -31,6 +31,14 @@ from tests.io import samples
 Words = tuple[str, ...]
 
 
+IMPLIED: dict[str, tuple[str, Words]] = {
+    "--ring-wide": ("--projector", ("siddon",)),
+    "--no-fit": ("--scanner", ("PRT-1",)),
+    "--iterations": ("--tolerance", ("0.5",)),
+}
+"""Settings that do nothing beside another, as that does it, or ends the run before it."""
+
+
 @dataclass(frozen=True)
 class Table:
     """A command, and settings of it that a user may mean, each with the words that say it."""
@@ -69,9 +77,8 @@ class Table:
     def implied(one: Words, others: tuple[Words, ...]) -> bool:
         """Return whether a setting says nothing that others do not say."""
         said = {flag: values for other in others for flag, values in _flags(other).items()}
-        siddon = one[0] == "--ring-wide" and said.get("--projector") == ("siddon",)
-        large = one[0] == "--no-fit" and said.get("--scanner") == ("PRT-1",)
-        return siddon or large or _flags(one).items() <= said.items()
+        other, values = IMPLIED.get(one[0], ("", ()))
+        return said.get(other) == values or _flags(one).items() <= said.items()
 
 
 def _flags(words: Words) -> dict[str, Words]:

@@ -3,7 +3,7 @@
 ``python -m tests.benchmarks.flag_pairs`` runs all tables, or with words those whose name holds
 them. Single flags are tried by `tests.benchmarks.flag_fuzz`; what goes wrong between two shows
 here: one that does nothing beside the other, or of which the sidecar says nothing, and whatever
-does not end in a result or in one line. ``tests/cli/test_pairs.py`` runs a part of them.
+does not end in a result or in one line.
 """
 
 from __future__ import annotations
