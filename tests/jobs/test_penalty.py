@@ -66,6 +66,7 @@ def test_a_tolerance_is_of_the_objective_with_the_prior(scan):
     settings = replace(FEW, iterations=20, tolerance=0.5)
     run = ReconstructionJob(scan, None, settings, penalty=RDP).begin().iterate()
     assert run.images[0].reached.number == 12 + 4
+    assert run._about()["ReconMethodParameterValues"] == [4, 4]  # of 20 iterations
 
 
 def test_the_objective_of_de_pierro_never_falls_once_the_prior_counts(scan):
