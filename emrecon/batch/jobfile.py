@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emrecon import forms, jobs
+from emrecon import forms, io, jobs
 from emrecon.batch.job import Job, batch_job, check_names, known_options, path_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, EmreconError, SettingsError
@@ -180,7 +180,10 @@ def _job(kind: str, name: str, source: str, table: Table, folders: tuple[Path, P
 
 def _usual(kind: str, source: str) -> str:
     """Return the output where none is named."""
-    image = kind == "convert" and source.endswith((".nii", ".nii.gz", ".hv"))
+    path = Path(source)
+    image = kind == "convert" and (
+        io.kind(path) == "image" if path.is_file() else source.endswith(io.image_suffixes())
+    )
     return "{name}" + (".nii.gz" if image else ENDINGS.get(kind, ""))
 
 
