@@ -47,7 +47,7 @@ class Table:
     base: Words
     settings: tuple[Words, ...]
     silent: frozenset[str] = frozenset()
-    """Settings that the sidecar need not tell, as they decide nothing."""
+    """Settings that decide nothing of the result, and that the sidecar need not tell."""
 
     told: bool = True
     """Whether there is a sidecar."""

@@ -78,14 +78,14 @@ class Study:
             without, alone = self.outcomes.get(rest), self.outcomes[one,]
             if without is None or without.refused or self.table.implied(one, rest):
                 continue
+            if one[0] in self.table.silent:
+                if outcome.data != without.data:
+                    yield f"{one[0]} changes the result"
+                continue
             matters = not alone.refused and alone.data != bare.data
             if matters and outcome.data == without.data:
                 yield f"{one[0]} changes nothing"
-            if (
-                self.table.told
-                and one[0] not in self.table.silent
-                and outcome.said == without.said
-            ):
+            if self.table.told and outcome.said == without.said:
                 yield f"{one[0]} is not in the sidecar"
 
 
