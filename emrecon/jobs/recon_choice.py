@@ -25,6 +25,9 @@ from emrecon.tomo.settings import Settings
 REGIONS = ".regions.tsv"
 """Ending of the table of regions."""
 
+SCATTER = ".scatter.png"
+"""Ending of the picture of scatter, where that is simulated."""
+
 MU = ".mu.nii.gz"
 """Ending of the attenuation map, where that is estimated."""
 
@@ -103,11 +106,24 @@ class ReconChoice:
     @property
     def _endings(self) -> tuple[str, ...]:
         """The endings of what is written beside the image."""
-        scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
-        table = (REGIONS,) if self.regions.regions else ()
-        sweep = (SWEEP,) if self.penalty.betas else ()
-        mu = (MU,) if self.corrections.mlaa else ()
-        return (*scatter, *mu, *table, *sweep, ".json", ".csv", ".png")
+        return (*(end for end, made in self._optional.items() if made), ".json", ".csv", ".png")
+
+    @property
+    def _optional(self) -> dict[str, bool]:
+        """The endings of what some runs write beside the image, and whether this one does."""
+        return {
+            SCATTER: self.corrections.simulate_scatter,
+            MU: self.corrections.mlaa,
+            REGIONS: self.regions.regions is not None,
+            SWEEP: bool(self.penalty.betas),
+        }
+
+    def stale(self) -> list[Path]:
+        """Return files beside the image that other runs write, and which are not of this one."""
+        if self.out is None or io.is_series(self.out):
+            return []
+        others = [end for end, made in self._optional.items() if not made]
+        return [path for end in others if (path := sidecar.beside(self.out, end)).is_file()]
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.

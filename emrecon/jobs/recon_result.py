@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +22,15 @@ from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
 from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
-from emrecon.jobs.recon_choice import MU, REGIONS, SWEEP, ReconChoice
+from emrecon.jobs.recon_choice import MU, REGIONS, SCATTER, SWEEP, ReconChoice
 from emrecon.jobs.recon_image import ImageResult
 from emrecon.jobs.recon_images import Images
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.jobs.region_table import as_tsv, columns_of, text_of
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,16 +145,12 @@ class ReconResult:
                 shown, png, title=f"{about['ReconMethodName']} {title}",
                 several="gates" if job.listmode.gates else "frames",
             )  # fmt: skip
-            for path in others:
-                if path.name.endswith(".scatter.png"):
-                    draw_scatter([image.scatter for image in self.images], path)
-                if path.name.endswith(MU):
-                    io.write_image(self._mu, path)
-            self._write_tables(others)
+            self._write_others(others)
             if io.is_series(job.out):
                 io.write_series(self.volume, beside, about)
             else:
                 io.write_image(self.volume, image)
+        _warn_of_stale(job, inputs.values())
         if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
@@ -173,10 +172,14 @@ class ReconResult:
         assert mu is not None  # noqa: S101 - for the type alone
         return mu
 
-    def _write_tables(self, files: Sequence[Path]) -> None:
-        """Write the tables of regions and of a sweep, if there are files for them among these."""
+    def _write_others(self, files: Sequence[Path]) -> None:
+        """Write those of the files beside an image that only some runs make."""
         pairs = list(zip(self._apart, self.images, strict=True))
         for path in files:
+            if path.name.endswith(SCATTER):
+                draw_scatter([image.scatter for image in self.images], path)
+            if path.name.endswith(MU):
+                io.write_image(self._mu, path)
             if path.name.endswith(REGIONS):
                 write_text(path, as_tsv([(a, one.regions) for a, one in pairs if one.regions]))
             if path.name.endswith(SWEEP):
@@ -288,6 +291,12 @@ class ReconResult:
         pairs = zip(self._apart, texts, strict=True)
         rows = [f"{apart[name]},{row}" for apart, text in pairs for row in text.splitlines()[1:]]
         return "\n".join([f"{name},{texts[0].splitlines()[0]}", *rows, ""])
+
+
+def _warn_of_stale(job: ReconChoice, inputs: Iterable[Path]) -> None:
+    """Say which files of an earlier run lie beside an image as if they were of it."""
+    for path in sorted({*job.stale()} - {*inputs}):
+        log.warning("%s is of an earlier run, not of this image: remove it", path)
 
 
 def _reached(image: ImageResult) -> dict[str, float]:
