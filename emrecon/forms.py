@@ -21,6 +21,9 @@ from emrecon.errors import SettingsError
 
 T = TypeVar("T")
 
+WORD = "word"
+"""Key in the metadata of a field of a path, of the word that may stand in place of one."""
+
 _MANY = {tuple, list}
 
 _KINDS = {
@@ -119,6 +122,12 @@ def changed(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
     }
 
 
+def told(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
+    """Return the fields that are not as by default and hold no path, as a sidecar tells them."""
+    named = path_names(type(form))  # type: ignore[arg-type] # classes are hashable
+    return {n: to_plain(value) for n, value in changed(form).items() if n not in named}
+
+
 def plain(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
     """Return a form as JSON and TOML hold it; `filled` reads it."""
     return {item.name: to_plain(getattr(form, item.name)) for item in fields(form)}
@@ -194,6 +203,13 @@ def path_names(*forms: type) -> frozenset[str]:
     return frozenset(
         name for form in forms for name, hint in types_of(form).items() if Path in _scalars(hint)
     )
+
+
+@cache
+def words_for_paths(*forms: type) -> dict[str, str]:
+    """Return the words that fields take in place of a path, by the names of these fields."""
+    every = [item for form in forms for item in fields(form)]
+    return {item.name: item.metadata[WORD] for item in every if WORD in item.metadata}
 
 
 def paths_in(form: Any) -> dict[str, Path]:  # noqa: ANN401 - any form

@@ -68,6 +68,8 @@ class Flat:
     size : float, optional
         What `tol` is a share of in place of the objective's own size: the number of voxels for
         likelihoods of densities, which may be near 0.
+    since : int, optional
+        Number of the first iterate that counts: those before have another objective.
 
     Examples
     --------
@@ -83,11 +85,14 @@ class Flat:
         period: int = 1,
         earlier: Sequence[float] = (),
         size: float | None = None,
+        since: int = 0,
     ) -> None:
-        self._tol, self._size = tol, size
+        self._tol, self._size, self._since = tol, size, since
         self._last: deque[float] = deque(earlier, maxlen=period)
 
     def __call__(self, iterate: Iterate[object]) -> bool:
+        if iterate.number < self._since:
+            return False
         full = len(self._last) == self._last.maxlen
         last = self._last[0] if full else float("-inf")
         self._last.append(iterate.objective)

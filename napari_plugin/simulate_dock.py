@@ -52,9 +52,7 @@ PRESETS = {
     "PET, Vision 600 with time of flight": Preset(
         Acquisition(scanner="Siemens Vision 600", tof_fwhm_ps=210)
     ),
-    "SPECT, quick": Preset(
-        Acquisition(views=60, bins=96, counts=4e6, randoms_fraction=0.0), dicom=True
-    ),
+    "SPECT, quick": Preset(Acquisition(views=60, bins=96, counts=4e6), dicom=True),
     "PET list-mode, quick": Preset(_EVENTS, petsird=True),
     "PET list-mode, four frames": Preset(_EVENTS, petsird=True, frames="0:15,15:15,30:15,45:15"),
 }

@@ -17,7 +17,7 @@ import pytest
 
 from emrecon import cli, io
 from emrecon.batch.store import locked
-from emrecon.errors import EmreconError, WriteError
+from emrecon.errors import EmreconError, FormatError, WriteError
 from emrecon.files import hashing, make_folder, read_text, replacing, sha256, write_text
 from emrecon.io.event_store import EventStore, building
 from emrecon.io.formats import open_head
@@ -66,6 +66,11 @@ def test_the_name_beside_keeps_its_ending(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="is a folder: name a file in it"):
+        open_head(tmp_path)
+
+
 @pytest.mark.parametrize("read", [open_head, lambda path: must_exist({"mask": path})])
 def test_pipes_are_no_input(tmp_path: Path, read: Callable[[Path], object]) -> None:
     """Who opened one would wait for ever."""

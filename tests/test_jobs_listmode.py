@@ -154,6 +154,16 @@ def test_what_list_mode_refuses(scan: Path, tmp_path: Path, capsys) -> None:
         assert not list(tmp_path.iterdir())
 
 
+def test_counts_of_one_scan_in_a_manifest_are_of_no_frame(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "scan.toml"
+    manifest.write_text(f'prompts = "{scan.as_posix()}"\nrandoms = "r.hs"\n')
+    (tmp_path / "r.hs").write_bytes(b"!INTERFILE")
+    assert run("recon", manifest, "-o", tmp_path / "x.nii", "--frames", "0:1") > 0
+    assert "--randoms holds counts of one scan" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_stopped_run_of_events_goes_on_to_the_same_bits(scan: Path, tmp_path: Path) -> None:
     whole, again = tmp_path / "whole.nii.gz", tmp_path / "again.nii.gz"

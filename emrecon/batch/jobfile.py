@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emrecon import jobs
+from emrecon import forms, io, jobs
 from emrecon.batch.job import Job, batch_job, check_names, known_options, path_options
 from emrecon.batch.store import safe
 from emrecon.errors import DataError, EmreconError, SettingsError
 from emrecon.files import read_toml, same_name
+from emrecon.jobs.base import forms_of
 from emrecon.tomo.listmode_settings import is_table
 
 TABLES = {"out", "defaults", "matrix", "scan"}
@@ -33,6 +34,7 @@ ENDINGS = {
     "recon": ".nii.gz",
     "normalise": ".hs",
     "scatter": ".hs",
+    "transmission": ".nii.gz",
     "calibrate": ".json",
     "metrics": ".json",
 }
@@ -92,7 +94,7 @@ def read_tables(path: Path, kinds: tuple[str, ...]) -> dict[str, Table]:
             raise SettingsError(f"{path}: {kind} is a table: [{kind}]")
     read = {}
     for kind in kinds:
-        read[kind] = _anchored(kind, table.get(kind, {}), {}, path.resolve().parent)
+        read[kind] = anchored(kind, table.get(kind, {}), {}, path.resolve().parent)
         check_names(kind, read[kind])
         jobs.from_options(kind, ("it",), Path("it"), read[kind])  # refuses values of no sense
     return read
@@ -159,7 +161,7 @@ def _with_defaults(defaults: Table, entry: Table) -> Table:
 def _job(kind: str, name: str, source: str, table: Table, folders: tuple[Path, Path]) -> Job:
     base, folder = folders
     placeholders = {"name": name, "folder": _folder(source), "stem": _stem(source)}
-    options = _anchored(
+    options = anchored(
         kind, {k: v for k, v in table.items() if k not in WORDS}, placeholders, base
     )
     more = tuple(_path(item, placeholders, base) for item in table.get("channels", ()))
@@ -178,7 +180,10 @@ def _job(kind: str, name: str, source: str, table: Table, folders: tuple[Path, P
 
 def _usual(kind: str, source: str) -> str:
     """Return the output where none is named."""
-    image = kind == "convert" and source.endswith((".nii", ".nii.gz", ".hv"))
+    path = Path(source)
+    image = kind == "convert" and (
+        io.kind(path) == "image" if path.is_file() else source.endswith(io.image_suffixes())
+    )
     return "{name}" + (".nii.gz" if image else ENDINGS.get(kind, ""))
 
 
@@ -229,12 +234,32 @@ def _mark(value: object) -> str:
     return str(value).lower()
 
 
-def _anchored(kind: str, options: Table, placeholders: Mapping[str, str], base: Path) -> Table:
-    """Return options with placeholders filled in and paths absolute."""
+def anchored(kind: str, options: Table, placeholders: Mapping[str, str], base: Path) -> Table:
+    """Return options with placeholders filled in, and paths beside a folder.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of job.
+    options : dict
+        Values by the names of settings.
+    placeholders : mapping of str
+        What stands for words in braces; without any, braces are left.
+    base : Path
+        The folder.
+
+    Raises
+    ------
+    SettingsError
+        If a path is no text, or holds a placeholder that is none.
+    """
     paths = path_options(kind) | _tables(kind, options)
+    words = forms.words_for_paths(*forms_of(jobs.kind(kind)))
     anchored = dict(options)
     for name in paths & set(options):
         value = options[name]
+        if value == words.get(name):
+            continue
         if isinstance(value, list):
             anchored[name] = [_path(item, placeholders, base) for item in value]
         else:

@@ -19,6 +19,9 @@ TAKEN_BY = frozenset({"recon", "segment"})
 OWN = frozenset({"config", "dry-run", "quiet", "verbose", "json"})
 """Flags that are said on the command line alone."""
 
+OWN_PATHS = frozenset({"out", "cache"})
+"""Flags that take a path and belong to the command, not to what it does."""
+
 
 def filled(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Fill in what was not typed from the file that ``--config`` names."""
@@ -27,7 +30,7 @@ def filled(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -
         return
     command, path = commands[-1], Path(flags["config"].tokens[0].value)
     taken = {name: one for name, one in flags.items() if name not in OWN}
-    for name, value in settings_in(path, command).items():
+    for name, value in _settings_beside(path, command).items():
         argument = taken.get(name.replace("_", "-"))
         if argument is None or not name.replace("_", "").isalnum():
             raise SettingsError(f"{path}: {command} has no setting {name!r}")
@@ -56,8 +59,22 @@ def settings_in(path: Path, command: str) -> Mapping[str, Any]:
     return table
 
 
+def _settings_beside(path: Path, command: str) -> Mapping[str, Any]:
+    """Return the settings of a file, paths beside it."""
+    from emrecon.batch.jobfile import anchored
+
+    values = dict(settings_in(path, command))
+    for name in OWN_PATHS.intersection(values):
+        if isinstance(values[name], str):
+            values[name] = str(path.parent / values[name])
+    try:
+        return anchored(command, values, {}, path.parent)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
 def _fill(argument: Argument, name: str, value: Any, path: Path) -> None:  # noqa: ANN401 - TOML
-    """Give an argument the value of a file, held against its type; paths are beside the file."""
+    """Give an argument the value of a file, held against its type."""
     from cyclopts import Token
 
     from emrecon import forms
@@ -68,5 +85,5 @@ def _fill(argument: Argument, name: str, value: Any, path: Path) -> None:  # noq
         raise SettingsError(f"{path}: {error}") from None
     many: Iterable[Any] = filled if isinstance(filled, tuple | list) else (filled,)
     for index, one in enumerate(many):
-        text = str(path.parent / one) if isinstance(one, Path) else forms.to_text(one)
-        argument.append(Token(keyword=f"--{name}", value=text, source=str(path), index=index))
+        token = Token(keyword=f"--{name}", value=forms.to_text(one), source=str(path), index=index)
+        argument.append(token)

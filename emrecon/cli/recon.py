@@ -4,6 +4,7 @@ For example::
 
     emrecon recon scan.hs -o image.nii.gz --iterations 4 --post-fwhm-mm 4
     emrecon recon head.l.hdr -o head.nii.gz --list-mode --frames 0:60,60:120
+    emrecon recon scan -o pet.nii.gz --prior rdp --anatomy t1.nii.gz --segment-anatomy
     emrecon recon tomo.dcm -o spect.nii.gz --ct ct --scatter-from tew
     emrecon recon scan.hs -o image.nii.gz --config how.toml --dry-run
 """

@@ -336,6 +336,8 @@ def open_head(path: Path) -> bytes:
     """
     if is_stream(path):
         raise FormatError(f"cannot read {path}: {STREAM}")
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder: name a file in it (of a DICOM series any one)")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)

@@ -22,6 +22,7 @@ from emrecon.em import Iterate
 from emrecon.errors import DataError
 from emrecon.files import STREAM, is_stream, sha256
 from emrecon.stop import Rule
+from emrecon.tomo.inputs import Corrections
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -328,6 +329,36 @@ def image_size(path: Path) -> tuple[float, float]:
         return size
     beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
     return float(max(file.stat().st_size for file in beside)), 1.0
+
+
+def scan_inputs(scan: Path, corrections: Corrections) -> dict[str, Path]:
+    """Return every file that a scan is read from, by what it is.
+
+    Raises
+    ------
+    EmreconError
+        If one is missing, or a header that names others cannot be read.
+    """
+    from emrecon.io.manifest import scan_files  # noqa: PLC0415 - brings readers
+
+    must_exist({"scan": scan} | forms.paths_in(corrections))
+    files = scan_files(scan, corrections)
+    must_exist(files)
+    return files
+
+
+def with_data(files: Mapping[str, Path]) -> dict[str, Path]:
+    """Return files that are read, and those that hold the data of headers among them.
+
+    Raises
+    ------
+    DataError
+        If one is missing, or a pipe or device.
+    """
+    from emrecon.io.formats import data_files  # noqa: PLC0415 - brings readers
+
+    must_exist(files)
+    return {**files, **data_files(dict(files))}
 
 
 def must_exist(files: Mapping[str, Path]) -> None:

@@ -14,7 +14,6 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.files import read_text
 from emrecon.io import sidecar
 from emrecon.io.calibration_file import write_calibration
-from emrecon.io.formats import data_files
 from emrecon.io.pet_facts import PetFacts
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -62,10 +61,10 @@ class CalibrationJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        files = {"image": self.image}
-        base.must_exist(files)
         beside = sidecar.beside(self.image, ".json")
-        return files | data_files(files) | ({"sidecar": beside} if beside.exists() else {})
+        return base.with_data({"image": self.image}) | (
+            {"sidecar": beside} if beside.exists() else {}
+        )
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the file that is written, if one is."""

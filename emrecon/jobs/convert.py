@@ -15,7 +15,7 @@ from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.files import keep_inputs
 from emrecon.io import nifti, sidecar
-from emrecon.io.formats import data_files, format_of
+from emrecon.io.formats import format_of
 from emrecon.io.pet_facts import read_pet_facts
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
@@ -37,7 +37,7 @@ from emrecon.jobs.bundle import (
     refuse_full,
     written_together,
 )
-from emrecon.jobs.data_kinds import data_of, refuse_unused
+from emrecon.jobs.data_kinds import LISTMODE, data_of, refuse_unused
 from emrecon.jobs.scan_files import FolderResult, scan_outputs, write_scan
 from emrecon.tomo.inputs import Binning, CameraFacts
 from emrecon.tomo.listmode import EVERYTHING
@@ -86,8 +86,10 @@ class ConversionJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        base.must_exist({"source": self.source})
-        return {"source": self.source} | data_files({"source": self.source})
+        files = base.with_data({"source": self.source})
+        about = sidecar.beside(self.source, ".json")
+        told = self.out is not None and io.is_series(self.out) and about.exists()
+        return files | ({"sidecar": about} if told and self.source_kind == "image" else {})
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that may be written, the main one first."""
@@ -156,7 +158,8 @@ class ConversionJob:
         """Refuse settings of another kind of source."""
         if kind != "listmode" and self.binning != Binning():
             raise SettingsError(f"span and times are for list-mode, which {self.source} is not")
-        data = data_of(self.source, ListmodeSettings()) if kind == "scan" else f"an {kind}"
+        held = {"image": "an image", "listmode": LISTMODE}
+        data = held.get(kind) or data_of(self.source, ListmodeSettings())
         refuse_unused(data, self.source.name, self.camera)
 
     def _image(self) -> ImageCopy:
@@ -210,8 +213,7 @@ class ImageCopy:
 
     def _write_series(self, out: Path) -> tuple[Path, ...]:
         """Write the image as DICOM, with what its sidecar says."""
-        beside = sidecar.beside(self.job.source, ".json")
-        about = read_pet_facts(beside if beside.exists() else None)
+        about = read_pet_facts(self.job.inputs().get("sidecar"))
         image = io.read_image(self.job.source)
         unit = image.unit or str(about.values.get("Units", ""))
         volume = Volume(image.voxels, image.affine, unit)

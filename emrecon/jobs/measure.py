@@ -12,7 +12,6 @@ from emrecon import io, metrics
 from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
-from emrecon.io.formats import data_files
 from emrecon.jobs import base
 from emrecon.jobs.base import (
     BASE_MB,
@@ -69,10 +68,9 @@ class MeasurementJob:
         labels = self.labels or (folder and folder / "labels.nii.gz")
         files = {"image": self.image, "truth": folder / "truth.nii.gz" if folder else self.truth}
         files |= {"labels": labels} if labels else {}
-        base.must_exist(files)
         names = {"label names": sidecar.beside(labels, ".json")} if labels else {}
         files |= {what: path for what, path in names.items() if path.exists()}
-        return files | data_files(files)
+        return base.with_data(files)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the file that is written, if one is."""

@@ -14,7 +14,7 @@ from emrecon.brief import brief, outcome
 from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
-from emrecon.io.manifest import scan_files
+from emrecon.io.manifest import resolved
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -30,12 +30,14 @@ from emrecon.jobs.base import (
     nobody,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
+from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.known_source import Source
 from emrecon.jobs.refused import BY_NORMALISE, STATED
 from emrecon.stop import Rule, after
 from emrecon.tomo.corrections.ml_normalisation import Factors, SourceScan
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.scan import Scan, together
 
 PAIR_S = 3e-9
@@ -64,11 +66,8 @@ class NormalisationJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        named = forms.paths_in(self.corrections) | forms.paths_in(self.source)
-        base.must_exist({"scan": self.scan} | named)
-        files = scan_files(self.scan, self.corrections) | forms.paths_in(self.source)
-        base.must_exist(files)
-        return files
+        files = base.scan_inputs(self.scan, self.corrections)
+        return files | base.with_data(forms.paths_in(self.source))
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the header first."""
@@ -114,7 +113,7 @@ class NormalisationJob:
 
     def _refuse_unused(self) -> None:
         """Refuse corrections that say what is estimated, or that are not made here."""
-        named = set(forms.paths_in(self.corrections))
+        named = set(forms.changed(self.corrections))
         if STATED & named:
             raise SettingsError(
                 "efficiencies are what is estimated: leave out --norm, --normalisation, "
@@ -126,9 +125,11 @@ class NormalisationJob:
             raise SettingsError(
                 "scatter is not simulated here, as that needs the efficiencies: give a file"
             )
-        if self.corrections.mlaa:
-            raise SettingsError("attenuation is not estimated here: give --mu or --mu-per-mm")
-        if self.source.mu_per_mm and {"mu", "mu1", "ct", "attenuation"} & named:
+        prompts, stated = resolved(self.scan, self.corrections)
+        refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, stated)
+        if self.source.mu_per_mm and {"mu", "ct", "attenuation"}.intersection(
+            forms.changed(stated)
+        ):
             raise SettingsError("give mu_per_mm of the cylinder, or --mu, --ct or --attenuation")
 
     def _source_scan(self, scan: Scan) -> SourceScan:
@@ -236,7 +237,7 @@ class NormalisationResult:
         outputs = job.outputs()
         about = {
             "GeneratedBy": sidecar.generated_by(),
-            "Settings": forms.plain(job.source),
+            "Settings": forms.plain(job.source) | forms.told(job.corrections),
             "Facts": self.facts(),
             "Inputs": {what: sidecar.file_facts(p) for what, p in self.run.files.items()},
             "LogLikelihood": list(self.curve),

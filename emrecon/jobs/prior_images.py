@@ -15,7 +15,7 @@ from emrecon.jobs.base import Meters
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.operators.kernel import Kernel, kernel_of
-from emrecon.tomo.penalised import SMOOTH_MM, WARM_UPDATES, Penalised
+from emrecon.tomo.penalised import SMOOTH_MM, WARM_UPDATES, Penalised, refuse_few_updates
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.problem import Problem
 from emrecon.volume import Array, Grid, Volume
@@ -57,6 +57,7 @@ class Guide:
             )
             each = [replace(chosen, penalty=one, facts={}) for one in self.penalty.each()]
             whole = problem.whole_if_few(problem.settings.iterations + WARM_UPDATES)
+            refuse_few_updates(self.penalty, whole.settings.iterations, len(whole.likelihoods))
             return [replace(whole, penalised=one) for one in each]
         if self.kernel.kernel:
             return [problem.balanced().through(self._kernel(problem, grid))]

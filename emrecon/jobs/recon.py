@@ -29,7 +29,7 @@ from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import IN_BINS, CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
-from emrecon.tomo.penalised import warm_of
+from emrecon.tomo.penalised import refuse_few_updates
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
@@ -40,9 +40,13 @@ log = logging.getLogger(__name__)
 
 ONLY_STOPS = base.PINNED | {
     "iterations", "tolerance", "until_converged", "post_fwhm_mm", "cps_per_mbq", "view_s",
-    "decayed_h", "uncertainty", "draws", "draw_seed",
+    "decayed_h", "uncertainty", "draws", "draw_seed", "suv", "dead_time_us", "dead_time_model",
+    "singles_cps",
 }  # fmt: skip
 """Settings that say when to stop or how an iterate is shown, and decide no iterate."""
+
+ONLY_SHOWN = {"calibration", "facts", "regions", "regions data", "region names"}
+"""Inputs that decide no iterate, likewise."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,14 @@ class ReconstructionJob(ReconChoice):
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         _refuse_settings(self, data, path.name, corrections)
-        _refuse_execution(self, execution, data)
-        _refuse_few_updates(self)
+        _refuse_execution(self, execution, data, corrections)
+        refuse_few_updates(self.penalty, self.settings.iterations, self.settings.subsets)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
         keyed = execution.resume or execution.cache or saves
-        key = base.key_of(self, base.digests(inputs), ONLY_STOPS) if keyed else ""
+        decide = {what: path for what, path in inputs.items() if what not in ONLY_SHOWN}
+        key = base.key_of(self, base.digests(decide), ONLY_STOPS) if keyed else ""
         if keyed and execution.workers:  # other chunks round otherwise
             key += f"-{execution.chunks}"
         state = self._state(key) if execution.resume else None
@@ -197,18 +202,6 @@ def _check(state: State, shape: tuple[int, ...], image: ReconImage) -> None:
         raise SettingsError(f"the checkpoint is already at update {state.number}: nothing to do")
 
 
-def _refuse_few_updates(job: ReconstructionJob) -> None:
-    """Refuse a run with a prior that ends before the prior counts."""
-    subsets, iterations = job.settings.subsets, job.settings.iterations
-    warm = warm_of(subsets)
-    if job.penalty.prior and not job.penalty.until_converged and iterations * subsets <= warm:
-        raise SettingsError(
-            f"the first {warm} updates are without the prior, and {iterations} iterations of "
-            f"{subsets} subset(s) are {iterations * subsets}: give more (--iterations), or "
-            "--until-converged"
-        )
-
-
 def _refuse_settings(
     job: ReconstructionJob, data: str, name: str, corrections: Corrections
 ) -> None:
@@ -228,7 +221,9 @@ def _refuse_settings(
         raise SettingsError("several betas are of one image: leave out frames and gates")
 
 
-def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -> None:
+def _refuse_execution(
+    job: ReconstructionJob, execution: Execution, data: str, corrections: Corrections
+) -> None:
     """Refuse ways of carrying it out that this job has not."""
     several = job.listmode.several
     if job.several and (job.settings.checkpoint_every or execution.resume):
@@ -242,7 +237,7 @@ def _refuse_execution(job: ReconstructionJob, execution: Execution, data: str) -
     if execution.cache and execution.workers:
         raise SettingsError("give --cache or --workers: each worker keeps its share in memory")
     for name in ("randoms", "scatter", "additive"):
-        if getattr(job.corrections, name) is not None and several:
+        if getattr(corrections, name) is not None and several:
             raise SettingsError(
                 f"--{name} holds counts of one scan, not of each frame or gate: leave it out, or "
                 "reconstruct frames one by one"

@@ -10,7 +10,7 @@ from emrecon import forms, io
 from emrecon.errors import SettingsError, WriteError
 from emrecon.files import keep_inputs
 from emrecon.io import sidecar
-from emrecon.io.manifest import resolved, scan_files
+from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.anatomy import inputs_of
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
@@ -24,6 +24,9 @@ from emrecon.tomo.settings import Settings
 
 REGIONS = ".regions.tsv"
 """Ending of the table of regions."""
+
+SCATTER = ".scatter.png"
+"""Ending of the picture of scatter, where that is simulated."""
 
 MU = ".mu.nii.gz"
 """Ending of the attenuation map, where that is estimated."""
@@ -77,17 +80,18 @@ class ReconChoice:
         EmreconError
             If one is missing, or a header that names others cannot be read.
         """
-        base.must_exist({"scan": self.scan} | forms.paths_in(self.corrections))
-        files = scan_files(self.scan, self.corrections) | self.listmode.tables()
+        files = base.scan_inputs(self.scan, self.corrections)
+        images = self.listmode.tables()
         for form in (self.penalty, self.kernel, self.regions):
-            files |= forms.paths_in(form)
-        base.must_exist(files)
+            images |= forms.paths_in(form)
+        base.must_exist(images)
         for what, paths in (("anatomy", self.penalty.anatomy), ("kernel", self.kernel.kernel)):
-            files = {name: path for name, path in files.items() if path not in paths}
-            files |= inputs_of(what, paths, self.anatomical) if paths else {}
+            images = {name: path for name, path in images.items() if path not in paths}
+            images |= inputs_of(what, paths, self.anatomical) if paths else {}
         labels = self.regions.regions
         names = sidecar.beside(labels, ".json") if labels else None
-        return files | ({"region names": names} if names and names.exists() else {})
+        beside = {"region names": names} if names and names.exists() else {}
+        return files | base.with_data(images) | beside
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the image first."""
@@ -102,11 +106,24 @@ class ReconChoice:
     @property
     def _endings(self) -> tuple[str, ...]:
         """The endings of what is written beside the image."""
-        scatter = (".scatter.png",) if self.corrections.simulate_scatter else ()
-        table = (REGIONS,) if self.regions.regions else ()
-        sweep = (SWEEP,) if self.penalty.betas else ()
-        mu = (MU,) if self.corrections.mlaa else ()
-        return (*scatter, *mu, *table, *sweep, ".json", ".csv", ".png")
+        return (*(end for end, made in self._optional.items() if made), ".json", ".csv", ".png")
+
+    @property
+    def _optional(self) -> dict[str, bool]:
+        """The endings of what some runs write beside the image, and whether this one does."""
+        return {
+            SCATTER: self.corrections.simulate_scatter,
+            MU: self.corrections.mlaa,
+            REGIONS: self.regions.regions is not None,
+            SWEEP: bool(self.penalty.betas),
+        }
+
+    def stale(self) -> list[Path]:
+        """Return files beside the image that other runs write, and which are not of this one."""
+        if self.out is None or io.is_series(self.out):
+            return []
+        others = [end for end, made in self._optional.items() if not made]
+        return [path for end in others if (path := sidecar.beside(self.out, end)).is_file()]
 
     def check_format(self) -> None:
         """Refuse a file that cannot hold what is made.

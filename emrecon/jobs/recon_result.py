@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,13 +22,15 @@ from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
 from emrecon.jobs.data_kinds import CAMERA, SINOGRAMS
-from emrecon.jobs.recon_choice import MU, REGIONS, SWEEP, ReconChoice
+from emrecon.jobs.recon_choice import MU, REGIONS, SCATTER, SWEEP, ReconChoice
 from emrecon.jobs.recon_image import ImageResult
 from emrecon.jobs.recon_images import Images
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.jobs.region_table import as_tsv, columns_of, text_of
 from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,22 +140,30 @@ class ReconResult:
             image, *others, json, csv, png = (beside / path.name for path in outputs)
             sidecar.write(json, about)
             write_text(csv, self._log())
-            used, passes = about["Settings"], self.images[-1].passes
-            title = f"{about['ReconMethodName']} {passes} x {used['subsets']}"
-            preview(self.volume, png, title=title)
-            for path in others:
-                if path.name.endswith(".scatter.png"):
-                    draw_scatter([image.scatter for image in self.images], path)
-                if path.name.endswith(MU):
-                    io.write_image(self._mu, path)
-            self._write_tables(others)
+            shown, title = self._pictured
+            preview(
+                shown, png, title=f"{about['ReconMethodName']} {title}",
+                several="gates" if job.listmode.gates else "frames",
+            )  # fmt: skip
+            self._write_others(others)
             if io.is_series(job.out):
                 io.write_series(self.volume, beside, about)
             else:
                 io.write_image(self.volume, image)
+        _warn_of_stale(job, inputs.values())
         if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
+
+    @property
+    def _pictured(self) -> tuple[Volume, str]:
+        """What is drawn, and by how many passes it came; of a sweep the strength in the middle."""
+        middle = len(self.images) // 2 if self.job.penalty.betas else -1
+        image = self.images[middle]
+        title = f"{image.passes} x {image.settings.subsets}"
+        if not self.job.penalty.betas:
+            return self.volume, title
+        return image.volume, f"{title}, {self.source.names[middle]}, one of {len(self.images)}"
 
     @property
     def _mu(self) -> Volume:
@@ -161,10 +172,14 @@ class ReconResult:
         assert mu is not None  # noqa: S101 - for the type alone
         return mu
 
-    def _write_tables(self, files: Sequence[Path]) -> None:
-        """Write the tables of regions and of a sweep, if there are files for them among these."""
+    def _write_others(self, files: Sequence[Path]) -> None:
+        """Write those of the files beside an image that only some runs make."""
         pairs = list(zip(self._apart, self.images, strict=True))
         for path in files:
+            if path.name.endswith(SCATTER):
+                draw_scatter([image.scatter for image in self.images], path)
+            if path.name.endswith(MU):
+                io.write_image(self._mu, path)
             if path.name.endswith(REGIONS):
                 write_text(path, as_tsv([(a, one.regions) for a, one in pairs if one.regions]))
             if path.name.endswith(SWEEP):
@@ -172,36 +187,26 @@ class ReconResult:
 
     @property
     def _apart(self) -> list[dict[str, float]]:
-        """What tells each image apart in a table."""
+        """What tells each image apart in a table: its frame, gate or strength of the prior."""
         if not self.several:
             return [{}]
         if betas := self.job.penalty.betas:
             return [{"beta": beta} for beta in betas[: len(self.images)]]
-        return [{"frame": number} for number in range(1, len(self.images) + 1)]
+        name = "gate" if self.job.listmode.gates else "frame"
+        return [{name: number} for number in range(1, len(self.images) + 1)]
 
     def _about(self) -> dict[str, Any]:
         """Return what is to be known about the image, for its sidecar."""
-        listmode, newest = self.job.listmode, self.images[-1]
-        facts = newest.facts | {"seconds_iterating": newest.history.rows[-1].seconds}
-        if self.several:
-            named = {"frames": [image.facts for image in self.images]}
-            gates = {"gates": named["frames"], "gating": self.source.gates}
-            facts = gates if listmode.gates else named
-            facts = {"betas": named["frames"]} if self.job.penalty.betas else facts
-        used = replace(newest.settings, centre_mm=self.job.settings.centre_mm)
-        about = sidecar.describe(self.volume, used, newest.inputs, facts, newest.history.rows)
-        penalty = self.job.penalty
-        if penalty.prior:
-            about["Settings"] |= forms.plain(penalty)
-        if self.job.kernel.kernel:
-            about["Settings"] |= forms.plain(self.job.kernel)
-        about["Settings"] |= forms.changed(self.job.anatomical)
+        newest, rows = self.images[-1], self.images[-1].history.rows
+        about = sidecar.describe(self.volume, newest.settings, newest.inputs, self._facts, rows)
+        about["Settings"] |= self._chosen
         if newest.regions is not None:
-            chosen, rows = forms.plain(self.job.regions), newest.regions.rows
-            about["Regions"] = chosen | newest.regions.facts | {"labels": len(rows)}
-        if penalty.prior or self.job.kernel.kernel:
+            chosen, count = forms.plain(self.job.regions), len(newest.regions.rows)
+            about["Regions"] = chosen | newest.regions.facts | {"labels": count}
+        if self.job.penalty.prior or self.job.kernel.kernel:
             about["ReconMethodName"] = self.job.method
-        about |= recon_keys(about["Settings"], about["ReconMethodName"])
+        made = about["Settings"] | {"iterations": newest.passes}
+        about |= recon_keys(made, about["ReconMethodName"])
         if self.several:
             about["Convergence"] = [
                 {**apart, **asdict(row)}
@@ -211,6 +216,30 @@ class ReconResult:
         if self.source.data == CAMERA:
             return about
         return self._known() | self.source.quantifier.facts.values | about | self._timing()
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        """What was chosen beside the settings, as the sidecar has it beside them."""
+        job, chosen = self.job, {"centre_mm": list(self.job.settings.centre_mm)}
+        if job.penalty.prior:
+            chosen |= forms.plain(job.penalty)
+        if job.kernel.kernel:
+            chosen |= forms.plain(job.kernel)
+        for form in (job.anatomical, self.source.corrections, job.camera, job.listmode):
+            chosen |= forms.told(form)
+        return chosen
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        """What was found of the image; of several, of each."""
+        each = [image.facts for image in self.images]
+        if self.job.penalty.betas:
+            return {"betas": each}
+        if self.job.listmode.gates:
+            return {"gates": each, "gating": self.source.gates}
+        if self.several:
+            return {"frames": each}
+        return each[0] | {"seconds_iterating": self.images[0].history.rows[-1].seconds}
 
     def _known(self) -> dict[str, Any]:
         """Return the required keys of BIDS PET that a person may state better."""
@@ -262,6 +291,12 @@ class ReconResult:
         pairs = zip(self._apart, texts, strict=True)
         rows = [f"{apart[name]},{row}" for apart, text in pairs for row in text.splitlines()[1:]]
         return "\n".join([f"{name},{texts[0].splitlines()[0]}", *rows, ""])
+
+
+def _warn_of_stale(job: ReconChoice, inputs: Iterable[Path]) -> None:
+    """Say which files of an earlier run lie beside an image as if they were of it."""
+    for path in sorted({*job.stale()} - {*inputs}):
+        log.warning("%s is of an earlier run, not of this image: remove it", path)
 
 
 def _reached(image: ImageResult) -> dict[str, float]:

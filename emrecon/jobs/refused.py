@@ -11,7 +11,8 @@ STATED = frozenset({"norm", "normalisation", "correction", "additive"})
 
 BY_NORMALISE = frozenset({
     "scatter_rounds", "scatter_absolute", "window_kev", "energy_resolution", "mu_centred",
-    "tof_fwhm_ps", "calibration", "facts", "suv",
+    "mlaa", "mlaa_passes", "tof_fwhm_ps", "calibration", "facts", "suv", "dead_time_us",
+    "dead_time_model", "singles_cps",
 })  # fmt: skip
 """Corrections that say nothing about efficiencies."""
 

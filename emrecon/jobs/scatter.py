@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +13,7 @@ from emrecon import forms, io
 from emrecon.brief import brief, outcome
 from emrecon.errors import GeometryError, SettingsError
 from emrecon.io import sidecar
-from emrecon.io.formats import data_files
-from emrecon.io.manifest import scan_files
+from emrecon.io.manifest import resolved
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
 from emrecon.jobs.base import (
@@ -29,10 +28,12 @@ from emrecon.jobs.base import (
     no_meters,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
+from emrecon.jobs.data_kinds import data_of, refuse_unused
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.jobs.refused import BY_SCATTER
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.problem import UNIT
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import ScatterEstimate, scatter_of_image, window_of
@@ -78,11 +79,8 @@ class ScatterJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        image = {"image": self.image}
-        base.must_exist(image | {"like": self.scan} | forms.paths_in(self.corrections))
-        files = image | data_files(image) | scan_files(self.scan, self.corrections)
-        base.must_exist(files)
-        return files
+        image = base.with_data({"image": self.image})
+        return image | base.scan_inputs(self.scan, self.corrections)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the header first."""
@@ -125,6 +123,9 @@ class ScatterJob:
             )
         files = self.inputs()
         check_outputs(self.outputs(), files)
+        prompts, stated = resolved(self.scan, self.corrections)
+        simulated = replace(stated, simulate_scatter=True)
+        refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, simulated)
 
         def work() -> ScatterResult:
             with meters("scatter", 1):
@@ -193,7 +194,7 @@ class ScatterResult:
         header, data, json, png = job.outputs()
         about: dict[str, Any] = {
             "GeneratedBy": sidecar.generated_by(),
-            "Settings": {"fit": job.fit},
+            "Settings": {"fit": job.fit} | forms.told(job.corrections),
             "Facts": self.estimate.facts,
             "Inputs": {what: sidecar.file_facts(p) for what, p in self.files.items()},
         }

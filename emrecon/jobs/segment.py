@@ -13,7 +13,6 @@ from emrecon import forms, io
 from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
-from emrecon.io.formats import data_files
 from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
@@ -99,12 +98,11 @@ class SegmentationJob:
         DataError
             If one is missing.
         """
-        images = self.named()
-        base.must_exist(images)
+        images = base.with_data(self.named())
         strips = self.settings.human and not self.files.mask
         lays = self.settings.lays_maps and not self.files.priors
         heads = map_files() if strips or lays or self.settings.shows_nuclei else {}
-        return images | data_files(images) | heads
+        return images | heads
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that may be written, the labels (or the bias field) first.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emrecon import forms
 from emrecon.brief import outcome
 from emrecon.errors import SettingsError
 from emrecon.files import write_text
@@ -110,7 +111,7 @@ class SegmentResult:
                 )
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
             written.append(beside / facts)
-            sidecar.write(written[-1], describe(segmentation, self.read))
+            sidecar.write(written[-1], describe(segmentation, self.read, self.files))
             written += (
                 [] if alone else write_extras(segmentation, self.read, self.files, beside / stem)
             )
@@ -194,7 +195,7 @@ def _rounded(
     return result.volume(multiples.astype(np.uint16), outside / step), step
 
 
-def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
+def describe(result: Segmentation, read: dict[str, Path], files: TissueInputs) -> dict[str, Any]:
     """Return what is to be known about a segmentation, for its sidecar.
 
     Parameters
@@ -203,6 +204,8 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         What was found.
     read : dict of Path
         The files that were read, by what they are.
+    files : TissueInputs
+        What was given beside the images.
     """
     by_class = {
         "FractionVolumeML": result.volumes_ml,
@@ -261,7 +264,7 @@ def describe(result: Segmentation, read: dict[str, Path]) -> dict[str, Any]:
         "MaskFrom": result.mask_from,
         "MaskVoxels": len(result.fractions),
         "MaskVolumeML": len(result.fractions) * result.voxel_ml,
-        "Settings": asdict(result.settings),
+        "Settings": asdict(result.settings) | forms.told(files),
         "Inputs": {what: sidecar.file_facts(path) for what, path in read.items()},
     }
 

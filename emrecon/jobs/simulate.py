@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from emrecon import forms
 from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.files import make_folder
@@ -47,6 +49,15 @@ LINE_S = 2.2e-7
 
 PHOTON_S = 3e-5
 """Processor time for a coincidence by Monte Carlo."""
+
+
+IDLE = {
+    "dicom": ("scanner", "span", "max_ring_difference", "arc_corrected", "tof_fwhm_ps",
+              "randoms_fraction", "spread", "dead_blocks"),
+    "petsird": ("scatter_fraction",),
+}  # fmt: skip
+"""Fields of an acquisition that say nothing to scans of a kind: those of rings, to a gamma camera;
+a share of scatter, to single events, whose scatter is by monte-carlo."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,13 @@ class SimulationJob:
             raise SettingsError(
                 "scatter monte-carlo and resolution_mm are for PET, not for a gamma camera (dicom)"
             )
+        if self.seconds != 60.0 and not self.petsird:
+            raise SettingsError("seconds are of list-mode data: leave them out, or say petsird")
+        changed = forms.changed(self.acquisition)
+        for kind in ("dicom", "petsird"):
+            idle = [name for name in IDLE[kind] if getattr(self, kind) and changed.get(name)]
+            if idle:
+                raise SettingsError(f"{idle[0]} says nothing with {kind}: leave it out")
 
     def inputs(self) -> dict[str, Path]:
         """Return no file: nothing is read."""
@@ -112,7 +130,8 @@ class SimulationJob:
             from phantoms.simulate_photons import ORDERS  # noqa: PLC0415 - brings numba
 
             scan += tuple(self.out / f"{order}.{end}" for order in ORDERS for end in ("hs", "s"))
-        names = ("truth.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "truth.png")
+        names = ("truth.nii.gz", "mu.nii.gz", "labels.nii.gz", "labels.json", "truth.json",
+                 "truth.png")  # fmt: skip
         return (*scan, *(self.out / name for name in names))
 
     def keep_others(self) -> None:
@@ -153,20 +172,32 @@ class SimulationJob:
         return Once(work)
 
     def _counted(self, phantom: Phantom) -> FolderResult:
+        simulation: Simulation | EventSimulation | CameraSimulation
+        write: Callable[[Path], tuple[Path, ...]]
         if self.dicom:
-            seen = self.camera.scan(phantom, self.acquisition)
+            simulation = seen = self.camera.scan(phantom, self.acquisition)
             about = _counts("counts", seen.counts[0], seen.camera.shape)
-            return FolderResult(self.out, lambda to: write_camera_simulation(to, seen), about)
-        if self.petsird:
-            events, seconds = self.acquisition.events(phantom), self.seconds
+            write = partial(write_camera_simulation, simulation=seen)
+        elif self.petsird:
+            simulation = events = self.acquisition.events(phantom)
             prompts, delayeds = len(events.prompts[0]), len(events.delayeds[0])
             about = Summary((f"{prompts} prompts, {delayeds} delayeds",), float(prompts))
-            return FolderResult(
-                self.out, lambda to: write_event_simulation(to, events, seconds), about
-            )
-        simulation = self.acquisition.scan(phantom)
-        about = _counts("prompts", simulation.scan.prompts, simulation.scan.prompts.shape)
-        return FolderResult(self.out, lambda to: write_simulation(to, simulation), about)
+            write = partial(write_event_simulation, simulation=events, seconds=self.seconds)
+        else:
+            simulation = counted = self.acquisition.scan(phantom)
+            about = _counts("prompts", counted.scan.prompts, counted.scan.prompts.shape)
+            write = partial(write_simulation, simulation=counted)
+        told = {"Units": simulation.truth.unit, "Facts": simulation.facts}
+        return FolderResult(self.out, lambda to: (*write(to), self._tell(to, told)), about)
+
+    def _tell(self, folder: Path, told: Mapping[str, object]) -> Path:
+        """Write how a scan was simulated beside its truth; return the file."""
+        settings = forms.plain(self.acquisition)
+        settings |= forms.plain(self.camera) if self.dicom else {}
+        settings |= {"seconds": self.seconds} if self.petsird else {}
+        how = {"Phantom": self.phantom, "Settings": settings, **told}
+        sidecar.write(folder / "truth.json", {"GeneratedBy": sidecar.generated_by(), **how})
+        return folder / "truth.json"
 
 
 def _counts(what: str, counts: Array, shape: tuple[int, ...]) -> Summary:

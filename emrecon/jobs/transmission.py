@@ -18,6 +18,7 @@ from emrecon.em import Iterate, em, last, until, watch
 from emrecon.errors import DataError, SettingsError
 from emrecon.io import sidecar
 from emrecon.io.data_exchange import ENDINGS, read_frames
+from emrecon.io.manifest import resolved
 from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
 from emrecon.jobs import base
@@ -34,6 +35,7 @@ from emrecon.jobs.base import (
     nobody,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
+from emrecon.jobs.data_kinds import refuse_unused
 from emrecon.jobs.prior_images import penalised
 from emrecon.jobs.refused import BY_TRANSMISSION
 from emrecon.stop import Rule, after
@@ -41,6 +43,7 @@ from emrecon.tomo.algorithms.mltr import Mltr
 from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.image_grid import grid_of
+from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.operators.projector import projector
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.priors import Prior
@@ -76,11 +79,11 @@ class TransmissionJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        files = {"scan": self.scan} | forms.paths_in(self.rays)
-        files |= forms.paths_in(replace(self.penalty, anatomy=()))
-        files |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
-        base.must_exist(files)
-        return files
+        rays = forms.paths_in(self.rays)
+        beside = {what: resolved(path, Corrections())[0] for what, path in rays.items()}
+        images = forms.paths_in(replace(self.penalty, anatomy=()))
+        images |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
+        return base.scan_inputs(self.scan, Corrections()) | base.with_data(beside | images)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the map first."""
@@ -97,9 +100,9 @@ class TransmissionJob:
             If there is one.
         """
         if out := self.outputs():
-            keep_others(
-                out, str(self.scan), ours=lambda: sidecar.made_of(out[1], "scan", self.scan)
-            )
+            prompts, _ = resolved(self.scan, Corrections())
+            ours = partial(sidecar.made_of, out[1], "prompts", prompts)
+            keep_others(out, str(self.scan), ours=ours)
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the sizes of its files."""
@@ -127,11 +130,11 @@ class TransmissionJob:
         self.penalty.fitted(self.settings.projection())
         if self.out is not None and io.image_format(self.out).name != "NIfTI":
             raise SettingsError(f"an attenuation map is written as NIfTI, not as {self.out.name}")
-        changed = forms.changed(self.penalty)
-        if unused := sorted(BY_TRANSMISSION.intersection(changed)):
+        if unused := sorted(BY_TRANSMISSION.intersection(forms.changed(self.penalty))):
             raise SettingsError(f"{unused[0]} says nothing about transmission: leave it out")
-        if changed and not self.penalty.prior:
-            raise SettingsError(f"{min(changed)} says nothing without prior: name one")
+        refuse_unused("transmission counts", self.scan.name, self.penalty)
+        if self.penalty.betas:
+            raise SettingsError("several betas are of images of activity: give one")
         if self.penalty.prior and not self.settings.quick:
             raise SettingsError("a prior takes its strength from quick passes: give 1 or more")
         rays = forms.changed(self.rays)
@@ -163,6 +166,12 @@ class TransmissionJob:
         """Return the rays of a ring scanner."""
         if self.rays.blank is None:
             raise SettingsError("transmission needs the scan without the object: give --blank")
+        _, named = resolved(self.scan, Corrections())
+        if corrections := sorted(forms.changed(named)):
+            raise SettingsError(
+                f"{self.scan} names {corrections[0]}, which transmission does not use: give the "
+                "counts alone, and what did not come straight through as --background"
+            )
         scan, _ = read_scan(self.scan)
         if not isinstance(scan.bins, Bins) or scan.bins.timing is not None:
             raise SettingsError("transmission takes sinograms without time of flight")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from emrecon.errors import SettingsError
+from emrecon.forms import WORD
 from emrecon.tomo.corrections.dead_time import MODELS, DeadTime
 
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
 """Corrections that are projection data."""
+
+SIMULATE = "simulate"
+"""What stands for a file of scatter that is to be worked out."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Corrections:
     randoms: Path | None = None
     """Mean randoms in each bin, counts as measured (Interfile)."""
 
-    scatter: Path | None = None
+    scatter: Path | None = field(default=None, metadata={WORD: SIMULATE})
     """Mean scatter in each bin, counts as measured (Interfile); or the word simulate, which is
     to work it out of image and attenuation map in turns (PET)."""
 
@@ -125,7 +129,7 @@ class Corrections:
         one: object = self.mu
         if isinstance(one, Path):  # one will do for several
             object.__setattr__(self, "mu", (one,))
-        if self.scatter == Path("simulate"):
+        if self.scatter == Path(SIMULATE):
             object.__setattr__(self, "scatter", None)
             object.__setattr__(self, "simulate_scatter", True)
         if self.mlaa_passes < 1:

@@ -27,7 +27,8 @@ class KernelSettings:
 
     kernel: tuple[Path, ...] = ()
     """Kernel EM: make each voxel a weighted mean of neighbours that look like it in these images,
-    such as a T1, fractions of tissues or a composite of frames; for MLEM and OSEM."""
+    such as a T1, the folder of tissues that emrecon segment wrote or a composite of frames; for
+    MLEM and OSEM."""
 
     kernel_neighbours: int = 50
     """How many neighbours that mean is over, itself included: those most alike, or all that the

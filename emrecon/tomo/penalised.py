@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emrecon.brief import brief
 from emrecon.em import Iterate, em
-from emrecon.errors import DataError
+from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.algorithms.de_pierro import DePierro
 from emrecon.tomo.algorithms.lbfgs import Lbfgs
 from emrecon.tomo.algorithms.mlem import Mlem
@@ -50,6 +50,23 @@ MOST_PASSES = 200
 def warm_of(subsets: int) -> int:
     """Return how many updates are of OSEM, before the prior counts."""
     return -(-WARM_UPDATES // subsets) * subsets
+
+
+def refuse_few_updates(penalty: Penalty, iterations: int, subsets: int) -> None:
+    """Refuse a run with a prior that ends before the prior counts.
+
+    Raises
+    ------
+    SettingsError
+        If it does.
+    """
+    warm = warm_of(subsets)
+    if penalty.prior and not penalty.until_converged and iterations * subsets <= warm:
+        raise SettingsError(
+            f"the first {warm} updates are without the prior, and {iterations} iterations of "
+            f"{subsets} subset(s) are {iterations * subsets}: give more (--iterations), or "
+            "--until-converged"
+        )
 
 
 @dataclass(frozen=True, eq=False)

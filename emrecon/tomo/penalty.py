@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from emrecon.errors import SettingsError
+from emrecon.forms import WORD
 from emrecon.tomo.settings import Settings
 
 Auto = Literal["auto"]
@@ -48,7 +49,7 @@ class Penalty:
     """The prior log-cosh: difference in counts/mm above which an edge begins; auto is a fifth of
     the typical value."""
 
-    kappa: Path | None = None
+    kappa: Path | None = field(default=None, metadata={WORD: "auto"})
     """Factor of each voxel in the prior (NIfTI or Interfile image); auto, the default, is how well
     the counts know it, so that the resolution is about the same everywhere."""
 
@@ -56,8 +57,9 @@ class Penalty:
     """Let the prior count the same in every voxel, without such a factor."""
 
     anatomy: tuple[Path, ...] = ()
-    """Images of the same body, such as a T1 or fractions of tissues: pls follows the edges of one,
-    other priors compare neighbours that look alike in all of them (Bowsher)."""
+    """Images of the same body, such as a T1, or the folder of tissues that emrecon segment wrote:
+    pls follows the edges of one, other priors compare neighbours that look alike in all of them
+    (Bowsher)."""
 
     similar: int = 9
     """With an anatomy: how many of its 26 neighbours a voxel is compared with."""

@@ -152,7 +152,9 @@ class Problem:
         if self.penalised is not None and self.penalised.penalty.until_converged:
             rules.append(converged(CONVERGED))
         if self.settings.tolerance:
-            rules.append(Flat(self.settings.tolerance, len(self.likelihoods), earlier))
+            warm = 0 if self.penalised is None else self.warm
+            tolerance, subsets = self.settings.tolerance, len(self.likelihoods)
+            rules.append(Flat(tolerance, subsets, earlier[warm:], since=warm))
         return rules
 
     def whole_if_few(self, iterations: int) -> Problem:

@@ -16,6 +16,7 @@ from emrecon.io import write_image
 from emrecon.tissue.settings import Settings as TissueSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
+from tests.io import samples
 
 
 def jobs(folder: Path, text: str) -> list[Job]:
@@ -68,6 +69,7 @@ def test_defaults_globs_matrix_and_placeholders(scans: Path) -> None:
 
 
 def test_other_kinds(scans: Path) -> None:
+    samples.mgh(scans)
     found = jobs(
         scans,
         """
@@ -88,13 +90,37 @@ def test_other_kinds(scans: Path) -> None:
         [[scan]]
         kind = "convert"
         input = "y.hv"
+        [[scan]]
+        kind = "transmission"
+        input = "rod.hs"
+        [[scan]]
+        kind = "convert"
+        input = "a.mgz"
         """,
     )
-    assert [Path(job.out).name for job in found] == ["t1", "brain", "x", "y.nii.gz"]
+    names = [Path(job.out).name for job in found]
+    assert names == ["t1", "brain", "x", "y.nii.gz", "rod.nii.gz", "a.nii.gz"]
     assert found[0].work.images == (scans / "t1.nii.gz", scans / "t2.nii.gz")
     assert found[0].work.files.mask == scans / "m.nii"
     assert found[1].work.acquisition.seed == 4
     assert found[2].work.binning.max_ring_difference == 10
+
+
+def test_a_word_in_place_of_a_file_is_no_file_beside(scans: Path) -> None:
+    (found,) = jobs(
+        scans,
+        """
+        [[scan]]
+        input = "a/one.hs"
+        scatter = "simulate"
+        prior = "rdp"
+        kappa = "auto"
+        """,
+    )
+    corrections = found.work.corrections
+    assert corrections.simulate_scatter
+    assert corrections.scatter is None
+    assert found.work.penalty.kappa is None
 
 
 def test_a_kind_has_defaults_of_its_own(scans: Path) -> None:

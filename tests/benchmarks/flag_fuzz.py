@@ -110,13 +110,13 @@ def commands(folder: Path) -> list[Command]:
     (listmode,), image, *_ = samples.petlink(folder / "petlink"), *samples.nifti(folder / "nifti")
     _write_files(folder, pet)
     brain = _write_brain(folder / "brain.nii")
-    cylinder = _write_cylinder(folder / "cylinder.nii")
-    mu, blank = _write_cylinder(folder / "mu.nii", 0.0096, "1/mm"), folder / "blank.hs"
+    cylinder = write_cylinder(folder / "cylinder.nii")
+    mu, blank = write_cylinder(folder / "mu.nii", 0.0096, "1/mm"), folder / "blank.hs"
     like = read_scan(pet)[0].bins
     write_projections(blank, like, np.full(like.shape, 40, np.float32))
     one = (("--iterations", "1"), ("--subsets", "1"))
     once = (("--radius-mm", "40"), ("--iterations", "1"))
-    prior = (*one, ("--prior", "rdp"), ("--beta", "1"))
+    prior = (("--iterations", "13"), ("--subsets", "1"), ("--prior", "rdp"), ("--beta", "1"))
     filled = (("--bq-per-ml", "1e4"), ("--isotope", "F-18"), ("--duration-s", "60"))
     filled = (*filled, ("--scanner", "tiny"))
     quick = (("--classes", "2"), ("--contrast", "other"), ("--iterations", "1"), ("--starts", "1"))
@@ -147,7 +147,7 @@ def commands(folder: Path) -> list[Command]:
             "simulate NM", ("simulate", "cylinder"), gamma, (Acquisition, CameraAcquisition)
         ),
         Command(
-            "simulate events", ("simulate", "cylinder", "--petsird"), tiny,
+            "simulate events", ("simulate", "cylinder", "--petsird"), tiny[:2],
             (Acquisition, SimulationJob),
         ),
         Command(
@@ -179,14 +179,14 @@ def _write_files(folder: Path, scan: Path) -> None:
 
 
 def _write_brain(path: Path) -> Path:
-    """Write an image of two noisy halves."""
+    """Write an image of two noisy halves with nothing around them."""
     voxels = np.random.default_rng(0).normal(300, 20, (20, 20, 20)).astype(np.float32)
     voxels[10:] += 200
-    write_image(Volume(voxels, np.diag([4.0, 4, 4, 1])), path)
+    write_image(Volume(np.pad(voxels, 3), np.diag([4.0, 4, 4, 1])), path)
     return path
 
 
-def _write_cylinder(path: Path, value: float = 1.0, unit: str = UNIT) -> Path:
+def write_cylinder(path: Path, value: float = 1.0, unit: str = UNIT) -> Path:
     """Write an image of a uniform cylinder."""
     x, y = np.mgrid[-50:51:5.0, -50:51:5.0]
     voxels = np.float32(value) * np.repeat((np.hypot(x, y) < 35)[..., None], 9, axis=2)
@@ -196,8 +196,22 @@ def _write_cylinder(path: Path, value: float = 1.0, unit: str = UNIT) -> Path:
     return path
 
 
-def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = True) -> str:
-    """Run a command; return what is wrong with how it ended, empty if nothing is.
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: object
+    """Its exit code, or that it was an exception."""
+
+    said: str
+    """What it said on standard error."""
+
+    fault: str
+    """What is wrong with that, empty if nothing is."""
+
+
+def ended_in(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = True) -> Ended:
+    """Run a command that writes into a folder; return how it ended.
 
     Where its input is not sound, what it writes is not looked at.
     """
@@ -213,6 +227,16 @@ def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = T
     tokens = list(words) if words[0] in {"info", "metrics"} else [*words, "-o", str(out)]
     code, said = _ended(tokens)
     left = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Ended(code, said, _fault(code, said, left, sound=sound))
+
+
+def fault(words: Sequence[str], folder: Path, name: str = "", *, sound: bool = True) -> str:
+    """Run a command; return what is wrong with how it ended, empty if nothing is."""
+    return ended_in(words, folder, name, sound=sound).fault
+
+
+def _fault(code: object, said: str, left: Sequence[Path], *, sound: bool) -> str:
+    """Return what is wrong with exit code, words and files of a command."""
     if code not in {0, 1, 2}:
         return f"ended by {code}: {said[-1500:]}"
     lines = [line for line in said.splitlines() if not line.startswith("WARNING:")]

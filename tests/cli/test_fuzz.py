@@ -16,6 +16,14 @@ def every(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return dict(line for command in flag_fuzz.commands(folder) for line in command.lines())
 
 
+def test_the_commands_end_well_as_they_are(tmp_path: Path) -> None:
+    """Else all flags would be refused for another reason than their values."""
+    for command in flag_fuzz.commands(tmp_path):
+        words = [*command.words, *(word for words in command.base for word in words)]
+        ended = flag_fuzz.ended_in(words, tmp_path / f"run {command.name}")
+        assert (ended.code, ended.fault) == (0, ""), command.name
+
+
 BAD = (
     "recon events --voxel-mm 1e-9",
     "recon NM --radius-mm 1e-9",

@@ -228,9 +228,19 @@ def test_a_file_fills_in_what_was_not_typed(tmp_path: Path) -> None:
 
 def test_paths_of_a_file_are_beside_it(tmp_path: Path) -> None:
     how = tmp_path / "how.toml"
-    how.write_text('mu = "mu.nii"\nmu_unit = "1/cm"\n')
+    lines = [
+        'mu = "mu.nii"', 'mu_unit = "1/cm"', 'frames = "frames.tsv"', 'cache = "kept"',
+        'out = "a.nii"', 'scatter = "simulate"', 'prior = "rdp"', 'kappa = "auto"',
+    ]  # fmt: skip
+    how.write_text("\n".join(lines))
     _, bound, _ = app.parse_args(["recon", "scan", "--config", str(how)], exit_on_error=False)
-    assert bound.arguments["corrections"].mu == (tmp_path / "mu.nii",)
+    given = bound.arguments
+    assert given["corrections"].mu == (tmp_path / "mu.nii",)
+    assert given["listmode"].frames == str(tmp_path / "frames.tsv")
+    assert given["out"] == tmp_path / "a.nii"
+    assert given["execution"].cache == tmp_path / "kept"
+    assert given["corrections"].simulate_scatter  # words that stand for no file
+    assert given["penalty"].kappa is None
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,11 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_simulate_info_recon_metrics(scan: Path, tmp_path: Path, capsys) -> None:
     assert sorted(path.name for path in scan.iterdir()) == [
         "labels.json", "labels.nii.gz", "mu.nii.gz", "projections.dcm", "scan.toml",
-        "truth.nii.gz", "truth.png",
+        "truth.json", "truth.nii.gz", "truth.png",
     ]  # fmt: skip
+    truth = json.loads((scan / "truth.json").read_text())
+    assert (truth["Phantom"], truth["Settings"]["orbit_mm"]) == ("flip-finder", 180)
+    assert truth["Settings"]["counts"] == truth["Facts"]["expected_counts"] == 4e6
     capsys.readouterr()
     assert run("info", scan, scan / "projections.dcm") == 0
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())

@@ -5,18 +5,29 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emrecon import forms, jobs
 from emrecon.errors import FormatError
+from emrecon.io import write_image
 from emrecon.jobs import base
+from emrecon.jobs.convert import ConversionJob
+from emrecon.jobs.known_source import Source
+from emrecon.jobs.normalise import NormalisationJob
 from emrecon.jobs.recon import ONLY_STOPS, ReconstructionJob
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.simulate import SimulationJob
+from emrecon.jobs.transmission import TransmissionJob
 from emrecon.stop import after
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.kernel_settings import KernelSettings
+from emrecon.tomo.penalty import Penalty
+from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
+from emrecon.tomo.transmission_settings import RayFiles
+from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
 
@@ -85,6 +96,16 @@ def test_iterates_do_not_depend_on_when_they_stop(scan: Path) -> None:
     assert key(job, leave_out=ONLY_STOPS) == key(longer, leave_out=ONLY_STOPS)
 
 
+def test_a_stopped_run_goes_on_with_regions(scan: Path, tmp_path: Path) -> None:
+    """What is measured of an image decides none of its iterates."""
+    out, labels = tmp_path / "a.nii", RegionSettings(scan / "labels.nii.gz", "none")
+    job = ReconstructionJob(scan, out, Settings(iterations=2, subsets=3, checkpoint_every=1))
+    job.begin().iterate(base.nobody, after(2))
+    more = replace(job, regions=labels)
+    result, _ = jobs.run(more, execution=jobs.Execution(resume=True))
+    assert result.summary().resumed_at == 2
+
+
 def test_the_bytes_of_a_correction_count(scan: Path, tmp_path: Path) -> None:
     job = ReconstructionJob(scan, None)
     randoms = scan / "randoms.s"
@@ -92,6 +113,34 @@ def test_the_bytes_of_a_correction_count(scan: Path, tmp_path: Path) -> None:
     randoms.write_bytes(before[:-4] + b"\x00\x00\x80\x3f")
     assert key(job) != first
     randoms.write_bytes(before)
+
+
+@pytest.mark.parametrize("field", ["kappa", "anatomy", "kernel", "regions", "activity", "blank"])
+def test_the_data_of_a_header_count(field: str, scan: Path, tmp_path: Path) -> None:
+    header = tmp_path / "x.hv"
+    write_image(Volume(np.ones((4, 4, 4), np.float32), np.diag([4.0, 4, 4, 1])), header)
+    prompts = scan / "prompts.hs"
+    made: dict[str, jobs.Job] = {
+        "kappa": ReconstructionJob(scan, penalty=Penalty("rdp", kappa=header)),
+        "anatomy": ReconstructionJob(scan, penalty=Penalty("rdp", anatomy=(header,))),
+        "kernel": ReconstructionJob(scan, kernel=KernelSettings((header,))),
+        "regions": ReconstructionJob(scan, regions=RegionSettings(header)),
+        "activity": NormalisationJob(scan, source=Source(activity=header)),
+        "blank": TransmissionJob(prompts, rays=RayFiles(blank=header)),
+    }
+    job, data = made[field], header.with_suffix(".v")
+    first = key(job)
+    assert {header, data} <= set(job.inputs().values())
+    data.write_bytes(data.read_bytes()[:-4] + b"\x00\x00\x00\x40")
+    assert key(job) != first
+
+
+def test_what_is_told_of_an_image_counts_for_its_series(tmp_path: Path) -> None:
+    image, about = tmp_path / "x.nii", tmp_path / "x.json"
+    write_image(Volume(np.ones((4, 4, 4), np.float32), np.diag([4.0, 4, 4, 1])), image)
+    about.write_text("{}")
+    assert about in ConversionJob(image, tmp_path / "series").inputs().values()
+    assert about not in ConversionJob(image, tmp_path / "y.hv").inputs().values()
 
 
 @pytest.mark.slow

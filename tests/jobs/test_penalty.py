@@ -54,6 +54,21 @@ def test_a_stronger_prior_makes_a_smoother_image_and_all_say_so(scan, tmp_path):
     assert "--prior rdp --beta 3" in as_command(job)
 
 
+def test_a_prior_counts_with_the_subsets_that_there_are(scan):
+    """STIR's subsets are fewer than those that are wanted: so are the updates."""
+    stir = Settings(iterations=4, subsets=4, projector="siddon", voxel_mm=(4.0, 4.0, 2.0))
+    with pytest.raises(SettingsError, match="updates are without the prior"):
+        ReconstructionJob(scan, None, stir, penalty=RDP).begin().iterate()
+
+
+def test_a_tolerance_is_of_the_objective_with_the_prior(scan):
+    """It was flat enough without it, so that the prior never counted."""
+    settings = replace(FEW, iterations=20, tolerance=0.5)
+    run = ReconstructionJob(scan, None, settings, penalty=RDP).begin().iterate()
+    assert run.images[0].reached.number == 12 + 4
+    assert run._about()["ReconMethodParameterValues"] == [4, 4]  # of 20 iterations
+
+
 def test_the_objective_of_de_pierro_never_falls_once_the_prior_counts(scan):
     chosen = replace(RDP, algorithm="de-pierro", uniform=True)
     result = ReconstructionJob(scan, None, replace(FEW, iterations=25), penalty=chosen)

@@ -40,7 +40,7 @@ def read(path):
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def test_the_table_is_one_of_the_files_and_says_where_its_errors_come_from(scan, tmp_path):
+def test_the_table_is_one_of_the_files_and_says_where_its_errors_come_from(scan, tmp_path, caplog):
     chosen = RegionSettings(scan / "labels.nii.gz", draws=4)
     job = ReconstructionJob(scan, tmp_path / "image.nii.gz", FEW, regions=chosen)
     _, files = jobs.run(job)
@@ -63,6 +63,9 @@ def test_the_table_is_one_of_the_files_and_says_where_its_errors_come_from(scan,
     assert {"regions", "region names"} <= set(about["Inputs"])
     assert "--regions" in as_command(job)
     assert "--draws 4" in as_command(job)
+    assert "earlier run" not in caplog.text
+    jobs.run(replace(job, regions=RegionSettings()))
+    assert "image.regions.tsv is of an earlier run" in caplog.text
 
 
 @pytest.mark.slow

@@ -71,6 +71,8 @@ def test_what_cannot_be_is_refused(job: ScatterJob, folder: Path, tmp_path: Path
     idle = replace(job.corrections, scatter_rounds=2)
     with pytest.raises(SettingsError, match="scatter_rounds says nothing"):
         replace(job, corrections=idle).begin()
+    with pytest.raises(SettingsError, match=r"span is for .*list-mode"):
+        replace(job, corrections=replace(job.corrections, span=3)).begin()
     with pytest.raises(SettingsError, match="give --mu"):
         replace(job, corrections=Corrections()).begin().iterate()
     with pytest.raises(SettingsError, match=r"is in label, not counts/mm.*--fit"):

@@ -11,6 +11,7 @@ import pytest
 from emrecon import forms, io, jobs
 from emrecon.cli import main
 from emrecon.errors import EmreconError, SettingsError
+from emrecon.io.pictures import canvas
 from emrecon.jobs.as_code import as_command, as_python
 from emrecon.jobs.base import Execution
 from emrecon.jobs.recon import ReconstructionJob
@@ -36,14 +37,17 @@ def read(path):
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def test_one_run_makes_an_image_each_and_a_table(scan, tmp_path):
-    out = tmp_path / "image.nii.gz"
+def test_one_run_makes_an_image_each_and_a_table(scan, tmp_path, monkeypatch):
+    drawn, out = [], tmp_path / "image.nii.gz"
+    monkeypatch.setattr(canvas, "write", lambda page, path: (drawn.append(page), path.touch()))
     job = ReconstructionJob(
         scan, out, Settings(subsets=4, iterations=8), penalty=Penalty("rdp", BETAS),
         regions=RegionSettings(scan / "labels.nii.gz", "none"),
     )  # fmt: skip
     result, files = jobs.run(job)
     assert files == job.outputs()
+    assert drawn[0].title == "rdp by svrg 8 x 4, beta 0.001, one of 3"
+    assert not [note for note in drawn[0].notes if "mean" in note]  # of one strength alone
     image = io.read_image(out)
     assert image.voxels.shape == result.volume.voxels.shape == (3, *image.voxels.shape[1:])
     rows = read(tmp_path / "image.sweep.tsv")

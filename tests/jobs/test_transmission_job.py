@@ -89,6 +89,23 @@ def test_a_rod_source_in_a_ring(tmp_path) -> None:
     assert inside_of(io.read_image(files[0])).mean() == pytest.approx(MU, rel=0.02)
 
 
+def test_a_manifest_names_counts_alone(tmp_path) -> None:
+    rays = ring_files(tmp_path)
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    manifest = folder / "scan.toml"
+    manifest.write_text('prompts = "../counts.hs"\n')
+    job = TransmissionJob(folder, tmp_path / "mu.nii.gz", rays, TransmissionSettings(iterations=1))
+    assert set(job.inputs().values()) >= {manifest, tmp_path / "blank.s"}
+    jobs.run(job)
+    job.keep_others()  # it is its own
+    told = json.loads((tmp_path / "mu.json").read_text())
+    assert told["Inputs"]["prompts"]["File"] == "counts.hs"
+    manifest.write_text('prompts = "../counts.hs"\nrandoms = "../emission.hs"\n')
+    with pytest.raises(SettingsError, match="names randoms, which transmission does not use"):
+        job.begin()
+
+
 def test_logarithms_are_refused_with_the_way_to_counts(tmp_path, frames) -> None:
     rays = ring_files(tmp_path, lambda mean: -np.log(mean / 155) - 0.01)
     with pytest.raises(DataError, match=r"as they were measured, not -log|negative|below 0"):
@@ -106,6 +123,10 @@ REFUSED = [
     ({"rays": RayFiles(pixel_mm=1.0, blank_scale=2.0)}, "blank_scale says nothing about HDF5"),
     ({"penalty": Penalty("rdp", algorithm="lbfgs")}, "algorithm says nothing about transmission"),
     ({"penalty": Penalty(beta=1.0)}, "beta says nothing without prior"),
+    ({"penalty": Penalty("rdp", beta=(0.1, 0.2))}, "several betas are of images of activity"),
+    ({"penalty": Penalty("quadratic", gamma=1.0)}, "gamma says nothing without prior rdp"),
+    ({"penalty": Penalty("rdp", eta=0.1)}, "eta says nothing without prior pls"),
+    ({"penalty": Penalty("rdp", similar=3)}, "similar says nothing without anatomy"),
     ({"penalty": Penalty("rdp"), "settings": TransmissionSettings(quick=0)}, "quick passes"),
 ]
 

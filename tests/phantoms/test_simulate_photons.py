@@ -147,6 +147,15 @@ def test_what_cannot_be_is_refused():
         Acquisition(scatter="geant")
     with pytest.raises(SettingsError, match="not for a gamma camera"):
         SimulationJob("brain", acquisition=Acquisition(resolution_mm=4.0), dicom=True)
+    for kind, idle in (
+        ("dicom", {"scanner": "tiny"}), ("dicom", {"randoms_fraction": 0.1}),
+        ("dicom", {"dead_blocks": 2}), ("petsird", {"scatter_fraction": 0.1}),
+    ):  # fmt: skip
+        (name,) = idle
+        with pytest.raises(SettingsError, match=f"{name} says nothing with {kind}"):
+            SimulationJob("brain", acquisition=Acquisition(**idle), **{kind: True})
+    with pytest.raises(SettingsError, match="seconds are of list-mode data"):
+        SimulationJob("brain", seconds=7.0)
     with pytest.raises(SettingsError, match="energy window of Siemens mCT is not known"):
         Acquisition(scanner="mCT", scatter="monte-carlo", views=12).scan(BODY)
     with pytest.raises(SettingsError, match="blurred by scatter monte-carlo alone"):

@@ -200,3 +200,5 @@ def test_one_volume_of_a_4d_image_is_segmented(files: tuple[Path, Path], tmp_pat
     labels = nib.load(written[0])
     assert labels.shape == voxels.shape
     assert np.array_equal(labels.get_fdata(), nib.load(wanted[0]).get_fdata())
+    told = json.loads((tmp_path / "out" / "both_dseg.json").read_text())
+    assert told["Settings"]["volume"] == 2

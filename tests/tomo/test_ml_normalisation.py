@@ -184,6 +184,8 @@ def test_an_image_of_the_source_will_do(noisy: tuple[Path, Path], tmp_path: Path
         (Source(radius_mm=40.0, at_mm=(500.0, 0.0)), Corrections(), "too few"),
         (Source(radius_mm=40.0), Corrections(scatter=Path("simulate")), "not simulated here"),
         (Source(radius_mm=40.0, mu_per_mm=MU), Corrections(mu=Path(__file__)), "give mu_per_mm"),
+        (Source(radius_mm=40.0), Corrections(dead_time_us=1.0), "dead_time_us says nothing"),
+        (Source(radius_mm=40.0), Corrections(span=3), "span is for .*list-mode"),
     ],
 )
 def test_what_cannot_be_estimated(
@@ -191,6 +193,13 @@ def test_what_cannot_be_estimated(
 ) -> None:
     with pytest.raises(EmreconError, match=words):
         NormalisationJob(noisy[0], None, source, chosen).begin()
+
+
+def test_attenuation_of_a_manifest_is_no_other_than_that_of_a_flag(tmp_path: Path) -> None:
+    ones = np.ones(BINS.shape, np.float32)
+    manifest, *_ = write_scan(tmp_path, Scan(BINS, ones, attenuation=ones))
+    with pytest.raises(SettingsError, match="give mu_per_mm"):
+        NormalisationJob(manifest, None, Source(radius_mm=40.0, mu_per_mm=MU)).begin()
 
 
 def test_refusals_of_counts_and_names(noisy: tuple[Path, Path], tmp_path: Path) -> None:

@@ -35,7 +35,6 @@ TOMO = ("TOMO", "GATED TOMO")
 CORRECTED = {"ATTN": "attenuation", "SCAT": "scatter"}
 """Words of CorrectedImage for what a model must not correct again."""
 
-RECUMBENT = {"F-10450", "102538003"}
 SUPINE = {"F-10340", "40199007"}
 PRONE = {"F-10310", "1240000"}
 HEAD_FIRST = {"F-10470", "102540008"}

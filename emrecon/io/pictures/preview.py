@@ -46,6 +46,7 @@ def preview(  # noqa: PLR0913 - all but two may be left out
     labels: Volume | None = None,
     names: Mapping[int, str] | None = None,
     inverted: bool = True,
+    several: str = "frames",
 ) -> None:
     """Write central slices and maximum projections along three axes as PNG.
 
@@ -72,6 +73,8 @@ def preview(  # noqa: PLR0913 - all but two may be left out
         Of the labels, for the legend.
     inverted
         Whether high values are dark on white, as for PET; else bright on black, as for MR and CT.
+    several
+        What the first of four axes counts, in a word.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def preview(  # noqa: PLR0913 - all but two may be left out
         If the file cannot be written.
     """
     _check_path(path)
-    scene, values, notes = _scene(volume)
+    scene, values, notes = _scene(volume, several)
     low, high, note = _window(values, window, volume.unit)
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=low, posinf=low, neginf=low)
@@ -167,7 +170,7 @@ class _Scene:
         return int(width), int(height)
 
 
-def _scene(volume: Volume) -> tuple[_Scene, NDArray[np.float32], list[str]]:
+def _scene(volume: Volume, several: str) -> tuple[_Scene, NDArray[np.float32], list[str]]:
     """Return the scene, its values and what is to be said about them."""
     frames = volume.voxels.shape[0] if volume.voxels.ndim == 4 else 1
     voxels = volume.voxels if frames == 1 else volume.voxels.mean(axis=0, dtype=np.float64)
@@ -177,7 +180,7 @@ def _scene(volume: Volume) -> tuple[_Scene, NDArray[np.float32], list[str]]:
     counts = " x ".join(str(n) for n in turned.voxels.shape)
     notes = [f"{counts} voxels of " + " x ".join(f"{d:.4g}" for d in turned.spacing_mm) + " mm"]
     if frames > 1:
-        notes.append(f"mean of {frames} frames")
+        notes.append(f"mean of {frames} {several}")
     if not turned.aligned:
         notes.append("oblique, shown along its own axes")
     lost = turned.voxels.size - int(np.count_nonzero(np.isfinite(turned.voxels)))
