@@ -1,13 +1,13 @@
 """The scale of scatter by what is counted beside the body, plane by plane.
 
 Lines that meet no matter hold randoms and scatter alone. What they count over what is expected of
-scatter is its scale: a ratio of sums, which is nearly the most likely one for counts (K. Thielemans
-et al., "Image-based correction for scatter in 3D PET", IEEE NSS-MIC 2007, fit the same tails by
-least squares). But the shape of scatter there, and the randoms, are only known to some percent,
-which no counts mend, and the absolute scale is predicted as well as that. So the scale is the mean
-of what is likely: most predictions are as good as those held against Monte Carlo, and some are wrong
-by any factor, as where activity lies beyond the rings or the map is wrong. A tail that is far off
-tells of the latter, and is followed. Each plane is drawn to the scale of all planes alike.
+scatter is its scale, a ratio of sums (K. Thielemans et al., "Image-based correction for scatter
+in 3D PET", IEEE NSS-MIC 2007, fit the same tails by least squares). But what share of the scatter
+lies there, and the randoms, are known to some percent only, which no counts mend, and the absolute
+scale is predicted as well as that. So the scale is the mean of what is likely: most predictions are as
+good as those held against Monte Carlo, and some are wrong by any factor, as where activity lies
+beyond the rings or the map is wrong. A tail that is far off tells of the latter, and is followed.
+Each plane is drawn to the scale of all planes alike.
 """
 
 from __future__ import annotations
@@ -107,12 +107,11 @@ def tail_fit(
         if randoms is not None:
             accidental += _summed(randoms, view, tail)
         expected += _summed(scatter, view, tail)
-    every = [float(sums.sum()) for sums in (prompted, accidental, expected)]
-    near = [_along_axis(bins, sums) for sums in (prompted, accidental, expected)]
-    scale = float(_likely(*every, ANY))
-    seen = np.clip((every[0] - every[1]) / max(every[2], LEAST), *BOUNDS)
-    scales = scale * _likely(near[0], near[1], seen * near[2], ANY_PLANE)
     counted = prompted - accidental
+    scale = float(_likely(prompted.sum(), accidental.sum(), expected.sum(), ANY))
+    seen = np.clip(counted.sum() / max(expected.sum(), LEAST), *BOUNDS)
+    near = np.stack([_along_axis(bins, sums) for sums in (prompted, accidental, expected)])
+    scales = scale * _likely(near[0], near[1], seen * near[2], ANY_PLANE)
     return TailFit(
         np.clip(scales, *BOUNDS), float(np.clip(scale, *BOUNDS)), counted, expected, number
     )
