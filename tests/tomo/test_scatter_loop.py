@@ -152,6 +152,21 @@ def test_a_wrong_prediction_is_corrected(parts: tuple[Volume, Array, Array], wro
     assert 1 <= part.scales.min() < part.scales.max() < 1.4
 
 
+@pytest.mark.parametrize(("times", "words"), [(30, "activity outside"), (0.1, "more randoms")])
+def test_counts_beside_the_map_that_are_no_scatter_are_told(
+    parts: tuple[Volume, Array, Array], times: float, words: str
+) -> None:
+    """Half of a body outside its map had 400 times the scatter there, and nothing was said."""
+    mu, _, scatter = parts
+    survival = attenuation.factors(mu, BINS)
+    for true, doubt in ((times, words), (1.0, "")):
+        prompts = scatter * np.float32(100 * true)
+        found = tail_fit(BINS, prompts, None, scatter * np.float32(100), survival, None)
+        assert doubt in found.doubt
+        assert bool(found.doubt) is bool(doubt)
+    assert not tail_fit(BINS, prompts, None, scatter, np.full_like(survival, 0.5), None).doubt
+
+
 def test_multiple_scatter_is_more_in_larger_bodies_and_along_their_width() -> None:
     """By Monte Carlo a fifth more along the NEMA body: one share for all lines lacks that."""
 
