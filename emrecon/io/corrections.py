@@ -127,7 +127,7 @@ def read_in_bins(
     read, files = matching(bins, Reading(corrections))
     components = None
     if corrections.norm is not None:
-        components = read_components(corrections.norm)
+        components = read_components(corrections.norm, corrections.ring_singles_cps)
         files |= _norm_files(corrections.norm)
     if not files:
         return None, {}
@@ -157,8 +157,9 @@ def read_norm(
         return {}, {}, {}
     if isinstance(bins, Camera):
         raise SettingsError("--norm is for PET scanners, and this scan is of a gamma camera")
-    efficiency = read_components(corrections.norm).in_bins(bins)
-    facts = facts_of_norm(corrections.norm)
+    singles = corrections.ring_singles_cps
+    efficiency = read_components(corrections.norm, singles).in_bins(bins)
+    facts = facts_of_norm(corrections.norm, singles)
     return {"normalisation": efficiency}, _norm_files(corrections.norm), facts
 
 

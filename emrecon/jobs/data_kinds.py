@@ -111,9 +111,10 @@ NEEDS = {
     "energy_resolution": ("simulate_scatter", ""),
     "suv": ("calibration", ""),
     "dead_time_model": ("dead_time_us", ""),
-    "singles_cps": ("dead_time_us", ""),
+    "singles_cps": ("dead_time_us or norm", ""),
 }
-"""Fields that say nothing without another, and the value that this must have (any if empty)."""
+"""Fields that say nothing without another, or one of two, and the value that this must have (any
+if empty)."""
 
 EITHER = (("prior", "kernel"), ("singles_cps", "frames"))
 """Fields that exclude each other."""
@@ -145,7 +146,8 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
                 "leave it out"
             )
         other, value = NEEDS.get(field, ("", ""))
-        if other and (str(values[other]) != value if value else not values[other]):
+        given = [values[each] for each in other.split(" or ")] if other else [True]
+        if not any(str(each) == value if value else each for each in given):
             raise SettingsError(
                 f"{field} says nothing without {other}{f' {value}' if value else ''}: give both, "
                 "or leave it out"

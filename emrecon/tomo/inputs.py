@@ -120,7 +120,8 @@ class Corrections:
 
     singles_cps: float = 0.0
     """Dead time: singles a second that a block counted, the mean of all blocks; such as the total
-    uncorrected singles rate over the number of buckets in a header of Siemens' sinograms."""
+    uncorrected singles rate over the number of blocks in a header of Siemens' sinograms. With a
+    norm and no dead_time_us the parameters of the norm's rings are used."""
 
     suv: bool = False
     """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
@@ -153,6 +154,11 @@ class Corrections:
         seconds = 1e-6 * self.dead_time_us
         chosen = DeadTime(seconds, self.dead_time_model, self.singles_cps)
         return chosen if seconds else None
+
+    @property
+    def ring_singles_cps(self) -> float:
+        """Singles a second of a block where a norm's rings tell the dead time; 0 where not."""
+        return 0.0 if self.dead_time_us else self.singles_cps
 
 
 @dataclass(frozen=True)

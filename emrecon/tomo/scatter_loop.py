@@ -217,6 +217,8 @@ def _finished(
     """Return scatter, changed in place where it is fitted to the tails, and what led to it."""
     assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
     tails = tail_fit(scan.bins, scan.prompts, scan.randoms, scatter, survival, scan.normalisation)
+    if tails.doubt:
+        log.warning("%s", tails.doubt)
     profiles = _profiles(scan, scatter, tails)
     if fit:
         scatter *= tails.scales.astype(np.float32)

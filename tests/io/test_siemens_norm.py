@@ -176,6 +176,47 @@ def test_a_scan_is_read_with_it(tmp_path: Path) -> None:
     assert "3584 crystals are gaps" in describe(path)["crystal efficiencies"]
 
 
+def test_dead_time_of_rings_is_used_where_singles_are_known(tmp_path: Path) -> None:
+    """Rings 0 ... 63 of the file, ours the other way round, lose a share that grows with them."""
+    components = mmr_components()
+    ring = np.arange(64)
+    components[4] = (-1e-6 * (1 + ring / 63)).astype(np.float32)
+    components[5] = np.full(64, 1e-12, np.float32)
+    path = write_norm(tmp_path, components)
+    kept = (1 + components[4] * 5e4 + components[5] * 2.5e9)[::-1]
+    assert 0.85 < kept[0] < 0.95 < kept[-1] < 0.96
+    bins = MMR.bins(span=1, max_ring_difference=0, count=9)
+    write_projections(tmp_path / "prompts.hs", bins, np.ones(bins.shape, np.float32))
+    plain, _ = read_scan(tmp_path / "prompts.hs", Corrections(norm=path))
+    scan, _ = read_scan(tmp_path / "prompts.hs", Corrections(norm=path, singles_cps=5e4))
+    assert plain.normalisation is not None
+    wanted_ = plain.normalisation * np.square(kept)
+    np.testing.assert_allclose(scan.normalisation, wanted_, rtol=1e-5)
+    assert scan.facts["dead_time_corrected"] is True
+    assert scan.facts["dead_time_factor"] == pytest.approx(1 / kept.mean() ** 2, rel=1e-6)
+    # Another dead time than that of the rings is named: theirs is left out.
+    named = Corrections(norm=path, singles_cps=5e4, dead_time_us=1.0)
+    other, _ = read_scan(tmp_path / "prompts.hs", named)
+    np.testing.assert_array_equal(other.normalisation, plain.normalisation)
+
+
+@pytest.mark.parametrize(
+    ("linear", "rate", "words"),
+    [
+        (1e-6, 5e4, "rings count 1.05 to 1.05 of what 50000 singles"),
+        (-1e-6, 5e6, "rings count -4 to -4 of what"),
+    ],
+)
+def test_dead_time_that_makes_no_sense_is_refused(
+    tmp_path: Path, linear: float, rate: float, words: str
+) -> None:
+    components = mmr_components()
+    components[4], components[5] = np.full((2, 64), [[linear], [0]], np.float32)
+    path = write_norm(tmp_path, components)
+    with pytest.raises(FormatError, match=words):
+        read_components(path, rate)
+
+
 def test_the_mct_has_gaps_around_and_along(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     shapes = ((109, 400), (400, 14), (55, 672), (621,))

@@ -10,7 +10,7 @@ import pytest
 from emrecon.errors import SettingsError
 from emrecon.tomo import scatter_loop
 from emrecon.tomo.corrections import attenuation
-from emrecon.tomo.corrections.scatter_fit import tail_fit
+from emrecon.tomo.corrections.scatter_fit import AIR, tail_fit
 from emrecon.tomo.corrections.scatter_model import ScatterModel, continued
 from emrecon.tomo.corrections.scatter_simulation import integrals, pair_scatter
 from emrecon.tomo.geometry.presets import ECAT_931, TINY
@@ -116,6 +116,55 @@ def test_without_tails_the_scale_is_absolute_and_few_counts_hardly_change_it(par
     assert few.scale == pytest.approx(1, abs=0.1)
     many = tail_fit(BINS, prompts, None, scatter, survival, None)
     assert many.scales == pytest.approx(np.full(BINS.planes, 1.5), abs=0.08)
+
+
+@pytest.mark.parametrize("times", [2, 6])
+def test_a_tail_of_another_shape_or_wrong_randoms_hardly_move_a_good_prediction(
+    parts: tuple[Volume, Array, Array], times: int
+) -> None:
+    """A brain predicted within 0.3 % was 1.7 % off after the fit, a thorax 5 %."""
+    mu, _, scatter = parts
+    scatter = scatter * np.float32(100)
+    survival = attenuation.factors(mu, BINS)
+    tail = survival > AIR
+    randoms = np.where(tail, times * scatter[tail].mean(), 0).astype(np.float32)
+    shape = scatter * np.where(tail, np.float32(1 + 0.05), np.float32(1))
+    for prompts in (shape + randoms, scatter + randoms * np.float32(1.01)):
+        found = tail_fit(BINS, prompts, randoms, scatter, survival, None)
+        fitted = float(np.sum(scatter * found.scales)) / float(scatter.sum())
+        seen = float(found.counted.sum() / found.expected.sum())
+        assert 1.01 < seen < 1.2
+        assert 1 < fitted < 1 + 0.6 * (seen - 1)
+        assert fitted < 1.03
+
+
+@pytest.mark.parametrize("wrong", [0.6, 0.8, 1.25, 1.7])
+def test_a_wrong_prediction_is_corrected(parts: tuple[Volume, Array, Array], wrong: float) -> None:
+    """As where activity lies beyond the rings, or a map is in the wrong place."""
+    mu, _, scatter = parts
+    survival = attenuation.factors(mu, BINS)
+    randoms = np.full_like(scatter, scatter.mean())
+    found = tail_fit(BINS, scatter + randoms, randoms, scatter * np.float32(wrong), survival, None)
+    assert np.sum(scatter * wrong * found.scales) == pytest.approx(scatter.sum(), rel=0.04)
+    # In some of the planes alone no more than a tenth is taken to be another.
+    half = np.where(np.arange(BINS.planes) < BINS.planes // 2, np.float32(1.4), np.float32(1))
+    part = tail_fit(BINS, scatter * half, None, scatter, survival, None)
+    assert 1 <= part.scales.min() < part.scales.max() < 1.4
+
+
+@pytest.mark.parametrize(("times", "words"), [(30, "activity outside"), (0.1, "more randoms")])
+def test_counts_beside_the_map_that_are_no_scatter_are_told(
+    parts: tuple[Volume, Array, Array], times: float, words: str
+) -> None:
+    """Half of a body outside its map had 400 times the scatter there, and nothing was said."""
+    mu, _, scatter = parts
+    survival = attenuation.factors(mu, BINS)
+    for true, doubt in ((times, words), (1.0, "")):
+        prompts = scatter * np.float32(100 * true)
+        found = tail_fit(BINS, prompts, None, scatter * np.float32(100), survival, None)
+        assert doubt in found.doubt
+        assert bool(found.doubt) is bool(doubt)
+    assert not tail_fit(BINS, prompts, None, scatter, np.full_like(survival, 0.5), None).doubt
 
 
 def test_multiple_scatter_is_more_in_larger_bodies_and_along_their_width() -> None:

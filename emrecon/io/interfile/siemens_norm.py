@@ -9,7 +9,10 @@ are, and how they go together, is after UCL/STIR's ``BinNormalisationFromECAT8.c
 - axial effects, one a sinogram of the file's span in the order of segments 0, -1, +1, ..., by
   which efficiencies are divided. Ring differences beyond those have 1.
 
-Dead time has components, too, but what is published of their use disagrees: it is not corrected.
+- dead time, of which each ring has two parameters: where singles are known, the efficiency of its
+  crystals is multiplied by ``1 + p r + n r^2``, ``r`` being the singles a second of a block. So do
+  UCL/STIR and the vendor's e7 tools; NiftyPET has ``exp(p r / (1 + n r)) / (1 + n r)``. What is
+  no share of the singles is refused.
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ from emrecon.volume import Array
 COUNT = "%number of normalization components"
 """The key that tells such a header."""
 
+DEAD_TIME = ("paralyzing ring dt parameters", "non-paralyzing ring dt parameters")
+"""Components of dead time: factors of the rate, and of its square."""
+
 USED = ("geometric effects", "crystal interference", "crystal efficiencies", "axial effects")
 """Components that are used."""
 
@@ -39,13 +45,21 @@ SHIFTED = {MMR.name: 1}
 """By how many crystals efficiencies stand early."""
 
 
-def read_components(path: Path) -> Components:
+def read_components(path: Path, singles_cps: float = 0.0) -> Components:
     """Read a normalisation.
+
+    Parameters
+    ----------
+    path : Path
+        The header.
+    singles_cps : float, optional
+        Singles a second of a block of detectors, for the dead time; 0 leaves it out.
 
     Raises
     ------
     FormatError
-        If the header is of none, of a scanner that is not known, or data and header disagree.
+        If the header is of none, of a scanner that is not known, or data and header disagree, or
+        the file's dead time makes no sense at this rate.
     """
     header = parse(path)
     if header.entry(COUNT) is None:
@@ -70,7 +84,8 @@ def read_components(path: Path) -> Components:
                 f"{path}: the component '{name}' has matrix size {stored[name].shape[::-1]}, "
                 f"wanted {shape[::-1]} on {scanner.name}"
             )
-    crystals = np.roll(stored["crystal efficiencies"], SHIFTED.get(scanner.name, 0), axis=1)
+    efficiencies = stored["crystal efficiencies"] * _alive(header, scanner, singles_cps)
+    crystals = np.roll(efficiencies, SHIFTED.get(scanner.name, 0), axis=1)
     crystals = np.roll(crystals[::-1], scanner.crystals // 2, axis=1)
     return Components(
         scanner,
@@ -81,15 +96,44 @@ def read_components(path: Path) -> Components:
     )
 
 
-def facts_of_norm(path: Path) -> dict[str, Any]:
+def facts_of_norm(path: Path, singles_cps: float = 0.0) -> dict[str, Any]:
     """Return what a normalisation says besides, for the sidecar."""
     header = parse(path)
+    dead: dict[str, Any] = {"dead_time_corrected": bool(singles_cps)}
+    if singles_cps:
+        alive = _alive(header, _scanner(header), singles_cps)
+        dead |= {
+            "dead_time_of": "rings, by the normalisation",
+            "dead_time_counts_per_s": singles_cps,
+            "dead_time_factor": float(1 / np.mean(alive) ** 2),
+        }
     keys = {
         "scanner_quantification_factor": "%scanner quantification factor (bq*s/ecat counts)",
         "cross_calibration_factor": "%cross calibration factor",
     }
     stated = {name: header.number(key) for name, key in keys.items() if header.entry(key)}
-    return {"dead_time_corrected": False, **stated}
+    return {**dead, **stated}
+
+
+def _alive(header: Header, scanner: Scanner, singles_cps: float) -> Array:
+    """Return the share of singles that each ring counts, shape ``(rings, 1)``, as it is stored."""
+    if not singles_cps:
+        return np.ones((scanner.rings, 1), np.float32)
+    linear, square = (_stored(header, name, signed=True).astype(float) for name in DEAD_TIME)
+    shape = (scanner.rings,)
+    if linear.shape != shape or square.shape != shape:
+        raise FormatError(
+            f"{header.path}: dead time has matrix sizes {linear.shape} and {square.shape}, wanted "
+            f"{shape} on {scanner.name}"
+        )
+    share = 1 + linear * singles_cps + square * singles_cps**2
+    if not (share > 0).all() or not (share <= 1).all():
+        raise FormatError(
+            f"{header.path}: by its dead time rings count {share.min():.4g} to {share.max():.4g} "
+            f"of what {singles_cps:g} singles a second of a block are, which makes no sense: is "
+            "that the rate of one block, a second? If so, give the dead time as --dead-time-us"
+        )
+    return share[:, None].astype(np.float32)
 
 
 def _scanner(header: Header) -> Scanner:
@@ -104,7 +148,7 @@ def _scanner(header: Header) -> Scanner:
     return scanner
 
 
-def _stored(header: Header, name: str) -> Array:
+def _stored(header: Header, name: str, *, signed: bool = False) -> Array:
     """Return a component as it stands in the file, slowest axis first."""
     numbers = range(1, header.integer(COUNT) + 1)
     names = {n: normal(header.text("%normalization component", n, default="")) for n in numbers}
@@ -117,7 +161,7 @@ def _stored(header: Header, name: str) -> Array:
         raise header.refusal("%matrix size", "sizes are above zero", number)
     start = header.integer("data offset in bytes", number)
     values = read_values(header.data_path(), np.dtype("<f4"), int(np.prod(shape)), start)
-    if not (np.isfinite(values).all() and (values >= 0).all()):
+    if not (np.isfinite(values).all() and (signed or (values >= 0).all())):
         raise FormatError(
             f"{header.data_path()}: the component '{name}' holds values that are negative or not "
             "finite: is the offset right?"

@@ -65,12 +65,16 @@ class _Petlink:
     ) -> Iterator[tuple[ListmodeScan, dict[str, Path]]]:
         """Give the events with attenuation and with corrections that lie in their bins."""
         from emrecon.io.corrections import read_in_bins, read_medium  # noqa: PLC0415 - as above
+        from emrecon.io.interfile.siemens_norm import facts_of_norm  # noqa: PLC0415 - likewise
         from emrecon.io.petlink.events import reading  # noqa: PLC0415 - brings numba
 
         medium = read_medium(corrections)
         in_bins, files = read_in_bins(self.read_bins(path, corrections), corrections)
+        norm, stated = corrections.norm, {}
+        if norm is not None:
+            stated = facts_of_norm(norm, corrections.ring_singles_cps)
         with reading(path, corrections.span, window_s, medium.mu, in_bins) as scan:
-            yield scan, medium.files | files
+            yield scan.with_(facts=scan.facts | stated), medium.files | files
 
     def triggers(self, path: Path, source: str) -> tuple[Times, str]:
         from emrecon.io.petlink.triggers import triggers  # noqa: PLC0415 - brings numba

@@ -1,13 +1,13 @@
 """The scale of scatter by what is counted beside the body, plane by plane.
 
 Lines that meet no matter hold randoms and scatter alone. What they count over what is expected of
-scatter is its scale: a ratio of sums, which is nearly the most likely one for counts (K. Thielemans
-et al., "Image-based correction for scatter in 3D PET", IEEE NSS-MIC 2007, fit the same tails by
-least squares). But the shape of scatter there, and the randoms, are only known to some percent,
-which no counts mend, and the absolute scale is predicted as well as that. So the scale is the mean
-of what is likely: most predictions are as good as those held against Monte Carlo, and some are wrong
-by any factor, as where activity lies beyond the rings or the map is wrong. A tail that is far off
-tells of the latter, and is followed. Each plane is drawn to the scale of all planes alike.
+scatter is its scale, a ratio of sums (K. Thielemans et al., "Image-based correction for scatter
+in 3D PET", IEEE NSS-MIC 2007, fit the same tails by least squares). But what share of the scatter
+lies there, and the randoms, are known to some percent only, which no counts mend, and the absolute
+scale is predicted as well as that. So the scale is the mean of what is likely: most predictions
+are as good as those held against Monte Carlo, and some are wrong by any factor, as where activity
+lies beyond the rings or the map is wrong. A tail that is far off tells of the latter, and is
+followed. Each plane is drawn to the scale of all planes alike.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ the scale of such ones, and of that of a plane about the one of all."""
 BOUNDS = (0.5, 2.0)
 """Least and greatest scale."""
 
+SURE = 5.0
+"""Standard errors beyond which a difference is none of chance."""
+
 LEAST = 1e-3
 """Counts of scatter in the tails that are as good as none."""
 
@@ -65,6 +68,26 @@ class TailFit:
 
     bins: int
     """Number of bins in the tails."""
+
+    error: float = 0.0
+    """Standard error of what was counted in all tails, of counts and randoms."""
+
+    @property
+    def doubt(self) -> str:
+        """What is wrong if no scale within reach makes counts of what was expected; else empty."""
+        counted, expected = float(self.counted.sum()), float(self.expected.sum())
+        low, high = (bound * expected for bound in BOUNDS)
+        if low - SURE * self.error <= counted <= high + SURE * self.error:
+            return ""
+        causes = (
+            "activity outside the attenuation map, which may be cut off or in another place"
+            if counted > high
+            else "more randoms than there are, or matter where there is none"
+        )
+        return (
+            f"beside the matter of the attenuation map {counted:.4g} counts less randoms lie "
+            f"where {expected:.4g} are expected of scatter: {causes}"
+        )
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -107,15 +130,14 @@ def tail_fit(
         if randoms is not None:
             accidental += _summed(randoms, view, tail)
         expected += _summed(scatter, view, tail)
-    every = [float(sums.sum()) for sums in (prompted, accidental, expected)]
-    near = [_along_axis(bins, sums) for sums in (prompted, accidental, expected)]
-    scale = float(_likely(*every, ANY))
-    seen = np.clip((every[0] - every[1]) / max(every[2], LEAST), *BOUNDS)
-    scales = scale * _likely(near[0], near[1], seen * near[2], ANY_PLANE)
     counted = prompted - accidental
-    return TailFit(
-        np.clip(scales, *BOUNDS), float(np.clip(scale, *BOUNDS)), counted, expected, number
-    )
+    scale = float(_likely(prompted.sum(), accidental.sum(), expected.sum(), ANY))
+    seen = np.clip(counted.sum() / max(expected.sum(), LEAST), *BOUNDS)
+    near = np.stack([_along_axis(bins, sums) for sums in (prompted, accidental, expected)])
+    scales = scale * _likely(near[0], near[1], seen * near[2], ANY_PLANE)
+    error = float(np.hypot(np.sqrt(prompted.sum()), RANDOMS * accidental.sum()))
+    scale = float(np.clip(scale, *BOUNDS))
+    return TailFit(np.clip(scales, *BOUNDS), scale, counted, expected, number, error)
 
 
 def _tail(attenuation: Array, bins: Bins) -> NDArray[np.bool_]:

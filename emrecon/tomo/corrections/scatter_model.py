@@ -13,7 +13,6 @@ from emrecon.tomo.corrections.scatter_sampling import CoarseRing
 from emrecon.tomo.corrections.scatter_simulation import (
     LEAST_PER_MM,
     ScatterPoints,
-    coarsened,
     integrals,
     pair_scatter,
     timed_pair_scatter,
@@ -34,9 +33,6 @@ POINTS = 1200
 
 SAMPLES = 5.0
 """Samples of scatter in the radius of the body: finer ones change less than the points do."""
-
-BLOCKS = 10.0
-"""Blocks of activity and matter in the radius of the body, on the ways to the detectors."""
 
 MATTER_MM, ACTIVITY_MM = 150.0, 50.0
 """How far beyond the rings matter of the map scatters into them, and how far activity, of which no
@@ -120,7 +116,7 @@ class ScatterModel:
         radius = float(np.sqrt(area * grid.spacing_mm[0] * grid.spacing_mm[1] / np.pi))
         step = radius / SAMPLES
         ring = CoarseRing.of(bins, step, step)
-        rays = integrals(coarsened(along, radius / BLOCKS), held, ring.detectors)
+        rays = integrals(along, held, ring.detectors)
         if timing is None and isinstance(bins, Bins):
             timing = bins.timing
         return cls(bins, timing, window, held, ring, along, radius, rays)
@@ -145,7 +141,6 @@ class ScatterModel:
             Activity, its axes along the scanner's towards R, A and S.
         """
         activity = continued(activity, self.mu, ACTIVITY_MM)
-        activity = coarsened(activity, self.body_mm / BLOCKS)
         places = self.points, self.ring.detectors, self.ring.pairs
         rays = integrals(activity, self.points, self.ring.detectors), self.mu_rays
         sums = pair_scatter(rays, *places, self.window, AGAIN * self.kept)

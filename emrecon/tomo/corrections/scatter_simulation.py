@@ -295,21 +295,6 @@ def integrals(
     return np.asarray(sums if stretches else sums[..., 0])
 
 
-def coarsened(volume: Volume, side_mm: float) -> Volume:
-    """Return the means of blocks of as many whole voxels as a side holds, one at least.
-
-    Blocks that go beyond the last voxel hold zeros there, so no integral over all changes.
-    """
-    grid = volume.grid()
-    counts = [max(1, int(side_mm / spacing)) for spacing in grid.spacing_mm]
-    starts = [np.arange(0, n, count) for n, count in zip(grid.shape, counts, strict=True)]
-    means = _blocks(volume.voxels, starts) / np.prod(counts)
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ ((np.array(counts) - 1) / 2)
-    affine[:3, :3] *= counts
-    return Volume(means.astype(np.float32), affine, volume.unit)
-
-
 def tables(window: EnergyWindow, steps: int) -> tuple[float, Array, Array]:
     """Return the least cosine that counts, and over steps from there to 1 two tables.
 

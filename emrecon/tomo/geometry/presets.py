@@ -138,7 +138,8 @@ INVEON = Scanner(
     bin_mm=0.8325,
     max_bins=128,
     block_crystals=(20, 20),
-    energy=EnergyWindow(350, 650, 0.146, 1.30),  # Bao et al. 2009, with the usual window
+    # Bao et al. 2009, with the usual window; what 10 mm of LSO take whole.
+    energy=EnergyWindow(350, 650, 0.146, 1.30),
 )
 
 TINY = Scanner(
