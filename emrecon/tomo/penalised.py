@@ -43,6 +43,9 @@ for 1.2 to 2; the contrast of small hot spheres at equal noise wants half of tha
 CONVERGED = 0.1
 """Percent of the typical value that a residual is below once a run has converged."""
 
+UNSEEN = 0.5
+"""Share of the body in which an anatomy may be 0, before its place is doubted."""
+
 MOST_PASSES = 200
 """Passes after which a run ends that has not converged."""
 
@@ -122,10 +125,12 @@ class Penalised:
         if kappa is None and not self.penalty.uniform:
             kappa = np.sqrt(row_sums)
         body = body_of(near, field)
+        if self.anatomy is not None:
+            _doubt(self.anatomy, body)
         spread = float(np.sqrt(np.median(row_sums[body])))
         prior = self._prior(near, body, spread, kappa, grid)
-        smooth = np.maximum(Blur(grid, (SMOOTH_MM,) * 3).forward(near), 0)
-        return Objective(likelihoods, prior, field, smooth)
+        smooth = Blur(grid, (SMOOTH_MM,) * 3).forward
+        return Objective(likelihoods, prior, field, np.maximum(smooth(near), 0), smooth)
 
     def _prior(
         self,
@@ -177,6 +182,16 @@ class Penalised:
         steps = [np.abs(np.diff(self.anatomy[0], axis=axis)) for axis in range(3)]
         largest = [float(np.percentile(one, 99.5)) for one in steps if one.size]  # one slice: none
         return 0.1 * max(largest, default=0.0) or 1.0
+
+
+def _doubt(anatomy: Array, body: NDArray[np.bool_]) -> None:
+    """Warn if an anatomy shows little of the body that the counts show."""
+    unseen = 1 - float(np.any(anatomy[:, body], axis=0).mean())
+    if unseen > UNSEEN:
+        log.warning(
+            "the anatomy is 0 in %.0f %% of the body that the counts show: check where it lies",
+            100 * unseen,
+        )
 
 
 def _share(prior: str, similar: int) -> float:
