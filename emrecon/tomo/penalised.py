@@ -145,15 +145,15 @@ class Penalised:
         typical = float(np.median(near[body]))
         epsilon = 1e-3 * float(near.max()) if of.epsilon == "auto" else of.epsilon
         edge = 0.2 * typical if of.edge == "auto" else of.edge
-        similar = of.similar if self.anatomy is not None else 0
+        similar = of.similar if self.anatomy is not None and of.prior != "pls" else 0
         ingredients = Ingredients(
             1.0, grid.spacing_mm, kappa, self.anatomy, similar, of.gamma, epsilon, edge,
             self._eta(),
         )  # fmt: skip
         beta = of.strength
         if beta == "auto":
-            weights = PRIORS["quadratic"](replace(ingredients, similar=0)).diagonal(near)
-            weight = float(np.median(weights[body])) * _share(of.prior, similar)
+            weights = PRIORS["quadratic"](ingredients).diagonal(near)
+            weight = float(np.median(weights[body]))
             if not weight:
                 raise DataError(
                     "kappa is 0 in most of the body: beta auto needs some, or give beta"
@@ -192,8 +192,3 @@ def _doubt(anatomy: Array, body: NDArray[np.bool_]) -> None:
             "the anatomy is 0 in %.0f %% of the body that the counts show: check where it lies",
             100 * unseen,
         )
-
-
-def _share(prior: str, similar: int) -> float:
-    """Return how much of all pairs counts once voxels have chosen similar neighbours."""
-    return similar / 26 if similar and prior != "pls" else 1.0
