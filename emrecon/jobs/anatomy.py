@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,11 @@ from emrecon.jobs.segment import SegmentationJob
 from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.operators.resampling import resampled
 from emrecon.volume import Array, Grid, Volume
+
+log = logging.getLogger(__name__)
+
+ASTRAY_MM, ASTRAY_DEG = 10.0, 10.0
+"""How far tissues may fit best from where their header says, before that is doubted."""
 
 FRACTIONS = "*_label-*_fraction.nii.gz"
 """The fractions of tissues in a folder that ``emrecon segment`` wrote."""
@@ -75,6 +81,8 @@ class Anatomy:
             volumes = self._segmented(paths) if self.settings.segment_anatomy else _frames(paths)
             if self.settings.align_anatomy == "rigid":
                 volumes = self._aligned(volumes, first())
+            elif self.settings.segment_anatomy or any(path.is_dir() for path in paths):
+                _doubt(volumes, first())
             self._read[key] = volumes
         return [on_grid(volume, grid, paths) for volume in self._read[key]]
 
@@ -94,6 +102,25 @@ class Anatomy:
         place = align_rigid(first, volumes)
         self.facts |= {"anatomy_moved_mm": place.moved_mm, "anatomy_turned_deg": place.turned_deg}
         return [place.moved(volume) for volume in volumes]
+
+
+def _doubt(tissues: list[Volume], first: Volume) -> None:
+    """Warn if a first image says that tissues lie elsewhere than their header says."""
+    from emrecon.tissue.rigid import align_rigid  # noqa: PLC0415 - as above
+
+    try:
+        place = align_rigid(first, tissues)
+    except DataError:
+        far = "nowhere near"
+    else:
+        if place.moved_mm < ASTRAY_MM and place.turned_deg < ASTRAY_DEG:
+            return
+        far = f"{place.moved_mm:.0f} mm and {place.turned_deg:.0f} degrees from"
+    log.warning(
+        "the tissues fit the counts best %s where their header says they lie: if that is not "
+        "right, align_anatomy rigid moves them",
+        far,
+    )
 
 
 def on_grid(volume: Volume, grid: Grid, paths: Sequence[Path]) -> Array:

@@ -43,6 +43,9 @@ for 1.2 to 2; the contrast of small hot spheres at equal noise wants half of tha
 CONVERGED = 0.1
 """Percent of the typical value that a residual is below once a run has converged."""
 
+UNSEEN = 0.5
+"""Share of the body in which an anatomy may be 0, before its place is doubted."""
+
 MOST_PASSES = 200
 """Passes after which a run ends that has not converged."""
 
@@ -139,10 +142,12 @@ class Penalised:
         if kappa is None and not self.penalty.uniform:
             kappa = np.sqrt(row_sums)
         body = body_of(near, field)
+        if self.anatomy is not None:
+            _doubt(self.anatomy, body)
         spread = float(np.sqrt(np.median(row_sums[body])))
         prior = self._prior(near, body, spread, kappa, grid)
-        smooth = np.maximum(Blur(grid, (SMOOTH_MM,) * 3).forward(near), 0)
-        return Objective(likelihoods, prior, field, smooth)
+        smooth = Blur(grid, (SMOOTH_MM,) * 3).forward
+        return Objective(likelihoods, prior, field, np.maximum(smooth(near), 0), smooth)
 
     def _prior(
         self,
@@ -157,15 +162,15 @@ class Penalised:
         typical = float(np.median(near[body]))
         epsilon = 1e-3 * float(near.max()) if of.epsilon == "auto" else of.epsilon
         edge = 0.2 * typical if of.edge == "auto" else of.edge
-        similar = of.similar if self.anatomy is not None else 0
+        similar = of.similar if self.anatomy is not None and of.prior != "pls" else 0
         ingredients = Ingredients(
             1.0, grid.spacing_mm, kappa, self.anatomy, similar, of.gamma, epsilon, edge,
             self._eta(),
         )  # fmt: skip
         beta = of.strength
         if beta == "auto":
-            weights = PRIORS["quadratic"](replace(ingredients, similar=0)).diagonal(near)
-            weight = float(np.median(weights[body])) * _share(of.prior, similar)
+            weights = PRIORS["quadratic"](ingredients).diagonal(near)
+            weight = float(np.median(weights[body]))
             if not weight:
                 raise DataError(
                     "kappa is 0 in most of the body: beta auto needs some, or give beta"
@@ -196,6 +201,11 @@ class Penalised:
         return 0.1 * max(largest, default=0.0) or 1.0
 
 
-def _share(prior: str, similar: int) -> float:
-    """Return how much of all pairs counts once voxels have chosen similar neighbours."""
-    return similar / 26 if similar and prior != "pls" else 1.0
+def _doubt(anatomy: Array, body: NDArray[np.bool_]) -> None:
+    """Warn if an anatomy shows little of the body that the counts show."""
+    unseen = 1 - float(np.any(anatomy[:, body], axis=0).mean())
+    if unseen > UNSEEN:
+        log.warning(
+            "the anatomy is 0 in %.0f %% of the body that the counts show: check where it lies",
+            100 * unseen,
+        )

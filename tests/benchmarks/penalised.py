@@ -44,7 +44,6 @@ from phantoms.phantom import LUNG_PER_MM, WATER_PER_MM, Phantom
 from phantoms.shapes import Material, cylinder, ellipsoid, sphere
 
 BACKGROUND = {"background", "white matter", "soft tissue"}
-STRONG = 2.0
 CONVERGED = 0.0005
 MOST = 12.0
 ON_END = 10
@@ -59,6 +58,9 @@ class Case:
     settings: Settings
     independent: bool = False
     """Whether the reference starts where the algorithm does."""
+
+    strength: float = 2.0
+    """Beta over beta auto."""
 
 
 def thorax() -> Phantom:
@@ -113,6 +115,32 @@ CASES = {
         Settings(subsets=19, voxel_mm=(4.8, 4.8, 3.291), size=(84, 84, 80)),
     ),
 }  # fmt: skip
+
+HELD_OUT = {
+    "hr-thorax": Case(
+        thorax(), Acquisition("ECAT HR+"),
+        Settings(subsets=24, voxel_mm=(5.15, 5.15, 2.425), size=(96, 96, 63)),
+    ),
+    "mct-nema-cold": Case(
+        nema(cold=True),
+        Acquisition("mCT", counts=2e7, views=84, span=11, max_ring_difference=27, seed=5),
+        Settings(subsets=21, voxel_mm=(4.07, 4.07, 2.027), size=(100, 100, 109)),
+    ),
+    "dmi-brain-tof": Case(
+        brain(),
+        Acquisition("Discovery MI 4", counts=2e7, views=68, bins=191, span=3,
+                    max_ring_difference=4, tof_fwhm_ps=375.4, seed=3),
+        Settings(subsets=17, voxel_mm=(2.8, 2.8, 2.761), size=(88, 88, 71)),
+    ),
+    "signa-thorax": Case(
+        thorax(),
+        Acquisition("Signa PET/MR", counts=3e7, views=56, span=3, max_ring_difference=13, seed=4),
+        Settings(subsets=14, voxel_mm=(4.8, 4.8, 2.78), size=(80, 80, 89)), strength=6.0,
+    ),
+}  # fmt: skip
+"""Scans that no constant was chosen on: other scanners, seeds and strengths."""
+
+CASES |= HELD_OUT
 
 
 def scanned(case: Case) -> tuple[Problem, dict[str, np.ndarray]]:
@@ -220,7 +248,7 @@ def measure(name: str, folder: Path) -> str:
     start = last(islice(em(models, ready.start), len(ready.likelihoods))).params
     auto = Penalised(Penalty(prior="rdp"))
     auto.objective(ready.likelihoods, start, field, ready.grid)
-    chosen = Penalised(Penalty(prior="rdp", beta=STRONG * auto.facts["beta"]))
+    chosen = Penalised(Penalty(prior="rdp", beta=case.strength * auto.facts["beta"]))
     objective = chosen.objective(ready.likelihoods, start, field, ready.grid)
     best = reference(case, objective, start, folder / f"{name}.npy")
     objective = chosen.objective(ready.likelihoods, start, field, ready.grid)  # nothing computed

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from emrecon.em import last
 from emrecon.tomo.algorithms.de_pierro import DePierro
 from emrecon.tomo.algorithms.lbfgs import Lbfgs
-from emrecon.tomo.algorithms.objective import Objective
+from emrecon.tomo.algorithms.objective import FLOOR, Objective
 from emrecon.tomo.algorithms.subset_ascent import Bsrem, Svrg
 from emrecon.tomo.emission import Emission
 from emrecon.tomo.geometry.bins import Bins
@@ -129,6 +129,29 @@ def test_a_run_taken_up_gives_the_same_bits():
         for one, other in zip(course[step:], again, strict=True):
             assert one.number == other.number
             assert np.array_equal(one.params, other.params), algorithm
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_what_limits_steps_follows_the_image_and_reckons_with_a_voxel_by_itself():
+    objective = problem(5)
+    prior, near = objective.prior, objective.near
+    there, twice = objective.limit(near), objective.limit(2 * near)
+    bend = np.maximum(2 * prior.diagonal(near), prior.majorant(near) / 2)
+    assert np.allclose(there, objective.data_curvature + bend, rtol=1e-5)
+    least = FLOOR * objective.typical
+    fallen = (near + least) / (2 * near + least)
+    bend = np.maximum(2 * prior.diagonal(2 * near), prior.majorant(2 * near) / 2)
+    assert np.allclose(twice, objective.data_curvature * fallen + bend, rtol=1e-5)
+    at = np.unravel_index(np.argmax(near), near.shape)
+    image = 1e-3 * near  # one warm voxel among cold ones falls
+    image[at] = near[at]
+    slope, value = prior.gradient(image)[at], prior.value(image)
+    alone = (objective.limit(image) - objective.data_curvature)[at]
+    for share in (0.5, 0.7, 0.9):
+        step = (share - 1) * near[at]
+        moved = image.copy()
+        moved[at] += step
+        assert prior.value(moved) <= (value + slope * step + alone * step**2 / 2) * (1 + 1e-6)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -134,6 +134,11 @@ def test_bowsher_chooses_by_tissue_and_both_ways():
     ]  # the neighbours of one voxel
     best = set(np.argsort(np.abs(near))[:5])
     assert best == {n for n in range(26) if some[1, 1, 1] >> n & 1}
+    two = np.stack([noise, image])
+    assert np.array_equal(
+        bowsher(two * np.array([1024, 1], np.float32)[:, None, None, None], 5), bowsher(two, 5)
+    )  # of any units; fmt: skip
+    assert not np.array_equal(bowsher(two, 5), some)
 
 
 def test_what_cannot_be_is_refused_in_a_line():

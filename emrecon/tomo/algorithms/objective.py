@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -26,6 +26,11 @@ BODY = np.float32(0.1)
 """Share of the image's 99th percentile above which a voxel belongs to the body."""
 
 
+def _as_it_is(image: Array) -> Array:
+    """Return an image without noise."""
+    return image
+
+
 @dataclass(frozen=True, eq=False)
 class Objective:
     """The log-likelihood of all counts less a prior, over images of 0 or more."""
@@ -40,7 +45,10 @@ class Objective:
     """Voxels that are estimated; the others keep their value."""
 
     near: Array
-    """An image that is not far from the maximum, such as a pass of OSEM gives."""
+    """An image that is not far from the maximum, such as a smoothed one of a pass of OSEM."""
+
+    smooth: Callable[[Array], Array] = _as_it_is
+    """Takes noise off an image as it was taken off `near`."""
 
     @cached_property
     def whole(self) -> Sum:
@@ -90,6 +98,22 @@ class Objective:
         The Hessian of a prior that is a sum over pairs is nowhere above twice its diagonal.
         """
         return self.data_curvature + 2 * self.prior.diagonal(image) + LEAST
+
+    def limit(self, image: Array) -> Array:
+        """Return what divides long steps that begin at an image, voxel by voxel.
+
+        The bound at `near` follows what has become of a voxel: as in EM, it goes with the inverse
+        of the value. Of the prior the larger counts of two: twice the diagonal of its Hessian, for
+        small steps of all voxels together, and the curvature of a parabola that it never exceeds
+        if a voxel moves by itself, however far. Where cold voxels lie among warm ones its slope
+        hardly changes until a voxel is as cold as they are, and turns there; the Hessian does not
+        know, and the voxel would swing.
+        """
+        least = FLOOR * np.float32(self.typical) + LEAST
+        fallen = (self.near + least) / (np.maximum(self.smooth(image), 0) + least)
+        alone = np.float32(0.5) * self.prior.majorant(image)  # which is for all together
+        bend = np.maximum(2 * self.prior.diagonal(image), alone)
+        return self.data_curvature * fallen + bend + LEAST
 
     def stepped(self, image: Array, step: Array) -> Array:
         """Return the image moved by a step where it is estimated, nowhere below 0."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emrecon.em import Iterate
-from emrecon.tomo.algorithms.objective import LEAST, Objective
+from emrecon.tomo.algorithms.objective import Objective
 from emrecon.volume import Array
 
 
@@ -80,7 +80,7 @@ class Svrg:
                 kept = objective.slopes(image)
                 total = np.sum(kept, axis=0, dtype=np.float32)
                 length = self.step / (1 if place.number // subsets < self.long else 2)
-                scale = np.float32(length) / objective.curvature(image)
+                scale = np.float32(length) / objective.limit(image)
                 residual = objective.residual(image, total - objective.prior.gradient(image))
                 before = image
             subset = objective.subsets[place.subset]
@@ -127,7 +127,7 @@ class Bsrem:
         for place in _places(number, subsets, self.seed):
             if scale is None or place.turn == 0:
                 step = 1 / (1 + place.number // subsets / self.passes)
-                scale = np.float32(step) / (objective.curvature(image) + LEAST)
+                scale = np.float32(step) / objective.limit(image)
             subset = objective.subsets[place.subset]
             ratio, likelihood = subset.ratio(image)
             yield Iterate(place.number, image, likelihood, objective.prior.value(image) / subsets)

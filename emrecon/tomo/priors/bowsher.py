@@ -21,7 +21,8 @@ def bowsher(features: Array, count: int = 9) -> NDArray[np.uint32]:
     ----------
     features : array
         Anatomical images or fractions of tissues on the grid of the image, ``(n, i, j, k)``, or
-        one image; compared by the sum of squared differences.
+        one image; compared by the sum of squared differences, of several each in its standard
+        deviations where any shows something, so that units do not matter.
     count : int, optional
         How many neighbours a voxel chooses, 1 to 26.
 
@@ -39,6 +40,10 @@ def bowsher(features: Array, count: int = 9) -> NDArray[np.uint32]:
             f"{features.shape}"
         )
     steps = neighbourhood(26, (1.0, 1.0, 1.0)).steps
+    if len(several) > 1:
+        shown = np.any(several != 0, axis=0)
+        spreads = [float(one[shown].std(dtype=float)) if shown.any() else 0.0 for one in several]
+        several = several / np.array([spread or 1.0 for spread in spreads])[:, None, None, None]
     bits = np.empty(several.shape[1:], np.uint32)
     most_similar(np.ascontiguousarray(several, np.float32), steps, count, bits)
     return bits
