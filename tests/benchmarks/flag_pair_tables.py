@@ -86,6 +86,7 @@ def _flags(words: Words) -> dict[str, Words]:
     flags: dict[str, Words] = {}
     for word in words:
         if word.startswith("--"):
+            flags.pop(word, None)
             flags[word] = ()
         else:
             name = next(reversed(flags))
