@@ -185,6 +185,15 @@ class Data:
         like = Acquisition(views=12, bins=32, counts=3e4)
         return _simulated(self.folder / "spect", like, camera=camera, dicom=True)
 
+    @cached_property
+    def moved(self) -> str:
+        """The attenuation map of those, not in their middle."""
+        mu, path = read_image(self.spect / "mu.nii.gz"), self.folder / "moved.nii.gz"
+        aside = mu.affine.copy()
+        aside[:2, 3] += 4.0
+        write_image(Volume(mu.voxels, aside, mu.unit), path)
+        return str(path)
+
     @property
     def guide(self) -> str:
         """An image of the body."""
@@ -277,8 +286,7 @@ def _reconstructions(data: Data) -> list[Table]:
         *either,
         ("--mu", str(data.pet / "mu.nii.gz")),
     )
-    spect_mu = str(data.spect / "mu.nii.gz")
-    maps: tuple[Words, ...] = (("--mu", spect_mu), ("--mu-centred", "--mu", spect_mu))
+    maps: tuple[Words, ...] = (("--mu", data.moved), ("--mu-centred", "--mu", data.moved))
     return [
         Table("recon PET", sino, (
             *IMAGE, data.cache, *data.regions(data.pet), *RAYS, *data.corrections,
@@ -369,7 +377,7 @@ def _of_scans(data: Data) -> list[Table]:
             ("--at-mm", "2", "1"), ("--mu-per-mm", "0.0096"), ("--iterations", "2"),
             ("--mu", mu), ("--attenuation", str(pet / "attenuation.hs")), ("--randoms", randoms),
             ("--scatter", str(pet / "scatter.hs")), ("--scatter", "simulate"),
-            ("--normalisation", norm), ("--mu-unit", "1/mm", "--mu", mu), ("--sum-tof",),
+            ("--normalisation", norm), ("--mlaa",), ("--sum-tof",),
             ("--dead-time-us", "1"), ("--span", "3"))),
         Table("scatter", ("scatter", image, "--like", prompts, "--mu", mu), (
             ("--fit",), ("--normalisation", norm), ("--randoms", randoms), data.corrections[5],
