@@ -23,6 +23,7 @@ IMPLIED: dict[str, tuple[str, Words]] = {
     "--ring-wide": ("--projector", ("siddon",)),
     "--no-fit": ("--scanner", ("PRT-1",)),
     "--iterations": ("--tolerance", ("0.5",)),
+    "--until-converged": ("--tolerance", ("0.5",)),
 }
 """Settings that do nothing beside another, as that does it, or ends the run before it."""
 
