@@ -12,6 +12,7 @@ import numpy as np
 
 from emrecon import io
 from emrecon.errors import DataError, GeometryError, SettingsError
+from emrecon.io import sidecar
 from emrecon.io.head_maps import map_files
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.tomo.anatomy_settings import AnatomySettings
@@ -159,11 +160,21 @@ def _frames(paths: Sequence[Path]) -> list[Volume]:
 
 
 def _fractions(folder: Path) -> list[Path]:
-    """Return the fractions in a folder of tissues."""
-    files = sorted(folder.glob(FRACTIONS))
-    heads = {file.name.split("_label-")[0] for file in files}
-    if not files:
+    """Return the fractions in a folder of tissues.
+
+    Where a sidecar says what the labels are, those of its labels alone: parts of grey matter,
+    fractions in a template and what an earlier segmentation left lie beside them.
+    """
+    labels: dict[str, dict[str, Path]] = {}
+    for file in sorted(folder.glob(FRACTIONS)):
+        head, _, name = file.name.partition("_label-")
+        labels.setdefault(head, {})[name.removesuffix("_fraction.nii.gz")] = file
+    told = {head: sidecar.label_names(folder / f"{head}_dseg.nii.gz") for head in labels}
+    heads = [head for head in labels if told[head]] or list(labels)
+    if not heads:
         raise DataError(f"{folder} is a folder without fractions of tissues ({FRACTIONS})")
     if len(heads) > 1:
-        raise DataError(f"{folder} holds the tissues of {', '.join(sorted(heads))}: choose one")
-    return files
+        raise DataError(f"{folder} holds the tissues of {', '.join(heads)}: choose one")
+    (head,) = heads
+    names = told[head].values() or labels[head]
+    return [labels[head][name] for name in sorted({*names}) if name in labels[head]]

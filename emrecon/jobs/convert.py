@@ -209,7 +209,7 @@ class ImageCopy:
             return self._write_series(out)
         with written_together(out, out.parent, out.name) as beside:
             self._write(beside / out.name)
-        return (out,)
+        return self.job.outputs()
 
     def _write_series(self, out: Path) -> tuple[Path, ...]:
         """Write the image as DICOM, with what its sidecar says."""

@@ -286,6 +286,8 @@ def _ended(tokens: Sequence[str]) -> tuple[object, str]:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             cli.main(tokens)
     except SystemExit as end:
+        if end.code == cli.INTERRUPTED:  # a wish to end all of this
+            raise KeyboardInterrupt from None
         return end.code or 0, said.getvalue()
     except BaseException:  # noqa: BLE001 - what no user shall see
         return "an exception", traceback.format_exc()

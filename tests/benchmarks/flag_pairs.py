@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.flag_fuzz import ended_in
-from tests.benchmarks.flag_pair_tables import Table, Words, tables
+from tests.benchmarks.flag_pair_data import Words
+from tests.benchmarks.flag_pair_tables import Table, tables
 
 UNTOLD = frozenset({
     "Created", "Convergence", "seconds_iterating", "Inputs", "GeneratedBy", "File",

@@ -9,6 +9,8 @@ import pytest
 
 from emrecon import io, jobs
 from emrecon.errors import DataError, EmreconError, SettingsError
+from emrecon.io import sidecar
+from emrecon.jobs.anatomy import files_of
 from emrecon.jobs.as_code import as_command
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.simulate import SimulationJob
@@ -65,6 +67,19 @@ def test_a_folder_of_tissues_is_its_fractions(head, tmp_path, way):
     listed = ReconstructionJob(head / "scan", None, FEW, **same).begin().iterate()
     assert np.array_equal(folder.volume.voxels, listed.volume.voxels)
     assert "tissue" in as_command(job)
+
+
+def test_of_a_folder_the_fractions_that_its_sidecar_names(tmp_path):
+    """Parts, fractions in a template and those of an earlier run lie beside them."""
+    labels = ("CSF", "GM", "WM", "CGM", "SGM", "class1")
+    others = ("t1_space-MNI_label-GM_fraction.nii.gz", "t1_label-GM_probseg.nii.gz")
+    for name in (*(f"t1_label-{label}_fraction.nii.gz" for label in labels), *others):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match="tissues of t1, t1_space-MNI"):
+        files_of([tmp_path])
+    sidecar.write_label_names(tmp_path / "t1_dseg.nii.gz", {1: "CSF", 2: "GM", 3: "WM", 4: "x"})
+    wanted = [f"t1_label-{label}_fraction.nii.gz" for label in ("CSF", "GM", "WM")]
+    assert [file.name for file in files_of([tmp_path])] == wanted
 
 
 def test_a_folder_without_tissues_or_with_two_heads_is_refused(head, tmp_path):

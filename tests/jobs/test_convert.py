@@ -90,3 +90,10 @@ def test_what_holds_no_numbers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="complex64"):
         converted(tmp_path / "a.nii")
     assert not (tmp_path / "out.nii.gz").exists()
+
+
+def test_header_and_data_are_named_both(tmp_path: Path) -> None:
+    source, out = tmp_path / "a.nii", tmp_path / "b.hv"
+    nib.save(nib.Nifti1Image(np.ones(SHAPE, np.float32), AFFINE), source)
+    _, files = jobs.run(ConversionJob(source, out))
+    assert set(files) == {out, tmp_path / "b.v"} == set(tmp_path.iterdir()) - {source}
