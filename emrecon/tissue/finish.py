@@ -54,13 +54,15 @@ def finish(
     order = settings.ranks
     fractions, chances = fractions[:, order], chances[:, order]
     odd = outlier_map(image, state)
-    known = 0 if image.external is None else image.external.shape[1]
+    known = image.external
+    if known is not None:  # the nuclei's columns come last, or are all there is
+        known = known[:, order] if known.shape[1] > layout.nuclei else None
     plain = without_nuclei(state.classes, layout)
     doubts = judged(
         Findings(
             settings, plain, fractions, data.human_ml, rim_of(image.lattice),
-            float((odd > 0.5).mean()), known > layout.nuclei,
-            None if known > layout.nuclei or optima[0].start in GIVEN else optima[0],
+            float((odd > 0.5).mean()), known,
+            None if known is not None or optima[0].start in GIVEN else optima[0],
             inner_of(image.lattice, fractions), max(data.spacing_mm),
         )
     )  # fmt: skip

@@ -86,8 +86,9 @@ class Findings:
     outliers: float
     """Share of the voxels that no class explains."""
 
-    atlas: bool
-    """Whether priors tell the classes apart by place, too."""
+    priors: Floats32 | None = None
+    """Log of what maps say of each class beforehand, in the order of the names, ``(n, k)``; None
+    where intensities alone tell the classes apart."""
 
     start: Optimum | None = None
     """The best start from intensities alone; None where a person gave one."""
@@ -168,8 +169,8 @@ def _check_shown(findings: Findings) -> None:
 
 def _check_order(findings: Findings) -> None:
     """Refuse classes that changed places, or cannot be told apart but by their place."""
-    settings = findings.settings
-    if settings.gaussians > 1 or (findings.atlas and not settings.mixed):
+    settings, by_place = findings.settings, findings.priors is not None
+    if settings.gaussians > 1 or (by_place and not settings.mixed):
         return
     if gap(findings.classes) <= 0:
         raise ImplausibleError(
@@ -177,7 +178,7 @@ def _check_order(findings: Findings) -> None:
             f"{settings.most_classes} classes in order; ask for fewer, lower the weight prior or "
             "beta, or give means (--means) or priors (--priors) to start from"
         )
-    if distance(findings.classes) < MERGED and not findings.atlas:
+    if distance(findings.classes) < MERGED and not by_place:
         raise ImplausibleError(
             f"two classes are only {distance(findings.classes):.2f} standard deviations "
             f"apart: the image does not show {settings.most_classes} classes; ask for fewer, "
@@ -213,7 +214,8 @@ def _check_volumes(findings: Findings) -> None:
 def _check_grey_and_white(findings: Findings, held: Mapping[str, float]) -> None:
     """Refuse grey and white matter that are exchanged, or of which one is but a border."""
     start = findings.start
-    if start is None and not findings.atlas:  # a person said which is which
+    _check_maps_agree(findings)
+    if start is None and findings.priors is None:  # a person said which is which
         return
     settings, ratio = findings.settings, held["GM"] / held["WM"]
     low, high = NO_GREY_OVER_WHITE
@@ -237,6 +239,22 @@ def _check_grey_and_white(findings: Findings, held: Mapping[str, float]) -> None
             f"{outer['WM']:.0%} of what is taken for white matter and {outer['GM']:.0%} of the "
             "grey matter lie at the edge of the mask: the image is not "
             f"{settings.weighted} (--contrast)" + newborn
+        )
+
+
+def _check_maps_agree(findings: Findings) -> None:
+    """Refuse grey and white matter that the maps call by each other's name."""
+    if findings.priors is None:
+        return
+    settings = findings.settings
+    grey, white = (settings.names.index(name) for name in ("GM", "WM"))
+    greyer = findings.priors[:, grey] - findings.priors[:, white]
+    if np.average(greyer, weights=findings.fractions[:, grey]) < np.average(
+        greyer, weights=findings.fractions[:, white]
+    ):
+        raise ImplausibleError(
+            "where grey matter was found the maps have white matter, and the other way round: the "
+            f"image is not {settings.weighted} (--contrast), or the priors lie in another order"
         )
 
 

@@ -39,8 +39,7 @@ def findings(**changed: object) -> Findings:
     rim = np.arange(1000) < 100
     labels = np.where(rim, np.arange(1000) % 2, np.arange(1000) % 3)
     classes = Classes(np.full(3, 1 / 3), np.array([0.0, 5, 9]), np.ones(3))
-    usual = Findings(Settings(), classes, np.eye(3, dtype=np.float32)[labels], 1500.0, rim, 0.0,
-                     atlas=False)  # fmt: skip
+    usual = Findings(Settings(), classes, np.eye(3, dtype=np.float32)[labels], 1500.0, rim, 0.0)
     return replace(usual, **changed)
 
 
@@ -132,13 +131,22 @@ def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too(
         return findings(start=began(6), **turned)
 
     judged(brain(0.25))
-    for start, atlas in ((began(6), False), (None, True)):
-        odd = replace(brain(0.4), start=start, atlas=atlas)
+    for start, priors in ((began(6), None), (None, np.zeros((1000, 3), np.float32))):
+        odd = replace(brain(0.4), start=start, priors=priors)
         with pytest.raises(
             ImplausibleError, match="40% of what is taken for white matter and 10%"
         ):
             judged(odd)
     judged(replace(brain(0.4), start=None))  # a person said which class is which
+
+
+def test_tissues_that_the_maps_call_by_each_others_name_are_refused() -> None:
+    """As of a T1-weighted image that was said to be FLAIR, wherever its classes lie."""
+    usual = findings()
+    maps = np.log(np.maximum(usual.fractions, 0.01)) / 2
+    assert judged(replace(usual, priors=maps)) == ()
+    with pytest.raises(ImplausibleError, match="where grey matter was found the maps have white"):
+        judged(replace(usual, priors=maps[:, [0, 2, 1]]))
 
 
 @pytest.mark.parametrize("first", [True, False])
