@@ -39,7 +39,8 @@ def findings(**changed: object) -> Findings:
     rim = np.arange(1000) < 100
     labels = np.where(rim, np.arange(1000) % 2, np.arange(1000) % 3)
     classes = Classes(np.full(3, 1 / 3), np.array([0.0, 5, 9]), np.ones(3))
-    usual = Findings(Settings(), classes, np.eye(3, dtype=np.float32)[labels], 1500.0, rim, 0.0)
+    usual = Findings(Settings(), classes, np.eye(3, dtype=np.float32)[labels], 1500.0, rim, 0.0,
+                     atlas=False)  # fmt: skip
     return replace(usual, **changed)
 
 
@@ -131,8 +132,8 @@ def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too(
         return findings(start=began(6), **turned)
 
     judged(brain(0.25))
-    for start, priors in ((began(6), None), (None, np.zeros((1000, 3), np.float32))):
-        odd = replace(brain(0.4), start=start, priors=priors)
+    for start, atlas in ((began(6), False), (None, True)):
+        odd = replace(brain(0.4), start=start, atlas=atlas)
         with pytest.raises(
             ImplausibleError, match="40% of what is taken for white matter and 10%"
         ):
@@ -140,13 +141,15 @@ def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too(
     judged(replace(brain(0.4), start=None))  # a person said which class is which
 
 
-def test_tissues_that_the_maps_call_by_each_others_name_are_refused() -> None:
-    """As of a T1-weighted image that was said to be FLAIR, wherever its classes lie."""
-    usual = findings()
-    maps = np.log(np.maximum(usual.fractions, 0.01)) / 2
-    assert judged(replace(usual, priors=maps)) == ()
-    with pytest.raises(ImplausibleError, match="where grey matter was found the maps have white"):
-        judged(replace(usual, priors=maps[:, [0, 2, 1]]))
+@pytest.mark.parametrize("order", [[0, 2, 1], [2, 1, 0], [1, 2, 0]])
+def test_tissues_that_the_maps_call_by_each_others_name_are_refused(order: list[int]) -> None:
+    """As of a T1- or PD-weighted image that was said to be FLAIR, wherever its classes lie."""
+    said = np.log([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.4, 0.5]])
+    assert judged(findings(said=said)) == ()
+    with pytest.raises(
+        ImplausibleError, match=r"maps of a brain have (GM|WM) where CSF|WM where GM"
+    ):
+        judged(findings(said=said[:, order]))
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -159,11 +162,11 @@ def test_a_fit_that_comes_to_nothing_is_made_once_more(
     made: list[bool] = []
     whole = stages.finish
 
-    def finish(data, settings, optima, fitted):
+    def finish(data, settings, *rest):
         made.append(settings.outliers)
         if settings.outliers == first:
             raise ImplausibleError("no brain")
-        return whole(data, settings, optima, fitted)
+        return whole(data, settings, *rest)
 
     monkeypatch.setattr(stages, "finish", finish)
     mask = region(head())
@@ -201,11 +204,8 @@ def test_other_images_may_have_any_volumes() -> None:
             {"widest_mm": 3.0, "settings": Settings(contrast="neonate")},
             "than the cortex of a newborn is thick",
         ),
-        (
-            {"fractions": findings().fractions[:, ::-1]},
-            "more of the white matter than of the fluid",
-        ),
-        ({"fractions": findings().fractions[:, [0, 2, 1]]}, "than of the grey matter lies at the"),
+        ({"fractions": findings().fractions[:, ::-1]}, "of the fluid lie at the edge of the mask"),
+        ({"fractions": findings().fractions[:, [0, 2, 1]]}, "of the grey matter lie at the edge"),
     ],
 )
 def test_what_a_person_must_judge_is_said(changed: dict[str, object], words: str) -> None:
