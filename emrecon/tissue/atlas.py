@@ -174,7 +174,7 @@ def well_placed(atlas: Atlas, image: Volume, region: Flags) -> Average:
         )
         log.warning("deep nuclei are not told apart by an average brain: %s", why)
         return Average(None, atlas.explained, why)
-    return Average(atlas.matrix, atlas.explained)
+    return Average(atlas.matrix, atlas.explained, atlas=atlas)
 
 
 def align(

@@ -268,7 +268,7 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
     """
     if volume.voxels.ndim != 3:
         raise GeometryError(
-            f"{what} holds {len(volume.voxels)} volumes (4D): choose one, channels with --volume"
+            f"{what} holds {len(volume.voxels)} volumes (4D): give one (of a channel --volume says which)"
         )
     same = volume.voxels.shape == first.voxels.shape
     apart = apart_mm(volume.affine, first.affine, first.voxels.shape) if same else np.inf

@@ -12,6 +12,7 @@ from emrecon.tissue.classes import Classes, without_nuclei
 from emrecon.tissue.data import Data
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
 from emrecon.tissue.result import Segmentation, Stage
@@ -33,9 +34,15 @@ GIVEN = {"given", "labels", "atlas"}
 
 
 def finish(
-    data: Data, settings: Settings, optima: list[Optimum], stages: list[Stage]
+    data: Data,
+    settings: Settings,
+    optima: list[Optimum],
+    stages: list[Stage],
+    average: Atlas | None,
 ) -> Segmentation:
     """Return the segmentation that the last stage's estimate amounts to.
+
+    The tissues are held against priors, or else against an average brain laid on the image.
 
     Raises
     ------
@@ -60,6 +67,7 @@ def finish(
         Findings(
             settings, plain, fractions, data.human_ml, rim_of(image.lattice),
             float((odd > 0.5).mean()), known > layout.nuclei,
+            _said(image, fractions, order, average, data.affine),
             None if known > layout.nuclei or optima[0].start in GIVEN else optima[0],
             inner_of(image.lattice, fractions), max(data.spacing_mm),
         )
@@ -81,6 +89,26 @@ def finish(
         fractions.sum(axis=0, dtype=np.float64) * data.voxel_ml, tuple(stages), tuple(optima),
         odd, doubts,
     )  # fmt: skip
+
+
+def _said(
+    image: Image,
+    fractions: Floats32,
+    order: NDArray[np.intp],
+    average: Atlas | None,
+    affine: Floats,
+) -> Floats | None:
+    """Return the mean log of what maps say of each class where each was found, ``(k, k)``."""
+    classes, some = fractions.shape[1], slice(None, None, max(len(fractions) // SAMPLE, 1))
+    nuclei = image.rules.layout.nuclei
+    if image.external is not None and image.external.shape[1] > nuclei:
+        logs = image.external[some, :classes]
+    elif average is not None:
+        logs = average.log_prior([axis[some] for axis in image.lattice.index], affine, 1.0)
+    else:
+        return None
+    held = fractions[some].astype(np.float64)
+    return np.asarray(held.T @ logs[:, order] / held.sum(axis=0)[:, None])
 
 
 def _shape(data: Data) -> tuple[int, int, int]:

@@ -16,7 +16,6 @@ from emrecon.tissue.contrasts import CSF, GM, WM
 from emrecon.tissue.lattice import Lattice
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.result import Segmentation
-from emrecon.tissue.result_checks import rim_of
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +31,9 @@ LEAST_WHITE = 0.2
 """Share of white matter in what surrounds a bright lesion of an MR image: bright cortex, vessels
 and the choroid plexus lie elsewhere."""
 
-MOST_RIM = 0.1
-"""Share of a lesion at the edge of the mask from which it is dura or bone."""
+MOST_RIM = 0.3
+"""Share of a lesion at the edge of the mask from which it is dura or bone, which are one or two
+voxels thick; blood and lesions of a cortex that the mask follows closely had up to 0.2."""
 
 _MIRROR_MM, _SAME_MM = 6.0, 1.0  # from fluid of the other side: of a cavity's core, and all of it
 _OPEN_MM, _REACH_MM = 2.5, 8.0
@@ -110,7 +110,7 @@ def without_lesions(
     seen = Seen(
         segmentation.index, segmentation.shape, affine, segmentation.fractions,
         segmentation.corrected, segmentation.classes.means, segmentation.outliers,
-        rim_of(lattice),
+        edge_of(lattice),
     )  # fmt: skip
     if atlas is not None:
         atlas = replace(
@@ -127,6 +127,16 @@ def without_lesions(
         volumes_ml=volumes,
         lesions=lesion,
     )
+
+
+def edge_of(lattice: Lattice) -> Flags:
+    """Return which voxels have a neighbour that attracts outside the mask, shape ``(n,)``.
+
+    Those two steps away repel: with them the edge is twice as thick, and lesions below the cortex
+    would lie in it.
+    """
+    nearest = lattice.beside[lattice.weights > 0]
+    return np.asarray((nearest == lattice.size).any(axis=0))
 
 
 def lesions(seen: Seen, atlas: Atlas | None, *, ct: bool) -> Flags:

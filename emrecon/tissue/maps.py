@@ -19,26 +19,6 @@ LEAST = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Average:
-    """Where an average brain was laid on an image, or why it was not."""
-
-    matrix: Floats | None = None
-    """Image mm to mm of the average brain, shape ``(4, 4)``."""
-
-    explained: float = 0.0
-    """What its maps tell of the intensities, nats a point."""
-
-    why_not: str = ""
-    """Why it has no place on the image."""
-
-    __repr__ = brief
-
-
-NOWHERE = Average()
-"""No average brain."""
-
-
-@dataclass(frozen=True, eq=False)
 class Atlas:
     """Probability maps of the classes, and where they lie on an image."""
 
@@ -102,3 +82,26 @@ class Atlas:
         chance += np.float32(1e-6)  # beyond the atlas all classes are alike
         chance /= chance.sum(axis=1, keepdims=True)
         return np.asarray(weight * np.log(np.maximum(chance, LEAST)), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Average:
+    """Where an average brain was laid on an image, or why it was not."""
+
+    matrix: Floats | None = None
+    """Image mm to mm of the average brain, shape ``(4, 4)``."""
+
+    explained: float = 0.0
+    """What its maps tell of the intensities, nats a point."""
+
+    why_not: str = ""
+    """Why it has no place on the image."""
+
+    atlas: Atlas | None = None
+    """Its maps, in that place."""
+
+    __repr__ = brief
+
+
+NOWHERE = Average()
+"""No average brain."""

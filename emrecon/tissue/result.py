@@ -28,16 +28,25 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
-SHARED, SHARED_WITH_FLUID = 0.85, 0.35
+SHARED, SHARED_WITH_FLUID = 0.85, 0.5
 """Part of the volume shared by two classes, or by one and CSF, that counts for either by mistake,
-one standard error: root mean square of what the sample does not explain of the errors of WM, or of
-CSF, in 300 draws of simulated brains (`tests.benchmarks.volumes`)."""
+one standard error: root mean square of what the sample does not explain of the errors of WM in
+300 draws of simulated brains (`tests.benchmarks.volumes`). For CSF it was 0.35; it is more beside
+real labels, of whose fluid a twentieth is choroid plexus (`tests.benchmarks.perturbed`)."""
 
-REPEATED = 0.06
+DRIFT = 0.0025
+"""Error of the brightness of all tissues together, as a share of it, one standard error in voxels
+of 0 mm, and `hypot(1, edge)` times that in voxels with an edge in mm: what a field that is found
+a little otherwise moves all borders by, in the same way. In repeated scans of a simulated brain
+(`tests.benchmarks.volumes --repeat`) it was 0.0037 in voxels of 1 mm, 0.004 to 0.007 in 2 mm and
+0.007 to 0.010 in 3 mm, whichever of the three volumes it is worked out from."""
+
+REPEATED = 0.05
 """Part of the volume that two classes share that is counted for either by chance in one scan and
-not in the next, one standard error: it was 0.02 for fluid, 0.02 to 0.04 for grey and 0.06 to 0.07
-for white matter in 12 scans of a simulated brain in voxels of 2 and 3 mm, each with its own noise
-(3 to 7 %), field and position."""
+not in the next, one standard error; mostly as the noise is stronger or weaker."""
+
+MIXED_OF_SHARED = 6.0
+"""Mixed volume of two tissues over the volume they share, if all proportions are as likely."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,14 +252,35 @@ class Segmentation:
         return np.stack([np.maximum(self.volumes_ml - reach, 0), self.volumes_ml + reach], axis=1)
 
     @property
+    def repeat_errors_ml(self) -> Floats:
+        """Standard error of the difference of `volumes_ml` from a second scan's, shape ``(k,)``.
+
+        Both scans err. Where all intensities of a channel are too large by a share of them
+        (`DRIFT`), the border of two tissues moves by that share times their middle over their
+        step, and mixed voxels go from the darker to the brighter of every pair at once. What
+        chance does to each pair (`REPEATED`) is added in quadrature.
+        """
+        means = self._class_means
+        step = means[:, None] - means[None]
+        middle = (means[:, None] + means[None]) / 2
+        spread = self.classes.covariances[:: self.settings.gaussians]
+        ways = np.linalg.solve((spread[:, None] + spread[None]) / 2, step[..., None])[..., 0]
+        apart = (ways * step).sum(axis=2)
+        np.fill_diagonal(apart, np.inf)
+        moved = MIXED_OF_SHARED * self.shared_ml[..., None] * ways * middle / apart[..., None]
+        edge = (1000 * self.voxel_ml) ** (1 / 3) / self.settings.times
+        drift = DRIFT * np.hypot(1, edge) * np.linalg.norm(moved.sum(axis=1), axis=1)
+        chance = REPEATED * np.linalg.norm(self.shared_ml, axis=1)
+        return np.asarray(np.sqrt(2) * np.hypot(drift, chance))
+
+    @property
     def repeat_intervals_ml(self) -> Floats:
         """The 95 % intervals that hold the volumes of a second scan of the same brain, ``(k, 2)``.
 
-        Of other noise, field and position. Errors of a class's pairs add in quadrature, and both
-        scans have them. `intervals_ml` are of the true volumes, whose errors two scans share.
+        Of other noise, field and position. `intervals_ml` are of the true volumes, whose errors
+        two scans share.
         """
-        error = REPEATED * np.linalg.norm(self.shared_ml, axis=1)
-        reach = NORMAL_95 * np.sqrt(2) * error
+        reach = NORMAL_95 * self.repeat_errors_ml
         return np.stack([np.maximum(self.volumes_ml - reach, 0), self.volumes_ml + reach], axis=1)
 
     @property
@@ -270,6 +300,14 @@ class Segmentation:
         image = np.full(self.shape[::-1], outside, values.dtype)
         image.reshape(-1)[self._places] = values
         return Volume(image.T, self.affine, unit)
+
+    @property
+    def _class_means(self) -> Floats:
+        """Return the mean of each class over its Gaussians, shape ``(k, c)``."""
+        many, k = self.settings.gaussians, len(self.names)
+        weights = self.classes.weights[: k * many].reshape(k, many, 1)
+        means = self.classes.means[: k * many].reshape(k, many, -1)
+        return np.asarray((weights * means).sum(axis=1) / weights.sum(axis=1))
 
     @cached_property
     def _places(self) -> NDArray[np.intp]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,10 @@ exchanged: 0.01 to 0.2 in adults, 1.7 and more in the newborn, whose grey matter
 the intensities show all classes, more of it than of fluid must lie there, too, below the second,
 which is 5 in a T1-weighted image that was said to be FLAIR."""
 
+INSIDE = 0.5
+"""White matter's share at the edge of the mask over grey matter's, from which on that is said:
+0.01 to 0.2 in whole adult brains, 1 in slabs, 1.1 in FLAIR that was said to be T1 weighted."""
+
 SHOWN = (1.0, 3.2)
 """Distance of two classes, in standard deviations, at the best start from intensities alone: below
 the first they are one class, below the second in doubt. It is 4 to 8 in brains of adults, below 3
@@ -88,6 +93,10 @@ class Findings:
 
     atlas: bool
     """Whether priors tell the classes apart by place, too."""
+
+    said: Floats | None = None
+    """Mean log of what maps say of each class (columns) where each was found (rows), ``(k, k)``,
+    in the order of the names; None where no maps lie on the image."""
 
     start: Optimum | None = None
     """The best start from intensities alone; None where a person gave one."""
@@ -138,6 +147,7 @@ def judged(findings: Findings) -> tuple[str, ...]:
     doubts = list(_doubts_of_classes(findings))
     if findings.settings.tissues:
         _check_volumes(findings)
+        _check_maps_agree(findings)
         doubts += _doubts_of_tissues(findings)
     return tuple(doubts)
 
@@ -240,6 +250,24 @@ def _check_grey_and_white(findings: Findings, held: Mapping[str, float]) -> None
         )
 
 
+def _check_maps_agree(findings: Findings) -> None:
+    """Refuse tissues that the maps call by each other's name."""
+    settings, said = findings.settings, findings.said
+    if said is None:
+        return
+    rows = range(len(said))
+    best = max(permutations(rows), key=lambda columns: float(said[rows, columns].sum()))
+    names = [settings.names[column] for column in best]
+    other = [
+        f"{n} where {m} was found" for n, m in zip(names, settings.names, strict=True) if n != m
+    ]
+    if other:
+        raise ImplausibleError(
+            f"maps of a brain have {', '.join(other)}: the image is not {settings.weighted} "
+            "(--contrast), or the priors are in another order"
+        )
+
+
 def _doubts_of_classes(findings: Findings) -> Iterator[str]:
     """Yield what is odd about the intensities of the classes.
 
@@ -316,12 +344,13 @@ def _doubts_of_tissues(findings: Findings) -> Iterator[str]:
             f"brains): is the image {settings.weighted}, and of an adult?"
         )
     outer = findings.outer
-    for name, words, most in (("CSF", "fluid", 2.0), ("GM", "grey matter", 1.2)):
+    for name, words, most in (("CSF", "fluid", 2.0), ("GM", "grey matter", INSIDE)):
         if outer["WM"] > most * outer[name]:
             yield (
-                f"more of the white matter than of the {words} lies at the edge of the mask "
-                f"({outer['WM']:.0%} and {outer[name]:.0%}): the two are exchanged if the image "
-                f"is not {settings.weighted} (--contrast), or that of an infant"
+                f"{outer['WM']:.0%} of the white matter and {outer[name]:.0%} of the {words} lie "
+                f"at the edge of the mask: the two are exchanged if the image is not "
+                f"{settings.weighted} (--contrast), or that of an infant; or the mask cuts the "
+                "brain"
             )
 
 

@@ -153,7 +153,7 @@ class Fit:
 
     def finish(self, stages: list[Stage]) -> Segmentation:
         """Return the segmentation that the stages' last estimate amounts to."""
-        segmentation = finish(self.data, self.settings, self.optima, stages)
+        segmentation = finish(self.data, self.settings, self.optima, stages, self.average.atlas)
         atlas = self.atlas and self.atlas.resized(self.data.times)
         deep = (
             None

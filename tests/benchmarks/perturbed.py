@@ -3,8 +3,9 @@
 Run as ``python -m tests.benchmarks.perturbed`` in the repository, with EMRECON_TEST_DATA set to a
 folder that holds ``brain_real_t1`` (FreeSurfer-coded), ``brain_real_vxm`` (labels 1 to 3) and
 ``brain_labels``, and ``emrecon[maps]`` installed (``--without-maps``: as if they were not).
-``--scan`` and ``--only`` take the scans and the changes whose names hold a text. The last columns
-say whether the intervals of accuracy hold the labels' volumes, and how far they reach.
+``--scan`` takes the scans whose names hold a text, ``--only`` the changes that hold any of some
+texts. The last columns say whether the intervals of accuracy hold the labels' volumes, and how far
+they reach.
 """
 
 # ruff: noqa: T201 - a benchmark prints
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--without-maps", action="store_true")
     parser.add_argument("--scan", default="", metavar="TEXT")
-    parser.add_argument("--only", default="", metavar="TEXT")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)
     settings = Settings(contrast="T1", deep_grey="none" if chosen.without_maps else "auto")
@@ -43,7 +44,7 @@ def main() -> None:
         if chosen.scan not in name:
             continue
         for change, scan in changed(whole, np.random.default_rng(number)):
-            if chosen.only in change:
+            if any(text in change for text in chosen.only):
                 print(f"| {name} | {change} | {measured(scan, settings)} |", flush=True)
 
 

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pytest
 
+from emrecon.tissue.classes import Classes
+from emrecon.tissue.result import DRIFT, REPEATED
 from emrecon.tissue.segment import segment
+from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from phantoms.mri import Scan, acquire
-from tests.tissue.test_segment import head, region
+from tests.tissue.test_segment import head, region, shot
+
+
+def test_the_border_of_two_tissues_moves_with_the_brightness_of_both() -> None:
+    """By its share times their middle over their step; two channels err each on its own."""
+    made = segment([shot()], Settings(bias_mm=0, starts=1, iterations=1), mask=region(head()))
+    halves = np.zeros_like(made.fractions)
+    halves[:1000, :2] = 0.5  # 250 voxels of 3 mm are shared
+    for channels in (1, 2):
+        means = np.repeat([[100.0], [200.0], [400.0]], channels, axis=1)
+        spread = np.repeat(np.eye(channels)[None] * 9, 3, axis=0)
+        known = replace(made, fractions=halves, classes=Classes(np.ones(3), means, spread))
+        shared, mixed = 250 * 0.027, 6 * 250 * 0.027
+        drift = DRIFT * np.sqrt(10) * mixed * 1.5 / np.sqrt(channels)
+        either = np.sqrt(2) * np.hypot(drift, REPEATED * shared)
+        np.testing.assert_allclose(known.repeat_errors_ml, [either, either, 0], rtol=1e-4)
 
 
 @pytest.mark.slow

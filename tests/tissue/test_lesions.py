@@ -13,8 +13,10 @@ import pytest
 
 from emrecon.errors import SettingsError
 from emrecon.jobs.segment import SegmentationJob, segment_files
+from emrecon.neighbours import neighbourhood
 from emrecon.tissue.inputs import TissueInputs
-from emrecon.tissue.lesions import symmetry
+from emrecon.tissue.lattice import lattice
+from emrecon.tissue.lesions import edge_of, symmetry
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.segment import segment
@@ -72,6 +74,15 @@ def test_lesions_that_flair_shows_are_of_no_tissue(
     assert any(line.startswith("lesions: ") for line in made.summary().lines)
     job = SegmentationJob((paths["t1"], paths["flair"]), out, LESIONS, files)
     assert {path.name for path in written} <= {path.name for path in job.outputs()}
+
+
+def test_the_edge_is_as_thick_as_a_voxel_though_neighbours_two_steps_away_count() -> None:
+    mask = np.zeros((9, 9, 9), bool)
+    mask[1:8, 1:8, 1:8] = True
+    sites = lattice(mask, np.zeros((1, 7**3), np.float32), neighbourhood(12, (1.0, 1.0, 1.0)))
+    inner = np.ones((9, 9, 9), bool)
+    inner[2:7, 2:7, 2:7] = False
+    np.testing.assert_array_equal(edge_of(sites), inner[sites.index])
 
 
 def hollow() -> tuple[Brain, np.ndarray]:

@@ -141,6 +141,17 @@ def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too(
     judged(replace(brain(0.4), start=None))  # a person said which class is which
 
 
+@pytest.mark.parametrize("order", [[0, 2, 1], [2, 1, 0], [1, 2, 0]])
+def test_tissues_that_the_maps_call_by_each_others_name_are_refused(order: list[int]) -> None:
+    """As of a T1- or PD-weighted image that was said to be FLAIR, wherever its classes lie."""
+    said = np.log([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.4, 0.5]])
+    assert judged(findings(said=said)) == ()
+    with pytest.raises(
+        ImplausibleError, match=r"maps of a brain have (GM|WM) where CSF|WM where GM"
+    ):
+        judged(findings(said=said[:, order]))
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_fit_that_comes_to_nothing_is_made_once_more(
     first: bool,  # noqa: FBT001 - a parameter of the test
@@ -151,11 +162,11 @@ def test_a_fit_that_comes_to_nothing_is_made_once_more(
     made: list[bool] = []
     whole = stages.finish
 
-    def finish(data, settings, optima, fitted):
+    def finish(data, settings, *rest):
         made.append(settings.outliers)
         if settings.outliers == first:
             raise ImplausibleError("no brain")
-        return whole(data, settings, optima, fitted)
+        return whole(data, settings, *rest)
 
     monkeypatch.setattr(stages, "finish", finish)
     mask = region(head())
@@ -193,11 +204,8 @@ def test_other_images_may_have_any_volumes() -> None:
             {"widest_mm": 3.0, "settings": Settings(contrast="neonate")},
             "than the cortex of a newborn is thick",
         ),
-        (
-            {"fractions": findings().fractions[:, ::-1]},
-            "more of the white matter than of the fluid",
-        ),
-        ({"fractions": findings().fractions[:, [0, 2, 1]]}, "than of the grey matter lies at the"),
+        ({"fractions": findings().fractions[:, ::-1]}, "of the fluid lie at the edge of the mask"),
+        ({"fractions": findings().fractions[:, [0, 2, 1]]}, "of the grey matter lie at the edge"),
     ],
 )
 def test_what_a_person_must_judge_is_said(changed: dict[str, object], words: str) -> None:
