@@ -157,7 +157,7 @@ class Corrections:
 
     @property
     def ring_singles_cps(self) -> float:
-        """Singles a second of a block where a norm's rings tell the dead time; 0 where not."""
+        """Rate of singles of a block where a norm's rings tell the dead time; 0 where not."""
         return 0.0 if self.dead_time_us else self.singles_cps
 
 

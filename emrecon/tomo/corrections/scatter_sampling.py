@@ -184,7 +184,8 @@ class CoarseRing:
             spline = make_interp_spline(self.z_mm, np.eye(rings), min(3, rings - 1))
             one, two = (spline(end).astype(np.float32) for end in _ends(bins))
             both = (one[:, :, None] * two[:, None, :]).reshape(bins.planes, -1)
-            rows = table.reshape(*table.shape[:2], -1) @ both.T
+            # No matrix product, whose last bits depend on the number of threads.
+            rows = np.einsum("cdk,pk->cdp", table.reshape(*table.shape[:2], -1), both)
         for axis in (0, 1):
             rows = spline_filter1d(rows, 3, axis, np.float32, "grid-wrap")
         return np.ascontiguousarray(rows)
