@@ -20,7 +20,9 @@ from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
@@ -45,6 +47,18 @@ def scanned(folder: Path, **about: object) -> Path:
 
 def pet(folder: Path) -> jobs.Job:
     return ReconstructionJob(scanned(folder, acquisition=PET), settings=HOW)
+
+
+def prior(folder: Path) -> jobs.Job:
+    scan = scanned(folder, acquisition=PET)
+    guided = Penalty("rdp", anatomy=(scan / "mu.nii.gz",))
+    return ReconstructionJob(scan, settings=replace(SMALL, iterations=6), penalty=guided)
+
+
+def kernel(folder: Path) -> jobs.Job:
+    scan = scanned(folder, acquisition=PET)
+    hybrid = KernelSettings((scan / "mu.nii.gz",), kernel_pet_width=1.0)
+    return ReconstructionJob(scan, settings=SMALL, kernel=hybrid)
 
 
 def tof(folder: Path) -> jobs.Job:
@@ -113,7 +127,7 @@ FACES = {"panel": by_panel, "python": by_python, "command": by_command, "job fil
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [pet, tof, events, frames, spect, tissue])
+@pytest.mark.parametrize("make", [pet, prior, kernel, tof, events, frames, spect, tissue])
 def test_every_face_makes_the_same_bits(make: Make, tmp_path: Path) -> None:
     if make in {events, frames}:
         pytest.importorskip("petsird", reason="petsird is not installed")

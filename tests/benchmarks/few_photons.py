@@ -43,6 +43,9 @@ class Found(NamedTuple):
     bias: float
     """Of the mean inside."""
 
+    parts: tuple[float, float, float]
+    """Of the mean in three parts of it: from the middle outwards, or from thin to dense."""
+
 
 def cylinder(seed: int) -> dict[str, Found]:
     """Return what is wrong with each image of a cylinder of 170 mm."""
@@ -53,7 +56,8 @@ def cylinder(seed: int) -> dict[str, Found]:
     chords = 2 * np.sqrt(np.maximum(radius**2 - x**2, 0))
     mean = np.broadcast_to(PHOTONS * np.exp(-WATER_PER_MM * chords)[:, None], bins.shape)
     counts = np.random.default_rng(seed).poisson(mean).astype(np.float32)
-    return compared(bins, counts, (3e4, 80), truth, distance < 95, distance < 76)
+    parts = np.digitize(distance, (25, 50, 76)) + 1
+    return compared(bins, counts, (3e4, 80), truth, distance < 95, np.where(parts < 4, parts, 0))
 
 
 def tooth(path: Path, seed: int = 0) -> dict[str, Found]:
@@ -69,8 +73,10 @@ def tooth(path: Path, seed: int = 0) -> dict[str, Found]:
     many = filtered(bins, shades, "ramp")
     distance = np.hypot(*(np.indices(many.shape) - half))
     inside = ndimage.binary_erosion((many > 0.3 * many.max()) & (distance < half), iterations=3)
+    dense = ndimage.gaussian_filter(many, 3)
+    parts = np.digitize(dense, np.quantile(dense[inside], (1 / 3, 2 / 3))) + 1
     few = counts.astype(np.float32)[:, :, None]
-    return compared(bins, few, (4e3, 100), many, distance < half, inside)
+    return compared(bins, few, (4e3, 100), many, distance < half, np.where(inside, parts, 0))
 
 
 def compared(
@@ -79,9 +85,13 @@ def compared(
     how: tuple[float, int],
     truth: NDArray[np.float64],
     field: NDArray[np.bool_],
-    inside: NDArray[np.bool_],
+    parts: NDArray[np.intp],
 ) -> dict[str, Found]:
-    """Return what is wrong with the images of counts; `how` are MLTR's strength and steps."""
+    """Return what is wrong with the images of counts.
+
+    `how` are MLTR's strength and steps, `parts` 1 to 3 inside and 0 elsewhere.
+    """
+    inside = parts > 0
     strength, steps = how
     grid = bins.grid()
     likelihood = Transmission(JosephProjector(grid, bins), counts, np.float32(PHOTONS))
@@ -95,7 +105,10 @@ def compared(
     def found(image: Array) -> Found:
         off = (image - truth)[field].astype(float)
         error = float(np.sqrt(np.mean(off**2))) / level
-        return Found(error, float(image[inside].mean() / level) - 1)
+        one, two, three = (
+            float(image[parts == n].mean() / truth[parts == n].mean()) - 1 for n in (1, 2, 3)
+        )
+        return Found(error, float(image[inside].mean() / level) - 1, (one, two, three))
 
     return {name: found(image) for name, image in images.items()}
 
@@ -124,12 +137,14 @@ def main() -> None:
     print("percent of the true mean")
     for name, draws in objects.items():
         for method in draws[0]:
-            rows = 100 * np.array([draw[method] for draw in draws])
+            rows = 100 * np.array([(draw[method].error, draw[method].bias) for draw in draws])
+            parts = 100 * np.mean([draw[method].parts for draw in draws], axis=0)
             error, bias = rows.mean(axis=0)
             spread = (
                 f" +- {rows[:, 1].std(ddof=1) / len(rows) ** 0.5:.1f}" if len(rows) > 1 else ""
             )
-            print(f"{name}: {method:24s} error {error:5.1f}, mean inside {bias:+.1f}{spread}")
+            print(f"{name}: {method:24s} error {error:5.1f}, mean inside {bias:+.1f}{spread}, "
+                  f"its parts {', '.join(f'{part:+.1f}' for part in parts)}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -116,6 +116,13 @@ CASES = {
     ),
 }  # fmt: skip
 
+TIMED_BRAIN = Case(
+    brain(),
+    Acquisition("Discovery MI 4", counts=2e7, views=68, bins=191, span=3, max_ring_difference=4,
+                tof_fwhm_ps=375.4, seed=3),
+    Settings(subsets=17, voxel_mm=(2.8, 2.8, 2.761), size=(88, 88, 71)),
+)  # fmt: skip
+
 HELD_OUT = {
     "hr-thorax": Case(
         thorax(), Acquisition("ECAT HR+"),
@@ -126,19 +133,15 @@ HELD_OUT = {
         Acquisition("mCT", counts=2e7, views=84, span=11, max_ring_difference=27, seed=5),
         Settings(subsets=21, voxel_mm=(4.07, 4.07, 2.027), size=(100, 100, 109)),
     ),
-    "dmi-brain-tof": Case(
-        brain(),
-        Acquisition("Discovery MI 4", counts=2e7, views=68, bins=191, span=3,
-                    max_ring_difference=4, tof_fwhm_ps=375.4, seed=3),
-        Settings(subsets=17, voxel_mm=(2.8, 2.8, 2.761), size=(88, 88, 71)),
-    ),
+    "dmi-brain-tof": TIMED_BRAIN,
+    "dmi-brain-weak": replace(TIMED_BRAIN, strength=2 / 3),
     "signa-thorax": Case(
         thorax(),
         Acquisition("Signa PET/MR", counts=3e7, views=56, span=3, max_ring_difference=13, seed=4),
         Settings(subsets=14, voxel_mm=(4.8, 4.8, 2.78), size=(80, 80, 89)), strength=6.0,
     ),
 }  # fmt: skip
-"""Scans that no constant was chosen on: other scanners, seeds and strengths."""
+"""Scans that the lengths of steps were not chosen on: other scanners, seeds and strengths."""
 
 CASES |= HELD_OUT
 

@@ -10,7 +10,7 @@ import pytest
 from emrecon import io, jobs
 from emrecon.errors import DataError, EmreconError, SettingsError
 from emrecon.io import sidecar
-from emrecon.jobs.anatomy import files_of
+from emrecon.jobs.anatomy import Anatomy, files_of
 from emrecon.jobs.as_code import as_command
 from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.simulate import SimulationJob
@@ -92,6 +92,19 @@ def test_a_folder_without_tissues_or_with_two_heads_is_refused(head, tmp_path):
         job = ReconstructionJob(head / "scan", None, FEW, **chosen("kernel", tmp_path))
         with pytest.raises(DataError, match=words):
             job.begin()
+
+
+@pytest.mark.slow
+def test_tissues_that_lie_elsewhere_than_the_counts_are_warned_of(head, caplog):
+    fractions = [io.read_image(path) for path in sorted((head / "tissue").iterdir())]
+    seen = sum(share * one.voxels for share, one in zip((0.3, 4.0, 1.0), fractions, strict=True))
+    for shift_mm in (0.0, 30.0):
+        assert "fit the counts best" not in caplog.text
+        affine = fractions[0].affine.copy()
+        affine[0, 3] += shift_mm
+        first = Volume(np.asarray(seen, np.float32), affine)
+        Anatomy(AnatomySettings()).on(first.grid(), (head / "tissue",), lambda at=first: at)
+    assert "the tissues fit the counts best 30 mm and" in caplog.text
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def test_a_run_ends_once_it_has_converged_or_says_that_it_has_not(scan, monkeypa
     assert "not converged" in caplog.text
 
 
-def test_an_anatomy_guides_in_world_space(scan, tmp_path):
+def test_an_anatomy_guides_in_world_space(scan, tmp_path, caplog):
     """Edges of the attenuation map are kept better with it than without."""
     mu = scan / "mu.nii.gz"
     plain = ReconstructionJob(scan, None, FEW, penalty=RDP).begin().iterate()
@@ -114,9 +114,15 @@ def test_an_anatomy_guides_in_world_space(scan, tmp_path):
         chosen = Penalty(prior=prior, anatomy=(mu,))
         guided = ReconstructionJob(scan, None, FEW, penalty=chosen).begin().iterate()
         assert not np.array_equal(guided.volume.voxels, plain.volume.voxels)
+    assert "the anatomy is 0 in" not in caplog.text
     volume = io.read_image(mu)
     affine = volume.affine.copy()
-    affine[0, 3] += 1000
+    affine[0, 3] += 45
+    io.write_image(Volume(volume.voxels, affine), tmp_path / "beside.nii.gz")
+    beside = Penalty(prior="rdp", anatomy=(tmp_path / "beside.nii.gz",))
+    ReconstructionJob(scan, None, FEW, penalty=beside).begin().iterate()
+    assert "the anatomy is 0 in" in caplog.text
+    affine[0, 3] += 955
     io.write_image(Volume(volume.voxels, affine), tmp_path / "aside.nii.gz")
     aside = Penalty(prior="rdp", anatomy=(tmp_path / "aside.nii.gz",))
     with pytest.raises(GeometryError, match=r"aside.nii.gz lies wholly beside"):

@@ -113,7 +113,8 @@ class Objective:
         fallen = (self.near + least) / (np.maximum(self.smooth(image), 0) + least)
         alone = np.float32(0.5) * self.prior.majorant(image)  # which is for all together
         bend = np.maximum(2 * self.prior.diagonal(image), alone)
-        return self.data_curvature * fallen + bend + LEAST
+        limit: Array = self.data_curvature * fallen + bend + LEAST
+        return limit
 
     def stepped(self, image: Array, step: Array) -> Array:
         """Return the image moved by a step where it is estimated, nowhere below 0."""
