@@ -75,7 +75,7 @@ def frames(folder: Path) -> jobs.Job:
 
 
 def spect(folder: Path) -> jobs.Job:
-    like = replace(PET, views=24, bins=24)
+    like = Acquisition(views=24, bins=24, counts=3e4, seed=6)
     scan = scanned(folder, acquisition=like, dicom=True, camera=CAMERA)
     collimated = replace(HOW, collimator="Siemens Symbia LEHR", psf_fwhm_mm=())
     return ReconstructionJob(scan, settings=collimated)

@@ -20,8 +20,7 @@ from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
-from phantoms.spect_acquisition import CameraAcquisition
-from tests.jobs.scans import roughness
+from tests.jobs.scans import LIKE, roughness, simulated
 
 RDP = Penalty(prior="rdp")
 FEW = Settings(subsets=4, iterations=6)
@@ -134,21 +133,10 @@ def test_an_anatomy_guides_in_world_space(scan, tmp_path, caplog):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("data", ["time of flight", "single events", "gamma camera"])
+@pytest.mark.parametrize("data", LIKE)
 def test_data_of_every_kind_take_a_prior(tmp_path, data):
     """De Pierro never falls, and the image is smoother than that of as many updates of MLEM."""
-    like = {
-        "time of flight": {"tof_fwhm_ps": 400.0, "span": 3},
-        "single events": {},
-        "gamma camera": {"views": 12, "bins": 32},
-    }[data]
-    camera = CameraAcquisition(bin_mm=8.0, planes=10, plane_mm=8.0)
-    made = SimulationJob(
-        "flip-finder", tmp_path / "scan", Acquisition(scanner="tiny", counts=3e4, **like),
-        camera if data == "gamma camera" else CameraAcquisition(),
-        dicom=data == "gamma camera", petsird=data == "single events",
-    )  # fmt: skip
-    jobs.run(made)
+    simulated(tmp_path / "scan", data)
     settings = Settings(subsets=1, iterations=18)
     chosen = Penalty(prior="rdp", algorithm="de-pierro")
     plain = ReconstructionJob(tmp_path / "scan", None, settings).begin().iterate()

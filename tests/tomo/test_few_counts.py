@@ -132,7 +132,7 @@ def test_counts_that_are_enough_stay_in_subsets(caplog: pytest.LogCaptureFixture
 
 CYLINDER = SimulationJob("cylinder", acquisition=TINY)
 LISTED = replace(CYLINDER, acquisition=TIMED, petsird=True)
-TURNED = replace(TINY, views=24, bins=24)
+TURNED = replace(TINY, scanner=Acquisition.scanner, views=24, bins=24)
 KINDS = {
     "pet": (CYLINDER, ""),
     "tof": (replace(CYLINDER, acquisition=TIMED), ""),
