@@ -29,7 +29,7 @@ from emrecon.tissue.evidence import Evidence
 from emrecon.tissue.grey_parts import grey_parts
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.maps import Atlas
-from emrecon.tissue.result import SHARED, SHARED_WITH_FLUID, Segmentation
+from emrecon.tissue.result import SHARED, Segmentation
 from emrecon.volume import Volume
 
 SHOWN_HU = (0.0, 80.0)
@@ -231,7 +231,7 @@ def describe(result: Segmentation, read: dict[str, Path], files: TissueInputs) -
         "Volumes": volumes,
         "ErrorMethod": "Errors: 16 mm blocks of the image vary (cluster sandwich). "
         "ErrorsIndependent take voxels for independent and are too small. Volumes: blocks, "
-        f"{SHARED:.0%} (with CSF {SHARED_WITH_FLUID:.0%}) of the volume that two classes share in "
+        f"{SHARED:.0%} of the volume that two classes share in "
         "mixed or doubtful voxels, and what refits with the means of rival models change. "
         "Interval95ML: of the true volume. RepeatInterval95ML: of the volume that a second scan "
         "of the same brain would give",

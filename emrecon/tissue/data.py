@@ -268,7 +268,8 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
     """
     if volume.voxels.ndim != 3:
         raise GeometryError(
-            f"{what} holds {len(volume.voxels)} volumes (4D): give one (of a channel --volume says which)"
+            f"{what} holds {len(volume.voxels)} volumes (4D): give one; --volume says which of a "
+            "channel's"
         )
     same = volume.voxels.shape == first.voxels.shape
     apart = apart_mm(volume.affine, first.affine, first.voxels.shape) if same else np.inf

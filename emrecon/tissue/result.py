@@ -28,11 +28,11 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
-SHARED, SHARED_WITH_FLUID = 0.85, 0.5
-"""Part of the volume shared by two classes, or by one and CSF, that counts for either by mistake,
-one standard error: root mean square of what the sample does not explain of the errors of WM in
-300 draws of simulated brains (`tests.benchmarks.volumes`). For CSF it was 0.35; it is more beside
-real labels, of whose fluid a twentieth is choroid plexus (`tests.benchmarks.perturbed`)."""
+SHARED = 0.85
+"""Part of the volume shared by two classes that counts for either by mistake, one standard error:
+root mean square of what the sample does not explain of the errors of WM in 300 draws of simulated
+brains (`tests.benchmarks.volumes`). With CSF it was 0.35 there, and is as much beside the labels
+of real scans."""
 
 DRIFT = 0.0025
 """Error of the brightness of all tissues together, as a share of it, one standard error in voxels
@@ -239,9 +239,7 @@ class Segmentation:
         with the means of rival models change is added in quadrature.
         """
         whole = len(self.fractions) * self.voxel_ml
-        fluid = np.array(self.names) == "CSF"
-        weights = np.where(fluid | fluid[:, None], SHARED_WITH_FLUID, SHARED)
-        model = (weights * self.shared_ml).sum(axis=1)
+        model = SHARED * self.shared_ml.sum(axis=1)
         sample = np.hypot(self.errors.shares, self.errors.rivals) * whole
         return np.asarray(np.hypot(sample, model))
 
