@@ -112,6 +112,9 @@ class Image:
     spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Distance of neighbouring voxels."""
 
+    lowered: Floats32 | None = None
+    """What was added to intensities so that grey matter is as bright everywhere, ``(c, n)``."""
+
     __repr__ = brief
 
     def log_field(self, bias: Floats, basis: Basis, corner_mm: Floats) -> Floats32:

@@ -54,7 +54,7 @@ def finish(
     layout = image.rules.layout
     _, posteriors = image.posterior(state, _loads(layout))
     fractions, chances = posteriors[:, : layout.classes], posteriors[:, layout.classes :]
-    corrected = image.values.copy()
+    corrected = image.values.copy() if image.lowered is None else image.values - image.lowered
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
         corrected[lack, run.first : run.last] = np.nan

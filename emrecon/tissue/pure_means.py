@@ -10,9 +10,10 @@ of their own, as else they draw grey matter's mean away from white matter's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from emrecon.stop import Flat, after
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.local_level import levelled, local_level
 from emrecon.tissue.local_mixture import Local, LocalMixture
 from emrecon.tissue.moments import Prior
 from emrecon.tissue.starts import gap
@@ -66,6 +68,20 @@ SAMPLE, SAMPLE_SEVERAL = 300_000, 20_000
 """Flat voxels taken of one channel, and of several."""
 
 
+class Pure(NamedTuple):
+    """What flat voxels tell."""
+
+    classes: Classes
+    """Their mixture."""
+
+    rivals: Floats
+    """Means of rival models, which are no worse beforehand and say how sure the means are, shape
+    ``(r, g, c)``."""
+
+    image: Image
+    """In which grey matter is as bright everywhere, if that can be told."""
+
+
 def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
     """Return which voxels have six neighbours that differ least, shape ``(n,)``.
 
@@ -99,11 +115,10 @@ def pure_means(
     classes: Classes,
     unlike: Callable[[Floats], bool],
     meeting: tuple[int, int] | None = None,
-) -> tuple[Classes, Floats] | None:
-    """Return a mixture of the flat voxels and its rivals' means, or none if a class is not shown.
+) -> Pure | None:
+    """Return what the flat voxels tell, or none if they do not show a class.
 
-    Of several starts the one with the best penalised likelihood goes on. Rival models, which are
-    no worse beforehand, have means of shape ``(r, g, c)`` that say how sure these are.
+    Of several starts the one with the best penalised likelihood goes on.
 
     Parameters
     ----------
@@ -115,18 +130,20 @@ def pure_means(
         Tells from the means of the first channel whether they cannot be those of the contrast.
     meeting : (int, int), optional
         Which classes are fluid and the tissue about sulci; each place then has half as many
-        voxels half-way between them as of fluid.
+        voxels half-way between them as of fluid, and the tissue's level, in an image of one
+        channel, is found in each place.
     """
     corrected = image.corrected(np.zeros((len(image.values), 0)))
     flat = np.flatnonzero(flat_voxels(image, corrected))
     if not flat.size:
         return None
     count = len(classes.means)
-    steps = [max(round(PLACE_MM / d), 1) for d in image.spacing_mm]
-    axes = zip(image.lattice.index, steps, strict=True)
+    i, j, k = (max(round(PLACE_MM / d), 1) for d in image.spacing_mm)
+    places = [a // s for a, s in zip(image.lattice.index, (i, j, k), strict=True)]
+    shape = [int(a.max()) + 1 for a in places]
+    numbers = np.ravel_multi_index([a[flat] for a in places], shape)
     layout = meeting_layout(count, meeting)
-    index = [a[flat] // s for a, s in axes]
-    model = _local(corrected[:, flat].astype(np.float64), index, layout)
+    model, seen = _local(corrected[:, flat].astype(np.float64), numbers, layout)
     begun = [_climb(model, model.begin(start), TRIED) for start in _starts(model, classes)]
 
     def rank(one: Iterate[Local]) -> tuple[bool, bool, float]:
@@ -138,7 +155,12 @@ def pure_means(
     if not shown or unlike(pure.means[:, 0]):
         return None
     rivals = [_climb(one, one.begin(pure), TRIED).params for one in _rivals(model, meeting)]
-    return pure, np.stack([one.classes.means for one in rivals])
+    means = np.stack([one.classes.means for one in rivals])
+    if meeting is None or len(image.values) > 1 or not 0 < meeting[1] < count - 1:
+        return Pure(pure, means, image)
+    drift = np.zeros(shape)
+    drift.ravel()[seen] = local_level(model, pure, meeting[1])
+    return Pure(pure, means, levelled(image, pure, meeting[1], drift, (i, j, k)))
 
 
 def _rivals(model: LocalMixture, meeting: tuple[int, int] | None) -> Iterator[LocalMixture]:
@@ -196,26 +218,22 @@ def _starts(model: LocalMixture, classes: Classes) -> Iterator[Classes]:
         yield Classes(equal, low + (high - low) * inner**bend, classes.covariances)
 
 
-def _local(values: Floats, index: Sequence[NDArray[np.integer]], layout: Layout) -> LocalMixture:
-    """Return a model of some flat voxels' intensities."""
+def _local(
+    values: Floats, numbers: NDArray[np.intp], layout: Layout
+) -> tuple[LocalMixture, NDArray[np.intp]]:
+    """Return a model of some flat voxels' intensities, and the number of each of its places."""
     step = max(values.shape[1] // (SAMPLE if len(values) == 1 else SAMPLE_SEVERAL), 1)
     values = values[:, ::step]
-    place = np.unique(_number([a[::step] for a in index]), return_inverse=True)[1]
+    seen, place = np.unique(numbers[::step], return_inverse=True)
     prior = Prior(common=COMMON * values.shape[1] / layout.classes)
     if len(values) > 1:
         every = np.arange(values.shape[1])
-        return LocalMixture(values.T, every, place, np.ones(len(every)), prior, layout)
+        counts = np.ones(len(every))
+        return LocalMixture(values.T, every, place, counts, prior, layout), seen
     low, high = np.quantile(values[0], RANGE)
     width = (high - low) / BINS or 1.0
     which = np.clip((values[0] - low) / width, 0, BINS - 1).astype(np.intp)
-    codes, counts = np.unique(place * BINS + which, return_counts=True)
-    middle = low + width * (np.arange(BINS) + 0.5)
-    return LocalMixture(
-        middle[:, None], codes % BINS, codes // BINS, counts.astype(np.float64), prior, layout
-    )
-
-
-def _number(index: Sequence[NDArray[np.integer]]) -> NDArray[np.integer]:
-    """Return one number of three."""
-    i, j, k = index
-    return np.asarray((i.astype(np.intp) * (j.max() + 1) + j) * (k.max() + 1) + k)
+    codes, often = np.unique(place * BINS + which, return_counts=True)
+    middle = (low + width * (np.arange(BINS) + 0.5))[:, None]
+    many = often.astype(np.float64)
+    return LocalMixture(middle, codes % BINS, codes // BINS, many, prior, layout), seen

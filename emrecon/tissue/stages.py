@@ -181,18 +181,19 @@ class Fit:
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
     """Return the model with the means of flat voxels, which stay, and without outliers.
 
+    Grey matter of its image is as bright everywhere, if flat voxels tell how bright it is.
+
     As it was where flat voxels do not show every class.
     """
     pure = pure_means(image, state.classes, settings.unlike, settings.meeting)
     if pure is None:
         log.warning("voxels where the image is flat do not show every class: all tell the means")
         return image, state
-    means, rivals = pure[0].means, pure[1]
     layout = image.rules.layout.inner()
     weights = state.classes.weights[: len(layout.mixing)]
-    classes = replace(state.classes, means=means, weights=weights / weights.sum())
-    rules = replace(image.rules, layout=layout, known_means=True, rivals=rivals)
-    return replace(image, rules=rules), replace(state, classes=classes)
+    classes = replace(state.classes, means=pure.classes.means, weights=weights / weights.sum())
+    rules = replace(image.rules, layout=layout, known_means=True, rivals=pure.rivals)
+    return replace(pure.image, rules=rules), replace(state, classes=classes)
 
 
 def _settled(

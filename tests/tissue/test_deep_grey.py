@@ -126,5 +126,5 @@ def test_nuclei_near_white_matter_are_grey_where_the_average_brain_has_them(
         assert len(result.classes.means) == 3
         for stage in result.stages:
             assert (np.diff(stage.trace) >= -1e-7 * stage.image.lattice.size).all()
-    assert shares[0] < 0.5
     assert shares[1] > 0.75
+    assert shares[0] < shares[1] - 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import repeat
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from emrecon.em import em, until
 from emrecon.neighbours import neighbourhood
@@ -17,6 +19,7 @@ from emrecon.tissue.classes import Classes
 from emrecon.tissue.field import Image
 from emrecon.tissue.lattice import lattice
 from emrecon.tissue.layout import Layout
+from emrecon.tissue.local_level import LocalLevels, levelled, local_level
 from emrecon.tissue.local_mixture import LocalMixture
 from emrecon.tissue.moments import Prior, Rules
 from emrecon.tissue.pure_means import flat_voxels, meeting_layout, pure_means
@@ -99,7 +102,7 @@ def test_classes_hardly_distinct_are_told_by_their_shares_of_places() -> None:
     wrong = Classes(np.full(3, 1 / 3), np.array([-1.5, -0.9, 0.2]), np.array([0.1, 0.1, 0.05]))
     pure = pure_means(pale(), wrong, lambda _: False)
     assert pure is not None
-    found, rivals = pure
+    found, rivals, _ = pure
     np.testing.assert_allclose(found.means[1:, 0], (0, 0.36), atol=0.03)  # mixed ones draw fluid
     assert rivals.shape == (2, 3, 1)
 
@@ -109,7 +112,7 @@ def test_mixed_voxels_of_sulci_draw_neither_fluid_nor_grey_matter() -> None:
     start = Classes(np.full(3, 1 / 3), np.array([-1.2, 0.1, 0.5]), np.array([0.1, 0.1, 0.05]))
     pure = pure_means(pale(), start, lambda _: False, (0, 1))
     assert pure is not None
-    found, rivals = pure
+    found, rivals, _ = pure
     np.testing.assert_allclose(found.means[1:, 0], (0, 0.36), atol=0.02)
     own, *_, without, free = np.abs([found.means[0, 0] + 1.5, *(rivals[:, 0, 0] + 1.5)])
     assert free < own < 0.6 * without
@@ -131,6 +134,80 @@ def test_a_local_mixture_never_gets_worse(layout: Layout) -> None:
     trace = np.array([one.log_likelihood for one in run])
     assert np.diff(trace).min() >= -1e-9 * abs(trace[0])
     assert trace[-1] > trace[0] + 5
+
+
+def drifting() -> tuple[Image, NDArray[np.float64]]:
+    """Return a brain whose grey matter is brighter in some places, and by how much in each voxel.
+
+    White matter and fluid are as bright everywhere; half of each place is grey matter.
+    """
+    rng = np.random.default_rng(9)
+    at = np.indices((48, 48, 48))
+    drift = np.where(at[0] < 24, 0.1, -0.1)
+    tissue = np.where(at[1] % 12 < 6, 1, np.where(at[2] % 12 < 6, 0, 2))
+    level = np.choose(tissue, (-1.0, 0.0, 1.0)) + drift * (tissue == 1)
+    noisy = level + rng.normal(0, 0.15, level.shape)
+    near = lattice(
+        np.ones(level.shape, bool), noisy.reshape(1, -1).astype(np.float32),
+        neighbourhood(6, (1.0, 1.0, 1.0)),
+    )  # fmt: skip
+    values = noisy.reshape(1, -1)[:, near.order].astype(np.float32)
+    image = Image(values, near, Rules(Layout.of(3)), np.zeros(1), np.ones(1))
+    return image, np.where(tissue == 1, drift, 0).ravel()[near.order]
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_grey_matter_is_made_as_bright_everywhere(scale: float) -> None:
+    """Its drift goes; the other tissues' levels stay, and so does the order of intensities."""
+    image, drift = drifting()
+    own = replace(image, values=image.values * scale, scale=np.full(1, scale))
+    grid = np.zeros((4, 4, 4))
+    grid[:2], grid[2:] = 0.1, -0.1
+    classes = Classes(np.full(3, 1 / 3), np.array([[-1.0], [0], [1]]), np.full((3, 1, 1), 0.04))
+    made = levelled(own, classes, 1, grid, (12, 12, 12))
+    even, was, plane = made.values[0] / scale, image.values[0], image.lattice.index[0]
+    inner = np.abs(plane - 23.5) > 6  # between the middles of places it changes evenly
+    sides = [inner & (drift > 0), inner & (drift < 0)]
+    assert np.subtract(*(was[side].mean() for side in sides)) == pytest.approx(0.2, abs=0.01)
+    assert abs(np.subtract(*(even[side].mean() for side in sides))) < 0.03
+    np.testing.assert_allclose(even[np.abs(was) > 1], was[np.abs(was) > 1], atol=1e-6)
+    for one in (plane == 2, plane == 40):
+        assert (np.diff(even[one][np.argsort(was[one])]) > -1e-6).all()
+    assert made.lowered is not None
+    np.testing.assert_allclose(made.values - made.lowered, own.values, atol=1e-6 * scale)
+
+
+def test_drift_is_found_in_flat_voxels() -> None:
+    """A part of it, as each place starts with the common level."""
+    image, drift = drifting()
+    start = Classes(np.full(3, 1 / 3), np.array([[-1.0], [0], [1]]), np.full((3, 1, 1), 0.04))
+    pure = pure_means(image, start, lambda _: False, (0, 1))
+    assert pure is not None
+    even = pure.image.values[0]
+    assert 0.05 < even[drift > 0].mean() - even[drift < 0].mean() < 0.18
+    none = pure_means(image, start, lambda _: False)
+    assert none is not None
+    assert none.image is image  # without fluid and grey matter
+
+
+def test_local_levels_never_get_worse_and_have_no_mean() -> None:
+    rng = np.random.default_rng(10)
+    place = np.repeat(np.arange(20), 60)
+    tissue = rng.integers(0, 3, len(place))
+    own = rng.normal(0, 0.2, 20)
+    values = tissue - 1.0 + own[place] * (tissue == 1) + rng.normal(0, 0.2, len(place))
+    every = np.arange(len(place))
+    layout = meeting_layout(3, (0, 1))
+    mixture = LocalMixture(values[:, None], every, place, np.ones(len(place)), Prior(), layout)
+    classes = Classes(np.full(3, 1 / 3), np.array([[-1.0], [0], [1]]), np.full((3, 1, 1), 0.04))
+    model = LocalLevels(mixture, classes, 1)
+    run = until(em(repeat(model), model.begin()), after(40))
+    trace = np.array([one.log_likelihood for one in run])
+    assert np.diff(trace).min() >= -1e-9 * abs(trace[0])
+    assert trace[-1] > trace[0] + 5
+    drift = local_level(mixture, classes, 1)
+    assert np.corrcoef(drift, own)[0, 1] > 0.8
+    assert abs(np.average(drift, weights=np.bincount(place[tissue == 1]))) < 0.02
 
 
 @pytest.mark.slow
