@@ -227,7 +227,8 @@ class ReconResult:
             chosen |= forms.plain(job.kernel)
         for form in (job.anatomical, self.source.corrections, job.camera, job.listmode):
             chosen |= forms.told(form)
-        return chosen
+        tables = job.listmode.tables()  # among the inputs, with their checksums
+        return {name: value for name, value in chosen.items() if name not in tables}
 
     @property
     def _facts(self) -> dict[str, Any]:
