@@ -97,12 +97,13 @@ def test_jobs_make_what_the_command_makes(folder: Path, monkeypatch) -> None:
             record.subsets == told["Settings"]["subsets"] == {"frames": 4, "gates": 2}[record.name]
         )
         each = 2 * record.subsets + 1
-        assert [row["frame"] for row in rows] == [1] * each + [2] * each
+        part = record.name.removesuffix("s")
+        assert [row[part] for row in rows] == [1] * each + [2] * each
         for n, summed in enumerate(record.curve):
             assert summed == rows[n]["log_likelihood"] + rows[n + each]["log_likelihood"]
         assert record.counts == sum(facts["prompts"] for facts in told["Facts"][record.name])
         log = Path(f"out/{record.name}.csv").read_text().splitlines()
-        assert log[0].startswith("frame,iteration,sub_iteration")
+        assert log[0].startswith(f"{part},iteration,sub_iteration")
         assert len(log) == 1 + 2 * each
     shown = page(Store(folder / "out" / "batch"), records)
     assert shown.count("<polyline") == shown.count("data:image/jpeg") == 2
