@@ -29,6 +29,7 @@ from emrecon.jobs.base import (
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.jobs.cylinder import Cylinder
+from emrecon.jobs.quantify import scale_from
 from emrecon.metrics.cylinder import Inside, inside_of
 from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
 from emrecon.tomo.corrections.quantity import Counting, PetCalibration
@@ -128,7 +129,7 @@ class CalibrationJob:
         calibration = PetCalibration(
             true / (inside.mean * counting.rate_factor),
             scanner,
-            str(facts.get("efficiencies_from", "nothing")),
+            scale_from(str(facts.get("efficiencies_from", "nothing")), facts),
         )
         known = {"isotope": emitter.name, "bq_per_ml_at_start": true, **counting.facts()}
         return CalibrationResult(self, calibration, inside, known)

@@ -132,7 +132,9 @@ class Quantifier:
         """Return the same as if no count were lost to dead time."""
         if self.calibration is None:
             return self._rate(stretch, exam, counted_s)
-        self.calibration.refuse_other(str(scan.get("scanner", "")), self.efficiencies)
+        self.calibration.refuse_other(
+            str(scan.get("scanner", "")), scale_from(self.efficiencies, scan)
+        )
         counting = self._counting(stretch, exam, counted_s)
         scale = self.calibration.factor * counting.rate_factor
         facts = counting.facts() | {"calibration_bq_per_ml_per_rate": self.calibration.factor}
@@ -201,3 +203,18 @@ def efficiencies_from(corrections: Corrections, data: str) -> str:
     if corrections.normalisation or corrections.correction:
         return "bins"
     return "live detectors" if data in {LISTMODE, EVENTS} else "nothing"
+
+
+def scale_from(efficiencies: str, scan: Mapping[str, Any]) -> str:
+    """Return what sets the scale of a scan's counts/mm: efficiencies, or how many lines a bin has.
+
+    Parameters
+    ----------
+    efficiencies : str
+        Where they come from, see `efficiencies_from`.
+    scan : mapping
+        The scan's facts, with the numbers of its views and planes.
+    """
+    if efficiencies != "nothing" or "views" not in scan:
+        return efficiencies
+    return f"nothing, in {scan['views']} views and {scan['planes']} planes"

@@ -9,6 +9,7 @@ which one is given the scatter that was counted, smoothed. ``--kept FILE.npz`` k
 counted for next time. ``--noise-free`` takes the mean of the trues and of the randoms, and the
 scatter that was counted smoothed, so that few counts tell what the estimate itself does to an
 image, at its predicted scale, as smoothing raises the tails, and with a tenth of the usual prior.
+``--penalised`` leaves OSEM out.
 """
 
 from __future__ import annotations
@@ -44,13 +45,15 @@ from tests.benchmarks.scatter import by_orders, counted, layout, of_phantom, say
 
 OSEM_PASSES = (2, 4, 10)
 PASSES = 16
-SUBSETS = 21
+MOST_SUBSETS = 21
 WEAK = 0.1
 CONTRAST = 4.0
-SETTINGS = Settings(subsets=SUBSETS, voxel_mm=(4.0, 4.0, 4.0625))
+SIDE_MM = 4.0
 
 
-def main(name: str, decays: float, kept: Path | None, *, noise_free: bool) -> None:
+def main(
+    name: str, decays: float, kept: Path | None, *, noise_free: bool, penalised: bool
+) -> None:
     bins, phantom, scanner = layout(name), nema(contrast=CONTRAST), by_name(name)
     activity, mu = of_phantom(phantom)
     if kept is not None and kept.exists():
@@ -74,6 +77,9 @@ def main(name: str, decays: float, kept: Path | None, *, noise_free: bool) -> No
     scan = counted(bins, trues + scatter, efficiency, mu, noise_free=noise_free)
     estimate = estimate_scatter(scan, window_of(scan), fit=not noise_free)
     say(f"estimated over counted {estimate.total / scatter.sum(dtype=float):.4f}")
+    subsets = max(n for n in range(1, MOST_SUBSETS + 1) if bins.shape[0] % n == 0)
+    axial = 2 * bins.grid().spacing_mm[2]
+    settings = Settings(subsets=subsets, voxel_mm=(SIDE_MM, SIDE_MM, axial))
     free = scan.with_(prompts=scan.prompts - scatter)
     for words, each in (
         ("no scatter in the data", free),
@@ -84,8 +90,9 @@ def main(name: str, decays: float, kept: Path | None, *, noise_free: bool) -> No
             scan.with_(scatter=smoothed(bins, scatter, efficiency)),
         ),
     ):
-        problem = prepare(each.with_(mu=None, attenuation=survival), SETTINGS)
-        for name_, image in images(problem, WEAK if noise_free else 1.0):
+        problem = prepare(each.with_(mu=None, attenuation=survival), settings)
+        passes = () if penalised else OSEM_PASSES
+        for name_, image in images(problem, passes, WEAK if noise_free else 1.0):
             say(f"{words}, {name_}: {figures(problem.volume(image), one)}")
 
 
@@ -106,12 +113,14 @@ def smoothed(bins: Bins, scatter: Array, efficiency: Array) -> Array:
     return out
 
 
-def images(problem: Problem, strength: float) -> Iterator[tuple[str, Array]]:
+def images(
+    problem: Problem, passes: tuple[int, ...], strength: float
+) -> Iterator[tuple[str, Array]]:
     """Yield names and images: OSEM on the way, and penalised, of some share of beta auto."""
     subsets = len(problem.likelihoods)
     run = em(cycle(problem.models), problem.start)
-    for iterate in islice(run, max(OSEM_PASSES) * subsets + 1):
-        if iterate.number in {each * subsets for each in OSEM_PASSES}:
+    for iterate in islice(run, max(passes, default=0) * subsets + 1):
+        if iterate.number in {each * subsets for each in passes}:
             yield f"OSEM {iterate.number // subsets} x {subsets}", iterate.params
     auto = Penalised(Penalty(prior="rdp"))
     first = problem.first()
@@ -143,6 +152,6 @@ def figures(image: Volume, one: float) -> str:
 
 if __name__ == "__main__":
     given = [word for word in sys.argv[1:] if not word.startswith("--")]
-    clean = "--noise-free" in sys.argv
+    flags = {"noise_free": "--noise-free" in sys.argv, "penalised": "--penalised" in sys.argv}
     kept_in = Path(given.pop()) if "--kept" in sys.argv else None
-    main(*(given[:1] or ["mMR"]), float((given[1:2] or ["6e7"])[0]), kept_in, noise_free=clean)
+    main(*(given[:1] or ["mMR"]), float((given[1:2] or ["6e7"])[0]), kept_in, **flags)

@@ -50,9 +50,9 @@ DOSE = {
 }  # fmt: skip
 
 
-def scan_of(folder: Path, bq_per_ml: float, nuclide: str, seconds: float) -> Path:
+def scan_of(folder: Path, bq_per_ml: float, nuclide: str, seconds: float, span: int = 3) -> Path:
     """Write the exact counts of a cylinder that held so much at the start of the scan."""
-    bins = TINY.bins(span=3)
+    bins = TINY.bins(span=span)
     emitter = EMITTERS[nuclide]
     times = np.linspace(0, seconds, 20_001)
     left = trapezoid(0.5 ** (times / emitter.half_life_s), times)  # s at the start's activity
@@ -178,6 +178,9 @@ def test_what_a_calibration_does_not_fit_is_refused(calibrated: Path, tmp_path: 
     ones = Corrections(calibration=calibrated, normalisation=bins)
     with pytest.raises(SettingsError, match=r"efficiencies from .nothing.*bins"):
         reconstruct(scan, None, SETTINGS, ones)
+    finer = scan_of(tmp_path / "finer", 4000.0, "F-18", 300.0, span=1)  # fewer lines a bin
+    with pytest.raises(SettingsError, match=r"nothing, in \d+ views and \d+ planes.*its counts"):
+        reconstruct(finer, None, SETTINGS, Corrections(calibration=calibrated))
     other = json.loads(calibrated.read_text()) | {"Scanner": "Siemens mMR"}
     (tmp_path / "other.json").write_text(json.dumps(other))
     with pytest.raises(SettingsError, match=r"the scanner 'Siemens mMR'.*'tiny'"):
@@ -347,6 +350,8 @@ def test_frames_and_gates_of_a_decaying_source_are_all_alike(calibrated: Path) -
     chosen = Quantifier.of(Corrections(calibration=calibrated), "", decay_corrected=False)
     exam, half_life = ExamInfo(nuclide="C-11"), EMITTERS["C-11"].half_life_s
     gate = Gate(np.array([[0, 1000], [900_000, 1_500_000], [2_000_000, 2_300_000]]))
+    views, _, planes = TINY.bins(span=3).shape
+    about = {"scanner": "tiny", "views": views, "planes": planes}
     values = []
     for stretch in (Frame(0, 60), Frame(1800, 600), gate, None):
         edges = [(0.0, 1200.0)] if stretch is None else [getattr(stretch, "window_s", None)]
@@ -354,7 +359,7 @@ def test_frames_and_gates_of_a_decaying_source_are_all_alike(calibrated: Path) -
         left = [0.5 ** (np.array(edge) / half_life) * half_life / np.log(2) for edge in edges]
         counts = sum(start - end for start, end in left)
         seconds = float(sum(end - start for start, end in edges))
-        quantity = chosen.quantity(stretch, exam, {"scanner": "tiny"}, seconds)
+        quantity = chosen.quantity(stretch, exam, about, seconds)
         assert quantity.unit == "Bq/mL"
         values.append(counts * quantity.scale)
     np.testing.assert_allclose(values, values[0], rtol=1e-9)

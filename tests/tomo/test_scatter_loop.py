@@ -217,6 +217,22 @@ def test_what_lies_beyond_the_rings_goes_on_where_there_is_matter():
     assert wide.affine[2, 3] == pytest.approx(-40)
 
 
+@pytest.mark.parametrize(
+    ("radius_mm", "warning"), [(100.0, ""), (140.0, "beyond the field of view")]
+)
+def test_a_body_beyond_the_field_of_view_is_warned_of(
+    caplog: pytest.LogCaptureFixture, radius_mm: float, warning: str
+) -> None:
+    bins = SCANNER.bins(span=3)
+    grid = Grid.centred((61, 61, 5), (5.0, 5.0, 10.0))
+    aside = np.hypot(*np.meshgrid(grid.centres_mm(0), grid.centres_mm(1)))
+    mu = np.repeat(np.float32(0.0096) * (aside < radius_mm)[..., None], 5, axis=2)
+    assert 100 < bins.fov_mm < 140
+    ScatterModel.of(Volume(mu.astype(np.float32), grid.affine), bins, SCANNER.energy, 60)
+    assert warning in caplog.text
+    assert bool(warning) == bool(caplog.text)
+
+
 def test_matter_far_beyond_the_rings_scatters() -> None:
     """From 5 cm on it was left out, which was 8 % of the scatter of a thorax in the HR+."""
     body = cylinder((0, 0, 0), (40, 40), 800).filled(Material(1.0, WATER_PER_MM), label=1)

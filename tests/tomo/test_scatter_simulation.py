@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import pytest
 from scipy.integrate import trapezoid
+from threadpoolctl import threadpool_limits
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.corrections.scatter_sampling import CoarseRing
@@ -27,7 +28,7 @@ from emrecon.tomo.geometry.energy import (
     relative_attenuation,
     scattered_kev,
 )
-from emrecon.tomo.geometry.presets import TINY
+from emrecon.tomo.geometry.presets import TINY, by_name
 from emrecon.volume import Grid, Volume
 
 FOLDER = Path(os.environ.get("EMRECON_TEST_DATA", "/nowhere")) / "stir_scatter"
@@ -184,6 +185,18 @@ def test_the_same_bits_for_any_number_of_threads():
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
         values = scatter_of(activity, mu, points, ring.detectors, ring.pairs)
         results.append(ring.in_bins(values, bins))
+    assert np.array_equal(*results)
+
+
+def test_planes_between_rings_have_the_same_bits_for_any_number_of_threads():
+    """A matrix product of this size has other last bits on two threads than on one."""
+    bins = by_name("ECAT HR+").bins(span=9, max_ring_difference=22, views=4)
+    ring = CoarseRing.of(bins, 40.0, 20.0)
+    values = np.random.default_rng(1).random(len(ring.pairs)).astype(np.float32)
+    results = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            results.append(ring.in_bins(values, bins))
     assert np.array_equal(*results)
 
 

@@ -61,7 +61,8 @@ def test_a_pair_is_seen_where_its_times_tell():
     fine = Timing(8.0, 4.0, 101)
     timed = timed_pair_scatter(activity, rays[1], points, detectors, pairs, (SCANNER.energy, fine))
     flat = pair_scatter(tuple(rays), points, detectors, pairs, SCANNER.energy).sum(axis=1)
-    assert timed.sum(axis=0) == pytest.approx(flat, rel=1e-4)
+    # Of one point, the nearest of the angles in the table is up to 0.1 % off.
+    assert timed.sum(axis=0) == pytest.approx(flat, rel=2e-3)
     assert flat[2] == 0  # no activity on its ways
     # From 120 mm before detector 0; the other photon goes 20 mm to the point and on to detector 1.
     wanted = (120.0 - 20.0 - np.hypot(70, 121)) / 2

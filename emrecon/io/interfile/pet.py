@@ -281,6 +281,8 @@ def _geometry(header: Header, flight: Flight) -> _Geometry:
     bins = replace(bins, phi_rad=turned_phi(bins.phi_rad, position), timing=timing)
     facts |= {
         "scanner": figures.scanner.name,
+        "views": bins.shape[0],
+        "planes": bins.planes,
         "view_offset_deg": figures.scanner.view_offset_deg,
         "view_offset_stated": figures.view_offset_stated,
         "applied_corrections": corrections,

@@ -4,6 +4,7 @@
 
 *Sums.*  What a detector and a point share is worked out once; a pair of detectors then takes a
 dozen products a point, in single precision, as many points at once as the machine's vectors hold.
+Angles are the nearest of a table: up to 0.1 % off for one point, and 1e-7 for all together.
 Each pair has its own sum over the points in their order, whatever the number of threads.
 """
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from emrecon.compiled import inline, kernel, share
 
-TABLE = 2048  # steps of the tables over the cosine, from the least that counts to 1
+TABLE = 4096  # steps of the tables over the cosine, from the least that counts to 1
 
 _jit = kernel()
 _fast = kernel(fastmath=True, error_model="numpy")
@@ -45,19 +46,22 @@ def line_integrals(image, origin, spacing, points, detectors, stretches=(0.0, 0.
 
 
 @_inline
-def _next(start, way, low, size, at):
-    """Return along one axis how far the next box is, how far one is from another, and the sign."""
+def _next(start, way, low, size, at, stride):
+    """Return along one axis how far the next box is, how far one is from another, and its index.
+
+    The index is relative to that of this one, in a flat row of boxes.
+    """
     if way > 0:
-        return (low + (at + 1) * size - start) / way, size / way, 1
+        return (low + (at + 1) * size - start) / way, size / way, stride
     if way < 0:
-        return (low + at * size - start) / way, -size / way, -1
+        return (low + at * size - start) / way, -size / way, -stride
     return _FAR, _FAR, 0
 
 
 @_jit
 def _integrals(begin, end, image, origin, spacing, points, detectors, first_mm, step_mm, out):
     """Fill the rows of the detectors begin ... end - 1."""
-    shape = image.shape
+    shape, boxes = image.shape, image.ravel()
     slots = out.shape[2]
     low = origin - 0.5 * spacing
     for d in range(begin, end):
@@ -78,31 +82,25 @@ def _integrals(begin, end, image, origin, spacing, points, detectors, first_mm, 
             i = min(max(math.floor((x - low[0]) / spacing[0]), 0), shape[0] - 1)
             j = min(max(math.floor((y - low[1]) / spacing[1]), 0), shape[1] - 1)
             k = min(max(math.floor((z - low[2]) / spacing[2]), 0), shape[2] - 1)
-            tx, dx, si = _next(points[p, 0], wx, low[0], spacing[0], i)
-            ty, dy, sj = _next(points[p, 1], wy, low[1], spacing[1], j)
-            tz, dz, sk = _next(points[p, 2], wz, low[2], spacing[2], k)
+            tx, dx, si = _next(points[p, 0], wx, low[0], spacing[0], i, shape[1] * shape[2])
+            ty, dy, sj = _next(points[p, 1], wy, low[1], spacing[1], j, shape[2])
+            tz, dz, sk = _next(points[p, 2], wz, low[2], spacing[2], k, 1)
+            at = (i * shape[1] + j) * shape[2] + k
             total = 0.0
-            while t < stop:
-                after = min(tx, ty, tz, stop)
-                value = image[i, j, k]
-                if value != 0.0:
-                    if slots == 1:
-                        total += value * (after - t)
-                    else:
-                        beyond = length - first_mm
-                        _deposit(out[d, p], beyond - after, beyond - t, value, step_mm)
+            while t < stop and 0 <= at < boxes.size:
+                one, other = min(tx, ty), min(tz, stop)
+                after = min(one, other)
+                value = boxes[at]
+                if slots == 1:
+                    total += value * (after - t)
+                elif value != 0.0:
+                    beyond = length - first_mm
+                    _deposit(out[d, p], beyond - after, beyond - t, value, step_mm)
                 t = after
-                if tx <= after:
-                    tx += dx
-                    i += si
-                if ty <= after:
-                    ty += dy
-                    j += sj
-                if tz <= after:
-                    tz += dz
-                    k += sk
-                if min(i, j, k) < 0 or i >= shape[0] or j >= shape[1] or k >= shape[2]:
-                    break
+                # Products, as no processor foresees which side is next.
+                x_next, y_next, z_next = tx <= after, ty <= after, tz <= after
+                tx, ty, tz = tx + x_next * dx, ty + y_next * dy, tz + z_next * dz
+                at += x_next * si + y_next * sj + z_next * sk
             if slots == 1:
                 out[d, p, 0] = total
 
@@ -156,8 +154,11 @@ def pair_sums(setting, half, gain):
     places, weights, rays, tables, pairs = setting
     out = np.empty((len(pairs), 3), np.float32)
     least, angle, extra = tables
-    args = places[0], places[1, 0], weights, *rays, np.float32(least), angle, extra
-    share(_sums, len(pairs), *args, pairs, half, np.float32(-gain), out)
+    activity, mu, survival = rays
+    sights = np.sqrt(weights) * places[1, 0] * survival  # their product is what a pair sees
+    more = np.exp(np.float32(gain) * mu)
+    args = places[0], activity, mu, sights, more, np.float32(least), angle, extra
+    share(_sums, len(pairs), *args, pairs, half, out)
     return out
 
 
@@ -177,35 +178,31 @@ def _power(x):
 
 @_fast
 def _sums(
-    begin, end, ways, seen, weights, activity, mu, survival, least, angle, extra, pairs, half,
-    falls, out,
+    begin, end, ways, activity, mu, sights, builds, least, angle, extra, pairs, half, out,
 ):  # fmt: skip
     """Fill the rows of the pairs begin ... end - 1."""
-    one, per_step = np.float32(1), np.float32(TABLE / (1.0 - least))
+    one, nearest = np.float32(1), np.float32(0.5)
+    per_step = np.float32(TABLE / (1.0 - least))
     for p in range(begin, end):
         a, b = np.uint64(pairs[p, 0]), np.uint64(pairs[p, 1])
         ax, ay, az = ways[0, a], ways[1, a], ways[2, a]
         bx, by, bz = ways[0, b], ways[1, b], ways[2, b]
-        fa, fb, xa, xb = seen[a], seen[b], activity[a], activity[b]
-        ma, mb, ea, eb = mu[a], mu[b], survival[a], survival[b]
+        xa, xb, ma, mb = activity[a], activity[b], mu[a], mu[b]
+        ga, gb, ha, hb = sights[a], sights[b], builds[a], builds[b]
         built = np.float32(0)
         for side in range(2):
-            first, last = (0, half) if side == 0 else (half, weights.size)
+            first, last = (0, half) if side == 0 else (half, xa.size)
             total = np.float32(0)
             for i in range(last - first):
                 n = np.uint64(first + i)
                 # The scattered photon turns by the angle between A to S and S to B.
                 cosine = -(ax[n] * bx[n] + ay[n] * by[n] + az[n] * bz[n])
                 place = (min(max(cosine, least), one) - least) * per_step
-                at = np.int32(place)
-                share_ = place - np.float32(at)
-                k = np.uint64(at)
-                weight = angle[k] + share_ * (angle[k + np.uint64(1)] - angle[k])
-                more = extra[k] + share_ * (extra[k + np.uint64(1)] - extra[k])
-                both = xa[n] * _power(more * mb[n]) + xb[n] * _power(more * ma[n])
-                value = weights[n] * weight * fa[n] * fb[n] * ea[n] * eb[n] * both
+                k = np.uint64(np.int32(place + nearest))
+                both = xa[n] * _power(extra[k] * mb[n]) + xb[n] * _power(extra[k] * ma[n])
+                value = ga[n] * gb[n] * angle[k] * both
                 total += value
-                built += value * (_power(falls * (ma[n] + mb[n])) - one)
+                built += value * (ha[n] * hb[n] - one)
             out[p, side] = total
         out[p, 2] = built
 
