@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.tissue.classes import Classes, without_nuclei
+from emrecon.tissue.contrasts import GM, WM
 from emrecon.tissue.data import Data
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
+from emrecon.tissue.pale_white import beside_ventricles
 from emrecon.tissue.result import Segmentation, Stage
 from emrecon.tissue.result_checks import Findings, inner_of, judged, rim_of
 from emrecon.tissue.settings import Settings
@@ -52,14 +54,15 @@ def finish(
     last = stages[-1]
     image, state, log_field = _level(last)
     layout = image.rules.layout
-    _, posteriors = image.posterior(state, _loads(layout))
+    order = settings.ranks
+    _, posteriors = image.posterior(state, _loads(layout, order))
     fractions, chances = posteriors[:, : layout.classes], posteriors[:, layout.classes :]
     corrected = image.values.copy() if image.lowered is None else image.values - image.lowered
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
         corrected[lack, run.first : run.last] = np.nan
-    order = settings.ranks
-    fractions, chances = fractions[:, order], chances[:, order]
+    if average is not None:
+        _without_grey(beside_ventricles(average, image.lattice.index, data.affine), posteriors)
     odd = outlier_map(image, state)
     known = 0 if image.external is None else image.external.shape[1]
     plain = without_nuclei(state.classes, layout)
@@ -127,10 +130,19 @@ def _level(stage: Stage) -> tuple[Image, State, Floats32]:
     return image.without(field), replace(state, bias=np.zeros((len(field), 0))), field
 
 
-def _loads(layout: Layout) -> Floats:
+def _loads(layout: Layout, order: NDArray[np.intp]) -> Floats:
     """Return each component's fractions, and the classes that fill most of it, ``(j, 2 k)``."""
     most = layout.fractions >= layout.fractions.max(axis=1, keepdims=True) - 1e-9
-    return np.hstack([layout.fractions, most / most.sum(axis=1, keepdims=True)])
+    return np.hstack(
+        [layout.fractions[:, order], (most / most.sum(axis=1, keepdims=True))[:, order]]
+    )
+
+
+def _without_grey(where: NDArray[np.bool_], shares: Floats32) -> None:
+    """Make white what seems grey matter in some voxels, in place; shares are ``(n, 2 k)``."""
+    for first in (0, shares.shape[1] // 2):
+        shares[where, first + WM] += shares[where, first + GM]
+        shares[where, first + GM] = 0
 
 
 def _errors(image: Image, start: Classes, layout: Layout, data: Data) -> Errors:

@@ -234,6 +234,8 @@ def _check_grey_and_white(findings: Findings, held: Mapping[str, float]) -> None
             "(--contrast). Ask for fewer classes, or give priors (--priors) or means "
             "(--means)"
         )
+    if findings.said is not None and not findings.atlas:
+        return  # an average brain, which had no part in the fit, tells better than the edge
     outer = findings.outer  # where a mask cuts a brain, all classes lie at its edge
     unsure = start is not None and (start.gap < SHOWN[1] or outer["WM"] > outer["CSF"])
     if outer["WM"] > (INSIDE_OUT if unsure else SURELY_INSIDE_OUT) * outer["GM"]:

@@ -139,6 +139,10 @@ def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too(
         ):
             judged(odd)
     judged(replace(brain(0.4), start=None))  # a person said which class is which
+    agreed = replace(brain(0.4), said=np.log(np.full((3, 3), 0.2) + 0.4 * np.eye(3)))
+    judged(agreed)  # bright dura left at the edge: an average brain has the tissues there
+    with pytest.raises(ImplausibleError, match="40% of what is taken for white matter"):
+        judged(replace(agreed, atlas=True))  # of priors, which had a part in what was found
 
 
 @pytest.mark.parametrize("order", [[0, 2, 1], [2, 1, 0], [1, 2, 0]])
