@@ -46,6 +46,10 @@ _CUT = 0.15
 _LARGE = 0.1
 """Share of the largest plane from which on one is of a brain, and not of specks beside it."""
 
+HEMISPHERE = 0.5
+"""Share of the largest piece of tissue from which on another is brain, too: where the fissure between
+hemispheres is wide they hang together by less than erosion leaves."""
+
 _ERODE_MM, _GROW_MM, _CLOSE_MM = 2.5, 7.0, 10.0
 _WORK_MM = 2.0
 
@@ -155,9 +159,9 @@ def strip(image: Floats32, spacing_mm: Spacing) -> Flags:
     low, high = _tissue_range(coarse[middle])
     tissue = head & (coarse > low) & (coarse < high) & (deep > 5.0)
     inner = ndimage.distance_transform_edt(tissue, sampling) > _ERODE_MM
-    inner = largest(inner)
+    inner = largest(inner, HEMISPHERE)
     brain = tissue & (ndimage.distance_transform_edt(~inner, sampling) <= _ERODE_MM + _GROW_MM)
-    brain = largest(brain)
+    brain = largest(brain, HEMISPHERE)
     far = ndimage.distance_transform_edt(~np.pad(brain, 8), sampling) <= _CLOSE_MM
     closed = ndimage.distance_transform_edt(far, sampling) > _CLOSE_MM
     core = tuple(slice(8, -8) for _ in range(3))
@@ -226,14 +230,15 @@ def _cut(shown: Flags) -> bool:
     return sum(bool(e.mean() > _CUT) for e in faces) >= 2
 
 
-def largest(mask: Flags) -> Flags:
-    """Return the largest connected piece."""
+def largest(mask: Flags, share: float = 1.0) -> Flags:
+    """Return the largest connected piece, and others that have at least this share of its size."""
     from scipy import ndimage  # noqa: PLC0415 - heavy, and not needed with a mask
 
     labels, count = ndimage.label(mask)
     if not count:
         return mask
-    return np.asarray(labels == 1 + np.bincount(labels.ravel())[1:].argmax())
+    sizes = np.bincount(labels.ravel())[1:]
+    return np.isin(labels, 1 + np.flatnonzero(sizes >= share * sizes.max()))
 
 
 def _filled(mask: Flags) -> Flags:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emrecon.cli.demo import simulate_t1
 from emrecon.errors import DataError
 from emrecon.io import read_image
 from emrecon.tissue.find_brain import find_brain
@@ -85,6 +86,16 @@ def test_a_head_in_empty_air_is_stripped(shared_data: Path) -> None:
     bare = np.pad(np.where(head_mask(image), image, 0), 2)  # shown nowhere at the faces
     volume_ml = brain_mask(bare, spacing).sum() * np.prod(spacing) / 1000
     assert 1200 < volume_ml < 1600
+
+
+def test_both_hemispheres_are_kept_where_the_fissure_is_wide(tmp_path: Path) -> None:
+    simulate_t1(tmp_path / "t1.nii.gz", tmp_path / "brain.nii.gz")
+    image = read_image(tmp_path / "t1.nii.gz")
+    brain = read_image(tmp_path / "brain.nii.gz").voxels > 0
+    found = brain_mask(image.voxels, image.spacing_mm)
+    middle = len(found) // 2
+    assert found[:middle].sum() == pytest.approx(found[-middle:].sum(), rel=0.1)
+    assert 2 * (found & brain).sum() / (found.sum() + brain.sum()) > 0.8  # 0.54 with one alone
 
 
 @pytest.mark.parametrize("maps", [(), ("three maps",)])
