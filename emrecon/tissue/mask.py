@@ -47,8 +47,8 @@ _LARGE = 0.1
 """Share of the largest plane from which on one is of a brain, and not of specks beside it."""
 
 HEMISPHERE = 0.5
-"""Share of the largest piece of tissue from which on another is brain, too: where the fissure between
-hemispheres is wide they hang together by less than erosion leaves."""
+"""Share of the largest piece of tissue from which on another is brain, too: where the fissure
+between hemispheres is wide they hang together by less than erosion leaves."""
 
 _ERODE_MM, _GROW_MM, _CLOSE_MM = 2.5, 7.0, 10.0
 _WORK_MM = 2.0
