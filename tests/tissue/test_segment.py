@@ -142,7 +142,7 @@ def test_intervals_hold_the_true_volumes() -> None:
         result = segment([image], mask=region(truth))
         low, high = result.intervals_ml.T
         held += (low <= truth.volumes_ml) & (truth.volumes_ml <= high)
-        assert (high - low < 0.5 * truth.volumes_ml).all()  # most voxels of 3 mm are mixed
+        assert (high - low < 0.65 * truth.volumes_ml).all()  # most voxels of 3 mm are mixed
     assert (held >= 7).all()
 
 
