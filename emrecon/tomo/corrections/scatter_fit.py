@@ -181,14 +181,14 @@ def _along_axis(bins: Bins, sums: Floats) -> Floats:
     return out
 
 
-def _likely(prompts: Any, randoms: Any, expected: Any, any_: float) -> Any:  # noqa: ANN401 - floats or arrays
+def _likely(prompts: Any, randoms: Any, expected: Any, wide: float) -> Any:  # noqa: ANN401 - floats or arrays
     """Return the mean of the scales that counts and what is known before leave likely."""
     held = np.maximum(expected, LEAST)
     ratio = np.where(expected > LEAST, (prompts - randoms) / held, 1.0)
     chance = (np.maximum(prompts, 1.0) + np.square(RANDOMS * randoms)) / np.square(held) + TAILS**2
     squares = np.square(ratio - 1)
     means, logs = [], []
-    for share, spread in ((1 - WRONG, PREDICTED), (WRONG, any_)):
+    for share, spread in ((1 - WRONG, PREDICTED), (WRONG, wide)):
         both = chance + spread**2
         means.append(1 + spread**2 / both * (ratio - 1))
         logs.append(np.log(share) - 0.5 * np.log(both) - 0.5 * squares / both)
