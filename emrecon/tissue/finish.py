@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.tissue.classes import Classes, without_nuclei
-from emrecon.tissue.contrasts import GM, WM
 from emrecon.tissue.data import Data
 from emrecon.tissue.field import Image, State
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
-from emrecon.tissue.pale_white import beside_ventricles
+from emrecon.tissue.pale_white import without_false_grey
 from emrecon.tissue.result import Segmentation, Stage
 from emrecon.tissue.result_checks import Findings, inner_of, judged, rim_of
 from emrecon.tissue.settings import Settings
@@ -61,11 +60,12 @@ def finish(
     for run in image.lattice.runs:
         lack = ~image.lattice.seen[run.pattern]
         corrected[lack, run.first : run.last] = np.nan
-    if average is not None:
-        _without_grey(beside_ventricles(average, image.lattice.index, data.affine), posteriors)
     odd = outlier_map(image, state)
     known = 0 if image.external is None else image.external.shape[1]
     plain = without_nuclei(state.classes, layout)
+    if average is not None:
+        means = plain.means[:, 0]
+        without_false_grey(average, image.lattice.index, data.affine, means, posteriors)
     doubts = judged(
         Findings(
             settings, plain, fractions, data.human_ml, rim_of(image.lattice),
@@ -136,13 +136,6 @@ def _loads(layout: Layout, order: NDArray[np.intp]) -> Floats:
     return np.hstack(
         [layout.fractions[:, order], (most / most.sum(axis=1, keepdims=True))[:, order]]
     )
-
-
-def _without_grey(where: NDArray[np.bool_], shares: Floats32) -> None:
-    """Make white what seems grey matter in some voxels, in place; shares are ``(n, 2 k)``."""
-    for first in (0, shares.shape[1] // 2):
-        shares[where, first + WM] += shares[where, first + GM]
-        shares[where, first + GM] = 0
 
 
 def _errors(image: Image, start: Classes, layout: Layout, data: Data) -> Errors:
