@@ -52,9 +52,11 @@ class Atlas:
         Sums over the classes are 1, or 0 beyond the atlas.
         """
         to_maps = np.linalg.inv(self.affine) @ self.matrix @ affine
-        points = np.stack(index, axis=1) @ to_maps[:3, :3].T + to_maps[:3, 3]
+        points = np.tile(to_maps[:3, 3], (len(index[0]), 1))
+        for axis, step in zip(index, to_maps[:3, :3].T, strict=True):  # spares a copy of all
+            points += axis[:, None] * step
         out = np.empty((len(points), self.maps.shape[3]), np.float32)
-        kernel.sample(self.maps, np.ascontiguousarray(points), out)
+        kernel.sample(self.maps, points, out)
         return out
 
     def deep_at(
