@@ -36,7 +36,7 @@ from tests.benchmarks.scatter import RANDOMS, of_phantom, say
 from tests.benchmarks.scatter_images import CONTRAST, SIDE_MM, auto_beta, figures, images
 
 SPAN, LEAST_VIEWS = 5, 48
-SUBSETS, PASSES, PENALISED = 8, (2, 4, 8), 6
+SUBSETS, PASSES, PENALISED = 8, (2, 4), 5
 
 Counted = tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.int16], float]
 
