@@ -4,8 +4,10 @@
 and prints background, contrast of the spheres and residual error of the lung by NEMA NU 2 after 2,
 4 and 10 passes of OSEM and after penalised passes (rdp). The lung is cold: OSEM takes it to 0 as
 slowly whatever scatter does, and the more so the larger the background; penalised reconstruction
-does not, as its steps do not shrink with the value. The same trues and randoms are in all four, of
-which one is given the scatter that was counted, smoothed. ``--kept FILE.npz`` keeps what was
+does not, as its steps do not shrink with the value. Its prior is as strong for all: with kappa
+that is the same resolution, where beta `auto` of each would be larger the more background there
+is. The same trues and randoms are in all four, of which one is given the scatter that was counted,
+smoothed. ``--kept FILE.npz`` keeps what was
 counted for next time. ``--noise-free`` takes the mean of the trues and of the randoms, and the
 scatter that was counted smoothed, so that few counts tell what the estimate itself does to an
 image, at its predicted scale, as smoothing raises the tails, and with a tenth of the usual prior.
@@ -80,7 +82,7 @@ def main(
     subsets = max(n for n in range(1, MOST_SUBSETS + 1) if bins.shape[0] % n == 0)
     axial = 2 * bins.grid().spacing_mm[2]
     settings = Settings(subsets=subsets, voxel_mm=(SIDE_MM, SIDE_MM, axial))
-    free = scan.with_(prompts=scan.prompts - scatter)
+    free, beta = scan.with_(prompts=scan.prompts - scatter), 0.0
     for words, each in (
         ("no scatter in the data", free),
         ("scatter estimated", scan.with_(scatter=estimate.scatter)),
@@ -91,8 +93,8 @@ def main(
         ),
     ):
         problem = prepare(each.with_(mu=None, attenuation=survival), settings)
-        passes = () if penalised else OSEM_PASSES
-        for name_, image in images(problem, passes, WEAK if noise_free else 1.0):
+        beta = beta or (WEAK if noise_free else 1.0) * auto_beta(problem)
+        for name_, image in images(problem, () if penalised else OSEM_PASSES, beta):
             say(f"{words}, {name_}: {figures(problem.volume(image), one)}")
 
 
@@ -113,22 +115,26 @@ def smoothed(bins: Bins, scatter: Array, efficiency: Array) -> Array:
     return out
 
 
+def auto_beta(problem: Problem) -> float:
+    """Return the strength of the prior that beta auto is for these data."""
+    auto = Penalised(Penalty(prior="rdp"))
+    auto.objective(problem.likelihoods, problem.first(), problem.start > 0, problem.grid)
+    return float(auto.facts["beta"])
+
+
 def images(
-    problem: Problem, passes: tuple[int, ...], strength: float
+    problem: Problem, passes: tuple[int, ...], beta: float, penalised: int = PASSES
 ) -> Iterator[tuple[str, Array]]:
-    """Yield names and images: OSEM on the way, and penalised, of some share of beta auto."""
+    """Yield names and images: OSEM on the way, and after so many penalised passes."""
     subsets = len(problem.likelihoods)
     run = em(cycle(problem.models), problem.start)
     for iterate in islice(run, max(passes, default=0) * subsets + 1):
         if iterate.number in {each * subsets for each in passes}:
             yield f"OSEM {iterate.number // subsets} x {subsets}", iterate.params
-    auto = Penalised(Penalty(prior="rdp"))
-    first = problem.first()
-    auto.objective(problem.likelihoods, first, problem.start > 0, problem.grid)
-    beta = strength * auto.facts["beta"]
     chosen = replace(problem, penalised=Penalised(Penalty(prior="rdp", beta=beta)))
-    reached = last(until(chosen.iterates(first, problem.warm), after(PASSES * subsets)))
-    yield f"rdp of {strength:g} auto, {PASSES} passes", reached.params
+    run = chosen.iterates(problem.first(), problem.warm)
+    reached = last(until(run, after(penalised * subsets)))
+    yield f"rdp of beta {beta:.3g}, {penalised} passes", reached.params
 
 
 def figures(image: Volume, one: float) -> str:
