@@ -14,6 +14,7 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
 from emrecon.tomo.corrections.scatter_model import PairScatter, ScatterModel
+from emrecon.tomo.corrections.scatter_sampling import CoarseScatter
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import LUTETIUM, EnergyWindow
 from emrecon.tomo.listmode_scan import ListmodeScan
@@ -68,6 +69,9 @@ class ScatterEstimate:
 
     fit: TailFit | None = None
     """How it was scaled to the tails of the prompts."""
+
+    coarse: CoarseScatter | None = None
+    """What it can be filled in from again; of an image, nothing."""
 
 
 def window_of(
@@ -131,22 +135,24 @@ def estimate_scatter(
     bins, mu = _bins_and_mu(scan)
     model = ScatterModel.of(mu, bins, window)
     small, kept = _coarse(scan), Sensitivities()
-    coarse = replace(_settings(small, model), threads=threads)
+    settings = replace(_settings(small, model), threads=threads)
     scatter, history = None, [0.0]
     for turn in range(1, rounds + 1):
         updates = FIRST_UPDATES if turn == 1 < rounds else UPDATES
-        pairs = model.of_pairs(_image(small.with_(scatter=scatter), coarse, updates, kept))
-        scatter, share = _scaled(model, pairs, small, history[-1])
+        pairs = model.of_pairs(_image(small.with_(scatter=scatter), settings, updates, kept))
+        coarse, scatter, share = _scaled(model, pairs, small, history[-1])
         history.append(share)
         log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
         progress(turn, rounds)
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
     del small, scatter  # all bins take their place
-    scatter, _ = _scaled(model, pairs, scan, history[-2])
+    coarse, scatter, _ = _scaled(model, pairs, scan, history[-2])
     survival = attenuation.factors(mu, bins)
     facts = facts_of(model, pairs, history)
-    return _finished(scan, scatter, survival, facts, fit=fit)
+    estimate = _finished(scan, scatter, survival, facts, fit=fit)
+    planes = estimate.fit.scales if fit and estimate.fit else None
+    return replace(estimate, coarse=replace(coarse, planes=planes))
 
 
 def scatter_of_image(
@@ -275,8 +281,8 @@ def _coarse(scan: Scan) -> Scan:
 
 def _scaled(
     model: ScatterModel, pairs: PairScatter, scan: Scan, before: float
-) -> tuple[Array, float]:
-    """Return the scatter of a scan's bins, and its share of trues and scatter.
+) -> tuple[CoarseScatter, Array, float]:
+    """Return the scatter in counts, that of a scan's bins, and its share of trues and scatter.
 
     The image that scatters was made of the net prompts without the share `before`.
     """
@@ -285,8 +291,9 @@ def _scaled(
     scatter = model.ring.in_bins(pairs.values, scan.bins, scan.normalisation)
     total = float(scatter.sum(dtype=np.float64))
     share = total / (total + (1 - before) * counts)
-    scatter *= np.float32(share * counts / total)
-    return scatter, share
+    scale = share * counts / total
+    scatter *= np.float32(scale)
+    return CoarseScatter(model.ring, pairs.values, scale), scatter, share
 
 
 def _settings(scan: Scan, model: ScatterModel) -> Settings:

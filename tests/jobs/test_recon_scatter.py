@@ -65,8 +65,8 @@ def test_what_cannot_be_is_refused(job: ReconstructionJob, folder: Path) -> None
     no_map = replace(job, corrections=Corrections(scatter=Path("simulate")))
     with pytest.raises(SettingsError, match="give --mu"):
         no_map.begin().iterate()
-    with pytest.raises(SettingsError, match="not simulated on --workers"):
-        job.begin(execution=Execution(workers="2"))
+    with pytest.raises(SettingsError, match="give --mu"):  # before there are any workers
+        no_map.begin(execution=Execution(workers="2")).iterate()
     both = replace(job.corrections, scatter=folder / "scatter.hs")
     with pytest.raises(SettingsError, match=r"--simulate-scatter or --scatter, not both"):
         replace(job, corrections=both).begin().iterate()
