@@ -20,6 +20,9 @@ from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import Floats, ScatterEstimate, estimate_scatter, window_of
 from emrecon.tomo.subset_likelihoods import silent
 
+PROMPTS, RANDOMS, PREDICTED, FITTED = range(4)
+"""Colours of the lines, in the picture and the panel."""
+
 
 def with_scatter(
     scan: Scan | ListmodeScan, corrections: Corrections, threads: int, meters: Meters
@@ -149,12 +152,13 @@ def _summed(held: list[ScatterEstimate]) -> dict[str, tuple[Floats, Floats]]:
 def _stacked(profiles: dict[str, Floats]) -> list[Line]:
     """Return lines of what adds up to the prompts: scatter on top of the randoms."""
     randoms = profiles.get("randoms", np.zeros_like(profiles["prompts"]))
-    lines = [Line("prompts", profiles["prompts"])]
+    lines = [Line("prompts", profiles["prompts"], PROMPTS)]
     if "randoms" in profiles:
-        lines.append(Line("randoms", randoms))
-    lines.append(Line("+ predicted scatter", randoms + profiles["predicted"]))
+        lines.append(Line("randoms", randoms, RANDOMS))
+    lines.append(Line("+ predicted scatter", randoms + profiles["predicted"], PREDICTED))
     if "fitted" in profiles:
-        lines.append(Line("+ scatter fitted to the tails", randoms + profiles["fitted"]))
+        fitted = randoms + profiles["fitted"]
+        lines.append(Line("+ scatter fitted to the tails", fitted, FITTED))
     return lines
 
 
@@ -172,5 +176,9 @@ def _tails(held: list[ScatterEstimate]) -> list[Chart]:
             [fit.expected * fit.scales for fit in fits],
         )
     )
-    lines = [Line("prompts less randoms", counted), Line("predicted scatter", expected)]
-    return [Chart("beside the body, by direct plane", [*lines, Line("fitted scatter", fitted)])]
+    lines = [
+        Line("prompts less randoms", counted, PROMPTS),
+        Line("predicted scatter", expected, PREDICTED),
+        Line("fitted scatter", fitted, FITTED),
+    ]
+    return [Chart("beside the body, by direct plane", lines)]
