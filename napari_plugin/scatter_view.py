@@ -51,8 +51,8 @@ class ScatterView:
 def _legend(chart: Chart) -> str:
     """Return title and names of the lines, each after its colour."""
     names = (
-        f'<span style="color:{colour}">\N{BLACK SQUARE}</span> {line.name}'
-        for line, colour in zip(chart.lines, LINES, strict=False)
+        f'<span style="color:{LINES[line.colour]}">\N{BLACK SQUARE}</span> {line.name}'
+        for line in chart.lines
     )
     title = f"{chart.title}, log10" if chart.logarithmic else chart.title
     return f"<b>{title}</b><br>{' &nbsp; '.join(names)}"
@@ -61,10 +61,10 @@ def _legend(chart: Chart) -> str:
 def _draw(plot: Any, chart: Chart) -> None:  # noqa: ANN401 - pyqtgraph has no types
     item = plot.getPlotItem()
     item.clear()
-    for line, colour in zip(chart.lines, LINES, strict=False):
+    for line in chart.lines:
         values = np.asarray(line.values, float)
         if chart.logarithmic:
             values = np.log10(np.where(values > 0, values, np.nan))
-        item.plot(values, pen=pen(colour, 2), connect="finite")
+        item.plot(values, pen=pen(LINES[line.colour], 2), connect="finite")
     if not chart.logarithmic:
         item.setYRange(0, max(float(np.max(line.values)) for line in chart.lines))

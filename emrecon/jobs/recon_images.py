@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,9 @@ from emrecon.jobs.quantify import Quantifier
 from emrecon.jobs.recon_attenuation import with_attenuation
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_image import ReconImage
-from emrecon.jobs.recon_scatter import with_scatter
+from emrecon.jobs.recon_scatter import Refill, simulated, with_scatter
 from emrecon.tomo.camera_setup import about_axis
-from emrecon.tomo.chunks import Only
+from emrecon.tomo.chunks import Only, overheard
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -34,6 +34,7 @@ from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.problem import Problem
 from emrecon.tomo.scan import Scan
+from emrecon.tomo.scatter_loop import ScatterEstimate
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import GROUPS, sensitivity_of, silent
@@ -83,11 +84,6 @@ class Images:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        if self.execution.workers and self.corrections.simulate_scatter:
-            raise SettingsError(
-                "scatter is not simulated on --workers: make it of an image by `emrecon scatter`, "
-                "and give that file as --scatter"
-            )
         if self.execution.workers and self.corrections.mlaa:
             raise SettingsError("--mlaa does not run on --workers: leave one of them out")
         stretches, gates = _stretches(self)
@@ -128,14 +124,31 @@ class Images:
         from emrecon.workers import opened  # noqa: PLC0415 - brings Dask
 
         settings, execution = self.job.settings, self.execution
+        load, scatter = self._scattering()
         with opened(execution.workers, settings.threads) as workers:
             with self.meters("sensitivity", settings.subsets) as meter:
                 progress = meter.update if meter else silent
-                problem = share(workers, self._load(None), settings, execution.chunks, progress)
+                problem = share(workers, load, settings, execution.chunks, progress)
             guide = self._guide
             for number, one in enumerate(guide.of(problem)):
                 all_facts = one.facts | guide.anatomy.facts | self._reading()
-                yield self._image(number, one, all_facts)
+                yield replace(self._image(number, one, all_facts), scatter=scatter)
+
+    def _scattering(self) -> tuple[Load, ScatterEstimate | None]:
+        """Return what opens the scan on a worker, and the scatter that it fills in there.
+
+        That is simulated here, of the whole scan, which is then let go of.
+        """
+        load = self._load(None)
+        if not self.corrections.simulate_scatter:
+            return load, None
+        with ExitStack() as held:
+            with overheard():  # the workers, who read the same, have it said
+                scan = held.enter_context(load(None))
+            scatter = simulated(scan, self.corrections, self.job.settings.threads, self.meters)
+        assert scatter is not None  # noqa: S101 - as it is asked for
+        kept = replace(scatter, scatter=np.empty(0, np.float32), attenuation=None)
+        return replace(load, refill=Refill.of(scatter)), kept
 
     def _image(self, number: int, problem: Problem, facts: dict[str, Any]) -> ReconImage:
         """Return an image with its name, place and unit."""
@@ -220,6 +233,9 @@ class Load:
     events: bool
     """Whether single events are wanted."""
 
+    refill: Refill | None = None
+    """Puts in the scatter that was simulated before, if it was."""
+
     @contextmanager
     def __call__(self, only: Only | None) -> Iterator[Scan | ListmodeScan]:
         """Give the scan; where a part can be read alone, of the views that `only` chooses.
@@ -231,9 +247,14 @@ class Load:
         """
         if self.events:
             with open_events(self.path, self.corrections, self.when) as (events, _):
-                yield events
+                yield self._filled(events)
             return
-        yield read_scan(self.path, self.corrections, self.camera, self.isotope, self.when, only)[0]
+        parts = self.path, self.corrections, self.camera, self.isotope, self.when, only
+        yield self._filled(read_scan(*parts)[0])
+
+    def _filled(self, scan: Scan | ListmodeScan) -> Scan | ListmodeScan:
+        """Return a scan with the scatter that was simulated of it before, if there is any."""
+        return scan if self.refill is None else self.refill(scan)
 
 
 @dataclass(eq=False)

@@ -3,24 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from emrecon.errors import SettingsError
 from emrecon.io.pictures.profiles import Chart, Line, charts
 from emrecon.jobs.base import Meters
+from emrecon.tomo.corrections.scatter_sampling import CoarseScatter
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_loop import Floats, ScatterEstimate, estimate_scatter, window_of
 from emrecon.tomo.subset_likelihoods import silent
 
+PROMPTS, RANDOMS, PREDICTED, FITTED = range(4)
+"""Colours of the lines, in the picture and the panel."""
+
 
 def with_scatter(
     scan: Scan | ListmodeScan, corrections: Corrections, threads: int, meters: Meters
 ) -> tuple[Scan | ListmodeScan, ScatterEstimate | None]:
-    """Return a scan with its simulated scatter, and how that came about, if it is asked for.
+    """Return a scan with its simulated scatter, and how that came about, if it is asked for."""
+    estimate = simulated(scan, corrections, threads, meters)
+    if estimate is None:
+        return scan, None
+    if isinstance(scan, ListmodeScan):
+        from emrecon.tomo.scatter_events import with_event_scatter  # noqa: PLC0415 - of few scans
+
+        full = with_event_scatter(scan, estimate.scatter, estimate.total)
+        return full.with_(facts=_told(full, estimate)), estimate
+    return scan.with_(
+        scatter=estimate.scatter, attenuation=estimate.attenuation, mu=None,
+        facts=_told(scan, estimate),
+    ), estimate  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Refill:
+    """Puts scatter that was simulated of a whole scan into what a worker reads of it."""
+
+    coarse: CoarseScatter
+    """What it is filled in from."""
+
+    total: float
+    """Scatter of all bins, or pairs, together."""
+
+    facts: dict[str, Any]
+    """Figures for the sidecar."""
+
+    @classmethod
+    def of(cls, estimate: ScatterEstimate) -> Refill:
+        """Return what to send of an estimate: a few values instead of one a bin."""
+        assert estimate.coarse is not None  # noqa: S101 - made of counts
+        return cls(estimate.coarse, estimate.total, estimate.facts)
+
+    def __call__(self, scan: Scan | ListmodeScan) -> Scan | ListmodeScan:
+        """Return some views of the scan, or all its events, with their scatter."""
+        if isinstance(scan, ListmodeScan):
+            from emrecon.tomo.scatter_events import (  # noqa: PLC0415 - of few scans
+                event_scatter,
+                with_event_scatter,
+            )
+
+            full = with_event_scatter(scan, event_scatter(scan, self.coarse), self.total)
+            return full.with_(facts=_told(full, self))
+        assert isinstance(scan.bins, Bins)  # noqa: S101 - for the type alone
+        scatter = self.coarse.in_bins(scan.bins, scan.normalisation)
+        return scan.with_(scatter=scatter, facts=_told(scan, self))
+
+
+def _told(scan: Scan | ListmodeScan, scatter: ScatterEstimate | Refill) -> dict[str, Any]:
+    """Return what is known of a scan with its scatter."""
+    return scan.facts | {"scatter_simulation": scatter.facts}
+
+
+def simulated(
+    scan: Scan | ListmodeScan, corrections: Corrections, threads: int, meters: Meters
+) -> ScatterEstimate | None:
+    """Return the scatter of a whole scan, if it is to be simulated.
 
     Raises
     ------
@@ -28,7 +92,7 @@ def with_scatter(
         If there is no attenuation map, or the energies that count are not known.
     """
     if not corrections.simulate_scatter:
-        return scan, None
+        return None
     if corrections.additive is not None:
         raise SettingsError(
             "--additive holds randoms and scatter together: give --randoms, and --scatter simulate"
@@ -40,22 +104,14 @@ def with_scatter(
         if isinstance(scan, ListmodeScan):
             from emrecon.tomo.scatter_events import (  # noqa: PLC0415 - of few scans
                 estimate_event_scatter,
-                with_event_scatter,
             )
 
-            estimate = estimate_event_scatter(
-                scan, window, rounds, threads=threads, progress=progress
-            )
-            return with_event_scatter(scan, estimate), estimate
+            return estimate_event_scatter(scan, window, rounds, threads=threads, progress=progress)
         scan.check()
-        estimate = estimate_scatter(
+        return estimate_scatter(
             scan, window, rounds, fit=not corrections.scatter_absolute, threads=threads,
             progress=progress,
         )  # fmt: skip
-    facts = scan.facts | {"scatter_simulation": estimate.facts}
-    return scan.with_(
-        scatter=estimate.scatter, attenuation=estimate.attenuation, mu=None, facts=facts
-    ), estimate
 
 
 def draw_scatter(estimates: Sequence[ScatterEstimate | None], path: Path) -> None:
@@ -96,12 +152,13 @@ def _summed(held: list[ScatterEstimate]) -> dict[str, tuple[Floats, Floats]]:
 def _stacked(profiles: dict[str, Floats]) -> list[Line]:
     """Return lines of what adds up to the prompts: scatter on top of the randoms."""
     randoms = profiles.get("randoms", np.zeros_like(profiles["prompts"]))
-    lines = [Line("prompts", profiles["prompts"])]
+    lines = [Line("prompts", profiles["prompts"], PROMPTS)]
     if "randoms" in profiles:
-        lines.append(Line("randoms", randoms))
-    lines.append(Line("+ predicted scatter", randoms + profiles["predicted"]))
+        lines.append(Line("randoms", randoms, RANDOMS))
+    lines.append(Line("+ predicted scatter", randoms + profiles["predicted"], PREDICTED))
     if "fitted" in profiles:
-        lines.append(Line("+ scatter fitted to the tails", randoms + profiles["fitted"]))
+        fitted = randoms + profiles["fitted"]
+        lines.append(Line("+ scatter fitted to the tails", fitted, FITTED))
     return lines
 
 
@@ -119,5 +176,9 @@ def _tails(held: list[ScatterEstimate]) -> list[Chart]:
             [fit.expected * fit.scales for fit in fits],
         )
     )
-    lines = [Line("prompts less randoms", counted), Line("predicted scatter", expected)]
-    return [Chart("beside the body, by direct plane", [*lines, Line("fitted scatter", fitted)])]
+    lines = [
+        Line("prompts less randoms", counted, PROMPTS),
+        Line("predicted scatter", expected, PREDICTED),
+        Line("fitted scatter", fitted, FITTED),
+    ]
+    return [Chart("beside the body, by direct plane", lines)]

@@ -125,7 +125,7 @@ def loaded(
     """
     set_threads(threads)
     chosen = _Choice(settings.subsets, chunks, worker)
-    with _overheard() as warnings, ExitStack() as opened:
+    with overheard() as warnings, ExitStack() as opened:
         by_number = settings.projector == "joseph"  # else subsets depend on where views lie
         scan = opened.enter_context(load(chosen if by_number else None))
         if isinstance(scan, ListmodeScan):
@@ -302,12 +302,21 @@ def own_nodes(chunks: range, every: int) -> tuple[Node, ...]:
 
 
 @contextmanager
-def _overheard() -> Iterator[list[str]]:
-    """Collect warnings, for the caller to say once what every worker would."""
+def overheard() -> Iterator[list[str]]:
+    """Collect warnings instead of saying them, which every worker would.
+
+    Yields
+    ------
+    list of str
+        The warnings, for the caller to say each once.
+    """
     messages: list[str] = []
 
     class Ear(logging.Handler):
+        """Keeps what is said."""
+
         def emit(self, record: logging.LogRecord) -> None:
+            """Keep one message."""
             messages.append(record.getMessage())
 
     logger, ear = logging.getLogger("emrecon"), Ear(logging.WARNING)

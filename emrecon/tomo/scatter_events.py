@@ -13,6 +13,7 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.stop import after
 from emrecon.tomo.corrections.attenuation import event_factors
 from emrecon.tomo.corrections.scatter_model import ScatterModel
+from emrecon.tomo.corrections.scatter_sampling import CoarseScatter
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.tomo.geometry.events import CHUNK, Events
@@ -82,7 +83,8 @@ def estimate_event_scatter(
         total = float(summed.sum())
         history.append(total / (total + (1 - history[-1]) * counts))
         scale = history[-1] * counts / total
-        scatter = efficiency * _of_events(events, model, pairs.values) * np.float32(scale)
+        coarse = CoarseScatter(model.ring, pairs.values, scale)
+        scatter = coarse.of_events(events, efficiency)
         current = _with_background(scan, scatter, total * scale)
         log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
         progress(turn, rounds)
@@ -92,13 +94,18 @@ def estimate_event_scatter(
         "scatter_over_net_prompts": history[-1], "fitted": False,
     }  # fmt: skip
     profiles = {"prompts": _sides(_events_by_place(scan)), "predicted": _sides(summed * scale)}
-    return ScatterEstimate(scatter, facts, profiles, total=total * scale)
+    return ScatterEstimate(scatter, facts, profiles, total=total * scale, coarse=coarse)
 
 
-def with_event_scatter(scan: ListmodeScan, estimate: ScatterEstimate) -> ListmodeScan:
-    """Return events whose background holds their scatter, too."""
-    facts = scan.facts | {"scatter_simulation": estimate.facts, "scatter": estimate.total}
-    return _with_background(scan, estimate.scatter, estimate.total).with_(facts=facts)
+def with_event_scatter(scan: ListmodeScan, scatter: Array, total: float) -> ListmodeScan:
+    """Return events whose background holds their scatter, and that of all pairs together, too."""
+    more = _with_background(scan, scatter, total)
+    return more.with_(facts=scan.facts | {"scatter": total})
+
+
+def event_scatter(scan: ListmodeScan, coarse: CoarseScatter) -> Array:
+    """Return the scatter of each event as it was estimated, wherever events are read again."""
+    return coarse.of_events(scan.events, _efficiencies(scan))
 
 
 def _with_background(scan: ListmodeScan, scatter: Array, total: float) -> ListmodeScan:
@@ -146,15 +153,6 @@ def _image(scan: ListmodeScan, settings: Settings, sensitivity: Array) -> Volume
 def _ends(events: Events) -> Array:
     """Return where the lines of events begin and end, shape ``(events, 2, 3)``."""
     return np.asarray(events.points_mm[events.pairs], np.float32)
-
-
-def _of_events(events: Events, model: ScatterModel, values: Array) -> Array:
-    """Return the coarse pairs' values for each event."""
-    parts = [
-        model.ring.at_pairs(values, _ends(chunk), chunk.tof)
-        for chunk in events.subset(0, 1, CHUNK)
-    ]
-    return np.concatenate(parts)
 
 
 def _by_place(scan: ListmodeScan, model: ScatterModel, values: Array) -> Floats:

@@ -14,12 +14,14 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
 from emrecon.tomo.corrections.scatter_model import PairScatter, ScatterModel
+from emrecon.tomo.corrections.scatter_sampling import CoarseScatter
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import LUTETIUM, EnergyWindow
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.scan import Scan
+from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import Progress, silent
 from emrecon.volume import Array, Volume
@@ -34,8 +36,12 @@ ENOUGH = 0.01
 LEAST_VIEWS = 48
 """Views that the images on the way are made of at least, where there are more."""
 
-UPDATES = 16
-"""Updates that the images on the way are made of at least: with 6 a brain scatters 3 % less."""
+FIRST_UPDATES, UPDATES = 6, 16
+"""Updates that the first image, whose scatter is wrong anyhow, and each other one are made of at
+least: with 6 a brain scatters 3 % less."""
+
+SUBSETS = 7
+"""Subsets of the images on the way at most."""
 
 VOXELS = 20.0
 """Voxels in the radius of the body of the images on the way, if bins are no larger."""
@@ -63,6 +69,9 @@ class ScatterEstimate:
 
     fit: TailFit | None = None
     """How it was scaled to the tails of the prompts."""
+
+    coarse: CoarseScatter | None = None
+    """What it can be filled in from again; of an image, nothing."""
 
 
 def window_of(
@@ -125,22 +134,25 @@ def estimate_scatter(
     """
     bins, mu = _bins_and_mu(scan)
     model = ScatterModel.of(mu, bins, window)
-    small = _coarse(scan)
-    coarse = replace(_settings(small, model), threads=threads)
+    small, kept = _coarse(scan), Sensitivities()
+    settings = replace(_settings(small, model), threads=threads)
     scatter, history = None, [0.0]
     for turn in range(1, rounds + 1):
-        pairs = model.of_pairs(_image(small, coarse, scatter))
-        scatter, share = _scaled(model, pairs, small, history[-1])
+        updates = FIRST_UPDATES if turn == 1 < rounds else UPDATES
+        pairs = model.of_pairs(_image(small.with_(scatter=scatter), settings, updates, kept))
+        coarse, scatter, share = _scaled(model, pairs, small, history[-1])
         history.append(share)
         log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
         progress(turn, rounds)
         if abs(history[-1] - history[-2]) < ENOUGH * history[-1]:
             break
     del small, scatter  # all bins take their place
-    scatter, _ = _scaled(model, pairs, scan, history[-2])
+    coarse, scatter, _ = _scaled(model, pairs, scan, history[-2])
     survival = attenuation.factors(mu, bins)
     facts = facts_of(model, pairs, history)
-    return _finished(scan, scatter, survival, facts, fit=fit)
+    estimate = _finished(scan, scatter, survival, facts, fit=fit)
+    planes = estimate.fit.scales if fit and estimate.fit else None
+    return replace(estimate, coarse=replace(coarse, planes=planes))
 
 
 def scatter_of_image(
@@ -257,12 +269,11 @@ def _counts(scan: Scan) -> float:
 
 
 def _coarse(scan: Scan) -> Scan:
-    """Return every so manieth view with its attenuation: enough for an image that scatters."""
-    bins = scan.bins
-    assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
-    assert scan.mu is not None  # noqa: S101
-    step = max(1, bins.shape[0] // LEAST_VIEWS)
-    some = scan.of_views(slice(None, None, step))
+    """Return views far enough apart with their attenuation: enough for an image that scatters."""
+    assert scan.mu is not None  # noqa: S101 - for the type alone
+    views = scan.bins.shape[0]
+    count = LEAST_VIEWS if views >= 2 * LEAST_VIEWS else views
+    some = scan.of_views(np.arange(count) * views // count)
     assert isinstance(some.bins, Bins)  # noqa: S101
     survival = attenuation.factors(scan.mu, some.bins)
     return some.with_(attenuation=survival, mu=None, scatter=None)
@@ -270,8 +281,8 @@ def _coarse(scan: Scan) -> Scan:
 
 def _scaled(
     model: ScatterModel, pairs: PairScatter, scan: Scan, before: float
-) -> tuple[Array, float]:
-    """Return the scatter of a scan's bins, and its share of trues and scatter.
+) -> tuple[CoarseScatter, Array, float]:
+    """Return the scatter in counts, that of a scan's bins, and its share of trues and scatter.
 
     The image that scatters was made of the net prompts without the share `before`.
     """
@@ -280,8 +291,9 @@ def _scaled(
     scatter = model.ring.in_bins(pairs.values, scan.bins, scan.normalisation)
     total = float(scatter.sum(dtype=np.float64))
     share = total / (total + (1 - before) * counts)
-    scatter *= np.float32(share * counts / total)
-    return scatter, share
+    scale = share * counts / total
+    scatter *= np.float32(scale)
+    return CoarseScatter(model.ring, pairs.values, scale), scatter, share
 
 
 def _settings(scan: Scan, model: ScatterModel) -> Settings:
@@ -291,12 +303,7 @@ def _settings(scan: Scan, model: ScatterModel) -> Settings:
     side = max(model.body_mm / VOXELS, bins.bin_mm)
     usual = bins.grid()
     axial = usual.spacing_mm[2] * max(1, round(side / usual.spacing_mm[2]))
-    subsets = _divisor(bins.shape[0], LEAST_VIEWS // 8)
-    return Settings(
-        iterations=-(-UPDATES // subsets),
-        subsets=subsets,
-        voxel_mm=(side, side, axial),
-    )
+    return Settings(subsets=_divisor(bins.shape[0], SUBSETS), voxel_mm=(side, side, axial))
 
 
 def _divisor(views: int, most: int) -> int:
@@ -304,9 +311,10 @@ def _divisor(views: int, most: int) -> int:
     return max(n for n in range(1, most + 1) if views % n == 0)
 
 
-def _image(scan: Scan, settings: Settings, scatter: Array | None) -> Volume:
-    """Return the coarse image with a scatter as its background."""
-    problem = prepare(scan.with_(scatter=scatter), settings)
+def _image(scan: Scan, settings: Settings, updates: int, kept: Sensitivities) -> Volume:
+    """Return the coarse image after so many updates, or the whole passes that hold them."""
+    passes = replace(settings, iterations=-(-updates // settings.subsets))
+    problem = prepare(scan, passes, kept=kept)
     return problem.volume(last(until(problem.iterates(), *problem.enough())).params)
 
 

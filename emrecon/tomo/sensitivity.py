@@ -57,13 +57,14 @@ class Sensitivities:
     def __init__(self, folder: Path | None = None, key: str = "") -> None:
         self._folder, self._key = folder, key
         self._scratch: Scratch | None = None
+        self._held: dict[int, InMemory] = {}
         self._ready: set[str] = set()
 
     def of(self, number: int, subsets: int, shape: tuple[int, ...]) -> Keep:
         """Return what keeps the sensitivity of subset `number` of so many, of this shape."""
         size = 4 * int(np.prod(shape)) * subsets
         if self._folder is None and size <= IN_MEMORY_BYTES:
-            return InMemory()
+            return self._held.setdefault(number, InMemory())
         name = f"sensitivity-{self._key}-{number + 1}of{subsets}.npy"
         return partial(self._in_file, name, shape)
 

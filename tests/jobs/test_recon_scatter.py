@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -16,9 +17,11 @@ from emrecon.errors import EmreconError, SettingsError
 from emrecon.io.manifest import write_manifest
 from emrecon.jobs.base import Execution
 from emrecon.jobs.recon import ReconstructionJob
+from emrecon.jobs.recon_scatter import scatter_charts
 from emrecon.jobs.simulate import SimulationJob
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
+from emrecon.tomo.scatter_loop import ScatterEstimate
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
@@ -61,12 +64,27 @@ def test_it_is_used_told_and_drawn(job: ReconstructionJob) -> None:
     assert result.images[0].scatter is not None
 
 
+@pytest.mark.parametrize("randoms", [False, True])
+def test_a_name_has_one_colour_in_all_charts(*, randoms: bool) -> None:
+    """Beside the body the predicted scatter once had the colour of the randoms."""
+    names = ["prompts", *(["randoms"] if randoms else []), "predicted", "fitted"]
+    profiles = {name: (np.ones(3), np.ones(4)) for name in names}
+    fit = SimpleNamespace(bins=1, counted=np.ones(5), expected=np.ones(5), scales=np.ones(5))
+    shown = scatter_charts([ScatterEstimate(np.ones(1), {}, profiles, 1.0, fit=fit)])
+    assert len(shown) == 3
+    colours: dict[str, set[int]] = {name: set() for name in names}
+    for line in (line for chart in shown for line in chart.lines):
+        colours[next(name for name in names if name in line.name)].add(line.colour)
+    assert all(len(each) == 1 for each in colours.values())
+    assert len(set.union(*colours.values())) == len(names)
+
+
 def test_what_cannot_be_is_refused(job: ReconstructionJob, folder: Path) -> None:
     no_map = replace(job, corrections=Corrections(scatter=Path("simulate")))
     with pytest.raises(SettingsError, match="give --mu"):
         no_map.begin().iterate()
-    with pytest.raises(SettingsError, match="not simulated on --workers"):
-        job.begin(execution=Execution(workers="2"))
+    with pytest.raises(SettingsError, match="give --mu"):  # before there are any workers
+        no_map.begin(execution=Execution(workers="2")).iterate()
     both = replace(job.corrections, scatter=folder / "scatter.hs")
     with pytest.raises(SettingsError, match=r"--simulate-scatter or --scatter, not both"):
         replace(job, corrections=both).begin().iterate()

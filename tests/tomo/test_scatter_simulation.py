@@ -18,6 +18,7 @@ from emrecon.tomo.corrections.scatter_sampling import CoarseRing
 from emrecon.tomo.corrections.scatter_simulation import (
     Detectors,
     ScatterPoints,
+    angles,
     integrals,
     pair_scatter,
 )
@@ -29,7 +30,7 @@ from emrecon.tomo.geometry.energy import (
     scattered_kev,
 )
 from emrecon.tomo.geometry.presets import TINY, by_name
-from emrecon.volume import Grid, Volume
+from emrecon.volume import Array, Grid, Volume
 
 FOLDER = Path(os.environ.get("EMRECON_TEST_DATA", "/nowhere")) / "stir_scatter"
 WINDOW = EnergyWindow(425, 650, 0.16, absorption=0.0)
@@ -136,6 +137,56 @@ def body() -> tuple[Volume, Volume]:
     return tuple(  # type: ignore[return-value]
         Volume(voxels.astype(np.float32), grid.affine) for voxels in (activity, 0.0096 * inside)
     )
+
+
+def crossed(volume: Volume, one: Array, other: Array) -> float:
+    """Return the integral along a line, cut at every plane between boxes."""
+    grid = volume.grid()
+    size = np.array(grid.spacing_mm)
+    start, way = (one - grid.origin_mm) / size + 0.5, (other - one) / size
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cuts = [(np.arange(n + 1) - a) / w for n, a, w in zip(grid.shape, start, way, strict=True)]
+    shares = np.unique(np.clip([0, 1, *np.nan_to_num(np.concatenate(cuts))], 0, 1))
+    index = np.floor(start + (shares[1:] + shares[:-1])[:, None] / 2 * way).astype(int)
+    inside = np.all((index >= 0) & (index < grid.shape), axis=1)
+    values = volume.voxels[tuple(index[inside].T)].astype(float)
+    return float(values @ np.diff(shares)[inside] * np.linalg.norm(other - one))
+
+
+def test_ways_through_boxes_are_exact_in_all_directions() -> None:
+    """From within and from outside, along axes, through edges; alone and in stretches."""
+    rng = np.random.default_rng(2)
+    grid = Grid.centred((7, 9, 5), (4.0, 3.0, 6.0))
+    volume = Volume(rng.random(grid.shape, np.float32), grid.affine)
+    points = np.concatenate([rng.uniform(-12, 12, (12, 3)), [[1, 1, 1], [0, -1.5, 3], [40, 2, 1]]])
+    ends = rng.normal(size=(20, 3))
+    places = [100 * ends / np.linalg.norm(ends, axis=1)[:, None], 90 * np.eye(3), -90 * np.eye(3)]
+    aimed = [[90.0, 1, 1], [1, -90, 1], [1, 1, 90], [-90, 2, 1]]
+    detectors = Detectors.around(np.concatenate([*places, aimed]) + 1e-9)
+    scattering = ScatterPoints(points, np.ones(len(points)), 0)
+    wanted = np.array([[crossed(volume, p, d) for p in points] for d in detectors.places_mm])
+    assert np.count_nonzero(wanted) > 0.9 * wanted.size
+    assert not wanted.all()
+    single = integrals(volume, scattering, detectors)
+    assert np.abs(single - wanted).max() < 1e-5 * wanted.max()
+    stretches = integrals(volume, scattering, detectors, (30.0, 7.0, 20))
+    assert stretches.sum(axis=2) == pytest.approx(single, abs=1e-5 * wanted.max())
+    d, p = 0, 3
+    way = points[p] - detectors.places_mm[d]
+    way /= np.linalg.norm(way)
+    for n in range(5, 14):
+        both = (detectors.places_mm[d] + (30 + 7 * m) * way for m in (n, n + 1))
+        if 30 + 7 * (n + 1) < np.linalg.norm(points[p] - detectors.places_mm[d]):
+            assert stretches[d, p, n] == pytest.approx(crossed(volume, *both), abs=1e-4)
+
+
+def test_deflected_photons_are_attenuated_by_a_polynomial_of_the_angle() -> None:
+    for low_kev in (100, 350, 450):
+        least, table, powers = angles(EnergyWindow(low_kev, 650, 0.15), 512, 6)
+        less = 1 - np.linspace(least, 1, 513)
+        wanted = relative_attenuation(scattered_kev(1 - less)) - 1
+        assert np.polyval([*powers[::-1], 0], less) == pytest.approx(wanted, abs=5e-5)
+        assert table.size == 514
 
 
 def test_bins_hold_what_their_own_detectors_would_count():

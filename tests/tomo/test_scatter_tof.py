@@ -133,7 +133,7 @@ def test_the_scatter_of_events_is_found(volumes):
     estimate = estimate_event_scatter(scan, SCANNER.energy, 2)
     share = estimate.total / len(pairs)
     assert share == pytest.approx(made.facts["scatter_fraction"], rel=0.08)
-    told = with_event_scatter(scan, estimate).events
+    told = with_event_scatter(scan, estimate.scatter, estimate.total).events
     assert told.background_total == pytest.approx(estimate.total)
     assert told.background.min() >= 0
     beside = survival > 0.99

@@ -32,6 +32,9 @@ class Line:
     values: Floats
     """One a place, equally spaced."""
 
+    colour: int
+    """Which of four it has: the same in all charts that show the same."""
+
 
 @dataclass(frozen=True, eq=False)
 class Chart:
@@ -98,14 +101,14 @@ def _chart(draw: ImageDraw.ImageDraw, chart: Chart, name: str, above: int) -> No
         y = floor - room * float(share(np.array([mark]))[0])
         draw.line([(_LEFT, y), (_WIDE - _RIGHT, y)], fill=(225, 225, 225))
         draw.text((_LEFT - 8, y), f"{mark:.3g}", "black", font, anchor="rm")
-    for line, colour in zip(chart.lines, _COLOURS, strict=False):
+    for line in chart.lines:
         heights = floor - room * share(line.values)
         places = [(float(x), float(y)) for x, y in zip(across, heights, strict=True)]
-        draw.line(places, fill=colour, width=2)
+        draw.line(places, fill=_COLOURS[line.colour], width=2)
     for place in np.linspace(0, count - 1, 5).round().astype(int):
         draw.text((float(across[place]), floor + 6), str(place), "black", font, anchor="ma")
     draw.text((_LEFT, above + 10), name, "black", font)
     x = float(_LEFT)
-    for line, colour in zip(chart.lines, _COLOURS, strict=False):
-        draw.text((x, above + 32), line.name, colour, font)
+    for line in chart.lines:
+        draw.text((x, above + 32), line.name, _COLOURS[line.colour], font)
         x += draw.textlength(line.name, font) + 24

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from emrecon.errors import GeometryError
 from emrecon.tomo.corrections.scatter_simulation import Detectors, Indices
 from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.events import CHUNK, Events
 from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.volume import Array
 
@@ -189,6 +190,44 @@ class CoarseRing:
         for axis in (0, 1):
             rows = spline_filter1d(rows, 3, axis, np.float32, "grid-wrap")
         return np.ascontiguousarray(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseScatter:
+    """The scatter of a scan by few pairs of detectors, for any part of it wherever it is read."""
+
+    ring: CoarseRing
+    """The detectors."""
+
+    values: Array
+    """Scatter of their pairs, with time of flight ``(tof, pairs)``."""
+
+    scale: float
+    """What makes counts of it in a bin, or pair, of efficiency 1."""
+
+    planes: Floats | None = None
+    """What the planes of bins are multiplied by beyond that, where they were fitted."""
+
+    def in_bins(self, bins: Bins, efficiency: Array | None) -> Array:
+        """Return the scatter of some or all views of the scan, counts."""
+        scatter = self.ring.in_bins(self.values, bins, efficiency)
+        scatter *= np.float32(self.scale)
+        if self.planes is not None:
+            scatter *= self.planes.astype(np.float32)
+        return scatter
+
+    def of_events(self, events: Events, efficiency: Array) -> Array:
+        """Return the scatter of each event's pair, and time-of-flight bin, counts."""
+        out = np.empty(len(events), np.float32)
+        begin = 0
+        for chunk in events.subset(0, 1, CHUNK):
+            ends = np.asarray(chunk.points_mm[chunk.pairs], np.float32)
+            values = self.ring.at_pairs(self.values, ends, chunk.tof)
+            out[begin : begin + len(values)] = values
+            begin += len(values)
+        out *= efficiency
+        out *= np.float32(self.scale)
+        return out
 
 
 def _ends(bins: Bins) -> tuple[Floats, Floats]:

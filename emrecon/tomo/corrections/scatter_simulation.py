@@ -268,7 +268,7 @@ def _arguments(
         places,
         points.weights_mm2.astype(np.float32),
         np.stack([activity, mu, np.exp(-mu)]),
-        tables(window, kernel.TABLE),
+        angles(window, kernel.TABLE, kernel.TERMS),
         np.ascontiguousarray(pairs, np.int32),
     )
 
@@ -295,11 +295,14 @@ def integrals(
     return np.asarray(sums if stretches else sums[..., 0])
 
 
-def tables(window: EnergyWindow, steps: int) -> tuple[float, Array, Array]:
-    """Return the least cosine that counts, and over steps from there to 1 two tables.
+def angles(
+    window: EnergyWindow, steps: int, terms: int
+) -> tuple[float, Array, tuple[np.float32, ...]]:
+    """Return the least cosine that counts, and what a deflection does over the cosines up to 1.
 
-    They are the density of the angle times the relative efficiency, and the relative attenuation
-    less 1; both have one more entry behind the last.
+    That is a table of the density of the angle times the relative efficiency, over so many steps
+    and with one more entry behind the last; and the relative attenuation less 1, which is 0 at 1,
+    as coefficients of as many powers of one less the cosine, from the first on.
     """
     fine = np.linspace(-1, 1, 20001)
     counted = np.flatnonzero(window.accepts(scattered_kev(fine)) > NEGLIGIBLE)
@@ -308,9 +311,11 @@ def tables(window: EnergyWindow, steps: int) -> tuple[float, Array, Array]:
     kev = scattered_kev(cosine)
     angle = angular_density(cosine) * window.accepts(kev) / window.accepts(REST_KEV)
     angle[0] = 0.0
-    extra = relative_attenuation(kev) - 1
-    one, two = (np.append(table, table[-1]).astype(np.float32) for table in (angle, extra))
-    return least, one, two
+    less = (1 - least) * (1 - np.cos(np.pi * (np.arange(64) + 0.5) / 64)) / 2  # Chebyshev's
+    extra = (relative_attenuation(scattered_kev(1 - less)) - 1) / less
+    powers = np.polynomial.Polynomial.fit(less, extra, terms - 1).convert().coef
+    table = np.append(angle, angle[-1]).astype(np.float32)
+    return least, table, tuple(powers.astype(np.float32))
 
 
 def _blocks(voxels: NDArray[np.floating], starts: list[NDArray[np.int64]]) -> Floats:

@@ -1,10 +1,11 @@
 """Single Compton scatter: integrals from points to detectors, and their sums for detector pairs.
 
-*Integrals.*  Voxels are boxes; the ways through them from a scatter point to a detector are exact.
+*Integrals.*  Voxels are boxes; the ways through them from a scatter point to a detector are exact,
+in single precision: layer by layer of boxes across the axis along which a way crosses most.
 
 *Sums.*  What a detector and a point share is worked out once; a pair of detectors then takes a
 dozen products a point, in single precision, as many points at once as the machine's vectors hold.
-Angles are the nearest of a table: up to 0.1 % off for one point, and 1e-7 for all together.
+Weights of angles are the nearest of a table: up to 0.1 % off for one point, and 1e-7 for all.
 Each pair has its own sum over the points in their order, whatever the number of threads.
 """
 
@@ -14,13 +15,11 @@ import numpy as np
 
 from emrecon.compiled import inline, kernel, share
 
-TABLE = 4096  # steps of the tables over the cosine, from the least that counts to 1
+TABLE = 4096  # steps of the table over the cosine, from the least that counts to 1
+TERMS = 6  # of a polynomial of the cosine, within 4e-5 over all angles
 
-_jit = kernel()
 _fast = kernel(fastmath=True, error_model="numpy")
 _inline = inline(fastmath=True, error_model="numpy")
-
-_FAR = 1e30
 
 
 def line_integrals(image, origin, spacing, points, detectors, stretches=(0.0, 0.0, 1)):
@@ -45,79 +44,128 @@ def line_integrals(image, origin, spacing, points, detectors, stretches=(0.0, 0.
     return out
 
 
-@_inline
-def _next(start, way, low, size, at, stride):
-    """Return along one axis how far the next box is, how far one is from another, and its index.
-
-    The index is relative to that of this one, in a flat row of boxes.
-    """
-    if way > 0:
-        return (low + (at + 1) * size - start) / way, size / way, stride
-    if way < 0:
-        return (low + at * size - start) / way, -size / way, -stride
-    return _FAR, _FAR, 0
-
-
-@_jit
+@_fast
 def _integrals(begin, end, image, origin, spacing, points, detectors, first_mm, step_mm, out):
     """Fill the rows of the detectors begin ... end - 1."""
-    shape, boxes = image.shape, image.ravel()
-    slots = out.shape[2]
-    low = origin - 0.5 * spacing
+    boxes, shape = image.ravel(), image.shape
+    x0, y0, z0 = origin - 0.5 * spacing
+    dx, dy, dz = spacing
     for d in range(begin, end):
         for p in range(points.shape[0]):
+            start = (points[p, 0] - x0) / dx, (points[p, 1] - y0) / dy, (points[p, 2] - z0) / dz
             wx, wy, wz = (
                 detectors[d, 0] - points[p, 0],
                 detectors[d, 1] - points[p, 1],
                 detectors[d, 2] - points[p, 2],
             )
+            way = wx / dx, wy / dy, wz / dz
+            enters, leaves = _within(start, way, shape)
+            if enters >= leaves:
+                continue
             length = math.sqrt(wx * wx + wy * wy + wz * wz)
-            if length == 0.0:
+            layers, per_layer, ray = _ray(start, way, enters, leaves, shape)
+            mm = np.float32(length * per_layer)
+            if out.shape[2] == 1:
+                total = np.float32(0)
+                for n in range(layers):
+                    (a, b, c), (one, two, three) = _pieces(n, ray, boxes)
+                    total += one * a + two * b + three * c
+                out[d, p, 0] = total * mm
                 continue
-            wx, wy, wz = wx / length, wy / length, wz / length
-            t, stop = _within(points[p], (wx, wy, wz), low, spacing, shape, length)
-            if t >= stop:
-                continue
-            x, y, z = points[p, 0] + t * wx, points[p, 1] + t * wy, points[p, 2] + t * wz
-            i = min(max(math.floor((x - low[0]) / spacing[0]), 0), shape[0] - 1)
-            j = min(max(math.floor((y - low[1]) / spacing[1]), 0), shape[1] - 1)
-            k = min(max(math.floor((z - low[2]) / spacing[2]), 0), shape[2] - 1)
-            tx, dx, si = _next(points[p, 0], wx, low[0], spacing[0], i, shape[1] * shape[2])
-            ty, dy, sj = _next(points[p, 1], wy, low[1], spacing[1], j, shape[2])
-            tz, dz, sk = _next(points[p, 2], wz, low[2], spacing[2], k, 1)
-            at = (i * shape[1] + j) * shape[2] + k
-            total = 0.0
-            while t < stop and 0 <= at < boxes.size:
-                one, other = min(tx, ty), min(tz, stop)
-                after = min(one, other)
-                value = boxes[at]
-                if slots == 1:
-                    total += value * (after - t)
-                elif value != 0.0:
-                    beyond = length - first_mm
-                    _deposit(out[d, p], beyond - after, beyond - t, value, step_mm)
-                t = after
-                # Products, as no processor foresees which side is next.
-                x_next, y_next, z_next = tx <= after, ty <= after, tz <= after
-                tx, ty, tz = tx + x_next * dx, ty + y_next * dy, tz + z_next * dz
-                at += x_next * si + y_next * sj + z_next * sk
-            if slots == 1:
-                out[d, p, 0] = total
+            far = np.float32(length * (1 - enters) - first_mm)
+            for n in range(layers):
+                lengths, values = _pieces(n, ray, boxes)
+                for m in range(3):
+                    near = far - lengths[m] * mm
+                    if near < far and values[m] != 0:
+                        _deposit(out[d, p], near, far, values[m], np.float32(step_mm))
+                    far = near
 
 
 @_inline
-def _within(start, way, low, spacing, shape, length):
-    """Return where a way enters and leaves the image, mm from its start."""
-    first, last = 0.0, length
+def _within(start, way, shape):
+    """Return the shares of a way, in boxes, at which it enters and leaves the image."""
+    enters, leaves = 0.0, 1.0
     for axis in range(3):
-        near, far = low[axis] - start[axis], low[axis] + spacing[axis] * shape[axis] - start[axis]
         if way[axis] == 0.0:
-            if near > 0.0 or far < 0.0:
+            if start[axis] < 0.0 or start[axis] > shape[axis]:
                 return 1.0, 0.0
             continue
-        one, two = near / way[axis], far / way[axis]
-        first, last = max(first, min(one, two)), min(last, max(one, two))
-    return first, last
+        one, two = -start[axis] / way[axis], (shape[axis] - start[axis]) / way[axis]
+        enters, leaves = max(enters, min(one, two)), min(leaves, max(one, two))
+    return enters, leaves
+
+
+@_inline
+def _ray(start, way, enters, leaves, shape):
+    """Return the layers of boxes that a way meets, its share a layer, and what `_pieces` takes.
+
+    Layers lie across the axis along which the way crosses most boxes. Places along it are counted
+    from the first layer on, in the way's direction.
+    """
+    strides = shape[1] * shape[2], shape[2], 1
+    x, y, z = abs(way[0]), abs(way[1]), abs(way[2])
+    lead = 0 if x >= y and x >= z else (1 if y >= z else 2)
+    one, two = (1 if lead == 0 else 0), (1 if lead == 2 else 2)
+    begin, stop = start[lead] + enters * way[lead], start[lead] + leaves * way[lead]
+    at, stride = 0, strides[lead]
+    if way[lead] < 0:
+        begin, stop = shape[lead] - begin, shape[lead] - stop
+        at, stride = (shape[lead] - 1) * stride, -stride
+    first = min(max(int(begin), 0), shape[lead] - 1)
+    layers = min(math.ceil(stop), shape[lead]) - first
+    per_layer = 1 / abs(way[lead])
+    along = np.float32(begin - first), np.float32(stop - first), at + first * stride, stride
+    sides = (
+        _side(start[one] + enters * way[one], way[one] * per_layer, shape[one], strides[one]),
+        _side(start[two] + enters * way[two], way[two] * per_layer, shape[two], strides[two]),
+    )
+    return layers, per_layer, (along, sides[0], sides[1])
+
+
+@_inline
+def _side(place, slope, size, stride):
+    """Return what is known of a way along an axis across which it crosses fewer boxes."""
+    inverse = 1 / slope if slope != 0 else 0.0
+    return np.float32(place), np.float32(slope), np.float32(inverse), np.int32(size - 1), stride
+
+
+@_inline
+def _pieces(n, ray, boxes):
+    """Return the lengths of the three pieces of a way in layer n, and the values of their boxes.
+
+    In a layer a way meets at most two boxes along each of the other axes, so three in all. No
+    layer needs what another one found: as many are worked out at once as the machine's vectors
+    hold.
+    """
+    (begin, stop, at, stride), one, two = ray
+    layer = np.float32(np.int32(n))
+    a, b = max(layer, begin), min(layer + np.float32(1), stop)
+    length = b - a
+    j, j_next, cut = _crossing(one, a - begin, b - begin, length)
+    k, k_next, other = _crossing(two, a - begin, b - begin, length)
+    first, last = min(cut, other), max(cut, other)
+    at += n * stride
+    j_between, k_between = (j_next, k) if cut < other else (j, k_next)
+    return (first, last - first, length - last), (
+        boxes[np.uint64(at + j * one[4] + k * two[4])],
+        boxes[np.uint64(at + j_between * one[4] + k_between * two[4])],
+        boxes[np.uint64(at + j_next * one[4] + k_next * two[4])],
+    )
+
+
+@_inline
+def _crossing(side, a, b, length):
+    """Return the boxes in which a way is along an axis at two places, and how far the first goes.
+
+    That is all of the length between them where it is one box.
+    """
+    place, slope, inverse, most, _ = side
+    begin, none = place + a * slope, np.int32(0)
+    j = min(max(np.int32(begin), none), most)
+    k = min(max(np.int32(place + b * slope), none), most)
+    cut = (np.float32(max(j, k)) - begin) * inverse if j != k else length
+    return j, k, min(max(cut, np.float32(0)), length)
 
 
 @_inline
@@ -143,17 +191,17 @@ def pair_sums(setting, half, gain):
         (its second half, first row) what a detector sees of a point, the cosine of incidence over
         squared distance; ``weights``, float32 (points,): what each point scatters; ``rays``,
         float32 (3, detectors, points): integral of the activity, of mu, and the survival
-        exp(-integral of mu); ``tables``: least cosine, and over equal steps of the cosine from
-        there to 1 the weight of the angle and the relative attenuation less 1, each with one more
-        entry; ``pairs``, int32 (pairs, 2): detectors.
+        exp(-integral of mu); ``angles``: least cosine, the weight of the angle over equal steps of
+        the cosine from there to 1, with one more entry, and what `_more` takes; ``pairs``, int32
+        (pairs, 2): detectors.
     half : int
         Number of points of the first set.
     gain : float
         Share of the attenuation that build-up makes up for, up to 1/4.
     """
-    places, weights, rays, tables, pairs = setting
+    places, weights, rays, angles, pairs = setting
     out = np.empty((len(pairs), 3), np.float32)
-    least, angle, extra = tables
+    least, angle, extra = angles
     activity, mu, survival = rays
     sights = np.sqrt(weights) * places[1, 0] * survival  # their product is what a pair sees
     more = np.exp(np.float32(gain) * mu)
@@ -174,6 +222,16 @@ def _power(x):
     s *= s
     s *= s
     return s * s
+
+
+@_inline
+def _more(cosine, c):
+    """Return the relative attenuation of a deflected photon less 1, by powers of 1 - cosine.
+
+    To look it up in a table would take as long as all else.
+    """
+    x = np.float32(1) - cosine
+    return x * (c[0] + x * (c[1] + x * (c[2] + x * (c[3] + x * (c[4] + x * c[5])))))
 
 
 @_fast
@@ -197,9 +255,10 @@ def _sums(
                 n = np.uint64(first + i)
                 # The scattered photon turns by the angle between A to S and S to B.
                 cosine = -(ax[n] * bx[n] + ay[n] * by[n] + az[n] * bz[n])
-                place = (min(max(cosine, least), one) - least) * per_step
-                k = np.uint64(np.int32(place + nearest))
-                both = xa[n] * _power(extra[k] * mb[n]) + xb[n] * _power(extra[k] * ma[n])
+                cosine = min(max(cosine, least), one)
+                k = np.uint64(np.int32((cosine - least) * per_step + nearest))
+                more = _more(cosine, extra)
+                both = xa[n] * _power(more * mb[n]) + xb[n] * _power(more * ma[n])
                 value = ga[n] * gb[n] * angle[k] * both
                 total += value
                 built += value * (ha[n] * hb[n] - one)
@@ -223,10 +282,10 @@ def timed_sums(setting, timed):
         distance of the first stretch from the detector, the length of a stretch, which is that of
         a slot, and the number of slots about the middle.
     """
-    places, weights, rays, tables, pairs = setting
+    places, weights, rays, angles, pairs = setting
     activity, lengths, first_mm, step_mm, slots = timed
     out = np.empty((len(pairs), slots), np.float32)
-    least, angle, extra = tables
+    least, angle, extra = angles
     held = _held(activity)
     args = places[0], places[1, 0], weights, rays[1], rays[2], np.float32(least), angle, extra
     places_of = lengths, held, np.float32(first_mm), np.float32(step_mm)
@@ -263,13 +322,14 @@ def _timed_sums(
             cosine = np.float32(0)
             for axis in range(3):
                 cosine -= ways[axis, a, n] * ways[axis, b, n]
-            place = (min(max(cosine, least), one) - least) * per_step
+            cosine = min(max(cosine, least), one)
+            place = (cosine - least) * per_step
             k = np.int64(place)
             fraction = place - np.float32(k)
             weight = angle[k] + fraction * (angle[k + 1] - angle[k])
             if weight == 0:
                 continue
-            more = extra[k] + fraction * (extra[k + 1] - extra[k])
+            more = _more(cosine, extra)
             weight *= sight * survival[a, n] * survival[b, n]
             way = half * (lengths[a, n] + lengths[b, n]) - first_mm
             shift = np.int64(math.floor(slots // 2 + one - way / step_mm))
