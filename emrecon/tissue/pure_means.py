@@ -31,7 +31,7 @@ from emrecon.tissue.starts import gap
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
-FLATTEST = 0.5
+FLATTEST = 0.42
 """Share of the voxels that count as flat."""
 
 COMMON = 1.0
@@ -81,6 +81,9 @@ class Pure(NamedTuple):
     image: Image
     """In which grey matter is as bright everywhere, if that can be told."""
 
+    noise: float
+    """Part of the classes' variance that is the voxels' own, 0 to 1."""
+
 
 def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
     """Return which voxels have six neighbours that differ least, shape ``(n,)``.
@@ -95,10 +98,8 @@ def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
     corrected : float32 array, shape (c, n)
         Standardised intensities without the field.
     """
-    near, square = image.lattice, np.zeros(image.lattice.size, np.float32)
-    numbers, strides = near.numbers, (near.shape[1] * near.shape[2], near.shape[2], 1)
-    around = [numbers[near.places + way * step] for step in strides for way in (1, -1)]
-    far = np.repeat(np.array(image.spacing_mm, np.float32), 2)
+    square = np.zeros(image.lattice.size, np.float32)
+    around, far = _around(image), np.repeat(np.array(image.spacing_mm, np.float32), 2)
     for values in np.pad(corrected, ((0, 0), (0, 1)), constant_values=np.nan):
         every = [values[one] for one in around]
         mean = np.add.reduce(every) / np.float32(len(every))
@@ -108,6 +109,38 @@ def flat_voxels(image: Image, corrected: Floats32) -> NDArray[np.bool_]:
     if not inner.any():
         return inner
     return np.asarray(inner & (square <= np.quantile(square[inner], FLATTEST)))
+
+
+def noise_part(
+    image: Image, corrected: Floats32, flat: NDArray[np.intp], classes: Classes
+) -> float:
+    """Return which part of the classes' variance is noise, that neighbours do not share, 0 to 1.
+
+    The rest is the tissue's own: as its neighbours have it too, they do not tell more about a
+    voxel's class than it does itself.
+
+    Parameters
+    ----------
+    image : Image
+        The model, which says where its voxels lie.
+    corrected : float32 array, shape (c, n)
+        Standardised intensities without the field.
+    flat : array of int
+        Flat voxels, where six neighbours differ from one by noise alone.
+    classes : Classes
+        Their mixture.
+    """
+    around = _around(image, flat)
+    off = corrected[:, flat] - np.mean([corrected[:, one] for one in around], axis=0)
+    noise = off.var(axis=1) / (1 + 1 / len(around))
+    return float(np.clip(noise / classes.variances.mean(axis=0), 0, 1).mean())
+
+
+def _around(image: Image, of: NDArray[np.intp] | slice = slice(None)) -> list[NDArray[np.int32]]:
+    """Return the numbers of the six neighbours of some voxels; that after the last for none."""
+    near = image.lattice
+    numbers, strides = near.numbers, (near.shape[1] * near.shape[2], near.shape[2], 1)
+    return [numbers[near.places[of] + way * step] for step in strides for way in (1, -1)]
 
 
 def pure_means(
@@ -156,11 +189,12 @@ def pure_means(
         return None
     rivals = [_climb(one, one.begin(pure), TRIED).params for one in _rivals(model, meeting)]
     means = np.stack([one.classes.means for one in rivals])
+    noise = noise_part(image, corrected, flat, pure)
     if meeting is None or len(image.values) > 1 or not 0 < meeting[1] < count - 1:
-        return Pure(pure, means, image)
+        return Pure(pure, means, image, noise)
     drift = np.zeros(shape)
     drift.ravel()[seen] = local_level(model, pure, meeting[1])
-    return Pure(pure, means, levelled(image, pure, meeting[1], drift, (i, j, k)))
+    return Pure(pure, means, levelled(image, pure, meeting[1], drift, (i, j, k)), noise)
 
 
 def _rivals(model: LocalMixture, meeting: tuple[int, int] | None) -> Iterator[LocalMixture]:

@@ -45,6 +45,10 @@ LARGE = 400_000
 ROUNDS = 4
 """Most estimates of the spatial field's strength."""
 
+NOISELESS = 0.7
+"""Part of the spatial field's strength that is left where the classes' spread is not noise:
+neighbours then err as a voxel does, and bear each other out in it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -181,7 +185,8 @@ class Fit:
 def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Image, State]:
     """Return the model with the means of flat voxels, which stay, and without outliers.
 
-    Grey matter of its image is as bright everywhere, if flat voxels tell how bright it is.
+    Grey matter of its image is as bright everywhere, if flat voxels tell how bright it is, and
+    its spatial field is the weaker the less of the classes' spread is noise.
 
     As it was where flat voxels do not show every class.
     """
@@ -193,7 +198,8 @@ def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Im
     weights = state.classes.weights[: len(layout.mixing)]
     classes = replace(state.classes, means=pure.classes.means, weights=weights / weights.sum())
     rules = replace(image.rules, layout=layout, known_means=True, rivals=pure.rivals)
-    return replace(pure.image, rules=rules), replace(state, classes=classes)
+    beta = image.beta * (NOISELESS + (1 - NOISELESS) * pure.noise)
+    return replace(pure.image, rules=rules, beta=beta), replace(state, classes=classes)
 
 
 def _settled(

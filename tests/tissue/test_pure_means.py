@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from emrecon.em import em, until
 from emrecon.neighbours import neighbourhood
@@ -22,7 +23,13 @@ from emrecon.tissue.layout import Layout
 from emrecon.tissue.local_level import LocalLevels, levelled, local_level
 from emrecon.tissue.local_mixture import LocalMixture
 from emrecon.tissue.moments import Prior, Rules
-from emrecon.tissue.pure_means import flat_voxels, meeting_layout, pure_means
+from emrecon.tissue.pure_means import (
+    FLATTEST,
+    flat_voxels,
+    meeting_layout,
+    noise_part,
+    pure_means,
+)
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
@@ -71,12 +78,29 @@ def test_flat_voxels_are_judged_without_themselves() -> None:
     values = noisy.reshape(1, -1)[:, near.order].astype(np.float32)
     image = Image(values, near, Rules(Layout.of(2)), np.zeros(1), np.ones(1))
     flat = flat_voxels(image, values)
-    assert 0.45 < flat.mean() / (28 / 30) ** 3 < 0.55
+    assert flat.mean() / (28 / 30) ** 3 == pytest.approx(FLATTEST, abs=0.05)
     where = near.index[0][flat]
     assert not np.isin(where, (0, 14, 15, 29)).any()
     dark = values[0, flat][where < 14]
     assert dark.mean() == pytest.approx(0, abs=0.5)
     assert dark.std() == pytest.approx(10, rel=0.03)
+
+
+@pytest.mark.parametrize(("noise", "texture"), [(0.2, 0.0), (0.1, 0.2), (0.02, 0.2)])
+def test_noise_is_told_from_what_neighbours_share(noise: float, texture: float) -> None:
+    rng = np.random.default_rng(12)
+    smooth = gaussian_filter(rng.standard_normal((40, 40, 40)), 4)
+    level = texture * smooth / smooth.std() + rng.normal(0, noise, smooth.shape)
+    near = lattice(
+        np.ones(level.shape, bool), level.reshape(1, -1).astype(np.float32),
+        neighbourhood(6, (1.0, 1.0, 1.0)),
+    )  # fmt: skip
+    values = level.reshape(1, -1)[:, near.order].astype(np.float32)
+    image = Image(values, near, Rules(Layout.of(1)), np.zeros(1), np.ones(1))
+    whole = Classes(np.ones(1), np.zeros(1), np.full(1, noise**2 + texture**2))
+    flat = np.flatnonzero(flat_voxels(image, values))
+    part = noise**2 / (noise**2 + texture**2)
+    assert noise_part(image, values, flat, whole) == pytest.approx(part, rel=0.06, abs=0.005)
 
 
 def pale() -> Image:
@@ -102,7 +126,7 @@ def test_classes_hardly_distinct_are_told_by_their_shares_of_places() -> None:
     wrong = Classes(np.full(3, 1 / 3), np.array([-1.5, -0.9, 0.2]), np.array([0.1, 0.1, 0.05]))
     pure = pure_means(pale(), wrong, lambda _: False)
     assert pure is not None
-    found, rivals, _ = pure
+    found, rivals, *_ = pure
     np.testing.assert_allclose(found.means[1:, 0], (0, 0.36), atol=0.03)  # mixed ones draw fluid
     assert rivals.shape == (2, 3, 1)
 
@@ -112,7 +136,7 @@ def test_mixed_voxels_of_sulci_draw_neither_fluid_nor_grey_matter() -> None:
     start = Classes(np.full(3, 1 / 3), np.array([-1.2, 0.1, 0.5]), np.array([0.1, 0.1, 0.05]))
     pure = pure_means(pale(), start, lambda _: False, (0, 1))
     assert pure is not None
-    found, rivals, _ = pure
+    found, rivals, *_ = pure
     np.testing.assert_allclose(found.means[1:, 0], (0, 0.36), atol=0.02)
     own, *_, without, free = np.abs([found.means[0, 0] + 1.5, *(rivals[:, 0, 0] + 1.5)])
     assert free < own < 0.6 * without
