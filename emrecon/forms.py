@@ -280,7 +280,8 @@ def wanted(hint: Any, *, typed: bool = False) -> str:  # noqa: ANN401 - any type
     """Return in words what a type takes; `typed` where a person types it without quotes."""
     _, hint = without_none(hint)
     if get_origin(hint) in _MANY:
-        return f"a list, each {wanted(get_args(hint)[0], typed=typed)}"
+        each = wanted(get_args(hint)[0], typed=typed)
+        return f"{each}, or several with spaces between them" if typed else f"a list, each {each}"
     if options := choices(hint):
         words = [str(each) if typed else repr(each) for each in options]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"

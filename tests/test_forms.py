@@ -179,3 +179,5 @@ def test_a_number_or_a_word(words, wanted) -> None:
     assert forms.from_text(forms.to_text(wanted), hint, "beta") == wanted
     with pytest.raises(SettingsError, match="Beta: 'much' is not a number or auto"):
         forms.from_text("much", hint, "Beta")
+    with pytest.raises(SettingsError, match="'3,3,2' is not a number, or several with spaces"):
+        forms.from_text(["3,3,2"], tuple[float, ...], "--voxel-mm")

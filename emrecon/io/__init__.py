@@ -19,6 +19,7 @@ from emrecon.io.formats import (
     ReadsScans,
     TellsPosition,
     WritesImages,
+    check_path,
     format_of,
     formats,
     identify,
@@ -81,6 +82,7 @@ def describe(path: Path, camera: CameraFacts | None = None) -> dict[str, str]:
     """
     from emrecon.io.manifest import resolved  # noqa: PLC0415 - not for every use
 
+    check_path(path)
     prompts, files = resolved(path, Corrections())
     words = format_of(prompts)[0].describe(prompts, camera or CameraFacts())
     if prompts == path:

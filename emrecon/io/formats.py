@@ -295,6 +295,7 @@ def image_format(path: Path) -> WritesImages:
     SettingsError
         If the ending names no known format.
     """
+    check_path(path)
     writing = [form for form in formats() if isinstance(form, WritesImages)]
     for form in writing:
         if path.name.endswith(form.suffixes):
@@ -305,6 +306,7 @@ def image_format(path: Path) -> WritesImages:
 
 def is_series(path: Path) -> bool:
     """Return whether an image of this name is a folder of files: one without an ending."""
+    check_path(path)
     return not path.suffix
 
 
@@ -334,6 +336,7 @@ def open_head(path: Path) -> bytes:
     FormatError
         If the file cannot be read, is a pipe or device, or its compression is damaged.
     """
+    check_path(path)
     if is_stream(path):
         raise FormatError(f"cannot read {path}: {STREAM}")
     if path.is_dir():
@@ -349,3 +352,15 @@ def open_head(path: Path) -> bytes:
         raise FormatError(f"{path} is damaged: {error}") from error
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def check_path(path: object) -> None:
+    """Refuse what is no path, such as a plain text, before something of it is asked for.
+
+    Raises
+    ------
+    SettingsError
+        If it is none.
+    """
+    if not isinstance(path, Path):
+        raise SettingsError(f"a file is named by a Path, not by {path!r}: say Path(...)")

@@ -73,7 +73,7 @@ class SegmentationJob:
     def __post_init__(self) -> None:
         if not self.images or not all(image.name for image in self.images):
             raise SettingsError("there is no image to segment: name one or more")
-        if self.settings.contrast == "auto":
+        if self.settings.contrast == "auto" and self.settings.classes == 3:
             contrast = contrast_of(self.images[0].name) or "auto"
             object.__setattr__(self, "settings", replace(self.settings, contrast=contrast))
 

@@ -20,9 +20,11 @@ Walls = Literal["bone", "bone and fat", "bright bone"]
 """What lies about a brain: bone darker than any tissue, also fat brighter than any, or, in a CT,
 bright bone, fat and air."""
 
-FLUID_STEP = 0.75
+FLUID_STEP, PURE_STEP = 0.75, 0.9
 """Least step from fluid to the tissue next to it in brightness, in that from one of grey and white
-matter to the other; it is 1.3 and more in real and simulated T1-weighted images."""
+matter to the other; the second of pure tissues, which no mixed voxels draw together. It is 1.3 in
+real and simulated T1-weighted images, 1 where the contrast of grey and white matter is 1.3 times
+as large, and 0.75 where half of the grey matter was taken for fluid."""
 
 CSF, GM, WM = range(3)
 
@@ -130,7 +132,7 @@ def check_contrast(name: str, contrast: Contrast) -> None:
             f"has its order of tissues (--contrast {', '.join(WEIGHTINGS)}; other numbers them "
             "from dark to bright)"
         )
-    if named and contrast not in {named, "other"}:
+    if named and contrast not in {named, "other", "auto"}:
         if (named, contrast) != ("T1", "neonate"):
             log.warning("%s is named as %s, but taken as %s", name, suffix, in_words(contrast))
     elif named and named == contrast != "T1":
@@ -144,7 +146,7 @@ def in_words(contrast: Contrast) -> str:
     return {"neonate": "T1 weighted of a newborn"}.get(contrast, contrast)
 
 
-def unlike(weighting: Weighting, levels: ArrayLike) -> bool:
+def unlike(weighting: Weighting, levels: ArrayLike, *, pure: bool = False) -> bool:
     """Return whether fluid is too near the tissue next to it for the contrast.
 
     In all but PD-weighted images fluid is farther from the tissue next to it in brightness than
@@ -157,10 +159,13 @@ def unlike(weighting: Weighting, levels: ArrayLike) -> bool:
         The contrast's.
     levels : array, shape (3,)
         Means of the first channel, from dark to bright.
+    pure : bool, optional
+        Whether they are of pure tissue, and so farther apart.
     """
     steps = np.diff(np.asarray(levels, np.float64))
     fluid, other = steps if weighting.dark_first[0] == CSF else steps[::-1]
-    return bool(fluid < weighting.fluid_step * other)
+    least = weighting.fluid_step * (PURE_STEP / FLUID_STEP if pure else 1)
+    return bool(fluid < least * other)
 
 
 def check_hounsfield(middle: float) -> None:

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from emrecon.tissue.classes import Classes, without_nuclei
 from emrecon.tissue.data import Data
+from emrecon.tissue.depth import depth_of
 from emrecon.tissue.field import Image, State
+from emrecon.tissue.findings import Findings, inner_of, rim_of
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
 from emrecon.tissue.pale_white import without_false_grey
 from emrecon.tissue.result import Segmentation, Stage
-from emrecon.tissue.result_checks import Findings, inner_of, judged, rim_of
+from emrecon.tissue.result_checks import judged
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum, fit, gap
 from emrecon.tissue.volumes import Errors, errors, refits
@@ -73,6 +75,7 @@ def finish(
             _said(image, fractions, order, average, data.affine),
             None if known > layout.nuclei or optima[0].start in GIVEN else optima[0],
             inner_of(image.lattice, fractions), max(data.spacing_mm),
+            depth_of(image.lattice, data.spacing_mm) if settings.tissues else None,
         )
     )  # fmt: skip
     for doubt in doubts:

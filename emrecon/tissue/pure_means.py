@@ -55,6 +55,10 @@ ENDS, BENDS = (0.02, 0.95), (0.5, 1.0)
 """Quantiles between which further starts lie, and by which power: grey matter nearer to white
 matter, and half-way."""
 
+RARE_FLUID = (0.003, 0.3, 0.95)
+"""Quantiles of one more start, away from fluid: in a mask that holds the fluid of ventricles alone
+the others take the darker half of grey matter for it."""
+
 RIVAL_COMMON = (1 / 3, 3.0)
 """Factors of `COMMON` in rival models."""
 
@@ -151,7 +155,8 @@ def pure_means(
 ) -> Pure | None:
     """Return what the flat voxels tell, or none if they do not show a class.
 
-    Of several starts the one with the best penalised likelihood goes on.
+    Of several starts the one with the best penalised likelihood goes on, and the next where that
+    does not show every class in the end.
 
     Parameters
     ----------
@@ -177,15 +182,20 @@ def pure_means(
     numbers = np.ravel_multi_index([a[flat] for a in places], shape)
     layout = meeting_layout(count, meeting)
     model, seen = _local(corrected[:, flat].astype(np.float64), numbers, layout)
-    begun = [_climb(model, model.begin(start), TRIED) for start in _starts(model, classes)]
+
+    def shown(end: Classes) -> bool:
+        return bool(layout.gather(end.weights).min() >= LEAST and gap(end) >= 1)
+
+    starts = _starts(model, classes, meeting)
+    begun = [_climb(model, model.begin(start), TRIED) for start in starts]
 
     def rank(one: Iterate[Local]) -> tuple[bool, bool, float]:
         classes = one.params.classes
         return gap(classes) < 1, unlike(classes.means[:, 0]), -one.log_likelihood
 
-    pure = _climb(model, min(begun, key=rank).params, MOST).params.classes
-    shown = layout.gather(pure.weights).min() >= LEAST and gap(pure) >= 1
-    if not shown or unlike(pure.means[:, 0]):
+    ends = (_climb(model, one.params, MOST).params.classes for one in sorted(begun, key=rank))
+    pure = next((end for end in ends if shown(end) and not unlike(end.means[:, 0])), None)
+    if pure is None:
         return None
     rivals = [_climb(one, one.begin(pure), TRIED).params for one in _rivals(model, meeting)]
     means = np.stack([one.classes.means for one in rivals])
@@ -232,8 +242,10 @@ def _climb(model: LocalMixture, begin: Local, most: int) -> Iterate[Local]:
     return last(until(em(repeat(model), begin), after(most), flat))
 
 
-def _starts(model: LocalMixture, classes: Classes) -> Iterator[Classes]:
-    """Yield where to start: at the classes, and with those between elsewhere.
+def _starts(
+    model: LocalMixture, classes: Classes, meeting: tuple[int, int] | None
+) -> Iterator[Classes]:
+    """Yield where to start: at the classes, with those between elsewhere, and with little fluid.
 
     Yields
     ------
@@ -245,11 +257,19 @@ def _starts(model: LocalMixture, classes: Classes) -> Iterator[Classes]:
     yield Classes(equal, classes.means, classes.covariances)
     many = np.bincount(model.which, model.counts, len(model.values))
     order = np.argsort(model.values[:, 0])
-    low, high = (model.values[order[np.searchsorted(many[order].cumsum(), q * many.sum())]]
-                 for q in ENDS)  # fmt: skip
+
+    def at(shares: Floats) -> Floats:
+        places = np.searchsorted(many[order].cumsum(), shares * many.sum())
+        return np.asarray(model.values[order[places]])
+
+    low, high = at(np.array(ENDS))
     inner = np.arange(count)[:, None] / (count - 1)
     for bend in BENDS:
         yield Classes(equal, low + (high - low) * inner**bend, classes.covariances)
+    if meeting is not None:
+        shares = np.array(RARE_FLUID)
+        means = at(shares if meeting[0] == 0 else 1 - shares[::-1])
+        yield Classes(equal, means, classes.covariances)
 
 
 def _local(

@@ -158,6 +158,11 @@ class Settings:
             value = getattr(self, name)
             if value != "auto" and not least <= value <= most:
                 raise SettingsError(f"{name} must be {least:g} to {most:g}, not {value}")
+        if self.classes != 3 and self.contrast not in {"auto", "other"}:
+            raise SettingsError(
+                f"contrast {self.contrast} says how bright CSF, GM and WM are, and other classes "
+                f"(classes {self.classes}) are numbered from dark to bright: leave contrast away"
+            )
         if self.criterion != "icl" and self.classes != "auto":
             raise SettingsError("criterion is about --classes auto, and their number is given")
         self._check_outputs()
@@ -171,6 +176,11 @@ class Settings:
 
     def _check_outputs(self) -> None:
         """Refuse what is to be written and is not there."""
+        if self.only_bias and self.beta == "auto":
+            raise SettingsError(
+                "beta auto is estimated from all tissues found, and only_bias finds none: say "
+                "a number, or leave it away"
+            )
         if self.contrast == "CT" and self.bias_mm and (self.only_bias or self.bias == "always"):
             raise SettingsError(
                 "a CT is in Hounsfield units and has no bias field: leave only_bias and bias away"
@@ -246,17 +256,19 @@ class Settings:
             return ("CSF", "GM", "WM")
         return tuple(f"class{k + 1}" for k in range(self.most_classes))
 
-    def unlike(self, levels: ArrayLike) -> bool:
+    def unlike(self, levels: ArrayLike, *, pure: bool = False) -> bool:
         """Return whether fluid is too near another tissue for the contrast.
 
         Parameters
         ----------
         levels : array, shape (g,)
             Means of the first channel, from dark to bright.
+        pure : bool, optional
+            Whether they are of pure tissue, and so farther apart.
         """
         if self.weighting is None or self.gaussians > 1:
             return False
-        return unlike(self.weighting, levels)
+        return unlike(self.weighting, levels, pure=pure)
 
     @property
     def dark_first(self) -> NDArray[np.intp]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import repeat
 
 import numpy as np
@@ -190,7 +191,8 @@ def _with_pure_means(image: Image, state: State, settings: Settings) -> tuple[Im
 
     As it was where flat voxels do not show every class.
     """
-    pure = pure_means(image, state.classes, settings.unlike, settings.meeting)
+    unlike = partial(settings.unlike, pure=True)
+    pure = pure_means(image, state.classes, unlike, settings.meeting)
     if pure is None:
         log.warning("voxels where the image is flat do not show every class: all tell the means")
         return image, state

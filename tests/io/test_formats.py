@@ -169,3 +169,16 @@ class TestFamily:
         image.to_filename(tmp_path / "a.dtseries.nii")
         with pytest.raises(FormatError, match="is CIFTI"):
             io.read_image(tmp_path / "a.dtseries.nii")
+
+
+@pytest.mark.parametrize("path", ["text", "image.nii.gz", None, 3])
+def test_what_is_no_path_is_refused_in_one_line(path):
+    volume = Volume(np.ones((3, 3, 3), np.float32), np.eye(4))
+    functions = [
+        lambda path: io.write_image(volume, path), io.read_image, io.kind, io.describe,
+        io.has_bins, io.patient_position, io.image_size, io.read_bins, io.image_format,
+        io.is_series,
+    ]  # fmt: skip
+    for function in functions:
+        with pytest.raises(SettingsError, match=f"named by a Path, not by {path!r}"):
+            function(path)

@@ -16,15 +16,11 @@ from emrecon.jobs.segment import SegmentationJob, segment_files
 from emrecon.neighbours import neighbourhood
 from emrecon.tissue import stages
 from emrecon.tissue.classes import Classes
+from emrecon.tissue.depth import depth_of
+from emrecon.tissue.findings import Findings, inner_of
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.lattice import lattice
-from emrecon.tissue.result_checks import (
-    Findings,
-    ImplausibleError,
-    distance,
-    inner_of,
-    judged,
-)
+from emrecon.tissue.result_checks import ImplausibleError, distance, judged
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.tissue.starts import Optimum
@@ -102,6 +98,14 @@ REFUSED_OF_INTENSITIES: list[tuple[dict[str, object], str]] = [
     ({"start": began(7), "fractions": shares(0.3, 0.15)}, "0.27 times as much grey as white"),
     ({"start": began(7), "fractions": shares(0.3, 0.62)}, "7.8 times as much grey as white"),
     ({"start": began(7), **inside_out(0.2)}, "20% of what is taken for white matter and 10%"),
+    (
+        {"start": began(7), "depth": np.float32(np.arange(1000) % 3 == 1) + 10},
+        "white matter lies 10.0 mm deep in the mask, and grey matter 1",
+    ),
+    (
+        {"start": began(7), "fractions": shares(0.5, 0.24), "inner": (0.7, 0.3, 0.7)},
+        "2.1 times as much fluid as grey matter",
+    ),
 ]
 
 
@@ -121,6 +125,36 @@ def test_an_adults_brain_is_not() -> None:
     assert judged(findings(start=began(6))) == ()
     assert "hardly show 3 classes: two are 2.9" in judged(findings(start=began(2.9)))[0]
     judged(findings(start=began(6), **inside_out(0.1)))
+    white_inside = np.float32(np.arange(1000) % 3 == 2) + 10
+    assert judged(findings(start=began(6), depth=white_inside)) == ()
+    wide_ventricles = shares(0.5, 0.24)
+    judged(findings(start=began(6), fractions=wide_ventricles, inner=(0.8, 0.6, 0.7)))
+
+
+def test_depth_is_that_under_the_outside_of_a_whole_body_and_none_of_a_slab() -> None:
+    """To a block of 4 mm; a hole inside counts as body."""
+    away = np.linalg.norm(np.indices((60, 60, 30)) * [[[[1]]], [[[1]]], [[[2]]]] - 30.0, axis=0)
+    ball = (away < 28) & (away > 4)
+    near = neighbourhood(6, (1.0, 1.0, 2.0))
+
+    def depths(mask: np.ndarray) -> np.ndarray | None:
+        sites = lattice(mask, np.ones((1, int(mask.sum())), np.float32), near)
+        return depth_of(sites, (1.0, 1.0, 2.0)), sites.index
+
+    found, index = depths(ball)
+    assert np.abs(found - (28 - away[index])).mean() < 2.5
+    slab = ball & (np.abs(np.arange(30) - 15) < 4)
+    assert depths(slab)[0] is None
+
+
+def test_settings_that_would_do_nothing_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"contrast T2 .*classes 4"):
+        Settings(classes=4, contrast="T2")
+    with pytest.raises(SettingsError, match=r"contrast T1 .*classes auto"):
+        Settings(classes="auto", contrast="T1")
+    with pytest.raises(SettingsError, match="beta auto is estimated"):
+        Settings(only_bias=True, beta="auto")
+    assert SegmentationJob((Path("sub-01_T2w.nii"),), settings=Settings(classes=4)).settings
 
 
 def test_white_matter_far_more_at_the_edge_is_refused_though_fluid_is_there_too() -> None:
