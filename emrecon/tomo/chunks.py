@@ -87,6 +87,9 @@ class About:
     backgrounds: tuple[dict[str, float], ...]
     """Randoms and scatter of each chunk as they were read."""
 
+    views: tuple[Views | None, ...]
+    """Numbers of the views of each chunk; None of events."""
+
     warnings: tuple[str, ...] = ()
     """What was to be said on the way."""
 
@@ -207,6 +210,7 @@ def _of_bins(scan: Scan, settings: Settings, chosen: _Choice) -> tuple[Chunks, A
         alike=False,
         totals=tuple(totals),
         backgrounds=tuple(backgrounds),
+        views=tuple(views for views, _ in chunks.values()),
     )
 
 
@@ -229,6 +233,7 @@ def _of_events(scan: ListmodeScan, settings: Settings, chosen: _Choice) -> tuple
         alike=True,
         totals=(event_totals(scan) if own[0] == 0 else (0.0, 0.0),),  # counted by one worker
         backgrounds=({},),
+        views=(None,) * len(own),
     )
 
 
@@ -259,10 +264,10 @@ def curvatures(share: Share, subset: int, image: Array, along: Array) -> list[Ar
 
 
 def redrawn(share: Share, key: tuple[int, ...]) -> Share:
-    """Return the share with the counts of every chunk drawn again."""
+    """Return the share with the counts of every chunk drawn again, as one process draws them."""
     chunks: Chunks = {}
-    for number, held in share.chunks.items():
-        draw = Draw(*key, number)
+    for (number, held), views in zip(share.chunks.items(), share.about.views, strict=True):
+        draw = Draw(*key, views=views)
         chunks[number] = {subset: one.redrawn(draw) for subset, one in held.items()}
     return replace(share, chunks=chunks)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,10 +20,15 @@ class Draw:
     replicate to replicate, the variance that they have from scan to scan [1]_. What does not
     depend on counts (factors, background, sensitivity) stays.
 
+    What is drawn follows from the key and from where in the scan a view or a block of events is:
+    it is the same for any share of the scan, whoever draws it.
+
     Parameters
     ----------
     *key : int
-        Seed and number of the replicate; what is drawn follows from these alone.
+        Seed and number of the replicate.
+    views : array, optional
+        Numbers in the scan of the views that are held, in their order; all of them by default.
 
     References
     ----------
@@ -31,20 +36,26 @@ class Draw:
        IEEE Trans. Med. Imaging 8, 337 (1989).
     """
 
-    def __init__(self, *key: int) -> None:
-        self.key = key
+    def __init__(self, *key: int, views: NDArray[np.intp] | None = None) -> None:
+        self.key, self.views = key, views
         self._held: dict[int, tuple[Any, Any]] = {}
 
-    def counts(self, counts: Array) -> Array:
-        """Return counts drawn from counts, the same ones for all subsets that share an array."""
-        return self.once(counts, lambda: self._drawn(counts, np.random.default_rng(
-            [*self.key, len(self._held)]
-        )))  # fmt: skip
+    def counts(self, counts: Array, axis: int) -> Array:
+        """Return counts drawn from counts, the same ones for all subsets that share an array.
 
-    def times(self, count: int, *place: int) -> NDArray[np.float32]:
-        """Return how many times each of `count` events at a place of the scan is taken."""
-        drawn = np.random.default_rng([*self.key, *place]).poisson(1.0, count)
-        return drawn.astype(np.float32)
+        Parameters
+        ----------
+        counts : array
+            What was measured.
+        axis : int
+            Which axis the views are.
+        """
+        return self.once(counts, lambda: self._drawn(counts, axis))
+
+    def times(self, subset: int, turns: Iterable[int], block: int) -> NDArray[np.float32]:
+        """Return how many times each event is taken, of blocks of a subset by their turns."""
+        drawn = [self._rng(subset, turn).poisson(1.0, block) for turn in turns]
+        return np.concatenate(drawn).astype(np.float32)
 
     def once(self, what: Any, make: Callable[[], T]) -> T:  # noqa: ANN401 - anything shared
         """Return what is made of something once, however many subsets share it."""
@@ -53,9 +64,15 @@ class Draw:
         drawn: T = self._held[id(what)][1]
         return drawn
 
-    @staticmethod
-    def _drawn(counts: Array, rng: np.random.Generator) -> Array:
-        drawn = np.empty(counts.shape, np.float32)
-        for number, view in enumerate(counts):  # some at a time: they are drawn as long integers
-            drawn[number] = rng.poisson(view)
+    def _drawn(self, counts: Array, axis: int) -> Array:
+        """Draw counts a view at a time: they are drawn as long integers."""
+        drawn, scan = np.empty(counts.shape, np.float32), len(self._held)
+        numbers = range(counts.shape[axis]) if self.views is None else self.views
+        pairs = zip(np.moveaxis(counts, axis, 0), np.moveaxis(drawn, axis, 0), strict=True)
+        for number, (view, into) in zip(numbers, pairs, strict=True):
+            into[...] = self._rng(scan, int(number)).poisson(view)
         return drawn
+
+    def _rng(self, *place: int) -> np.random.Generator:
+        """Return the random numbers of a place in the scan."""
+        return np.random.default_rng([*self.key, *place])

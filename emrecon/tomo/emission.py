@@ -127,7 +127,7 @@ class Emission:
 
     def redrawn(self, draw: Draw) -> Emission:
         """Return the likelihood of counts drawn from these."""
-        counts = draw.counts(self.counts)
+        counts = draw.counts(self.counts, self._view_axis(self.counts))
         return replace(self, counts=counts, keep=lambda _: self.sensitivity)
 
     def alone(self) -> Emission:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import count, islice
 
 import numpy as np
 
@@ -120,10 +121,12 @@ class ListmodeEmission:
     def _courses(self) -> Iterator[tuple[Events, Course, Array | np.float32]]:
         """Yield some events with the way of their lines, and how many times each is taken."""
         some = self.events.subset(*self.subset, at_once=self.at_once, chunk=self.chunk)
-        for number, events in enumerate(some):
+        block, turns = self.events.block(self.subset[1]), count(*self.chunk)
+        for events in some:
             once: Array | np.float32 = np.float32(1)
             if self.draw is not None:
-                once = self.draw.times(len(events), self.subset[0], self.chunk[0], number)
+                blocks = islice(turns, -(-len(events) // block))  # the last one may be short
+                once = self.draw.times(self.subset[0], blocks, block)[: len(events)]
             yield events, self.lines.trace(events), once
 
     def _seen(self, image: Array) -> Views:

@@ -17,12 +17,14 @@ from emrecon.io.petsird.write import Coincidences, write
 from emrecon.io.scan import read_scan
 from emrecon.jobs.recon import reconstruct
 from emrecon.testing import check_likelihood
+from emrecon.tomo.draw import Draw
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.presets import PRESETS
 from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
 from emrecon.tomo.sharing import share
+from emrecon.tomo.uncertainty import drawn_again
 from phantoms.cylinder import uniform_cylinder
 from phantoms.simulate_events import simulate_events
 from tests.sharing.conftest import Here, shared
@@ -32,11 +34,13 @@ QUICK = Settings(iterations=2, subsets=4)
 
 
 def agree(load, settings) -> None:
-    """Hold likelihoods, start and last image of 1, 2 and 3 workers against one process."""
+    """Hold likelihoods, bootstrap, start and last image of 1, 2, 3 workers against a process."""
     with load(None) as scan:
         alone = prepare(scan, settings)
         wanted = [iterate for iterate, _ in zip(alone.iterates(), range(9), strict=False)]
         curved = alone.likelihoods[0].curvature(alone.start, wanted[-1].params)
+        again = drawn_again(alone, Draw(3, 1)).likelihoods
+        drawn = [likelihood.ratio(alone.start)[0] for likelihood in again]
     bits = set()
     for count in (1, 2, 3):
         problem = share(Here(count), load, settings, 3)
@@ -48,6 +52,8 @@ def agree(load, settings) -> None:
             close(iterate.params, other.params)
             assert iterate.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-6)
         close(problem.likelihoods[0].curvature(alone.start, wanted[-1].params), curved)
+        for here, there in zip(drawn_again(problem, Draw(3, 1)).likelihoods, drawn, strict=True):
+            close(here.ratio(alone.start)[0], there)
         bits.add(iterate.params.tobytes())
     assert len(bits) == 1
     check_likelihood(problem.likelihoods[0], wanted[-1].params, np.random.default_rng(0))

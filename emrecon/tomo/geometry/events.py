@@ -166,7 +166,7 @@ class Events:
         DataError
             If an event names a point or a time-of-flight bin that does not exist.
         """
-        block = max(1, min(BLOCK, len(self) // (64 * subsets)))
+        block = self.block(subsets)
         begins = np.arange(number * block, len(self), subsets * block)[chunk[0] :: chunk[1]]
         together = max(1, at_once // block)
         for at in range(0, len(begins), together):
@@ -177,6 +177,10 @@ class Events:
                 piece = self._taken(partial(_blocks, begins=some, block=block))
             piece.check()
             yield piece
+
+    def block(self, subsets: int) -> int:
+        """Return how many events stay together when they are shared out among subsets."""
+        return max(1, min(BLOCK, len(self) // (64 * subsets)))
 
     def check(self) -> None:
         """Refuse events that name points or bins that do not exist, or factors that cannot be.
