@@ -20,6 +20,9 @@ from emrecon.errors import FormatError, SettingsError, WriteError
 STREAM = "it is a pipe or device, and only files are read; write it to one first"
 """What is said of an input that `is_stream`."""
 
+IMAGE_ENDINGS = (".nii.gz", ".nii", ".hv")
+"""How the names of images end that have a sidecar, which ends in .json instead."""
+
 
 @contextmanager
 def replacing(path: Path, *, lasting: bool = True) -> Iterator[Path]:
@@ -109,9 +112,20 @@ def write_text(path: Path, text: str) -> None:
 
 
 def keep_inputs(outputs: Iterable[Path], inputs: Mapping[str, Path]) -> None:
-    """Refuse to write over what was read."""
+    """Refuse to write over what was read, or over the sidecar of an image that was."""
     read = {os.path.realpath(path) for path in inputs.values()}
+    sidecars = {
+        os.path.realpath(path.with_name(path.name[: -len(end)] + ".json")): path
+        for path in inputs.values()
+        for end in IMAGE_ENDINGS
+        if path.name.endswith(end)
+    }
     for path in outputs:
+        if image := sidecars.get(os.path.realpath(path)):
+            raise WriteError(
+                f"cannot write {path}: that is the sidecar of {image}, one of the inputs; name "
+                "another (--out)"
+            )
         data = path.with_suffix(".v") if path.suffix == ".hv" else path
         if {os.path.realpath(path), os.path.realpath(data)} & read:
             raise WriteError(f"cannot write {path}: it is one of the inputs")

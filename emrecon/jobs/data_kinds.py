@@ -8,6 +8,7 @@ from typing import Any
 
 from emrecon import forms, io
 from emrecon.errors import SettingsError
+from emrecon.tomo.inputs import NO_MAP, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
 
 SINOGRAMS, LISTMODE, EVENTS, CAMERA = (
@@ -155,6 +156,18 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
     for one, other in EITHER:
         if values.get(one) and values.get(other):
             raise SettingsError(f"give {one} or {other}, not both")
+
+
+def need_map(corrections: Corrections) -> None:
+    """Refuse to simulate scatter without an attenuation map.
+
+    Raises
+    ------
+    SettingsError
+        If neither mu nor ct is given.
+    """
+    if not (corrections.mu or corrections.ct):
+        raise SettingsError(NO_MAP)
 
 
 def data_of(path: Path, listmode: ListmodeSettings) -> str:

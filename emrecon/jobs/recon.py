@@ -17,7 +17,7 @@ from emrecon.io.manifest import resolved
 from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
-from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, refuse_unused
+from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, need_map, refuse_unused
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
 from emrecon.jobs.recon_image import ImageResult, ReconImage
@@ -64,7 +64,14 @@ class ReconstructionJob(ReconChoice):
     __repr__ = brief
 
     def estimate(self) -> Estimate:
-        """Return what it is likely to need, from the headers of its files."""
+        """Return what it is likely to need, from the headers of its files.
+
+        Raises
+        ------
+        EmreconError
+            If a header cannot be read, or its settings are refused.
+        """
+        self._checked()
         return estimate(self)
 
     def begin(self, meters: Meters = no_meters, execution: Execution | None = None) -> ReconRun:
@@ -82,11 +89,8 @@ class ReconstructionJob(ReconChoice):
         if self.out is not None:
             self.check_format()
             check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
-        path, corrections = resolved(self.scan, self.corrections)
-        data = data_of(path, self.listmode)
-        _refuse_settings(self, data, path.name, corrections)
+        path, corrections, data = self._checked()
         _refuse_execution(self, execution, data, corrections)
-        refuse_few_updates(self.penalty, self.settings.iterations, self.settings.subsets)
         inputs = self.inputs()
         keep_inputs(self.outputs(), inputs)
         saves = self.settings.checkpoint_every or execution.SAVES
@@ -103,6 +107,15 @@ class ReconstructionJob(ReconChoice):
             needs = ("TimeZero", "ScanStart")
             images.quantifier.facts.require(*needs, purpose="a DICOM series")
         return ReconRun(self, images, key, {} if state is None else {0: state})
+
+    def _checked(self) -> tuple[Path, Corrections, str]:
+        """Return prompts, corrections, kind of data; refuse settings that say nothing of them."""
+        path, corrections = resolved(self.scan, self.corrections)
+        data = data_of(path, self.listmode)
+        _refuse_settings(self, data, path.name, corrections)
+        fitted = self.penalty.fitted(self.settings)
+        refuse_few_updates(self.penalty, fitted.iterations, fitted.subsets)
+        return path, corrections, data
 
     def _state(self, key: str) -> State | None:
         """Return where a stopped run stood, if it left a checkpoint."""
@@ -208,6 +221,8 @@ def _refuse_settings(
     """Refuse settings that say nothing, of these data or beside each other."""
     chosen = (job.settings, corrections, job.camera, job.listmode, job.penalty)
     refuse_unused(data, name, *chosen, job.kernel, job.regions)
+    if corrections.simulate_scatter:
+        need_map(corrections)
     in_bins = any(getattr(corrections, correction) for correction in IN_BINS)
     if data == EVENTS and (corrections.sum_tof or corrections.tof_fwhm_ps) and not in_bins:
         raise SettingsError(

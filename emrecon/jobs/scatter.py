@@ -28,7 +28,7 @@ from emrecon.jobs.base import (
     no_meters,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
-from emrecon.jobs.data_kinds import data_of, refuse_unused
+from emrecon.jobs.data_kinds import data_of, need_map, refuse_unused
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.jobs.refused import BY_SCATTER
 from emrecon.tomo.geometry.bins import Bins
@@ -104,7 +104,7 @@ class ScatterJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        bins = io.read_bins(self.inputs()["prompts"], self.corrections)
+        bins = io.read_bins(self._checked()["prompts"], self.corrections)
         if bins is None:
             return Estimate(BASE_MB, 0.0)
         lines, all_bins = float(np.prod(bins.shape)), float(np.prod(bins.data_shape))
@@ -115,6 +115,17 @@ class ScatterJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[ScatterResult]:
         """Refuse what cannot be read, used or written."""
+        files = self._checked()
+        check_outputs(self.outputs(), files)
+
+        def work() -> ScatterResult:
+            with meters("scatter", 1):
+                return self._estimated(files)
+
+        return Once(work)
+
+    def _checked(self) -> dict[str, Path]:
+        """Return what `inputs` does, refusing a bad name, and settings that do not go with it."""
         if self.out is not None and self.out.suffix != ".hs":
             raise SettingsError(f"scatter is written as Interfile (.hs), not {self.out}")
         if idle := sorted(BY_SCATTER.intersection(forms.changed(self.corrections))):
@@ -122,16 +133,11 @@ class ScatterJob:
                 f"{idle[0]} says nothing about the scatter of an image: leave it out"
             )
         files = self.inputs()
-        check_outputs(self.outputs(), files)
         prompts, stated = resolved(self.scan, self.corrections)
         simulated = replace(stated, simulate_scatter=True)
         refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, simulated)
-
-        def work() -> ScatterResult:
-            with meters("scatter", 1):
-                return self._estimated(files)
-
-        return Once(work)
+        need_map(stated)
+        return files
 
     def _estimated(self, files: dict[str, Path]) -> ScatterResult:
         """Read everything, and work the scatter out."""

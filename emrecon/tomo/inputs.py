@@ -15,6 +15,12 @@ IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "
 SIMULATE = "simulate"
 """What stands for a file of scatter that is to be worked out."""
 
+NO_MAP = (
+    "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation factors do "
+    "not tell where matter is"
+)
+"""Why scatter cannot be worked out without one."""
+
 
 @dataclass(frozen=True)
 class Corrections:

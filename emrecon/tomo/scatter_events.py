@@ -18,6 +18,7 @@ from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import EnergyWindow
 from emrecon.tomo.geometry.events import CHUNK, Events
 from emrecon.tomo.geometry.pairs import Pairs
+from emrecon.tomo.inputs import NO_MAP
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.scatter_loop import ENOUGH, VOXELS, Floats, ScatterEstimate, facts_of
@@ -67,7 +68,7 @@ def estimate_event_scatter(
         If randoms alone explain the events.
     """
     if scan.mu is None:
-        raise SettingsError("scatter is simulated from an attenuation map: give --mu (or --ct)")
+        raise SettingsError(NO_MAP)
     events = scan.events
     counts = len(events) - events.background_total * events.share
     if not counts > 0:

@@ -17,6 +17,7 @@ from emrecon.tomo.corrections.scatter_model import PairScatter, ScatterModel
 from emrecon.tomo.corrections.scatter_sampling import CoarseScatter
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.energy import LUTETIUM, EnergyWindow
+from emrecon.tomo.inputs import NO_MAP
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.prepare import prepare
@@ -202,10 +203,7 @@ def scatter_of_image(
 def _bins_and_mu(scan: Scan) -> tuple[Bins, Volume]:
     """Return where counts lie and what attenuates, which scatter is made of."""
     if not isinstance(scan.bins, Bins) or scan.mu is None:
-        raise SettingsError(
-            "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation "
-            "factors do not tell where matter is"
-        )
+        raise SettingsError(NO_MAP)
     return scan.bins, scan.mu
 
 

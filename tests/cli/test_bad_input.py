@@ -230,6 +230,31 @@ def test_output_that_is_an_input(copy: Path, capsys) -> None:
     refused(capsys, 1, "one of the inputs", "recon", copy / "prompts.hs", *given)
     refused(capsys, 1, "one of the inputs", "convert", mu, "-o", mu)
     assert mu.read_bytes() == before
+    image, about = copy / "truth.nii.gz", copy / "truth.json"
+    about.write_text("{}")
+    over = ["--overwrite", "-o"]
+    like = ["--like", copy / "prompts.hs", "--mu", mu, *over, copy / "truth.hs"]
+    filled = ["--bq-per-ml", 1, "--isotope", "F-18", "--duration-s", 1, "--scanner", "tiny"]
+    for line in (
+        ["scatter", image, *like],
+        ["metrics", mu, "--truth", image, *over, about],
+        ["calibrate", image, *filled, *over, about],
+    ):
+        refused(capsys, 1, f"truth.json: that is the sidecar of {image}", *line)
+    assert about.read_text() == "{}"
+
+
+def test_scatter_without_a_map_is_refused_before_the_run(copy: Path, tmp_path, capsys) -> None:
+    words = "from an attenuation map: give --mu"
+    given = [copy / "prompts.hs", "--scatter", "simulate", "-o", tmp_path / "a.nii.gz"]
+    refused(capsys, 2, words, "recon", *given, "--dry-run")
+    refused(capsys, 2, "beta says nothing without prior", "recon", copy, "--beta", 1, "--dry-run")
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text(f"out = 'done'\n[[scan]]\ninput = '{copy}'\nscatter = 'simulate'\n")
+    with pytest.raises(SystemExit) as left:
+        main(["batch", str(jobs), "--dry-run"])
+    assert left.value.code == 3
+    assert "attenuation map" in " ".join(capsys.readouterr().out.split())
 
 
 def test_additive_without_its_correction(copy: Path, out: Path, capsys) -> None:
