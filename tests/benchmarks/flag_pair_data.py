@@ -126,7 +126,7 @@ class Data:
         scan = self.pet
         mu, bed = scan / "mu.nii.gz", scan / "bed.nii.gz"
         body = read_image(mu)
-        write_image(Volume(body.voxels / 10, body.affine, body.unit), bed)
+        write_image(Volume(body.voxels * 0.3, body.affine, body.unit), bed)
         simulated: Words = ("--scatter", "simulate", "--mu", str(mu))
         files = ("normalisation", "attenuation", "randoms", "scatter")
         return (

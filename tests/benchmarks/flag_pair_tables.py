@@ -164,7 +164,8 @@ def _reconstructions(data: Data) -> list[Table]:
     return [
         Table("recon PET", sino, (
             *IMAGE, data.cache, *data.regions(data.pet), *RAYS, *data.corrections,
-            *data.quantities("bins"), *data.quantities("nothing")[1:2], *either, guided),
+            *data.quantities("nothing, in 24 views and 27 planes"),
+            *data.quantities("bins")[1:2], *either, guided),
             RUN_ALONE),
         Table("recon prior", (*sino, *PRIOR), (*few, *PENALTIES, *of_images), RUN_ALONE),
         Table("recon kernel", (*sino, *data.kernel), (*few, *KERNELS), RUN_ALONE),
@@ -272,7 +273,10 @@ def _segmentation(folder: Path) -> Table:
     image, mask = folder / "brain_T1w.nii", folder / "mask.nii"
     voxels = np.stack([measured.voxels, measured.voxels[::-1]])
     write_image(Volume(voxels, measured.affine), image)
-    write_image(Volume(truth.mask.astype(np.float32), truth.affine), mask)
+    inside = truth.mask.astype(np.float32)
+    write_image(Volume(inside, truth.affine), mask)
+    inside[16:] = 0
+    write_image(Volume(inside, truth.affine), half := folder / "half.nii")
     base = ("segment", str(image), "--mask", str(mask), "--volume", "1", "--starts", "1",
             "--iterations", "5", "--deep-grey", "none")  # fmt: skip
     means = [str(m) for m in (0.35, 0.65, 1.0)]
@@ -283,5 +287,5 @@ def _segmentation(folder: Path) -> Table:
         ("--covariance", "full"), ("--no-outliers",), ("--beta", "0"),
         ("--neighbours", "26"), ("--bias-mm", "0"), ("--bias", "always"),
         ("--only-bias",), ("--lesions",), ("--five-tissue",), ("--space", "template"),
-        ("--weight-prior", "0.3"), ("--exclude", str(mask)), ("--means", *means),
+        ("--weight-prior", "0.3"), ("--exclude", str(half)), ("--means", *means),
     ), RUN_ALONE)  # fmt: skip
