@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from emrecon.cli.config_file import filled
+from emrecon.cli.unheard import heard
 from emrecon.errors import EmreconError, SettingsError
 
 INTERRUPTED = 130
@@ -54,7 +55,7 @@ app = App(
     ),
 )
 
-app.config = [filled]
+app.config = [filled, heard]
 
 GROUPS = {
     "Images": {

@@ -85,7 +85,8 @@ def from_options(name: str, source: Sequence[str], out: Path, options: Mapping[s
     Raises
     ------
     SettingsError
-        If an option is none of this kind, or a value makes no sense.
+        If an option is none of this kind, or a value makes no sense or would not be heard, see
+        `emrecon.io.manifest.refuse_unheard`.
     """
     cls = kind(name)
     if unknown := sorted(set(options) - options_of(name)):
@@ -103,7 +104,13 @@ def from_options(name: str, source: Sequence[str], out: Path, options: Mapping[s
             arguments[field_name] = forms.filled(cast("type[Any]", hint), options)
         elif field_name in options:
             arguments[field_name] = forms.fitting(options[field_name], hint, field_name)
-    return cls(**arguments)
+    job = cls(**arguments)
+    if form := arguments.get("corrections"):
+        from emrecon.io.manifest import refuse_unheard  # noqa: PLC0415 - brings readers
+
+        said = {n: getattr(form, n) for n in options if hasattr(form, n)}
+        refuse_unheard(said | {n: vars(job).get(n) for n in ("scan", "like")})
+    return job
 
 
 def options_of(name: str) -> set[str]:

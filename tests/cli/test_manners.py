@@ -226,6 +226,30 @@ def test_a_file_fills_in_what_was_not_typed(tmp_path: Path) -> None:
     assert settings_of("--config", str(tables)) == Settings(subsets=3)
 
 
+def test_a_default_that_a_manifest_would_go_before_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, how, jobs = (tmp_path / name for name in ("scan.toml", "how.toml", "jobs.toml"))
+    scan.write_text('prompts = "p.hs"\nspan = 3\nsum_tof = true\n')
+    how.write_text("span = 11")
+    recon = ("recon", str(tmp_path))
+    for typed, words in (
+        ((*recon, "--span", "11"), "span = 11 is the default, which does not go before span = 3"),
+        ((*recon, "--config", str(how)), "span = 11 is the default"),
+        ((*recon, "--sum-tof=false"), "sum_tof = False is the default"),
+        (("normalise", str(scan), "--radius-mm", "4", "--span", "11"), "span = 11 is the default"),
+        (("scatter", "a.nii", "--like", str(scan), "--span", "11"), "span = 11 is the default"),
+    ):
+        assert said(*typed) == USAGE
+        assert words in capsys.readouterr().err
+    jobs.write_text(f"out = 'done'\n[[scan]]\ninput = '{tmp_path}'\nspan = 11\n")
+    assert said("batch", str(jobs), "--dry-run") == USAGE
+    assert "span = 11 is the default" in capsys.readouterr().err
+    for typed in (("--span", "5"), ("--mu-unit", "1/cm"), ("--sum-tof",)):  # others are heard
+        assert said(*recon, *typed, "--dry-run") == 1
+        assert "p.hs" in capsys.readouterr().err
+
+
 def test_paths_of_a_file_are_beside_it(tmp_path: Path) -> None:
     how = tmp_path / "how.toml"
     lines = [
