@@ -204,7 +204,7 @@ def _exchanged(findings: Findings) -> str:
             f"{outer['WM']:.0%} of what is taken for white matter and {outer['GM']:.0%} of the "
             "grey matter lie at the edge of the mask"
         )
-    deep = findings.deep_mm
+    deep = findings.deep_mm if findings.human_ml >= LITTLE_ML else {}
     if start is not None and deep and deep["WM"] < DEEPER * deep["GM"]:
         return (
             f"what is taken for white matter lies {deep['WM']:.1f} mm deep in the mask, and grey "
@@ -214,9 +214,11 @@ def _exchanged(findings: Findings) -> str:
 
 
 def _check_fluid(findings: Findings, held: Mapping[str, float]) -> None:
-    """Refuse cortex that is taken for fluid, where the mask holds none."""
+    """Refuse cortex that is taken for fluid, where the mask of a whole brain holds none."""
     settings, inner = findings.settings, findings.inner
-    if findings.start is None or not inner or held["CSF"] < FLUID_OVER_GREY * held["GM"]:
+    if findings.start is None or not inner or findings.human_ml < LITTLE_ML:
+        return
+    if held["CSF"] < FLUID_OVER_GREY * held["GM"]:
         return
     fluid, grey = (inner[settings.names.index(name)] for name in ("CSF", "GM"))
     if grey < ALL_BORDER * fluid:
