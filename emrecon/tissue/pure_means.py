@@ -262,14 +262,17 @@ def _starts(
         places = np.searchsorted(many[order].cumsum(), shares * many.sum())
         return np.asarray(model.values[order[places]])
 
-    low, high = at(np.array(ENDS))
-    inner = np.arange(count)[:, None] / (count - 1)
+    bright = meeting is not None and meeting[0] > 0  # fluid: all is the other way round
+
+    def turned(shares: Floats) -> Floats:
+        return 1 - shares[::-1] if bright else shares
+
+    low, high = at(turned(np.array(ENDS)))
     for bend in BENDS:
-        yield Classes(equal, low + (high - low) * inner**bend, classes.covariances)
+        inner = turned((np.arange(count) / (count - 1)) ** bend)[:, None]
+        yield Classes(equal, low + (high - low) * inner, classes.covariances)
     if meeting is not None:
-        shares = np.array(RARE_FLUID)
-        means = at(shares if meeting[0] == 0 else 1 - shares[::-1])
-        yield Classes(equal, means, classes.covariances)
+        yield Classes(equal, at(turned(np.array(RARE_FLUID))), classes.covariances)
 
 
 def _local(

@@ -19,13 +19,19 @@ from phantoms.mri import Scan, acquire, from_phantom
 from tests.benchmarks.flag_fuzz import write_cylinder
 from tests.benchmarks.flag_pair_data import Data, Words
 
-IMPLIED: dict[str, tuple[str, Words]] = {
-    "--ring-wide": ("--projector", ("siddon",)),
-    "--no-fit": ("--scanner", ("PRT-1",)),
-    "--iterations": ("--tolerance", ("0.5",)),
-    "--until-converged": ("--tolerance", ("0.5",)),
+MEANS: Words = ("0.35", "0.65", "1.0")
+
+IMPLIED: dict[str, dict[str, Words]] = {
+    "--ring-wide": {"--projector": ("siddon",)},
+    "--no-fit": {"--scanner": ("PRT-1",)},
+    "--iterations": {"--tolerance": ("0.5",)},
+    "--until-converged": {"--tolerance": ("0.5",)},
+    "--no-outliers": {"--gaussians": ("2",), "--means": MEANS},
 }
-"""Settings that do nothing beside another, as that does it, or ends the run before it."""
+"""Settings that do nothing beside another, as that does it, or ends the run before it.
+
+With outliers two fits of the small brain come to nothing; they are made again without, and say so.
+"""
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ class Table:
     def implied(one: Words, others: tuple[Words, ...]) -> bool:
         """Return whether a setting says nothing that others do not say."""
         said = {flag: values for other in others for flag, values in _flags(other).items()}
-        other, values = IMPLIED.get(one[0], ("", ()))
-        return said.get(other) == values or _flags(one).items() <= said.items()
+        does = IMPLIED.get(one[0], {}).items()
+        return any(item in does for item in said.items()) or _flags(one).items() <= said.items()
 
 
 def _flags(words: Words) -> dict[str, Words]:
@@ -279,7 +285,6 @@ def _segmentation(folder: Path) -> Table:
     write_image(Volume(inside, truth.affine), half := folder / "half.nii")
     base = ("segment", str(image), "--mask", str(mask), "--volume", "1", "--starts", "1",
             "--iterations", "5", "--deep-grey", "none")  # fmt: skip
-    means = [str(m) for m in (0.35, 0.65, 1.0)]
     return Table("segment", base, (
         ("--volume", "2"), ("--classes", "2"), ("--classes", "auto"),
         ("--classes", "auto", "--criterion", "bic"), ("--contrast", "T2"),
@@ -287,5 +292,5 @@ def _segmentation(folder: Path) -> Table:
         ("--covariance", "full"), ("--no-outliers",), ("--beta", "0"),
         ("--neighbours", "26"), ("--bias-mm", "0"), ("--bias", "always"),
         ("--only-bias",), ("--lesions",), ("--five-tissue",), ("--space", "template"),
-        ("--weight-prior", "0.3"), ("--exclude", str(half)), ("--means", *means),
+        ("--weight-prior", "0.3"), ("--exclude", str(half)), ("--means", *MEANS),
     ), RUN_ALONE)  # fmt: skip

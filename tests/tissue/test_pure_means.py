@@ -254,21 +254,24 @@ def test_even_tissue_loses_nothing(shared_data: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("contrast", "off"), [("T1", 0.07), ("T2", 0.15)])
-def test_fluid_of_ventricles_alone_is_found_where_a_mask_cuts_all_other(
-    shared_data: Path, contrast: str, off: float
-) -> None:
-    """Labels above 0 are a mask that people use; the T2 has the order of tissues turned round."""
+def test_fluid_of_ventricles_alone_is_found_where_a_mask_cuts_all_other(shared_data: Path) -> None:
+    """Labels above 0 are a mask that people use; a T2 has the order of tissues turned round.
+
+    It is made of the T1 without its field, which multiplies that and would be added to this.
+    """
     folder = shared_data / "brain_real_vxm"
     if not folder.exists():
         pytest.skip("no real brain")
     files = [nib.load(folder / f"{name}.nii.gz") for name in ("T1", "labels")]
     image, labels = (np.asarray(file.dataobj, np.float32) for file in files)
-    if contrast == "T2":
-        image = 160 - image
     mask = Volume(np.float32(labels > 0), files[0].affine)
-    settings = Settings(contrast=contrast, deep_grey="none")
-    found = segment([Volume(image, files[0].affine)], settings, mask=mask)
-    true_ml = np.bincount(labels[labels > 0].astype(int))[1:] * found.voxel_ml
-    assert found.volumes_ml[0] < 1.4 * true_ml[0]
-    assert np.abs(found.volumes_ml[1:] / true_ml[1:] - 1).max() < off
+    volumes = []
+    for contrast in ("T1", "T2"):
+        settings = Settings(contrast=contrast, deep_grey="none")
+        found = segment([Volume(image, files[0].affine)], settings, mask=mask)
+        true_ml = np.bincount(labels[labels > 0].astype(int))[1:] * found.voxel_ml
+        assert found.volumes_ml[0] < 1.5 * true_ml[0]
+        assert np.abs(found.volumes_ml[1:] / true_ml[1:] - 1).max() < 0.07
+        volumes.append(found.volumes_ml)
+        image[found.index] = 250 - found.corrected[0]
+    np.testing.assert_allclose(*volumes, rtol=0.01)
