@@ -234,12 +234,14 @@ class Segmentation:
         """Standard error of `volumes_ml`, shape ``(k,)``: of the sample, and of the model.
 
         The model cannot know how the volume that two classes share is divided between them: it
-        may be wrong by `SHARED` of it. The errors of a class's pairs are
+        may be wrong by `SHARED` of it, or less where little is noise: each voxel is more in doubt
+        under a weaker spatial field, and the volumes are not. The errors of a class's pairs are
         added, as their correlation was anything from -0.9 to 0.9 in single brains. What refits
         with the means of rival models change is added in quadrature.
         """
-        whole = len(self.fractions) * self.voxel_ml
-        model = SHARED * self.shared_ml.sum(axis=1)
+        whole, asked = len(self.fractions) * self.voxel_ml, self.settings.beta
+        weaker = self.beta / asked if asked != "auto" and asked > 0 else 1.0
+        model = SHARED * weaker * self.shared_ml.sum(axis=1)
         sample = np.hypot(self.errors.shares, self.errors.rivals) * whole
         return np.asarray(np.hypot(sample, model))
 

@@ -32,6 +32,19 @@ def test_the_border_of_two_tissues_moves_with_the_brightness_of_both() -> None:
         np.testing.assert_allclose(known.repeat_errors_ml, [either, either, 0], rtol=1e-4)
 
 
+def test_what_a_weaker_spatial_field_leaves_in_doubt_does_not_widen_the_intervals() -> None:
+    """The model's part shrinks as the field does from what was asked, if it is not estimated."""
+    made = segment([shot()], Settings(bias_mm=0, starts=1, iterations=1), mask=region(head()))
+    certain = replace(made.errors, shares=np.zeros(3), rivals=np.zeros(3))
+    full = replace(made, errors=certain)
+    end = full.stages[-1]
+    weak = replace(full, stages=(replace(end, image=replace(end.image, beta=0.7)),))
+    np.testing.assert_allclose(weak.volume_errors_ml, 0.7 * full.volume_errors_ml, rtol=1e-6)
+    for beta in ("auto", 0.0):
+        other = replace(weak, settings=replace(made.settings, beta=beta))
+        np.testing.assert_allclose(other.volume_errors_ml, full.volume_errors_ml, rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_a_second_scan_lies_in_the_interval_of_the_first() -> None:
     results = []
