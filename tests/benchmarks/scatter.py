@@ -26,11 +26,6 @@ from numpy.typing import NDArray
 from emrecon import io
 from emrecon.jobs.recon_scatter import draw_scatter
 from emrecon.tomo.corrections.bin_places import turned_places
-from emrecon.tomo.corrections.scatter_simulation import (
-    integrals,
-    pair_scatter,
-    timed_pair_scatter,
-)
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.detectors import scanner_of, sum_over_pairs
 from emrecon.tomo.geometry.energy import REST_KEV
@@ -196,7 +191,8 @@ def tell_single(
     scale *= float(energy.accepts(REST_KEV)) ** 2
     model = ScatterModel.of(mu, bins, energy)
     start = time.process_time()
-    simulated = np.float32(scale) * simulated_single(model, activity, efficiency)
+    pairs = model.of_pairs(activity)
+    simulated = np.float32(scale) * model.in_bins(pairs.single, efficiency)
     say(f"simulated in {time.process_time() - start:.1f} CPU s, {len(model.ring.pairs)} pairs")
     trues, single = (float(order.sum(dtype=float)) for order in orders[:2])
     total = float(simulated.sum(dtype=float))
@@ -205,22 +201,10 @@ def tell_single(
         f"{single / (single + trues):.4f}; ratio {total / single:.4f}"
     )
     compare("single", bins, simulated, orders[1])
-    multiple = np.float32(scale) * model.in_bins(model.of_pairs(activity).values, efficiency)
+    multiple = np.float32(scale) * model.in_bins(pairs.values, efficiency)
     multiple -= simulated
     say(f"multiple scatter: model over counted {multiple.sum() / orders[2].sum():.4f}")
     compare("multiple", bins, multiple, orders[2])
-
-
-def simulated_single(model: ScatterModel, activity: Volume, efficiency: Array) -> Array:
-    """Return the single scatter of all bins."""
-    places = model.points, model.ring.detectors, model.ring.pairs
-    rays = integrals(activity, *places[:2]), model.mu_rays
-    if model.timing is None:
-        values = pair_scatter(rays, *places, model.window).sum(axis=1)
-    else:
-        measured = model.window, model.timing
-        values = timed_pair_scatter(activity, model.mu_rays, *places, measured)
-    return model.in_bins(values, efficiency)
 
 
 def counted(

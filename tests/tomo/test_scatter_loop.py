@@ -11,7 +11,7 @@ from emrecon.errors import SettingsError
 from emrecon.tomo import scatter_loop
 from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import AIR, tail_fit
-from emrecon.tomo.corrections.scatter_model import ScatterModel, continued
+from emrecon.tomo.corrections.scatter_model import ScatterModel, blurred, continued
 from emrecon.tomo.corrections.scatter_simulation import integrals, pair_scatter
 from emrecon.tomo.geometry.presets import ECAT_931, TINY
 from emrecon.tomo.prepare import prepare
@@ -197,6 +197,29 @@ def test_multiple_scatter_is_more_in_larger_bodies_and_along_their_width() -> No
     large, short, long = found((80, 40))
     assert 0.03 < small < 0.8 * large < 0.2
     assert long > 1.15 * short
+
+
+def test_activity_that_rays_would_meet_by_chance_is_blurred() -> None:
+    """Else a line source scatters far more or less from one pair of detectors to the next."""
+    grid = Grid.centred((88, 88, 14), (2.0, 2.0, 16.0))
+    body = cylinder((0, 0, 0), (80, 80), 240).filled(Material(0.0, WATER_PER_MM), label=1)
+    mu = Phantom("body", (body,), {1: "water"}).mu(grid)
+    voxels = np.zeros(grid.shape, np.float32)
+    voxels[43, 60, :] = 100
+    line = Volume(voxels, grid.affine)
+    fine, usual = (ScatterModel.of(mu, BINS, SCANNER.energy, points=n) for n in (12000, 1200))
+
+    truth = fine.of_pairs(blurred(line, 4.0)).values
+
+    def apart(values: Array) -> float:
+        return float(np.sqrt(np.mean((values - truth) ** 2)) / truth.mean())
+
+    found = usual.of_pairs(line)
+    assert apart(found.values) < 0.12  # of which the truth's own resolution is half
+    assert found.values.mean() == pytest.approx(truth.mean(), rel=0.02)
+    rays = integrals(line, usual.points, usual.ring.detectors), usual.mu_rays
+    places = usual.points, usual.ring.detectors, usual.ring.pairs
+    assert apart(pair_scatter(rays, *places, usual.window).sum(axis=1)) > 1
 
 
 def test_trues_beside_the_end_of_a_body_are_no_scatter() -> None:

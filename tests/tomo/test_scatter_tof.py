@@ -78,7 +78,7 @@ def test_all_bins_together_are_scatter_without_time_of_flight(volumes):
     bins = SCANNER.bins(span=3)
     flat = ScatterModel.of(mu, bins, SCANNER.energy, points=150)
     timed = ScatterModel.of(mu, bins.timed(TIMING), SCANNER.energy, points=150)
-    (one, *figures), (other, *same) = flat.of_pairs(activity), timed.of_pairs(activity)
+    (one, _, *figures), (other, _, *same) = flat.of_pairs(activity), timed.of_pairs(activity)
     assert figures == pytest.approx(same)
     assert other.shape == (TIMING.bins, len(one))
     assert np.abs(other.sum(axis=0) - one).max() < 2e-3 * one.max()

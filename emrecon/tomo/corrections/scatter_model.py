@@ -51,6 +51,11 @@ scattered photons that still count: 0.25 in the mMR, 0.46 in the HR+."""
 AGAIN_MM = 210.0
 """Standard deviation of its blur across lines in mm, in the same units."""
 
+BLUR, THIN, MANY = 0.2, 1.0, 20
+"""Standard deviation of a blur as a share of the distance of detectors, and how much it may change
+line integrals of activity, as a share of their mean: by 0.1 to 0.2 in bodies, by 7 for a line of
+3 mm, which rays of so few points and detectors meet by chance. Every so manieth point tells."""
+
 
 class PairScatter(NamedTuple):
     """The scatter of the coarse pairs."""
@@ -58,6 +63,9 @@ class PairScatter(NamedTuple):
     values: Array
     """Single and multiple scatter in the scale of the activity's line integral; with time of
     flight, shape ``(tof, pairs)``."""
+
+    single: Array
+    """The single scatter alone."""
 
     error: float
     """Root mean square error by the choice of points, as a share of the mean scatter."""
@@ -140,7 +148,8 @@ class ScatterModel:
     def of_pairs(self, activity: Volume) -> PairScatter:
         """Return the scatter of the coarse pairs.
 
-        Multiple scatter is taken to be what build-up adds to single scatter, blurred.
+        Multiple scatter is taken to be what build-up adds to single scatter, blurred. Activity so
+        thin that rays would meet it by chance is blurred first (`THIN`).
 
         Parameters
         ----------
@@ -148,6 +157,7 @@ class ScatterModel:
             Activity, its axes along the scanner's towards R, A and S.
         """
         activity = continued(activity, self.mu, ACTIVITY_MM)
+        activity = self._as_wide_as_rays(activity)
         places = self.points, self.ring.detectors, self.ring.pairs
         rays = integrals(activity, self.points, self.ring.detectors), self.mu_rays
         sums = pair_scatter(rays, *places, self.window, AGAIN * self.kept)
@@ -164,7 +174,16 @@ class ScatterModel:
             share = more / np.maximum(single, np.float32(1e-30))
             single = timed_pair_scatter(activity, self.mu_rays, *places, measured)
             more = single * share
-        return PairScatter(single + self.ring.blurred(more, AGAIN_MM * self.kept), error, again)
+        values = single + self.ring.blurred(more, AGAIN_MM * self.kept)
+        return PairScatter(values, single, error, again)
+
+    def _as_wide_as_rays(self, activity: Volume) -> Volume:
+        """Return an activity blurred, where it is so thin that rays would meet it by chance."""
+        some = self.points.every(MANY)
+        wide = blurred(activity, BLUR * self.ring.distance_mm)
+        rays, other = (integrals(one, some, self.ring.detectors) for one in (activity, wide))
+        change = float(np.sqrt(np.mean((other - rays) ** 2, dtype=np.float64)))
+        return wide if change > THIN * float(rays.mean(dtype=np.float64)) else activity
 
     def in_bins(self, values: Array, efficiency: Array | None = None) -> Array:
         """Return values of the coarse pairs in all bins, times their efficiency.
@@ -177,6 +196,15 @@ class ScatterModel:
         if not isinstance(self.bins, Bins):
             raise GeometryError("pairs of detectors lie in no bins: ask for those of each event")
         return self.ring.in_bins(values, self.bins, efficiency)
+
+
+def blurred(activity: Volume, sigma_mm: float) -> Volume:
+    """Return an activity blurred by a Gaussian of such a standard deviation; none is lost."""
+    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
+
+    width = sigma_mm / np.array(activity.grid().spacing_mm)
+    voxels = gaussian_filter(activity.voxels, width, mode="nearest")
+    return Volume(voxels, activity.affine, activity.unit)
 
 
 def _warn_beyond(points: ScatterPoints, fov_mm: float) -> None:

@@ -70,6 +70,11 @@ class CoarseRing:
         return cls(bins.radius_mm, 2 * half, np.linspace(low, high, rings), reach)
 
     @property
+    def distance_mm(self) -> float:
+        """Distance of neighbouring detectors around the ring."""
+        return 2 * np.pi * self.radius_mm / self.crystals
+
+    @property
     def detectors(self) -> Detectors:
         """The detectors, number ``crystal * rings + ring``."""
         psi = 2 * np.pi * np.arange(self.crystals) / self.crystals

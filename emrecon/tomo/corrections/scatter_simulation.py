@@ -108,6 +108,12 @@ class ScatterPoints:
         share = float(mass.sum()) / float(mass[held].sum())
         return cls(at, mass[held][order] * volume * share, int(np.count_nonzero(odd == 0)))
 
+    def every(self, step: int) -> ScatterPoints:
+        """Return every so manieth point."""
+        return ScatterPoints(
+            self.places_mm[::step], self.weights_mm2[::step], -(-self.first // step)
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Detectors:
