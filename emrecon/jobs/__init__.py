@@ -108,7 +108,8 @@ def from_options(name: str, source: Sequence[str], out: Path, options: Mapping[s
     if form := arguments.get("corrections"):
         from emrecon.io.manifest import refuse_unheard  # noqa: PLC0415 - brings readers
 
-        said = {n: getattr(form, n) for n in options if hasattr(form, n)}
+        values = {n: getattr(form, n) for n in options if hasattr(form, n)}
+        said = {n: value for n, value in values.items() if value is not None}  # as "simulate" is
         refuse_unheard(said | {n: vars(job).get(n) for n in ("scan", "like")})
     return job
 
