@@ -118,7 +118,7 @@ def main(tokens: Sequence[str] | None = None) -> None:
     except MemoryError:
         _end("out of memory: choose larger voxels or fewer of them, or a smaller span", FAILED)
     except KeyboardInterrupt:
-        _end("interrupted", INTERRUPTED)
+        _interrupted(ends=tokens is None)
     except (BrokenPipeError, SystemExit) as error:
         if not any(isinstance(one, BrokenPipeError) for one in (error, error.__context__)):
             raise  # rich makes the former a SystemExit
@@ -127,6 +127,13 @@ def main(tokens: Sequence[str] | None = None) -> None:
     except OSError as error:  # names that are too long, links that go around, a network that left
         named = f"{error.filename}: " if error.filename else ""
         _end(f"{named}{error.strerror or error}", FAILED)
+
+
+def _interrupted(*, ends: bool) -> None:
+    """End; what is half made (a ZipFile) does not complain where the process ends, too."""
+    if ends:
+        sys.unraisablehook = lambda _: None
+    _end("interrupted", INTERRUPTED)
 
 
 def _explain(tokens: Sequence[str]) -> None:

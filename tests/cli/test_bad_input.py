@@ -211,6 +211,26 @@ def test_ctrl_c(copy: Path, out: Path) -> None:
         kept.unlink()
 
 
+def test_what_is_half_made_at_an_interruption_does_not_complain() -> None:
+    script = """
+import sys
+from emrecon import cli
+class Half:
+    def __del__(self):
+        self.never_made
+def app(*given, **flags):
+    half = Half()
+    raise KeyboardInterrupt
+cli.app, sys.argv = app, ["emrecon", "info"]
+cli._explain = print
+cli.main()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (130, "emrecon: interrupted\n")
+
+
 def test_disk_that_fills_while_the_image_is_written(copy: Path, out: Path, capsys) -> None:
     """The small files fit, the image does not: none of them may stay."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
