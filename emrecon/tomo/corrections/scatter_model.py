@@ -199,7 +199,7 @@ class ScatterModel:
 
 
 def blurred(activity: Volume, sigma_mm: float) -> Volume:
-    """Return an activity blurred by a Gaussian of such a standard deviation; none is lost."""
+    """Return an activity blurred by a Gaussian, as if its outermost voxels went on beyond."""
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
 
     width = sigma_mm / np.array(activity.grid().spacing_mm)
