@@ -83,9 +83,10 @@ def test_a_job_over_its_limit_is_stopped_alone(made: Path, tmp_path: Path) -> No
 
 
 def test_threads_are_set_before_any_library_is_loaded_and_ctrl_c_does_not_reach(
-    slot: Slot,
+    slot: Slot, made: Path, tmp_path: Path
 ) -> None:
-    process = psutil.Process(slot._process.pid)
+    assert slot.run(order(made, tmp_path), silent).status == "done"
+    process = psutil.Process(slot._process.pid)  # no sooner: it takes time to have an environment
     surroundings = process.environ()
     assert {surroundings[name] for name in POOLS} == {"1"}
     assert os.getpgid(process.pid) != os.getpgid(0)
