@@ -74,7 +74,7 @@ def read_a_region(qtbot, viewer, dock):  # noqa: F811
     measure = opened(viewer, "Measure regions")
     assert measure.image_box.currentText() == image.name  # what is seen
     assert measure.region_box.currentText() == mask.name
-    qtbot.waitUntil(lambda: len(measure.rows) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(measure.rows) == 1, timeout=60_000)
     inside = np.asarray(image.data)[np.asarray(mask.data) == 1]
     assert inside.size > 10
     assert float(measure.table.item(0, 1).text()) == pytest.approx(inside.mean(), rel=1e-3)

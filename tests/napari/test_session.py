@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -199,22 +201,26 @@ def test_what_is_not_compiled_is_compiled_elsewhere_and_the_run_begun_again():
     assert (session.phase, session.result) == ("done", 6)
 
 
-def test_stop_ends_a_process_that_compiles_at_once(wait, tmp_path):
-    import psutil
-
+def test_stop_kills_a_process_that_compiles(wait, monkeypatch, tmp_path):
     from emrecon.jobs.recon import ReconstructionJob
-    from napari_plugin.elsewhere import compiled_elsewhere
+    from napari_plugin import elsewhere
 
-    def children() -> list[psutil.Process]:
-        return psutil.Process().children()
+    begun = []
 
-    before = children()
+    class Watched(subprocess.Popen):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            begun.append(self)
+
+    monkeypatch.setattr(elsewhere.subprocess, "Popen", Watched)
     session = Session(1000)
-    session.start(lambda session: compiled_elsewhere(ReconstructionJob(tmp_path), session))
-    wait(lambda: len(children()) > len(before))
+    session.start(
+        lambda session: elsewhere.compiled_elsewhere(ReconstructionJob(tmp_path), session)
+    )
+    wait(lambda: begun)
     session.stop()
-    assert session.join(2.0)
-    wait(lambda: len(children()) == len(before), 2.0)
+    assert session.join(60)
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
 
 
 def test_slow_motion_shows_every_update_and_can_be_left(wait):

