@@ -62,7 +62,7 @@ def section(
 
 
 SettingsFlags = Annotated[Settings, section("Reconstruction")]
-CorrectionFlags = Annotated[Corrections, section("Corrections")]
+CorrectionFlags = Annotated[Corrections, section("Corrections", negative=None)]
 CameraFlags = Annotated[CameraFacts, section("SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, section("List-mode")]
 PenaltyFlags = Annotated[Penalty, section("Prior")]

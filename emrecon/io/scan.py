@@ -107,7 +107,7 @@ def read_scan(
     changes |= by_crystals
     medium = read_medium(corrections, _energy_kev(scan), scan.exam.patient_position)
     if medium.mu is not None:
-        changes["mu"] = _mu_in_scan(medium.mu, scan, path, centred=corrections.mu_centred)
+        changes["mu"] = _mu_in_scan(medium.mu, scan, path, centred=bool(corrections.mu_centred))
     from_stir(changes, scan)
     changes["facts"] = scan.facts | medium.facts | norm_facts
     prompts = {"prompts": path}

@@ -139,7 +139,8 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
         If a field differs from its default to no effect.
     """
     values = {item.name: getattr(form, item.name) for form in chosen for item in fields(form)}
-    for field in [field for form in chosen for field in forms.changed(form)]:
+    said = {name for form in chosen for name in forms.changed(form)}
+    for field in [field for form in chosen for field in forms.asked(form)]:
         users = USED_BY.get(field)
         if users is not None and data not in users:
             raise SettingsError(
@@ -147,8 +148,9 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
                 "leave it out"
             )
         other, value = NEEDS.get(field, ("", ""))
-        given = [values[each] for each in other.split(" or ")] if other else [True]
-        if not any(str(each) == value if value else each for each in given):
+        named = other.split(" or ") if other else []
+        given = [str(values[each]) == value if value else each in said for each in named]
+        if named and not any(given):
             raise SettingsError(
                 f"{field} says nothing without {other}{f' {value}' if value else ''}: give both, "
                 "or leave it out"

@@ -119,7 +119,7 @@ class NormalisationJob:
                 "efficiencies are what is estimated: leave out --norm, --normalisation, "
                 "--correction and --additive"
             )
-        if idle := sorted(BY_NORMALISE.intersection(forms.changed(self.corrections))):
+        if idle := sorted(BY_NORMALISE.intersection(forms.asked(self.corrections))):
             raise SettingsError(f"{idle[0]} says nothing about efficiencies: leave it out")
         if self.corrections.simulate_scatter:
             raise SettingsError(

@@ -207,7 +207,7 @@ class Images:
         return {
             "mu_unit": self.corrections.mu_unit or None,
             "mu_centred": self.corrections.mu_centred or None,
-            "listmode_span": self.corrections.span,
+            "listmode_span": self.corrections.listmode_span,
         }
 
 

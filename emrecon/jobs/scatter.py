@@ -128,7 +128,7 @@ class ScatterJob:
         """Return what `inputs` does, refusing a bad name, and settings that do not go with it."""
         if self.out is not None and self.out.suffix != ".hs":
             raise SettingsError(f"scatter is written as Interfile (.hs), not {self.out}")
-        if idle := sorted(BY_SCATTER.intersection(forms.changed(self.corrections))):
+        if idle := sorted(BY_SCATTER.intersection(forms.asked(self.corrections))):
             raise SettingsError(
                 f"{idle[0]} says nothing about the scatter of an image: leave it out"
             )
