@@ -59,9 +59,20 @@ _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 def resolved(path: Path, corrections: Corrections) -> tuple[Path, Corrections]:
-    """Return prompts and corrections of a scan; of a manifest or its folder, those it names."""
+    """Return prompts and corrections of a scan; of a manifest or its folder, those it names.
+
+    Raises
+    ------
+    FormatError
+        If a manifest cannot be read.
+    SettingsError
+        If corrections say the same in two ways.
+    """
     path = path / MANIFEST if path.is_dir() else path
-    return read_manifest(path, corrections) if path.suffix == ".toml" else (path, corrections)
+    if path.suffix == ".toml":
+        path, corrections = read_manifest(path, corrections)
+    no_rivals(corrections, path)
+    return path, corrections
 
 
 def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from emrecon import forms, io
 from emrecon.errors import SettingsError
+from emrecon.io.scan import reader_of
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import NO_MAP, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
 
@@ -170,6 +172,30 @@ def need_map(corrections: Corrections) -> None:
     """
     if not (corrections.mu or corrections.ct):
         raise SettingsError(NO_MAP)
+
+
+def sinograms_of(path: Path, corrections: Corrections, words: str) -> Bins:
+    """Return the bins of PET sinograms without time of flight, as headers tell.
+
+    Parameters
+    ----------
+    path : Path
+        Prompts or list-mode.
+    corrections : Corrections
+        How it is read.
+    words : str
+        Why other data are refused.
+
+    Raises
+    ------
+    EmreconError
+        If these are no counts in bins, of a gamma camera, or with time of flight.
+    """
+    reader_of(path)
+    bins = io.read_bins(path, corrections)
+    if bins is None or bins.timing is not None:
+        raise SettingsError(words)
+    return bins
 
 
 def data_of(path: Path, listmode: ListmodeSettings) -> str:
