@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 
 from emrecon import forms
 from emrecon.errors import EmreconError, SettingsError
-from napari_plugin.auto_number import AutoNumber, auto_number
+from napari_plugin.auto_number import AutoNumber, auto_number, number_words
 from napari_plugin.file_chooser import WIDE, Choices, FileChooser
 from napari_plugin.layout import Section, lines
 from napari_plugin.suggestions import ADVANCED, BLANK, BY_SCAN, SUGGESTIONS
@@ -290,7 +290,8 @@ class Field:
 
     def _words(self, text: str) -> list[str]:
         if not self._paths:
-            return text.replace(",", " ").split()
+            several = text.replace(",", " ").split()
+            return number_words(text) if float in get_args(self._hint) else several
         try:
             return shlex.split(text)
         except ValueError as error:
