@@ -133,8 +133,8 @@ def written_together(
         keep_inputs([folder / path.name for path in beside.iterdir()], inputs or {})
         make_folder(folder)
         _move(beside, folder, last)
-    except WriteError:
-        raise
+    except WriteError as error:  # named as they would be
+        raise WriteError(str(error).replace(str(beside), str(folder))) from error
     except OSError as error:
         raise WriteError(f"cannot write {out}: {reason(error)}") from error
     finally:

@@ -269,6 +269,8 @@ def _refuse_execution(
     for words, wrong in refused.items():
         if wrong:
             raise SettingsError(words)
+    if execution.cache:
+        check_outputs((execution.cache / "sensitivities",), {}, anywhere=True)
     for name in ("randoms", "scatter", "additive"):
         if getattr(corrections, name) is not None and several:
             raise SettingsError(

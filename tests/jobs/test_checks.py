@@ -116,6 +116,7 @@ def test_a_check_refuses_what_a_run_would_and_reads_no_data(
     ("flags", "words"),
     [
         (("--cache", "kept", "--workers", "2"), "give --cache or --workers"),
+        (("--cache", "image.nii/kept"), "image.nii is a file, not a folder"),
         (("--chunks", "2"), "--chunks are for --workers"),
         (("--prior", "rdp", "--beta", "0.1,0.2", "--resume"), "have no checkpoints"),
         (("-o", "nowhere/out.nii"), "there is no folder nowhere"),
