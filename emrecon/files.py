@@ -192,4 +192,5 @@ def _umask() -> int:
 
 def reason(error: OSError) -> str:
     """Return in words why the system refused."""
-    return error.strerror or str(error)
+    short = "requested and" in str(error)  # numpy's words for a write that ended early
+    return error.strerror or ("the device took not all of it" if short else str(error))

@@ -122,6 +122,12 @@ def changed(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
     }
 
 
+def asked(form: Any) -> list[str]:  # noqa: ANN401 - any form
+    """Return the fields that ask for something: changed, and not merely from unsaid to none."""
+    unsaid = {item.name for item in fields(form) if item.default is None}
+    return [name for name, value in changed(form).items() if value or name not in unsaid]
+
+
 def told(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
     """Return the fields that are not as by default and hold no path, as a sidecar tells them."""
     named = path_names(type(form))  # type: ignore[arg-type] # classes are hashable

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any, get_args, get_origin
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QDoubleSpinBox,
     QHBoxLayout,
     QLineEdit,
     QSlider,
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 
 from emrecon import forms
 from emrecon.errors import SettingsError
+from napari_plugin.number_box import NumberBox
 from napari_plugin.suggestions import SLIDERS
 
 _MOST = 1e9
@@ -117,7 +118,7 @@ def auto_number(name: str, hint: Any) -> AutoNumber | None:  # noqa: ANN401 - a 
     return AutoNumber(words[0], words[0], whole=kinds[0] is int, **options)
 
 
-class _Spin(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
+class _Spin(NumberBox):
     """A number of any size as it is typed; the wheel scrolls the form that it is in."""
 
     def __init__(self, *, whole: bool) -> None:
@@ -128,7 +129,7 @@ class _Spin(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
         self.setValue(1.0)
         self.setMinimumWidth(60)
         if not whole:
-            self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+            self.setStepType(NumberBox.StepType.AdaptiveDecimalStepType)
 
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
         """Return what is shown."""
@@ -137,6 +138,21 @@ class _Spin(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
     def wheelEvent(self, event: Any) -> None:  # noqa: ANN401, N802
         """Leave the wheel to the form."""
         event.ignore()
+
+
+def number_words(text: str) -> list[str]:
+    """Return the numbers of a line as they are typed, with blanks or commas between.
+
+    Raises
+    ------
+    SettingsError
+        If a comma may as well be in a number.
+    """
+    if re.search(r"\d,\d", text) and "." not in text:
+        raise SettingsError(
+            f"{text}: a comma may begin decimals or another number; write a point, or a blank"
+        )
+    return text.replace(",", " ").split()
 
 
 class _Numbers(QLineEdit):  # type: ignore[misc] # Qt has no types
@@ -158,7 +174,7 @@ class _Numbers(QLineEdit):  # type: ignore[misc] # Qt has no types
         SettingsError
             If that is no number, nor several.
         """
-        words = self.text().replace(",", " ").split()
+        words = number_words(self.text())
         numbers: tuple[float, ...] = forms.from_text(words, tuple[float, ...], "")
         if not numbers:
             raise SettingsError("a number is wanted, or several with blanks between")

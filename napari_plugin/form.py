@@ -26,10 +26,10 @@ from qtpy.QtWidgets import (
 
 from emrecon import forms
 from emrecon.errors import EmreconError, SettingsError
-from napari_plugin.auto_number import AutoNumber, auto_number
+from napari_plugin.auto_number import AutoNumber, auto_number, number_words
 from napari_plugin.file_chooser import WIDE, Choices, FileChooser
 from napari_plugin.layout import Section, lines
-from napari_plugin.suggestions import ADVANCED, BLANK, SUGGESTIONS
+from napari_plugin.suggestions import ADVANCED, BLANK, BY_SCAN, SUGGESTIONS
 from napari_plugin.theme import colours_of, follow
 
 T = TypeVar("T")
@@ -183,7 +183,8 @@ class Field:
         self._many = get_origin(kind) is tuple
         self._paths = self._many and get_args(kind)[0] is Path
         self._free = not optional and name in SUGGESTIONS
-        self.widget = auto_number(name, hint) or self._widget(name, kind, choices)
+        answer = _Answer() if optional and kind is bool else None
+        self.widget = auto_number(name, hint) or answer or self._widget(name, kind, choices)
         self.widget.setObjectName(name)
         self._input = self._within()
         self.holder, self._wrong = QWidget(), _complaint()
@@ -241,6 +242,8 @@ class Field:
         """Show a value."""
         if isinstance(self.widget, AutoNumber):
             self.widget.fill(value)
+        elif isinstance(self._input, _Answer):
+            self._input.setCurrentIndex(self._input.VALUES.index(value))
         elif isinstance(self._input, QCheckBox):
             self._input.setChecked(bool(value))
         elif isinstance(self._input, QSpinBox):
@@ -262,7 +265,7 @@ class Field:
         """
         if isinstance(self._input, QCheckBox):
             return self._input.isChecked()
-        if isinstance(self.widget, AutoNumber | QSpinBox):
+        if isinstance(self.widget, AutoNumber | QSpinBox | _Answer):
             return self.widget.value()
         if isinstance(self.widget, FileChooser) and not self._many:
             return self.widget.path()
@@ -287,7 +290,8 @@ class Field:
 
     def _words(self, text: str) -> list[str]:
         if not self._paths:
-            return text.replace(",", " ").split()
+            several = text.replace(",", " ").split()
+            return number_words(text) if float in get_args(self._hint) else several
         try:
             return shlex.split(text)
         except ValueError as error:
@@ -323,6 +327,20 @@ class _Counter(QSpinBox):  # type: ignore[misc] # Qt has no types
     def wheelEvent(self, event: Any) -> None:  # noqa: ANN401, N802 - Qt's name
         """Leave the wheel to the form."""
         event.ignore()
+
+
+class _Answer(QComboBox):  # type: ignore[misc] # Qt has no types
+    """Yes, no, or neither said."""
+
+    VALUES = (None, True, False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addItems([BY_SCAN, "yes", "no"])
+
+    def value(self) -> bool | None:
+        """Return what is said."""
+        return self.VALUES[self.currentIndex()]
 
 
 def _box(words: list[str], default: str | None) -> QComboBox:

@@ -7,7 +7,6 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
-    QDoubleSpinBox,
     QLabel,
     QLineEdit,
     QSpinBox,
@@ -19,6 +18,7 @@ from emrecon import forms
 from emrecon.errors import SettingsError
 from napari_plugin.cine import FIRST_HZ
 from napari_plugin.layout import button, row
+from napari_plugin.number_box import NumberBox
 from napari_plugin.theme import colours_of
 
 _MOST = 1e12
@@ -109,7 +109,7 @@ class PlaneTools(QWidget):
             self.windowed.emit(low, high)
 
 
-class _End(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
+class _End(NumberBox):
     """An end of a window, of any size, in few figures."""
 
     def __init__(self, name: str) -> None:
@@ -125,20 +125,6 @@ class _End(QDoubleSpinBox):  # type: ignore[misc] # Qt has no types
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
         """Return what is shown."""
         return f"{value:.5g}"
-
-    def valueFromText(self, text: str) -> float:  # noqa: N802
-        """Return what was typed."""
-        return float(text)
-
-    def validate(self, text: str, place: int) -> Any:  # noqa: ANN401 - Qt's
-        """Take numbers as Python writes them, with exponents too."""
-        from qtpy.QtGui import QValidator  # noqa: PLC0415 - used here alone
-
-        try:
-            float(text)
-        except ValueError:
-            return QValidator.State.Intermediate, text, place
-        return QValidator.State.Acceptable, text, place
 
 
 def _toggle(name: str, caption: str, text: str) -> Any:  # noqa: ANN401 - a button

@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QGridLayout,
     QProgressBar,
     QPushButton,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
 from napari_plugin.layout import OneLine
 from napari_plugin.layout import row as layout_row
 from napari_plugin.live import SHARES
+from napari_plugin.number_box import NumberBox
 from napari_plugin.session import Session
 
 BUTTONS = {
@@ -139,9 +139,9 @@ def _modes() -> QComboBox:
     return box
 
 
-def _pace() -> QDoubleSpinBox:
+def _pace() -> NumberBox:
     """Return the updates a second of slow motion."""
-    box = QDoubleSpinBox()
+    box = NumberBox()
     box.setObjectName("pace")
     box.setRange(0.1, 10.0)
     box.setValue(1.0)

@@ -30,11 +30,15 @@ SUGGESTIONS: dict[str, tuple[str, ...]] = {
 _NONE = ("prior", "collimator", "scatter_from", "psf_fwhm_mm", "post_fwhm_mm", "gates", "gate_by")
 _OF_THE_FILE = (
     *("isotope", "direction", "patient_position", "first_row", "mu_unit", "frame_order"),
-    *("window_kev", "radius_mm", "pixel_mm", "start_angles_deg"),
+    *("window_kev", "radius_mm", "pixel_mm", "start_angles_deg", "ct_kvp", "tof_fwhm_ps"),
 )
+BY_SCAN = "as the scan says"
+"""What is taken where nothing is said that a scan's manifest may state."""
+
 BLANK = {
     **dict.fromkeys(_NONE, "none"),
     **dict.fromkeys(_OF_THE_FILE, "as in the file"),
+    **dict.fromkeys(("dead_time_us", "dead_time_model", "singles_cps"), BY_SCAN),
     "voxel_mm": "by the bins",
     "size": "field of view",
     "centre_mm": "the scanner's",

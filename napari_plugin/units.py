@@ -54,7 +54,7 @@ def suv_per_unit(layer: Any) -> float:  # noqa: ANN401 - a layer
     if unit not in BECQUEREL:
         raise SettingsError(
             f"{layer.name} is in {unit or 'a unit that is not known'}: SUV are of an image in "
-            "Bq/mL. Reconstruct with a calibration and facts, and tick SUV under Corrections"
+            "Bq/mL. Reconstruct with a calibration and facts, and say yes to SUV under Corrections"
         )
     if "facts" in about:  # of the file itself
         return BECQUEREL[unit] * PetFacts(about["facts"]).suv_per_bq_per_ml

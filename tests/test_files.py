@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,18 +84,39 @@ def test_missing_folder(tmp_path: Path) -> None:
         write_text(tmp_path / "no" / "a.txt", "x")
 
 
-def test_full_disk(tmp_path: Path) -> None:
+@pytest.fixture
+def full_disk() -> Iterator[None]:
     """A limit on the file size stands in for a full disk: the write itself fails."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(WriteError, match=r"a\.bin"):
-            with replacing(tmp_path / "a.bin") as beside, beside.open("wb") as file:
-                file.write(b"x" * 100_000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_full_disk(tmp_path: Path, full_disk: None) -> None:
+    with (
+        pytest.raises(WriteError, match=r"a\.bin"),
+        replacing(tmp_path / "a.bin") as beside,
+        beside.open("wb") as file,
+    ):
+        file.write(b"x" * 100_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_in_words_and_by_the_names_that_are_wanted(
+    tmp_path: Path, full_disk: None
+) -> None:
+    out = tmp_path / "out"
+    words = rf"^cannot write {out / 'a.npy'}: (?!\d+ requested)\w"
+    with (
+        pytest.raises(WriteError, match=words),
+        written_together(out, out, "a.npy") as beside,
+        replacing(beside / "a.npy") as whole,
+        whole.open("wb") as file,
+    ):
+        np.save(file, np.zeros(100_000))
     assert list(tmp_path.iterdir()) == []
 
 

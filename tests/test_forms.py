@@ -82,6 +82,13 @@ JOBS = [
             dead_time_us=1.25, dead_time_model="paralysable", singles_cps=21000.0,
         ),
     ),
+    ReconstructionJob(  # what is said though it goes without saying
+        Path("/a folder/scan"), IMAGE,
+        corrections=Corrections(
+            mu_centred=False, ct_kvp=0.0, span=11, sum_tof=False, tof_fwhm_ps=0.0,
+            dead_time_us=0.0, dead_time_model="nonparalysable", singles_cps=0.0, suv=False,
+        ),
+    ),
     TransmissionJob(
         Path("/x y.h5"), IMAGE, RayFiles(pixel_mm=0.01, axis_column=300.5, sum_columns=2),
         TransmissionSettings(quick=2, size=(9, 9, 2)), Penalty("rdp", 0.5),

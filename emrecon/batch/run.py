@@ -14,7 +14,7 @@ from emrecon.batch.job import Job
 from emrecon.batch.record import Record, key_of, look_at
 from emrecon.batch.store import Store
 from emrecon.errors import EmreconError
-from emrecon.jobs.base import BASE_MB, Estimate
+from emrecon.jobs.base import BASE_MB, Estimate, Unattended
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ def _planned(job: Job, earlier: Record | None, most_mb: float, *, keep: bool) ->
                 return Planned(job, "skip", nothing, record=earlier)
         if keep:
             job.work.keep_others()
+        job.work.check(Unattended())
         needs = job.work.estimate()
     except (EmreconError, OSError) as error:
         why = " ".join(str(error).split())

@@ -115,5 +115,5 @@ def locked(path: Path, wait_s: float) -> Iterator[IO[str] | None]:
 
 
 def safe(name: str) -> str:
-    """Return a name that any file system takes."""
-    return re.sub(r"[^A-Za-z0-9._=+-]+", "_", name)
+    """Return a name that any file system takes, with the letters of all languages."""
+    return re.sub(r"[^\w.=+-]+", "_", name)

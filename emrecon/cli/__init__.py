@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from emrecon.cli.config_file import filled
-from emrecon.cli.unheard import heard
 from emrecon.errors import EmreconError, SettingsError
 
 INTERRUPTED = 130
@@ -55,7 +54,7 @@ app = App(
     ),
 )
 
-app.config = [filled, heard]
+app.config = filled
 
 GROUPS = {
     "Images": {

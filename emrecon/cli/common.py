@@ -62,7 +62,7 @@ def section(
 
 
 SettingsFlags = Annotated[Settings, section("Reconstruction")]
-CorrectionFlags = Annotated[Corrections, section("Corrections")]
+CorrectionFlags = Annotated[Corrections, section("Corrections", negative=None)]
 CameraFlags = Annotated[CameraFacts, section("SPECT files")]
 ListmodeFlags = Annotated[ListmodeSettings, section("List-mode")]
 PenaltyFlags = Annotated[Penalty, section("Prior")]
@@ -167,14 +167,21 @@ def do(
     return result
 
 
-def plan(job: Job, voice: Voice | None = None, *, overwrite: bool = False) -> None:
+def plan(
+    job: Job,
+    execution: Execution | None = None,
+    voice: Voice | None = None,
+    *,
+    overwrite: bool = False,
+) -> None:
     """Say what a job would read, write and need, and do nothing."""
-    from emrecon.jobs.base import must_exist
+    from emrecon.jobs.base import Execution, must_exist
 
     if not overwrite:
         job.keep_others()
     inputs, outputs = job.inputs(), job.outputs()
     must_exist(inputs)
+    job.check(execution or Execution())
     need = job.estimate()
     lines = [f"reads {what}: {path}" for what, path in inputs.items()]
     lines += [f"would write {path}" for path in outputs]

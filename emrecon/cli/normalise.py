@@ -18,7 +18,7 @@ from emrecon.tomo.inputs import Corrections
 
 SourceFlags = Annotated[Source, section("Source")]
 REFUSED = STATED | BY_NORMALISE | {"simulate_scatter"}
-SourceCorrectionFlags = Annotated[Corrections, section("Corrections", REFUSED)]
+SourceCorrectionFlags = Annotated[Corrections, section("Corrections", REFUSED, negative=None)]
 
 
 def normalise(

@@ -107,6 +107,6 @@ def recon(  # noqa: PLR0913 - each is a group of flags
         anatomical or AnatomySettings(), regions or RegionSettings(),
     )  # fmt: skip
     if dry_run:
-        plan(job, voice, overwrite=overwrite)
+        plan(job, execution, voice, overwrite=overwrite)
     else:
         do(job, execution, voice, overwrite=overwrite)

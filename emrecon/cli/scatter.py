@@ -15,7 +15,7 @@ from emrecon.cli.common import Out, Overwrite, VoiceFlags, do, section
 from emrecon.jobs.refused import BY_SCATTER
 from emrecon.tomo.inputs import Corrections
 
-ScatterFlags = Annotated[Corrections, section("Corrections", BY_SCATTER)]
+ScatterFlags = Annotated[Corrections, section("Corrections", BY_SCATTER, negative=None)]
 
 
 def scatter(  # noqa: PLR0913 - each is a flag

@@ -62,7 +62,7 @@ def segment(  # noqa: PLR0913 - each is a flag, or a group of them
 
     job = SegmentationJob(tuple(images), out, settings or Settings(), files or TissueInputs())
     if dry_run:
-        plan(job, voice, overwrite=overwrite)
+        plan(job, voice=voice, overwrite=overwrite)
         return
     quick_imports.load_kernels()
     do(job, voice=voice, overwrite=overwrite)

@@ -89,7 +89,7 @@ def read_medium(
         return Medium()
     if energy_kev is None:
         raise SettingsError("attenuation from CT needs the isotope's energy: say --isotope")
-    return _medium_of_ct(corrections.ct, corrections.ct_kvp, energy_kev, position)
+    return _medium_of_ct(corrections.ct, corrections.ct_kvp or 0.0, energy_kev, position)
 
 
 def read_scatter(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -61,9 +59,20 @@ _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 def resolved(path: Path, corrections: Corrections) -> tuple[Path, Corrections]:
-    """Return prompts and corrections of a scan; of a manifest or its folder, those it names."""
+    """Return prompts and corrections of a scan; of a manifest or its folder, those it names.
+
+    Raises
+    ------
+    FormatError
+        If a manifest cannot be read.
+    SettingsError
+        If corrections say the same in two ways.
+    """
     path = path / MANIFEST if path.is_dir() else path
-    return read_manifest(path, corrections) if path.suffix == ".toml" else (path, corrections)
+    if path.suffix == ".toml":
+        path, corrections = read_manifest(path, corrections)
+    no_rivals(corrections, path)
+    return path, corrections
 
 
 def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
@@ -85,45 +94,11 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
         key: value if key in _PLAIN else _inside(path.parent, value)
         for key, value in table.items()
     }
-    chosen = {
-        field.name: getattr(over, field.name)
-        for field in fields(Corrections)
-        if getattr(over, field.name) != field.default
-    }
+    chosen = changed(over)
     for key in chosen:  # what was chosen stands for all that says the same in another way
         for rival in RIVALS.get(key, ()):
             stated.pop(rival, None)
     return prompts, Corrections(**(stated | chosen))
-
-
-def refuse_unheard(said: Mapping[str, Any]) -> None:
-    """Refuse a default that is said where the scan's manifest states another value.
-
-    Only what differs from its default goes before a manifest, see `read_manifest`.
-
-    Parameters
-    ----------
-    said : mapping
-        What was typed or written, by name: parts of `Corrections`, and the scan as `scan` or
-        `like`.
-
-    Raises
-    ------
-    SettingsError
-        If a value would be dropped.
-    """
-    scan = Path(said.get("like") or said.get("scan") or "")
-    manifest = scan / MANIFEST if scan.is_dir() else scan
-    if manifest.suffix != ".toml" or not manifest.is_file():
-        return
-    with suppress(FormatError):  # which reading the scan refuses
-        _, stated = read_manifest(manifest, Corrections())
-        for name, value in changed(stated).items():
-            if name in said and said[name] == getattr(Corrections(), name):
-                raise SettingsError(
-                    f"{name} = {said[name]} is the default, which does not go before {name} = "
-                    f"{value} in {manifest}: change or remove that line"
-                )
 
 
 def _inside(folder: Path, value: str | list[str]) -> Path | tuple[Path, ...]:

@@ -24,7 +24,7 @@ from emrecon.io.formats import (
     formats,
     identify,
 )
-from emrecon.io.manifest import no_rivals, resolved
+from emrecon.io.manifest import resolved
 from emrecon.tomo.corrections.consistency import checked
 from emrecon.tomo.corrections.map_place import on_axis, say_half_voxel
 from emrecon.tomo.gates import When
@@ -88,10 +88,9 @@ def read_scan(
     camera = camera or CameraFacts()
     views = _Asked(only) if only else None
     reading = Reading(corrections, camera, isotope, window_s, views)
-    scan = _reader(path).read_scan(path, reading)
+    scan = reader_of(path).read_scan(path, reading)
     if camera.scatter_from and (corrections.scatter or corrections.additive):
         raise SettingsError("give --scatter-from or a file with scatter, not both")
-    no_rivals(corrections, path)
     if views and not views.asked:
         reading = replace(reading, views=None)
     changes, files = matching(scan.bins, reading)
@@ -107,7 +106,7 @@ def read_scan(
     changes |= by_crystals
     medium = read_medium(corrections, _energy_kev(scan), scan.exam.patient_position)
     if medium.mu is not None:
-        changes["mu"] = _mu_in_scan(medium.mu, scan, path, centred=corrections.mu_centred)
+        changes["mu"] = _mu_in_scan(medium.mu, scan, path, centred=bool(corrections.mu_centred))
     from_stir(changes, scan)
     changes["facts"] = scan.facts | medium.facts | norm_facts
     prompts = {"prompts": path}
@@ -198,8 +197,14 @@ def must_be_scan(path: Path) -> tuple[Format, str]:
     return identified
 
 
-def _reader(path: Path) -> ReadsScans:
-    """Return the format of a file with counts in bins, or that can be counted into some."""
+def reader_of(path: Path) -> ReadsScans:
+    """Return the format of a file with counts in bins, or that can be counted into some.
+
+    Raises
+    ------
+    EmreconError
+        If it is no such file.
+    """
     identified = must_be_scan(path)
     if not isinstance(identified[0], ReadsScans) and identified[1] != "events":
         raise FormatError(f"{path} is no scan, but a file of {identified[0].name}")

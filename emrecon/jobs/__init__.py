@@ -85,8 +85,7 @@ def from_options(name: str, source: Sequence[str], out: Path, options: Mapping[s
     Raises
     ------
     SettingsError
-        If an option is none of this kind, or a value makes no sense or would not be heard, see
-        `emrecon.io.manifest.refuse_unheard`.
+        If an option is none of this kind, or a value makes no sense.
     """
     cls = kind(name)
     if unknown := sorted(set(options) - options_of(name)):
@@ -104,14 +103,7 @@ def from_options(name: str, source: Sequence[str], out: Path, options: Mapping[s
             arguments[field_name] = forms.filled(cast("type[Any]", hint), options)
         elif field_name in options:
             arguments[field_name] = forms.fitting(options[field_name], hint, field_name)
-    job = cls(**arguments)
-    if form := arguments.get("corrections"):
-        from emrecon.io.manifest import refuse_unheard  # noqa: PLC0415 - brings readers
-
-        values = {n: getattr(form, n) for n in options if hasattr(form, n)}
-        said = {n: value for n, value in values.items() if value is not None}  # as "simulate" is
-        refuse_unheard(said | {n: vars(job).get(n) for n in ("scan", "like")})
-    return job
+    return cls(**arguments)
 
 
 def options_of(name: str) -> set[str]:

@@ -177,6 +177,10 @@ class Job(Protocol):
         """Refuse to write over files that are not its own; see `emrecon.jobs.bundle`."""
         ...
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what settings and headers decide, as `begin` does before it reads data."""
+        ...
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         ...
@@ -199,6 +203,9 @@ class Execution:
     SAVES: ClassVar[bool] = False
     """Whether the state is saved after each pass where the settings do not say how often."""
 
+    MAKES_FOLDERS: ClassVar[bool] = False
+    """Whether the folder that the outputs lie in is made where there is none."""
+
     resume: bool = False
     """Take up a stopped run of the same scan and settings at its checkpoint."""
 
@@ -218,6 +225,7 @@ class Unattended(Execution):
     """As in batches, where any run may be interrupted."""
 
     SAVES: ClassVar[bool] = True
+    MAKES_FOLDERS: ClassVar[bool] = True
 
 
 def run(

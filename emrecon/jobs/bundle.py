@@ -24,7 +24,11 @@ PART = ".part-"
 
 
 def check_outputs(
-    outputs: Sequence[Path], inputs: Mapping[str, Path], makes: Path | None = None
+    outputs: Sequence[Path],
+    inputs: Mapping[str, Path],
+    makes: Path | None = None,
+    *,
+    anywhere: bool = False,
 ) -> None:
     """Refuse outputs that could not be written, before hours are spent on them.
 
@@ -36,6 +40,8 @@ def check_outputs(
         What is read.
     makes : Path, optional
         Folder that is made where it does not exist; any other must be there.
+    anywhere : bool, optional
+        Whether any folder is made.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def check_outputs(
     for path in outputs:
         must_be_regular(path)
     for path in outputs[:1]:
-        if path.parent != makes and not path.parent.exists():
+        if not (anywhere or path.parent == makes or path.parent.exists()):
             raise WriteError(f"cannot write {path}: there is no folder {path.parent}")
         _check_folder(path)
 
@@ -127,8 +133,8 @@ def written_together(
         keep_inputs([folder / path.name for path in beside.iterdir()], inputs or {})
         make_folder(folder)
         _move(beside, folder, last)
-    except WriteError:
-        raise
+    except WriteError as error:  # named as they would be
+        raise WriteError(str(error).replace(str(beside), str(folder))) from error
     except OSError as error:
         raise WriteError(f"cannot write {out}: {reason(error)}") from error
     finally:

@@ -31,7 +31,7 @@ from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.jobs.cylinder import Cylinder
 from emrecon.jobs.quantify import scale_from
 from emrecon.metrics.cylinder import Inside, inside_of
-from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
+from emrecon.tomo.corrections.decay import Emitter, emitter_named, start_over_mean
 from emrecon.tomo.corrections.quantity import Counting, PetCalibration
 from emrecon.tomo.problem import UNIT
 
@@ -84,6 +84,10 @@ class CalibrationJob:
             out, str(self.image), ours=lambda: sidecar.made_of(out[0], "image", self.image)
         )
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what cannot be read or written, and a cylinder of which too little is said."""
+        self._checked(execution)
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         voxels, _ = base.image_size(self.image)
@@ -93,21 +97,15 @@ class CalibrationJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[CalibrationResult]:
         """Refuse what cannot be read or written."""
-        files = self.inputs()
-        check_outputs(self.outputs(), files)
-        self.cylinder.concentration(float("inf"))  # refuses now what it would then
-        return Once(lambda: self._measured(_sidecar(files.get("sidecar"))))
+        about, emitter, seconds, scanner = self._checked(execution or Execution())
+        return Once(lambda: self._measured(about, emitter, seconds, scanner))
 
-    def _measured(self, about: Mapping[str, Any]) -> CalibrationResult:
-        """Measure the cylinder."""
-        facts, cylinder = about.get("Facts", {}), self.cylinder
-        image = io.read_image(self.image)
-        unit = image.unit or str(about.get("Units", ""))
-        if unit != UNIT:
-            raise DataError(
-                f"{self.image.name} is in {unit or 'no stated unit'}: a calibration is made of an "
-                f"image in {UNIT}, reconstructed whole and without one"
-            )
+    def _checked(self, execution: Execution) -> tuple[dict[str, Any], Emitter, float, str]:
+        """Return what the sidecar says, isotope, duration in s and scanner."""
+        files, cylinder = self.inputs(), self.cylinder
+        check_outputs(self.outputs(), files, anywhere=execution.MAKES_FOLDERS)
+        about = _sidecar(files.get("sidecar"))
+        facts = about.get("Facts", {})
         stated = PetFacts(dict(about))
         isotope = cylinder.isotope or str(facts.get("radionuclide") or stated.nuclide)
         seconds = cylinder.duration_s or stated.duration_s
@@ -119,7 +117,21 @@ class CalibrationJob:
                     f"--{flag.replace('_', '-')}"
                 )
         emitter = emitter_named(isotope)
-        seconds = float(seconds or 0.0)
+        cylinder.concentration(emitter.half_life_s)  # refuses now what it would then
+        return about, emitter, float(seconds or 0.0), scanner
+
+    def _measured(
+        self, about: Mapping[str, Any], emitter: Emitter, seconds: float, scanner: str
+    ) -> CalibrationResult:
+        """Measure the cylinder."""
+        facts, cylinder = about.get("Facts", {}), self.cylinder
+        image = io.read_image(self.image)
+        unit = image.unit or str(about.get("Units", ""))
+        if unit != UNIT:
+            raise DataError(
+                f"{self.image.name} is in {unit or 'no stated unit'}: a calibration is made of an "
+                f"image in {UNIT}, reconstructed whole and without one"
+            )
         counting = Counting(
             seconds, emitter.half_life_s, emitter.branching,
             start_over_mean(emitter.half_life_s, seconds),

@@ -114,6 +114,19 @@ class ConversionJob:
         if not series:  # which is refused unless empty
             keep_others(self.outputs())
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what cannot be converted."""
+        kind = self.source_kind
+        self._refuse_unused(kind)
+        if self.out is None:
+            return
+        series = io.is_series(self.out)
+        if kind == "image":
+            refuse_full(self.out) if series else io.image_format(self.out)
+        makes = None if kind == "image" and not series else self.out
+        anywhere = execution.MAKES_FOLDERS
+        check_outputs(self.outputs(), self.inputs(), makes, anywhere=anywhere)
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         if self.source_kind == "image":
@@ -133,20 +146,13 @@ class ConversionJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[FolderResult | ImageCopy]:
         """Refuse what cannot be converted."""
-        kind = self.source_kind
-        self._refuse_unused(kind)
-        if self.out is not None:
-            series = io.is_series(self.out)
-            if kind == "image":
-                refuse_full(self.out) if series else io.image_format(self.out)
-            makes = None if kind == "image" and not series else self.out
-            check_outputs(self.outputs(), self.inputs(), makes=makes)
+        self.check(execution or Execution())
         works: dict[str, Callable[[], FolderResult | ImageCopy]] = {
             "image": self._image,
             "scan": self._scan,
             "listmode": self._listmode,
         }
-        work = works[kind]
+        work = works[self.source_kind]
 
         def staged() -> FolderResult | ImageCopy:
             with meters(f"reading {self.source.name}", 1):

@@ -8,6 +8,8 @@ from typing import Any
 
 from emrecon import forms, io
 from emrecon.errors import SettingsError
+from emrecon.io.scan import reader_of
+from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.inputs import NO_MAP, Corrections
 from emrecon.tomo.listmode_settings import ListmodeSettings
 
@@ -139,7 +141,8 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
         If a field differs from its default to no effect.
     """
     values = {item.name: getattr(form, item.name) for form in chosen for item in fields(form)}
-    for field in [field for form in chosen for field in forms.changed(form)]:
+    said = {name for form in chosen for name in forms.changed(form)}
+    for field in [field for form in chosen for field in forms.asked(form)]:
         users = USED_BY.get(field)
         if users is not None and data not in users:
             raise SettingsError(
@@ -147,8 +150,9 @@ def refuse_unused(data: str, name: str, *chosen: Any) -> None:  # noqa: ANN401 -
                 "leave it out"
             )
         other, value = NEEDS.get(field, ("", ""))
-        given = [values[each] for each in other.split(" or ")] if other else [True]
-        if not any(str(each) == value if value else each for each in given):
+        named = other.split(" or ") if other else []
+        given = [str(values[each]) == value if value else each in said for each in named]
+        if named and not any(given):
             raise SettingsError(
                 f"{field} says nothing without {other}{f' {value}' if value else ''}: give both, "
                 "or leave it out"
@@ -168,6 +172,30 @@ def need_map(corrections: Corrections) -> None:
     """
     if not (corrections.mu or corrections.ct):
         raise SettingsError(NO_MAP)
+
+
+def sinograms_of(path: Path, corrections: Corrections, words: str) -> Bins:
+    """Return the bins of PET sinograms without time of flight, as headers tell.
+
+    Parameters
+    ----------
+    path : Path
+        Prompts or list-mode.
+    corrections : Corrections
+        How it is read.
+    words : str
+        Why other data are refused.
+
+    Raises
+    ------
+    EmreconError
+        If these are no counts in bins, of a gamma camera, or with time of flight.
+    """
+    reader_of(path)
+    bins = io.read_bins(path, corrections)
+    if bins is None or bins.timing is not None:
+        raise SettingsError(words)
+    return bins
 
 
 def data_of(path: Path, listmode: ListmodeSettings) -> str:

@@ -86,6 +86,10 @@ class MeasurementJob:
         """
         keep_others(self.outputs())
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what cannot be measured."""
+        self._checked(execution)
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         voxels, _ = base.image_size(self.image)
@@ -95,18 +99,23 @@ class MeasurementJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[Figures]:
         """Refuse what cannot be measured."""
-        files = self.inputs()
-        check_outputs(self.outputs(), files)
-        if self.nema and "labels" not in files:
-            raise SettingsError(
-                "--nema needs --labels, or the folder of a simulated scan as --truth"
-            )
+        files = self._checked(execution or Execution())
 
         def work() -> Figures:
             tables = measure(files["image"], files["truth"], files.get("labels"), nema=self.nema)
             return Figures(self, tables)
 
         return Once(work)
+
+    def _checked(self, execution: Execution) -> dict[str, Path]:
+        """Return what is read, refusing what cannot be measured."""
+        files = self.inputs()
+        check_outputs(self.outputs(), files, anywhere=execution.MAKES_FOLDERS)
+        if self.nema and "labels" not in files:
+            raise SettingsError(
+                "--nema needs --labels, or the folder of a simulated scan as --truth"
+            )
+        return files
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ from emrecon.jobs.base import (
     nobody,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
-from emrecon.jobs.data_kinds import data_of, refuse_unused
+from emrecon.jobs.data_kinds import data_of, refuse_unused, sinograms_of
 from emrecon.jobs.known_source import Source
 from emrecon.jobs.refused import BY_NORMALISE, STATED
 from emrecon.stop import Rule, after
@@ -89,9 +89,17 @@ class NormalisationJob:
             ours = partial(sidecar.made_of, outputs[-1], "prompts", prompts)
             keep_others(outputs, str(prompts), ours=ours)
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what efficiencies cannot be estimated of, as far as headers tell."""
+        self.source.check()
+        if self.out is not None and self.out.suffix != ".hs":
+            raise SettingsError(f"efficiencies are written as Interfile (.hs), not {self.out}")
+        check_outputs(self.outputs(), self.inputs(), anywhere=execution.MAKES_FOLDERS)
+        self._refuse_unused()
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        bins = io.read_bins(self.inputs()["prompts"], self.corrections)
+        bins = io.read_bins(*resolved(self.scan, self.corrections))
         if bins is None:
             return Estimate(BASE_MB, 0.0)
         lines = float(np.prod(bins.shape))
@@ -102,11 +110,7 @@ class NormalisationJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> NormalisationRun:
         """Read the scan, and refuse what efficiencies cannot be estimated of."""
-        self.source.check()
-        if self.out is not None and self.out.suffix != ".hs":
-            raise SettingsError(f"efficiencies are written as Interfile (.hs), not {self.out}")
-        check_outputs(self.outputs(), self.inputs())
-        self._refuse_unused()
+        self.check(execution or Execution())
         with meters(f"reading {self.scan.name}", 1):
             scan, files = read_scan(self.scan, self.corrections)
             return NormalisationRun(self, scan, self._source_scan(scan), files)
@@ -119,7 +123,7 @@ class NormalisationJob:
                 "efficiencies are what is estimated: leave out --norm, --normalisation, "
                 "--correction and --additive"
             )
-        if idle := sorted(BY_NORMALISE.intersection(forms.changed(self.corrections))):
+        if idle := sorted(BY_NORMALISE.intersection(forms.asked(self.corrections))):
             raise SettingsError(f"{idle[0]} says nothing about efficiencies: leave it out")
         if self.corrections.simulate_scatter:
             raise SettingsError(
@@ -131,14 +135,15 @@ class NormalisationJob:
             forms.changed(stated)
         ):
             raise SettingsError("give mu_per_mm of the cylinder, or --mu, --ct or --attenuation")
+        sinograms_of(
+            prompts, stated,
+            "efficiencies are estimated of PET sinograms without time of flight (--sum-tof)",
+        )  # fmt: skip
 
     def _source_scan(self, scan: Scan) -> SourceScan:
         """Return the scan as the estimation wants it."""
         bins = scan.bins
-        if not isinstance(bins, Bins) or bins.timing is not None:
-            raise SettingsError(
-                "efficiencies are estimated of PET sinograms without time of flight (--sum-tof)"
-            )
+        assert isinstance(bins, Bins)  # noqa: S101 - as its header told
         lines, stated = self.source.lines(bins)
         known = stated if scan.attenuation is None else scan.attenuation
         if scan.mu is not None:

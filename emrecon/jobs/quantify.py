@@ -79,7 +79,7 @@ class Quantifier:
             suv_factor(facts.weight_kg, facts.dose_bq, facts.uptake_s, 1e9)
         source = efficiencies_from(corrections, data)
         dead_time = corrections.dead_time
-        return cls(calibration, facts, corrections.suv, decay_corrected, source, dead_time)
+        return cls(calibration, facts, bool(corrections.suv), decay_corrected, source, dead_time)
 
     def quantity(
         self,

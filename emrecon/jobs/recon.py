@@ -18,6 +18,7 @@ from emrecon.jobs import base
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
 from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, need_map, refuse_unused
+from emrecon.jobs.quantify import Quantifier
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
 from emrecon.jobs.recon_image import ImageResult, ReconImage
@@ -63,15 +64,24 @@ class ReconstructionJob(ReconChoice):
 
     __repr__ = brief
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what settings, headers and tables decide.
+
+        Raises
+        ------
+        EmreconError
+            If one of them cannot be read, or they do not go together.
+        """
+        self._checked(execution)
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files.
 
         Raises
         ------
         EmreconError
-            If a header cannot be read, or its settings are refused.
+            If a header cannot be read.
         """
-        self._checked()
         return estimate(self)
 
     def begin(self, meters: Meters = no_meters, execution: Execution | None = None) -> ReconRun:
@@ -86,13 +96,7 @@ class ReconstructionJob(ReconChoice):
         if fitted != self.settings:  # what takes no subsets
             return replace(self, settings=fitted).begin(meters, execution)
         execution = execution or Execution()
-        if self.out is not None:
-            self.check_format()
-            check_outputs(self.outputs(), {}, makes=self.out if io.is_series(self.out) else None)
-        path, corrections, data = self._checked()
-        _refuse_execution(self, execution, data, corrections)
-        inputs = self.inputs()
-        keep_inputs(self.outputs(), inputs)
+        path, corrections, data, inputs = self._checked(execution)
         saves = self.settings.checkpoint_every or execution.SAVES
         keyed = execution.resume or execution.cache or saves
         decide = {what: path for what, path in inputs.items() if what not in ONLY_SHOWN}
@@ -101,21 +105,30 @@ class ReconstructionJob(ReconChoice):
             key += f"-{execution.chunks}"
         state = self._state(key) if execution.resume else None
         images = Images(self, path, corrections, data, execution, inputs, key, meters)
-        if self.out is not None and io.is_series(self.out):
-            if data == CAMERA:
-                raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
-            needs = ("TimeZero", "ScanStart")
-            images.quantifier.facts.require(*needs, purpose="a DICOM series")
         return ReconRun(self, images, key, {} if state is None else {0: state})
 
-    def _checked(self) -> tuple[Path, Corrections, str]:
-        """Return prompts, corrections, kind of data; refuse settings that say nothing of them."""
+    def _checked(self, execution: Execution) -> tuple[Path, Corrections, str, dict[str, Path]]:
+        """Return prompts, corrections, kind of data and inputs; refuse what goes with none."""
+        series = self.out is not None and io.is_series(self.out)
+        if self.out is not None:
+            self.check_format()
+            makes, anywhere = self.out if series else None, execution.MAKES_FOLDERS
+            check_outputs(self.outputs(), {}, makes, anywhere=anywhere)
         path, corrections = resolved(self.scan, self.corrections)
         data = data_of(path, self.listmode)
         _refuse_settings(self, data, path.name, corrections)
         fitted = self.penalty.fitted(self.settings)
         refuse_few_updates(self.penalty, fitted.iterations, fitted.subsets)
-        return path, corrections, data
+        _refuse_execution(self, execution, data, corrections)
+        inputs = self.inputs()
+        keep_inputs(self.outputs(), inputs)
+        decayed = self.listmode.decay_corrected
+        facts = Quantifier.of(corrections, data, decay_corrected=decayed).facts
+        if series and data == CAMERA:
+            raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
+        if series:
+            facts.require("TimeZero", "ScanStart", purpose="a DICOM series")
+        return path, corrections, data, inputs
 
     def _state(self, key: str) -> State | None:
         """Return where a stopped run stood, if it left a checkpoint."""
@@ -240,17 +253,24 @@ def _refuse_execution(
     job: ReconstructionJob, execution: Execution, data: str, corrections: Corrections
 ) -> None:
     """Refuse ways of carrying it out that this job has not."""
-    several = job.listmode.several
-    if job.several and (job.settings.checkpoint_every or execution.resume):
-        raise SettingsError("frames, gates and several betas have no checkpoints: leave them out")
-    if several and (execution.cache or execution.workers):
-        raise SettingsError("frames and gates take neither --cache nor --workers: leave them out")
-    if execution.cache and data == EVENTS:
-        raise SettingsError("the sensitivity of single events is not kept: leave out --cache")
-    if execution.chunks and not execution.workers:
-        raise SettingsError("--chunks are for --workers")
-    if execution.cache and execution.workers:
-        raise SettingsError("give --cache or --workers: each worker keeps its share in memory")
+    several, shared = job.listmode.several, bool(execution.workers)
+    refused = {
+        "frames, gates and several betas have no checkpoints: leave them out": job.several
+        and (job.settings.checkpoint_every or execution.resume),
+        "frames and gates take neither --cache nor --workers: leave them out": several
+        and (execution.cache or shared),
+        "the sensitivity of single events is not kept: leave out --cache": execution.cache
+        and data == EVENTS,
+        "--chunks are for --workers": execution.chunks and not shared,
+        "--mlaa does not run on --workers: leave one of them out": shared and corrections.mlaa,
+        "give --cache or --workers: each worker keeps its share in memory": execution.cache
+        and shared,
+    }
+    for words, wrong in refused.items():
+        if wrong:
+            raise SettingsError(words)
+    if execution.cache:
+        check_outputs((execution.cache / "sensitivities",), {}, anywhere=True)
     for name in ("randoms", "scatter", "additive"):
         if getattr(corrections, name) is not None and several:
             raise SettingsError(

@@ -9,6 +9,7 @@ import numpy as np
 from emrecon import io
 from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
+from emrecon.io.manifest import resolved
 from emrecon.io.scan import must_be_scan
 from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate, image_size
 from emrecon.jobs.recon_choice import ReconChoice
@@ -62,7 +63,7 @@ def estimate(job: ReconChoice) -> Estimate:
     must_be_scan(path)
     if not io.has_bins(path):
         return _events(path, job, images)
-    bins = io.read_bins(path, job.corrections)
+    bins = io.read_bins(*resolved(job.scan, job.corrections))
     if bins is None:  # a gamma camera: its data are small, its projector costs as much as they are
         held = sum(path.stat().st_size for path in inputs.values()) / MB
         return Estimate(BASE_MB + 100 + 12 * held, 0.0)

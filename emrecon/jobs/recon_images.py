@@ -84,8 +84,6 @@ class Images:
     __repr__ = brief
 
     def __post_init__(self) -> None:
-        if self.execution.workers and self.corrections.mlaa:
-            raise SettingsError("--mlaa does not run on --workers: leave one of them out")
         stretches, gates = _stretches(self)
         quantifier = Quantifier.of(
             self.corrections, self.data, decay_corrected=self.job.listmode.decay_corrected
@@ -207,7 +205,7 @@ class Images:
         return {
             "mu_unit": self.corrections.mu_unit or None,
             "mu_centred": self.corrections.mu_centred or None,
-            "listmode_span": self.corrections.span,
+            "listmode_span": self.corrections.listmode_span,
         }
 
 

@@ -102,9 +102,13 @@ class ScatterJob:
             ours = partial(sidecar.made_of, outputs[-2], "image", self.image)
             keep_others(outputs, str(self.image), ours=ours)
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what cannot be read, used or written."""
+        self._checked(execution)
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        bins = io.read_bins(self._checked()["prompts"], self.corrections)
+        bins = io.read_bins(*resolved(self.scan, self.corrections))
         if bins is None:
             return Estimate(BASE_MB, 0.0)
         lines, all_bins = float(np.prod(bins.shape)), float(np.prod(bins.data_shape))
@@ -115,8 +119,7 @@ class ScatterJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[ScatterResult]:
         """Refuse what cannot be read, used or written."""
-        files = self._checked()
-        check_outputs(self.outputs(), files)
+        files = self._checked(execution or Execution())
 
         def work() -> ScatterResult:
             with meters("scatter", 1):
@@ -124,11 +127,11 @@ class ScatterJob:
 
         return Once(work)
 
-    def _checked(self) -> dict[str, Path]:
+    def _checked(self, execution: Execution) -> dict[str, Path]:
         """Return what `inputs` does, refusing a bad name, and settings that do not go with it."""
         if self.out is not None and self.out.suffix != ".hs":
             raise SettingsError(f"scatter is written as Interfile (.hs), not {self.out}")
-        if idle := sorted(BY_SCATTER.intersection(forms.changed(self.corrections))):
+        if idle := sorted(BY_SCATTER.intersection(forms.asked(self.corrections))):
             raise SettingsError(
                 f"{idle[0]} says nothing about the scatter of an image: leave it out"
             )
@@ -137,6 +140,7 @@ class ScatterJob:
         simulated = replace(stated, simulate_scatter=True)
         refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, simulated)
         need_map(stated)
+        check_outputs(self.outputs(), files, anywhere=execution.MAKES_FOLDERS)
         return files
 
     def _estimated(self, files: dict[str, Path]) -> ScatterResult:

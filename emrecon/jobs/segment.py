@@ -20,6 +20,7 @@ from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.jobs.segment_names import endings
 from emrecon.stop import Rule
 from emrecon.tissue.contrasts import check_contrast, contrast_of
+from emrecon.tissue.input_checks import check_used
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings
 
@@ -140,6 +141,23 @@ class SegmentationJob:
 
         keep_others(self.outputs(), str(self.images[0]), ours=ours)
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what settings and the files that are named decide.
+
+        Raises
+        ------
+        EmreconError
+            If an image is missing, an output cannot be written, or settings make no sense.
+        """
+        files, given = self.named(), self.files
+        base.must_exist(files)
+        check_outputs(self.outputs(), files, self.out, anywhere=execution.MAKES_FOLDERS)
+        check_contrast(self.images[0].name, self.settings.contrast)
+        check_used(
+            self.settings, given.prior_classes, given.deep_priors, priors=bool(given.priors),
+            means=bool(given.means), labels=given.labels is not None,
+        )  # fmt: skip
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         voxels, mm3 = base.image_size(self.images[0])
@@ -164,10 +182,8 @@ class SegmentationJob:
         """
         from emrecon.tissue.segment import begin  # noqa: PLC0415 - brings numba
 
+        self.check(execution or Execution())
         files = self.named()
-        base.must_exist(files)
-        check_outputs(self.outputs(), files, makes=self.out)
-        check_contrast(self.images[0].name, self.settings.contrast)
         volumes = {what: io.read_image(path) for what, path in files.items()}
         every = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
         channels = one_volume(every, self.files.volume)

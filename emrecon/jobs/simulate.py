@@ -146,6 +146,15 @@ class SimulationJob:
             manifest = self.out / MANIFEST
             keep_others(self.outputs(), "a simulation", ours=lambda: is_simulated(manifest))
 
+    def check(self, execution: Execution) -> None:
+        """Find the phantom, and refuse an output that cannot be written."""
+        phantom_named(self.phantom)
+        check_outputs(self.outputs(), {}, self.out, anywhere=execution.MAKES_FOLDERS)
+        if self.petsird:
+            from emrecon.io.petsird.write import writer_for  # noqa: PLC0415 - few scans
+
+            writer_for(self.seconds)
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need."""
         if self.dicom:
@@ -162,8 +171,8 @@ class SimulationJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[FolderResult]:
         """Find the phantom, and refuse an output that cannot be written."""
+        self.check(execution or Execution())
         phantom = phantom_named(self.phantom)
-        check_outputs(self.outputs(), {}, makes=self.out)
 
         def work() -> FolderResult:
             with meters(f"counting {self.phantom}", 1):
@@ -248,6 +257,12 @@ class PhantomJob:
             labels = self.out / "labels.json"
             keep_others(self.outputs(), "a phantom", ours=lambda: sidecar.is_phantom(labels))
 
+    def check(self, execution: Execution) -> None:
+        """Find the phantom, and refuse one that is too large or cannot be written."""
+        phantom_named(self.phantom)
+        check_fits(self.estimate().memory_mb, "this phantom", "choose larger voxels (--voxel-mm)")
+        check_outputs(self.outputs(), {}, self.out, anywhere=execution.MAKES_FOLDERS)
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need."""
         return Estimate(BASE_MB + 12 * math.prod(self._grid().shape) / MB, START_S)
@@ -255,10 +270,9 @@ class PhantomJob:
     def begin(
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> Once[FolderResult]:
-        """Find the phantom, and refuse an output that cannot be written."""
+        """Find the phantom, and refuse one that is too large or cannot be written."""
+        self.check(execution or Execution())
         phantom, grid = phantom_named(self.phantom), self._grid()
-        check_fits(self.estimate().memory_mb, "this phantom", "choose larger voxels (--voxel-mm)")
-        check_outputs(self.outputs(), {}, makes=self.out)
 
         def work() -> FolderResult:
             with meters(f"voxelising {self.phantom}", 1):

@@ -35,7 +35,7 @@ from emrecon.jobs.base import (
     nobody,
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
-from emrecon.jobs.data_kinds import refuse_unused
+from emrecon.jobs.data_kinds import refuse_unused, sinograms_of
 from emrecon.jobs.prior_images import penalised
 from emrecon.jobs.refused import BY_TRANSMISSION
 from emrecon.stop import Rule, after
@@ -104,6 +104,15 @@ class TransmissionJob:
             ours = partial(sidecar.made_of, out[1], "prompts", prompts)
             keep_others(out, str(self.scan), ours=ours)
 
+    def check(self, execution: Execution) -> None:
+        """Refuse what no map can be made of, as far as settings and headers tell."""
+        self._refuse_settings()
+        check_outputs(self.outputs(), self.inputs(), anywhere=execution.MAKES_FOLDERS)
+        if not self._has_frames:
+            self._refuse_bins()
+        elif not self.rays.pixel_mm:
+            raise SettingsError("how large is a pixel of the detector? say --pixel-mm")
+
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the sizes of its files."""
         size = sum(path.stat().st_size for path in self.inputs().values())
@@ -113,8 +122,7 @@ class TransmissionJob:
         self, meters: Meters = no_meters, execution: Execution | None = None
     ) -> TransmissionRun:
         """Read the counts, and refuse what no map can be made of."""
-        self._check()
-        check_outputs(self.outputs(), self.inputs())
+        self.check(execution or Execution())
         set_threads(self.settings.threads)
         with meters(f"reading {self.scan.name}", 1):
             rays = self._of_frames() if self._has_frames else self._of_bins()
@@ -125,7 +133,7 @@ class TransmissionJob:
     def _has_frames(self) -> bool:
         return self.scan.suffix.lower() in ENDINGS
 
-    def _check(self) -> None:
+    def _refuse_settings(self) -> None:
         """Refuse settings that say nothing here."""
         self.penalty.fitted(self.settings.projection())
         if self.out is not None and io.image_format(self.out).name != "NIfTI":
@@ -145,10 +153,23 @@ class TransmissionJob:
             kind = "HDF5, which has fields of its own" if self._has_frames else "projections"
             raise SettingsError(f"{unused[0]} says nothing about {kind}: leave it out")
 
+    def _refuse_bins(self) -> None:
+        """Refuse counts of a ring scanner of which no map can be made, as headers tell."""
+        if self.rays.blank is None:
+            raise SettingsError("transmission needs the scan without the object: give --blank")
+        prompts, named = resolved(self.scan, Corrections())
+        if corrections := sorted(forms.changed(named)):
+            raise SettingsError(
+                f"{self.scan} names {corrections[0]}, which transmission does not use: give the "
+                "counts alone, and what did not come straight through as --background"
+            )
+        bins = _sinograms(prompts)
+        for path in forms.paths_in(self.rays).values():
+            if unlike := bins.difference(_sinograms(resolved(path, Corrections())[0])):
+                raise DataError(f"{path} lies in other bins than the counts: {unlike}")
+
     def _of_frames(self) -> Measured:
         """Return the rays of X-ray frames."""
-        if not self.rays.pixel_mm:
-            raise SettingsError("how large is a pixel of the detector? say --pixel-mm")
         frames, columns = read_frames(self.scan), self.rays.sum_columns
         axis = self.rays.axis_column
         axis = frames.axis_column() if axis == "auto" else axis
@@ -164,31 +185,24 @@ class TransmissionJob:
 
     def _of_bins(self) -> Measured:
         """Return the rays of a ring scanner."""
-        if self.rays.blank is None:
-            raise SettingsError("transmission needs the scan without the object: give --blank")
-        _, named = resolved(self.scan, Corrections())
-        if corrections := sorted(forms.changed(named)):
-            raise SettingsError(
-                f"{self.scan} names {corrections[0]}, which transmission does not use: give the "
-                "counts alone, and what did not come straight through as --background"
-            )
         scan, _ = read_scan(self.scan)
-        if not isinstance(scan.bins, Bins) or scan.bins.timing is not None:
-            raise SettingsError("transmission takes sinograms without time of flight")
-        blank = self._beside(self.rays.blank, scan.bins) * np.float32(self.rays.blank_scale)
+        assert isinstance(scan.bins, Bins)  # noqa: S101 - as its header told
+        assert self.rays.blank is not None  # noqa: S101 - which is refused
+        blank = self._beside(self.rays.blank) * np.float32(self.rays.blank_scale)
         dark = np.zeros_like(blank)
         if self.rays.background is not None:
-            dark = self._beside(self.rays.background, scan.bins)
+            dark = self._beside(self.rays.background)
         return Measured(scan.bins, scan.prompts, dark, blank + dark, {})
 
     @staticmethod
-    def _beside(path: Path, bins: Bins) -> Array:
+    def _beside(path: Path) -> Array:
         """Return counts in the same bins."""
-        other, _ = read_scan(path)
-        if not isinstance(other.bins, Bins) or (unlike := bins.difference(other.bins)):
-            what = unlike if isinstance(other.bins, Bins) else "a gamma camera"
-            raise DataError(f"{path} lies in other bins than the counts: {what}")
-        return other.prompts
+        return read_scan(path)[0].prompts
+
+
+def _sinograms(path: Path) -> Bins:
+    words = "transmission takes sinograms without time of flight"
+    return sinograms_of(path, Corrections(), words)
 
 
 @dataclass(frozen=True, eq=False)

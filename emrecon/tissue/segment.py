@@ -20,6 +20,7 @@ from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resize
 from emrecon.tissue.data_checks import NO_ROOM_ML, check_data, check_size
 from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.grey_parts import deep_share
+from emrecon.tissue.input_checks import check_used
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas, Average
 from emrecon.tissue.mask import MaskFrom, background
@@ -181,8 +182,10 @@ def begin(  # noqa: PLR0913 - as for `segment`
     Parameters are those of `segment`, which makes all the stages of what comes back.
     """
     settings = settings or Settings()
-    _check_used(settings, priors, (*prior_classes, *deep_priors), means, labels)
-    _check_deep(settings, deep_priors)
+    check_used(
+        settings, prior_classes, deep_priors, priors=bool(priors), means=means is not None,
+        labels=labels is not None,
+    )  # fmt: skip
     set_threads(settings.threads)
     head_maps = cache(head_maps)
     maps = priors or _needed_priors(settings, len(images), head_maps)
@@ -253,42 +256,6 @@ def _average(
     if not maps:
         return Average(why_not="no maps of an average brain are installed")
     return place(image, data.mask, *stack(maps, settings.most_classes, ()))
-
-
-def _check_used(
-    settings: Settings,
-    priors: Sequence[Volume],
-    prior_classes: Sequence[int],
-    means: Floats | None,
-    labels: Volume | None,
-) -> None:
-    """Refuse what would have no effect beside the other inputs."""
-    if settings.classes == "auto" and (priors or means is not None or labels is not None):
-        raise SettingsError(
-            "classes auto finds their number, and means, labels and priors are of a given one: "
-            "say which (--classes)"
-        )
-    default = Settings()
-    idle = [
-        name for name in ("align", "atlas_weight") if vars(settings)[name] != vars(default)[name]
-    ]
-    idle += ["prior_classes"] * bool(prior_classes)
-    if idle and not priors:
-        raise SettingsError(f"{idle[0]} is about priors, and there are none: give them (--priors)")
-    if means is not None and labels is not None:
-        raise SettingsError("there are means and labels to start from: give one of the two")
-
-
-def _check_deep(settings: Settings, deep_priors: Sequence[int]) -> None:
-    """Refuse five tissues where nothing tells deep grey matter, and deep maps of no tissues."""
-    if deep_priors and not settings.tissues:
-        raise SettingsError("deep_priors part grey matter, and the classes are not CSF, GM and WM")
-    if settings.five_tissue and not deep_priors:
-        raise SettingsError(
-            "five_tissue tells cortical from subcortical grey matter, which intensities do not, "
-            "nor the maps of emrecon[maps]: give priors, one or more of them of deep grey matter, "
-            "and say which (--priors csf cortex deep wm --prior-classes 1 2 2 3 --deep-priors 3)"
-        )
 
 
 def _needed_priors(settings: Settings, channels: int, head_maps: HeadMaps) -> Sequence[Volume]:

@@ -22,9 +22,16 @@ NO_MAP = (
 """Why scatter cannot be worked out without one."""
 
 
+SPAN = 11
+"""Axial compression of list-mode data by default."""
+
+
 @dataclass(frozen=True)
 class Corrections:
     """The files of a scan besides its prompts, and how to read them.
+
+    What a scan's manifest may state is None (or empty) until it is said, so that what is said
+    goes before the manifest, whatever it says.
 
     Examples
     --------
@@ -53,7 +60,7 @@ class Corrections:
     mu_unit: str = ""
     """Unit of the attenuation maps that do not state their own: 1/mm or 1/cm."""
 
-    mu_centred: bool = False
+    mu_centred: bool | None = None
     """Put the middle of the attenuation map on the camera's axis of rotation, in the middle of
     the planes, whatever its header says: as STIR's SPECT projector does."""
 
@@ -61,7 +68,7 @@ class Corrections:
     """CT in Hounsfield units (NIfTI, or a DICOM series: its folder or one of its files), turned
     to an attenuation map at the energy of the photons that are imaged."""
 
-    ct_kvp: float = 0.0
+    ct_kvp: float | None = None
     """Tube voltage of the CT in kV, where its files do not say."""
 
     mlaa: bool = False
@@ -100,13 +107,14 @@ class Corrections:
     additive: Path | None = None
     """Background in STIR's sense (Interfile): (randoms + scatter) times the correction."""
 
-    span: int = 11
-    """Axial compression of list-mode data: an odd number of ring differences a segment."""
+    span: int | None = None
+    """Axial compression of list-mode data: an odd number of ring differences a segment; by
+    default 11."""
 
-    sum_tof: bool = False
+    sum_tof: bool | None = None
     """Add the time-of-flight bins of PET files up, to go without time of flight."""
 
-    tof_fwhm_ps: float = 0.0
+    tof_fwhm_ps: float | None = None
     """Time-of-flight resolution in ps, where neither file nor scanner says it."""
 
     calibration: Path | None = None
@@ -117,19 +125,20 @@ class Corrections:
     """What is known about the examination, in JSON by the keys of BIDS PET: isotope, dose, times,
     and PatientWeight in kg. The sidecar holds all of it."""
 
-    dead_time_us: float = 0.0
+    dead_time_us: float | None = None
     """Microseconds for which each prompt makes the scanner dead, or with singles_cps each single
     its block. The image is multiplied by what was lost so at the rate of the scan or frame."""
 
-    dead_time_model: str = MODELS[0]
-    """Dead time: nonparalysable, or paralysable where counts that are lost prolong it."""
+    dead_time_model: str = ""
+    """Dead time: paralysable where counts that are lost prolong it, or nonparalysable, which is
+    the default."""
 
-    singles_cps: float = 0.0
+    singles_cps: float | None = None
     """Dead time: singles a second that a block counted, the mean of all blocks; such as the total
     uncorrected singles rate over the number of blocks in a header of Siemens' sinograms. With a
     norm and no dead_time_us the parameters of the norm's rings are used."""
 
-    suv: bool = False
+    suv: bool | None = None
     """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
 
     def __post_init__(self) -> None:
@@ -157,14 +166,20 @@ class Corrections:
     @property
     def dead_time(self) -> DeadTime | None:
         """How dead time is made up for, if it is."""
-        seconds = 1e-6 * self.dead_time_us
-        chosen = DeadTime(seconds, self.dead_time_model, self.singles_cps)
+        seconds = 1e-6 * (self.dead_time_us or 0.0)
+        model = self.dead_time_model or MODELS[0]
+        chosen = DeadTime(seconds, model, self.singles_cps or 0.0)
         return chosen if seconds else None
 
     @property
     def ring_singles_cps(self) -> float:
         """Rate of singles of a block where a norm's rings tell the dead time; 0 where not."""
-        return 0.0 if self.dead_time_us else self.singles_cps
+        return 0.0 if self.dead_time_us else self.singles_cps or 0.0
+
+    @property
+    def listmode_span(self) -> int:
+        """Axial compression of list-mode data."""
+        return SPAN if self.span is None else self.span
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emrecon.batch import Job, read_jobs
+from emrecon.batch import Job, Store, read_jobs
 from emrecon.cli import main
 from emrecon.errors import DataError, SettingsError
 from emrecon.io import write_image
@@ -251,3 +251,14 @@ def test_a_job_that_reads_what_another_writes_is_refused(tmp_path: Path) -> None
     with pytest.raises(SettingsError, match=r"b reads .*b.nii, which another job writes"):
         jobs(tmp_path, text % "B.nii")  # one file where file systems take names so
     assert len(jobs(tmp_path, text % "c.nii")) == 2
+
+
+def test_names_in_any_letters_have_records_of_their_own(tmp_path: Path) -> None:
+    for name in ("M\u00fcller", "M\u00f6ller"):
+        (tmp_path / f"{name}.hs").write_text("")
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text("out = 'out'\n[[scan]]\ninput = '*.hs'\n")
+    every, out = read_jobs(jobs)
+    store = Store(out / "batch")
+    assert len({store.record_of(job.name) for job in every}) == 2
+    assert store.log_of("M\u00fcller").name == "M\u00fcller.log"

@@ -18,9 +18,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emrecon import forms
 from emrecon.cli import COMMANDS, FAILED, UNREAD, USAGE, app, main
 from emrecon.cli.config_file import OWN, filled
-from emrecon.io import write_image
+from emrecon.io import read_image, write_image
+from emrecon.io.manifest import resolved
+from emrecon.jobs import from_options
+from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Volume
 
@@ -226,28 +230,64 @@ def test_a_file_fills_in_what_was_not_typed(tmp_path: Path) -> None:
     assert settings_of("--config", str(tables)) == Settings(subsets=3)
 
 
-def test_a_default_that_a_manifest_would_go_before_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scan, how, jobs = (tmp_path / name for name in ("scan.toml", "how.toml", "jobs.toml"))
-    scan.write_text('prompts = "p.hs"\nspan = 3\nsum_tof = true\n')
-    how.write_text("span = 11")
-    recon = ("recon", str(tmp_path))
-    for typed, words in (
-        ((*recon, "--span", "11"), "span = 11 is the default, which does not go before span = 3"),
-        ((*recon, "--config", str(how)), "span = 11 is the default"),
-        ((*recon, "--sum-tof=false"), "sum_tof = False is the default"),
-        (("normalise", str(scan), "--radius-mm", "4", "--span", "11"), "span = 11 is the default"),
-        (("scatter", "a.nii", "--like", str(scan), "--span", "11"), "span = 11 is the default"),
-    ):
-        assert said(*typed) == USAGE
-        assert words in capsys.readouterr().err
-    jobs.write_text(f"out = 'done'\n[[scan]]\ninput = '{tmp_path}'\nspan = 11\n")
-    assert said("batch", str(jobs), "--dry-run") == USAGE
-    assert "span = 11 is the default" in capsys.readouterr().err
-    for typed in (("--span", "5"), ("--mu-unit", "1/cm"), ("--sum-tof",)):  # others are heard
-        assert said(*recon, *typed, "--dry-run") == 1
-        assert "p.hs" in capsys.readouterr().err
+STATED = {
+    "span": 3, "sum_tof": True, "mu_centred": True, "suv": True, "ct_kvp": 80.0,
+    "tof_fwhm_ps": 300.0, "dead_time_us": 5.0, "dead_time_model": "paralysable",
+    "singles_cps": 2e4,
+}  # fmt: skip
+"""What a manifest states that has other defaults."""
+
+SAID = {
+    "span": 11, "sum_tof": False, "mu_centred": False, "suv": False, "ct_kvp": 0.0,
+    "tof_fwhm_ps": 0.0, "dead_time_us": 0.0, "dead_time_model": "nonparalysable",
+    "singles_cps": 0.0,
+}  # fmt: skip
+"""What goes without saying, said."""
+
+
+def test_what_is_said_goes_before_a_manifest_where_it_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "scan.toml").write_text(
+        'prompts = "p.hs"\n' + forms.as_toml(Corrections(**STATED))
+    )
+    how = tmp_path / "how.toml"
+    how.write_text(forms.as_toml(Corrections(**SAID)))
+
+    def heard(*flags: str) -> Corrections:
+        _, bound, _ = app.parse_args(["recon", str(tmp_path), *flags], exit_on_error=False)
+        return resolved(tmp_path, bound.arguments.get("corrections") or Corrections())[1]
+
+    assert heard() == Corrections(**STATED)
+    assert heard("--span", "11", "--no-sum-tof") == Corrections(
+        **STATED | {"span": 11, "sum_tof": False}
+    )
+    assert heard(*forms.as_flags(Corrections(**SAID))) == Corrections(**SAID)
+    assert heard("--config", str(how)) == Corrections(**SAID)
+    assert heard("--config", str(how), "--span", "3", "--suv") == Corrections(
+        **SAID | {"span": 3, "suv": True}
+    )
+    job = from_options("recon", [str(tmp_path)], tmp_path / "out.nii", SAID)
+    assert resolved(tmp_path, job.corrections)[1] == Corrections(**SAID)
+
+
+def test_dead_time_of_a_manifest_can_be_left_out(tmp_path: Path) -> None:
+    """No flag that is off is refused for saying nothing, nor what a manifest says beside it."""
+    scan = tmp_path / "scan"
+    assert (
+        said("simulate", "cylinder", "--scanner", "tiny", "--counts", "1e4", "-o", str(scan)) == 0
+    )
+    plain, made_up, off = (tmp_path / f"{name}.nii" for name in ("plain", "made_up", "off"))
+    once = ("recon", str(scan), "--iterations", "1", "-o")
+    assert said(*once, str(plain)) == 0
+    facts = json.dumps({"FrameTimesStart": [0], "FrameDuration": [60]})
+    (scan / "facts.json").write_text(facts)
+    with (scan / "scan.toml").open("a") as manifest:
+        manifest.write("facts = 'facts.json'\n")
+        manifest.write("dead_time_us = 500.0\ndead_time_model = 'paralysable'\n")
+    assert said(*once, str(made_up)) == 0
+    assert said(*once, str(off), "--dead-time-us", "0", "--no-suv") == 0
+    images = [read_image(path).voxels for path in (plain, made_up, off)]
+    np.testing.assert_array_equal(images[2], images[0])
+    assert images[1].sum() > 1.001 * images[0].sum()
 
 
 def test_paths_of_a_file_are_beside_it(tmp_path: Path) -> None:

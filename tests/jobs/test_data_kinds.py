@@ -64,7 +64,7 @@ def chosen(field: str) -> object:
     ):
         for item in fields(form):
             if item.name == field:
-                hint = forms.types_of(form)[field]
+                _, hint = forms.without_none(forms.types_of(form)[field])
                 value = CHOICES.get(field, Path("x.hs") if Path in forms._scalars(hint) else None)
                 more = {"frames": "0:1"} if field == "decay_corrected" else {}
                 more |= {"gates": "4"} if field == "gate_by" else {}

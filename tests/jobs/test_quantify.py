@@ -202,14 +202,15 @@ def test_a_cylinder_without_its_facts_is_refused(tmp_path: Path) -> None:
     disc = (np.hypot(x[:, None], x) < 7).astype(np.float32)
     image = Volume(np.repeat(disc[:, :, None], 12, axis=2), np.diag([4.0, 4.0, 4.0, 1.0]))
     write_image(image, tmp_path / "c.nii.gz")
-    job = CalibrationJob(tmp_path / "c.nii.gz", None, Cylinder(bq_per_ml=1.0))
+    known = Cylinder(bq_per_ml=1.0, isotope="F-18", duration_s=60.0, scanner="tiny")
     with pytest.raises(EmreconError, match=r"is in no stated unit: .*counts/mm"):
-        job.begin().iterate()
+        CalibrationJob(tmp_path / "c.nii.gz", None, known).begin().iterate()
+    job = CalibrationJob(tmp_path / "c.nii.gz", None, Cylinder(bq_per_ml=1.0))
     (tmp_path / "c.json").write_text('{"Units": "counts/mm"}')
     with pytest.raises(SettingsError, match="does not say isotope: give --isotope"):
         job.begin().iterate()
     with pytest.raises(SettingsError, match="how active is the cylinder"):
-        CalibrationJob(tmp_path / "c.nii.gz").begin()
+        CalibrationJob(tmp_path / "c.nii.gz", None, replace(known, bq_per_ml=0.0)).begin()
 
 
 UNEVEN, HIDDEN = "the planes differ too much", "noise would hide that planes differ by"

@@ -121,7 +121,7 @@ class _InterfilePet(_Headers):
         from emrecon.tomo.scan import Scan  # noqa: PLC0415 - brings numba
 
         chosen = reading.corrections
-        flight = Flight(chosen.sum_tof, chosen.tof_fwhm_ps, prompts=reading.prompts)
+        flight = _flight(chosen, prompts=reading.prompts)
         read = read_projections(path, flight, reading.views)
         if reading.prompts:
             pet.refuse_no_counts(path, read)
@@ -132,7 +132,12 @@ class _InterfilePet(_Headers):
 
     def read_bins(self, path: Path, corrections: Corrections) -> Bins:
         """Return the bins of a header, whose data file need not exist."""
-        return read_geometry(path, Flight(corrections.sum_tof, corrections.tof_fwhm_ps))
+        return read_geometry(path, _flight(corrections))
+
+
+def _flight(chosen: Corrections, *, prompts: bool = True) -> Flight:
+    """Return how time of flight is read."""
+    return Flight(bool(chosen.sum_tof), chosen.tof_fwhm_ps or 0.0, prompts=prompts)
 
 
 class _InterfileSpect(_Headers):

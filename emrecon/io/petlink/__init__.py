@@ -51,13 +51,13 @@ class _Petlink:
         """Count the events into sinograms, with live detector pairs and randoms."""
         from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba
 
-        span = reading.corrections.span
+        span = reading.corrections.listmode_span
         return sinograms.read_scan(path, span=span, window_s=reading.window_s)
 
     def read_bins(self, path: Path, corrections: Corrections) -> Bins:
         from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - brings tables
 
-        return read_header(path).bins(corrections.span)
+        return read_header(path).bins(corrections.listmode_span)
 
     @contextmanager
     def open_events(
@@ -73,7 +73,7 @@ class _Petlink:
         norm, stated = corrections.norm, {}
         if norm is not None:
             stated = facts_of_norm(norm, corrections.ring_singles_cps)
-        with reading(path, corrections.span, window_s, medium.mu, in_bins) as scan:
+        with reading(path, corrections.listmode_span, window_s, medium.mu, in_bins) as scan:
             yield scan.with_(facts=scan.facts | stated), medium.files | files
 
     def triggers(self, path: Path, source: str) -> tuple[Times, str]:

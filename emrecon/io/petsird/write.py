@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.errors import DataError, SettingsError
+from emrecon.errors import SettingsError
 from emrecon.files import replacing
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.detectors import scanner_of
@@ -30,6 +30,9 @@ from emrecon.volume import Array
 
 Pairs = NDArray[np.unsignedinteger]
 Indices = NDArray[np.int64]
+
+LONGEST_S = 86_400
+"""Longest scan in seconds, which has a block of the file for every tenth of one."""
 
 BLOCK_MS = 100
 """Length of a block of events."""
@@ -79,14 +82,10 @@ def write(
     Raises
     ------
     SettingsError
-        If the package ``petsird`` is not installed.
-    DataError
-        If the duration is not above zero.
+        If the package ``petsird`` is not installed, or no scan takes so long.
     """
-    package = _package()
+    package = writer_for(duration_s)
     dialect = _Dialect.of(json.loads(package.protocols.PETSIRDReaderBase.schema))
-    if not duration_s > 0:
-        raise DataError(f"events take more than 0 s, not {duration_s}")
     layout = _Layout.of(bins)
     head = io.BytesIO()
     with package.BinaryPETSIRDWriter(head) as writer:
@@ -297,7 +296,18 @@ def _rigid(package: ModuleType, angle: float, x_mm: float, z_mm: float) -> Any: 
     return package.RigidTransformation(matrix=np.array(matrix, np.float32))
 
 
-def _package() -> ModuleType:
+def writer_for(duration_s: float) -> ModuleType:
+    """Return the package that writes a scan of so many seconds.
+
+    Raises
+    ------
+    SettingsError
+        If it is not installed, or no scan takes so long.
+    """
+    if not 0 < duration_s <= LONGEST_S:
+        raise SettingsError(
+            f"events take more than 0 and at most {LONGEST_S} seconds, a day, not {duration_s:g}"
+        )
     try:
         return import_module("petsird")
     except ImportError as error:
