@@ -91,6 +91,8 @@ class ReconResult:
         quantifier = self.source.quantifier
         if quantifier.calibration and "scatter" not in quantifier.corrected:
             lines.append(f"not corrected for scatter: {self.volume.unit} are too high by it")
+        if (dead := self.images[0].facts.get("dead_time_factor")) is not None:
+            lines.append(f"dead time: {dead:.4g} times as many would have been counted")
         if (share := self._dose_share) is not None:
             lines.append(f"{100 * share:.3g} % of the injected dose is in the image")
         return Summary(tuple(lines), counts, self._curve(), self.subsets, at)

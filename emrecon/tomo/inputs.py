@@ -44,7 +44,7 @@ class Corrections:
 
     norm: Path | None = None
     """Siemens' normalisation by components (.n.hdr, mMR and mCT): efficiencies of single crystals,
-    for any span, and gaps. Dead time is not corrected."""
+    for any span, and gaps. Its dead time is made up for where singles are known."""
 
     mu: tuple[Path, ...] = ()
     """Attenuation map (NIfTI or Interfile image, Siemens' .v.hdr too), projected to attenuation
@@ -124,10 +124,11 @@ class Corrections:
     dead_time_model: str = MODELS[0]
     """Dead time: nonparalysable, or paralysable where counts that are lost prolong it."""
 
-    singles_cps: float = 0.0
+    singles_cps: float | None = None
     """Dead time: singles a second that a block counted, the mean of all blocks; such as the total
-    uncorrected singles rate over the number of blocks in a header of Siemens' sinograms. With a
-    norm and no dead_time_us the parameters of the norm's rings are used."""
+    uncorrected singles rate over the number of blocks (448 on the mMR) in a header of Siemens'
+    sinograms. With a norm and no dead_time_us the parameters of the norm's rings are used: by
+    default at the singles of each block, where the list-mode tells them (mMR); 0 leaves it out."""
 
     suv: bool = False
     """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
@@ -158,12 +159,15 @@ class Corrections:
     def dead_time(self) -> DeadTime | None:
         """How dead time is made up for, if it is."""
         seconds = 1e-6 * self.dead_time_us
-        chosen = DeadTime(seconds, self.dead_time_model, self.singles_cps)
+        chosen = DeadTime(seconds, self.dead_time_model, self.singles_cps or 0.0)
         return chosen if seconds else None
 
     @property
-    def ring_singles_cps(self) -> float:
-        """Rate of singles of a block where a norm's rings tell the dead time; 0 where not."""
+    def ring_singles_cps(self) -> float | None:
+        """Rate of singles of a block where a norm's rings tell the dead time; 0 where not.
+
+        None where the scan's own singles are meant.
+        """
         return 0.0 if self.dead_time_us else self.singles_cps
 
 
