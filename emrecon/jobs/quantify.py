@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +23,8 @@ from emrecon.tomo.gates import Gate
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.problem import UNIT
 from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
 
 UNIT_OF_FRAMES = "counts/mm/s"
 """Unit of frames and gates without a calibration, which are rates so that they compare."""
@@ -138,6 +142,16 @@ class Quantifier:
         return Quantity(
             quantity.scale * facts["dead_time_factor"], quantity.unit, quantity.facts | facts
         )
+
+    def say_other_duration(self, counted_s: float) -> None:
+        """Warn of facts that tell of another time than the scan's file, which goes before."""
+        stated = self.facts.duration_s
+        if stated and not math.isclose(stated, counted_s, rel_tol=0.01):
+            log.warning(
+                "%s says that FrameDuration is %g s, and the scan's file holds %g s of counts, "
+                "which are used: is a part of the scan missing?",
+                self.facts.path, stated, counted_s,
+            )  # fmt: skip
 
     def dose_share(self, volume: Volume, facts: Mapping[str, Any]) -> float | None:
         """Return how much of the injected dose an image holds; None where that is not known.

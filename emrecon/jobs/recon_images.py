@@ -177,8 +177,10 @@ class Images:
             prompts = float(len(scan.events))
         else:
             prompts = float(scan.prompts.sum(dtype=np.float64))
-        facts = self._facts(scan) | {"prompts": prompts}
-        self._quantity(stretch, scan.exam.lasting(scan.duration_s), facts)
+        facts, exam = self._facts(scan) | {"prompts": prompts}, scan.exam.lasting(scan.duration_s)
+        self._quantity(stretch, exam, facts)
+        if stretch is None and exam.duration_s:
+            self.quantifier.say_other_duration(exam.duration_s)
 
     def _load(self, stretch: Stretch) -> Load:
         """Return what opens the scan, or the events, of one image."""

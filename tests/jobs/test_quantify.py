@@ -190,6 +190,19 @@ def test_the_share_of_the_dose_in_view_is_told(
         assert warned == ("of the injected dose is in the image: check" in caplog.text)
 
 
+@pytest.mark.parametrize(("stated", "warned"), [(900, True), ([900.0], True), (300.5, False)])
+def test_another_duration_than_the_counts_have_is_warned_of(
+    calibrated: Path, tmp_path: Path, stated: object, *, warned: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps({"FrameDuration": stated}))
+    result = reconstruct(scan, None, SETTINGS, Corrections(calibration=calibrated, facts=facts))
+    assert inside_of(result.volume).mean == pytest.approx(4000.0, rel=1e-4)
+    assert ("FrameDuration is 900 s, and the scan's file holds 300 s" in caplog.text) == warned
+
+
 def test_a_sidecar_names_the_isotope_of_the_scan(tmp_path: Path) -> None:
     scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
     reconstruct(scan, tmp_path / "image.nii.gz", SETTINGS)
