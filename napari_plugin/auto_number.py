@@ -105,10 +105,10 @@ class AutoNumber(QWidget):
 
 
 def auto_number(name: str, hint: Any) -> AutoNumber | None:  # noqa: ANN401 - a type
-    """Return the widget of a number or one word, or of a whole number or none, if it is that."""
+    """Return the widget of a number or one word, or of a number or none, if it is that."""
     optional, kind = forms.without_none(hint)
-    if optional and kind is int:
-        return AutoNumber("default", None, whole=True)
+    if optional and kind in {int, float}:
+        return AutoNumber("default", None, whole=kind is int)
     several = any(get_origin(each) is tuple for each in get_args(kind))
     kinds = [each for each in get_args(kind) if get_origin(each) is not tuple]
     words = [word for each in kinds for word in forms.choices(each)]

@@ -13,6 +13,9 @@ from emrecon.tomo.corrections.quantity import PetCalibration
 
 FACTOR, SCANNER, EFFICIENCIES = "BqPerMLPerCountPerMMPerSecond", "Scanner", "EfficienciesFrom"
 
+CORRECTED = "CorrectedFor"
+"""What the cylinder was corrected for; files of before do not say."""
+
 
 def write_calibration(path: Path, calibration: PetCalibration, about: dict[str, Any]) -> None:
     """Write a calibration, and how it was found.
@@ -22,11 +25,13 @@ def write_calibration(path: Path, calibration: PetCalibration, about: dict[str, 
     WriteError
         If the file cannot be written.
     """
-    content = {
+    content: dict[str, Any] = {
         SCANNER: calibration.scanner,
         FACTOR: calibration.factor,
         EFFICIENCIES: calibration.efficiencies,
     }
+    if calibration.corrected is not None:
+        content[CORRECTED] = sorted(calibration.corrected)
     sidecar.write(path, content | about | {"GeneratedBy": sidecar.generated_by()})
 
 
@@ -40,9 +45,10 @@ def read_calibration(path: Path) -> PetCalibration:
     """
     try:
         content = json.loads(read_text(path))
-        return PetCalibration(
-            float(content[FACTOR]), str(content[SCANNER]), str(content[EFFICIENCIES])
-        )
+        factor, scanner, source = (content[key] for key in (FACTOR, SCANNER, EFFICIENCIES))
+        made = content.get(CORRECTED)
+        corrected = None if made is None else frozenset(made)
+        return PetCalibration(float(factor), str(scanner), str(source), corrected)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FormatError(
             f"{path} is no calibration that can be read: a file of `emrecon calibrate` has "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,11 @@ from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.forms import numbered
 from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
-from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components
+from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components, usable_singles
 from emrecon.io.manifest import files_of, no_rivals
 from emrecon.tomo.corrections.attenuation import added, in_per_mm, say_energy
 from emrecon.tomo.corrections.bin_shares import BinCorrections
+from emrecon.tomo.corrections.components import Singles
 from emrecon.tomo.dust import without_dust
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.camera import Camera
@@ -114,10 +116,37 @@ def read_scatter(
     return (scan.bins, scan.prompts), files | data_files(files)
 
 
+def singles_for(corrections: Corrections, told: Callable[[], Singles | None]) -> Singles | float:
+    """Return the singles a second of a block that a normalisation's dead time is worked out with.
+
+    Parameters
+    ----------
+    corrections : Corrections
+        A rate that was chosen goes before what the scan tells; 0 leaves dead time out, as does
+        another way to make up for it.
+    told : callable
+        Returns what the scan's file tells.
+    """
+    chosen = corrections.ring_singles_cps
+    if corrections.norm is None or chosen is not None:
+        return chosen or 0.0
+    singles = told()
+    return 0.0 if singles is None else usable_singles(corrections.norm, singles)
+
+
 def read_in_bins(
-    bins: Bins, corrections: Corrections
+    bins: Bins, corrections: Corrections, singles: Singles | float = 0.0
 ) -> tuple[BinCorrections | None, dict[str, Path]]:
     """Read corrections that lie in the bins of list-mode; return them and the files read.
+
+    Parameters
+    ----------
+    bins : Bins
+        The bins.
+    corrections : Corrections
+        What names them.
+    singles : array or float, optional
+        Singles a second of a block, for the dead time of a normalisation; see `singles_for`.
 
     Raises
     ------
@@ -127,7 +156,7 @@ def read_in_bins(
     read, files = matching(bins, Reading(corrections))
     components = None
     if corrections.norm is not None:
-        components = read_components(corrections.norm, corrections.ring_singles_cps)
+        components = read_components(corrections.norm, singles)
         files |= _norm_files(corrections.norm)
     if not files:
         return None, {}
@@ -142,7 +171,7 @@ def read_in_bins(
 
 
 def read_norm(
-    bins: Bins | Camera, corrections: Corrections
+    bins: Bins | Camera, corrections: Corrections, singles: Singles | float = 0.0
 ) -> tuple[dict[str, Array], dict[str, Path], dict[str, Any]]:
     """Read a normalisation by components as efficiencies of bins; return files and facts, too.
 
@@ -152,12 +181,13 @@ def read_norm(
         The bins of the prompts, of all views.
     corrections : Corrections
         What names it; nothing is returned where none is named.
+    singles : array or float, optional
+        Singles a second of a block, see `singles_for`.
     """
     if corrections.norm is None:
         return {}, {}, {}
     if isinstance(bins, Camera):
         raise SettingsError("--norm is for PET scanners, and this scan is of a gamma camera")
-    singles = corrections.ring_singles_cps
     efficiency = read_components(corrections.norm, singles).in_bins(bins)
     facts = facts_of_norm(corrections.norm, singles)
     return {"normalisation": efficiency}, _norm_files(corrections.norm), facts

@@ -28,6 +28,7 @@ from emrecon.plugins import installed
 from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
+    from emrecon.tomo.corrections.components import Singles
     from emrecon.tomo.gates import Times, When
     from emrecon.tomo.geometry.bins import Bins
     from emrecon.tomo.listmode_scan import ListmodeScan
@@ -213,6 +214,19 @@ class ReadsTriggers(Protocol):
         """Return times in ms of ``respiratory`` or ``cardiac`` triggers, and what else is there.
 
         The second is a phrase for the message where there are none.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsSingles(Protocol):
+    """Tells how often the blocks of detectors counted during scans of kind ``events``."""
+
+    def block_singles(self, path: Path, window_s: When) -> Singles | None:
+        """Return singles a second of the block of each crystal ``(rings, crystals)``.
+
+        They are in the file's own axes, as those of a normalisation of that scanner are. None
+        where the file does not tell them.
         """
         ...
 

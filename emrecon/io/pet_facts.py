@@ -22,8 +22,12 @@ BECQUEREL = {
 }  # fmt: skip
 """Units of activity in Bq."""
 
-FOR_SUV = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "ScanStart",
-           WEIGHT)  # fmt: skip
+FOR_DOSE = (
+    "InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", "ScanStart"
+)  # fmt: skip
+"""What the activity in the body at the start of the scan needs."""
+
+FOR_SUV = (*FOR_DOSE, WEIGHT)
 """What standardised uptake values need."""
 
 OF_IMAGES = ("InjectedRadioactivity", "InjectedRadioactivityUnits", "InjectionStart", WEIGHT,
@@ -104,9 +108,13 @@ class PetFacts:
         half_life_s = emitter_named(self.nuclide).half_life_s
         return suv_factor(self.weight_kg, self.dose_bq, uptake, half_life_s)
 
+    def has(self, *keys: str) -> bool:
+        """Return whether all of these are said; BIDS has "n/a" for what is not known."""
+        return all(self.values.get(key) not in (None, "n/a") for key in keys)
+
     def require(self, *keys: str, purpose: str) -> None:
         """Refuse facts that lack one of these keys, naming all that are missing."""
-        missing = [key for key in keys if self.values.get(key) is None]
+        missing = [key for key in keys if not self.has(key)]
         if missing:
             raise SettingsError(
                 f"{purpose} needs {', '.join(missing)}: state it in "

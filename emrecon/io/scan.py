@@ -12,19 +12,28 @@ from numpy.typing import NDArray
 
 from emrecon import io
 from emrecon.errors import FormatError, SettingsError
-from emrecon.io.corrections import PET_KEV, from_stir, matching, read_medium, read_norm
+from emrecon.io.corrections import (
+    PET_KEV,
+    from_stir,
+    matching,
+    read_medium,
+    read_norm,
+    singles_for,
+)
 from emrecon.io.formats import (
     Choice,
     Format,
     Reading,
     ReadsEvents,
     ReadsScans,
+    TellsSingles,
     data_files,
     format_of,
     formats,
     identify,
 )
 from emrecon.io.manifest import resolved
+from emrecon.tomo.corrections.components import Singles
 from emrecon.tomo.corrections.consistency import checked
 from emrecon.tomo.corrections.map_place import on_axis, say_half_voxel
 from emrecon.tomo.gates import When
@@ -97,7 +106,8 @@ def read_scan(
     whole = scan.bins
     if corrections.norm and views and views.asked:
         whole = io.read_bins(path, corrections) or whole
-    by_crystals, norm_files, norm_facts = read_norm(whole, corrections)
+    singles = singles_for(corrections, lambda: _block_singles(path, window_s))
+    by_crystals, norm_files, norm_facts = read_norm(whole, corrections, singles)
     if by_crystals and whole is not scan.bins and views:
         chosen = views(whole.shape[0])
         by_crystals = {n: np.ascontiguousarray(data[chosen]) for n, data in by_crystals.items()}
@@ -112,6 +122,12 @@ def read_scan(
     prompts = {"prompts": path}
     files = prompts | data_files(prompts) | files | norm_files | medium.files
     return checked(scan.with_(**changes).without_dust()), files
+
+
+def _block_singles(path: Path, window_s: When) -> Singles | None:
+    """Return the singles of blocks that a scan's file tells."""
+    form, _ = format_of(path)
+    return form.block_singles(path, window_s) if isinstance(form, TellsSingles) else None
 
 
 @contextmanager

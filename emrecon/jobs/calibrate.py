@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,7 +33,8 @@ from emrecon.jobs.cylinder import Cylinder
 from emrecon.jobs.quantify import scale_from
 from emrecon.metrics.cylinder import Inside, inside_of
 from emrecon.tomo.corrections.decay import Emitter, emitter_named, start_over_mean
-from emrecon.tomo.corrections.quantity import Counting, PetCalibration
+from emrecon.tomo.corrections.quantity import CORRECTED, Counting, PetCalibration
+from emrecon.tomo.geometry.presets import same_scanner
 from emrecon.tomo.problem import UNIT
 
 UNEVEN, DRIFT = 0.05, 0.02
@@ -41,6 +43,13 @@ scanner."""
 
 SURE = 4.0
 """Standard errors by noise that such a departure is greater than."""
+
+SEEN = 0.8
+"""Share of the cylinder's volume in its image that its stated volume is at least."""
+
+FEWEST, MOST = 1e-4, 0.5
+"""Coincidences counted for each positron in view, below and above which numbers are doubted: rings
+count some thousandths to a tenth, whole bodies of them a fifth."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +111,12 @@ class CalibrationJob:
 
     def _checked(self, execution: Execution) -> tuple[dict[str, Any], Emitter, float, str]:
         """Return what the sidecar says, isotope, duration in s and scanner."""
-        files, cylinder = self.inputs(), self.cylinder
+        files = self.inputs()
         check_outputs(self.outputs(), files, anywhere=execution.MAKES_FOLDERS)
         about = _sidecar(files.get("sidecar"))
-        facts = about.get("Facts", {})
-        stated = PetFacts(dict(about))
-        isotope = cylinder.isotope or str(facts.get("radionuclide") or stated.nuclide)
-        seconds = cylinder.duration_s or stated.duration_s
-        scanner = cylinder.scanner or str(facts.get("scanner", ""))
-        for flag, value in (("isotope", isotope), ("duration_s", seconds), ("scanner", scanner)):
-            if not value:
-                raise SettingsError(
-                    f"the sidecar of {self.image.name} does not say {flag}: give "
-                    f"--{flag.replace('_', '-')}"
-                )
-        emitter = emitter_named(isotope)
-        cylinder.concentration(emitter.half_life_s)  # refuses now what it would then
-        return about, emitter, float(seconds or 0.0), scanner
+        emitter, seconds, scanner = self._stated(about)
+        self.cylinder.concentration(emitter.half_life_s)  # refuses now what it would then
+        return about, emitter, seconds, scanner
 
     def _measured(
         self, about: Mapping[str, Any], emitter: Emitter, seconds: float, scanner: str
@@ -137,14 +135,54 @@ class CalibrationJob:
             start_over_mean(emitter.half_life_s, seconds),
         )  # fmt: skip
         inside = inside_of(image, cylinder.inside)
+        _check_volume(cylinder, inside)
         true = cylinder.concentration(emitter.half_life_s)
         calibration = PetCalibration(
             true / (inside.mean * counting.rate_factor),
             scanner,
             scale_from(str(facts.get("efficiencies_from", "nothing")), facts),
+            None if (made := facts.get("corrected_for")) is None else frozenset(made),
         )
         known = {"isotope": emitter.name, "bq_per_ml_at_start": true, **counting.facts()}
+        if {"prompts", "background"} <= facts.keys():
+            positrons = true * inside.seen_ml / counting.rate_factor
+            share = (float(facts["prompts"]) - float(facts["background"])) / positrons
+            known["counted_of_positrons_in_view"] = _possible(share, true)
         return CalibrationResult(self, calibration, inside, known)
+
+    def _stated(self, about: Mapping[str, Any]) -> tuple[Emitter, float, str]:
+        """Return isotope, duration and scanner, by the sidecar and by what stands in for it.
+
+        Raises
+        ------
+        SettingsError
+            If neither says one of them, or they contradict each other.
+        """
+        facts, cylinder, stated = about.get("Facts", {}), self.cylinder, PetFacts(dict(about))
+        isotope = str(facts.get("radionuclide") or stated.nuclide)
+        known = (
+            ("isotope", cylinder.isotope, isotope and emitter_named(isotope).name),
+            ("duration_s", cylinder.duration_s, stated.duration_s),
+            ("scanner", cylinder.scanner, str(facts.get("scanner", ""))),
+        )
+        for name, chosen, said in known:
+            flag = f"--{name.replace('_', '-')}"
+            if not (chosen or said):
+                raise SettingsError(
+                    f"the sidecar of {self.image.name} does not say {name}: give {flag}"
+                )
+            if chosen and said and not _same(name, chosen, said):
+                raise SettingsError(
+                    f"the sidecar of {self.image.name} says {name} {said}, and {flag} {chosen}: "
+                    "leave it out, or correct the sidecar"
+                )
+        named, seconds, scanner = (said or chosen for _, chosen, said in known)
+        emitter = emitter_named(str(named))
+        if isotope:  # as the scan's file has it, which its images in Bq/mL are made by, too
+            half_life_s = float(facts.get("half_life_s") or emitter.half_life_s)
+            branching = float(facts.get("branching_factor") or emitter.branching)
+            emitter = Emitter(emitter.name, half_life_s, branching)
+        return emitter, float(seconds or 0.0), str(scanner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,14 +209,29 @@ class CalibrationResult:
         one = f"1 count/mm/s is {self.calibration.factor:.6g} Bq/mL on {self.calibration.scanner}"
         noise = [100 * max(errors) for errors in (seen.plane_errors, seen.stretch_errors)]
         drift = 100 * max(abs(value - 1) for value in seen.stretches)
-        lines = (
+        isotope, true = self.known["isotope"], self.known["bq_per_ml_at_start"]
+        lines: tuple[str, ...] = (
             f"{one}, by noise uncertain by {100 * seen.error:.2g} %",
+            f"from {true:.6g} Bq/mL of {isotope} at the start, for {self.known['counting_s']:g} s",
             f"cylinder: radius {seen.radius_mm:.1f} mm, {seen.length_mm:.1f} mm long",
             f"inside: {seen.voxels} voxels, which vary by {100 * seen.spread:.2g} %",
             f"its planes vary by up to {100 * seen.plane_spread:.2g} %, by noise {noise[0]:.2g} %",
             f"stretches of {seen.stretch_mm:.0f} mm by {drift:.2g} %, by noise {noise[1]:.2g} %",
         )
-        return Summary((*lines, *_doubts(seen)))
+        counted = self.known.get("counted_of_positrons_in_view")
+        if counted is not None:
+            lines += (f"counted: {100 * counted:.3g} % of the positrons in view",)
+        return Summary((*lines, *_doubts(seen, counted), *self._uncorrected()))
+
+    def _uncorrected(self) -> Iterator[str]:
+        """Yield what the cylinder was not corrected for, and scans to be calibrated will be."""
+        made = self.calibration.corrected
+        missing = [] if made is None else [what for what in CORRECTED if what not in made]
+        if missing:
+            yield (
+                f"its image is not corrected for {' and '.join(missing)}: no scan that is can be "
+                "calibrated by it"
+            )
 
     def write(self) -> tuple[Path, ...]:
         """Write the calibration."""
@@ -194,8 +247,39 @@ class CalibrationResult:
         return (out,)
 
 
-def _doubts(seen: Inside) -> Iterator[str]:
+def _same(name: str, chosen: Any, said: Any) -> bool:  # noqa: ANN401 - a name or a time
+    """Return whether two statements about a cylinder's scan agree."""
+    if name == "isotope":
+        return bool(emitter_named(str(chosen)).name == said)
+    if name == "scanner":
+        return same_scanner(str(chosen), str(said))
+    return math.isclose(float(chosen), float(said), rel_tol=1e-3)
+
+
+def _check_volume(cylinder: Cylinder, seen: Inside) -> None:
+    """Refuse a volume that is less than what is seen of the cylinder."""
+    if cylinder.volume_ml and cylinder.volume_ml < SEEN * seen.seen_ml:
+        raise SettingsError(
+            f"the cylinder holds {cylinder.volume_ml:g} mL, and in its image it has "
+            f"{seen.seen_ml:.6g} mL (radius {seen.radius_mm:.1f} mm, {seen.length_mm:.1f} mm "
+            "long): is volume_ml in mL?"
+        )
+
+
+def _possible(share: float, true: float) -> float:
+    """Return the share of positrons that were counted, refusing more than there were."""
+    if share < 1:
+        return share
+    raise DataError(
+        f"the scan counted {share:.3g} coincidences for each positron that {true:.6g} Bq/mL emit "
+        "in view: check the activity, its unit, and how long before the scan it was assayed"
+    )
+
+
+def _doubts(seen: Inside, counted: float | None) -> Iterator[str]:
     """Yield what speaks against a calibration by this cylinder."""
+    if counted is not None and not FEWEST < counted < MOST:
+        yield "that is no usual share: check the activity, its unit, and when it was assayed"
     parts = (
         (seen.planes, seen.plane_errors, UNEVEN),
         (seen.stretches, seen.stretch_errors, DRIFT),

@@ -16,6 +16,10 @@ LONG_MM = 1e4
 """Length of a cylinder that reaches beyond the scanner."""
 
 
+MOST_MU = 0.03
+"""Attenuation above which no cylinder has that of a phantom: aluminium has 0.022 per mm."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The source that was scanned, and how long its efficiencies are iterated."""
@@ -40,6 +44,10 @@ class Source:
             raise SettingsError(f"at_mm is x and y, not {self.at_mm}")
         if not (0 <= self.radius_mm < LONG_MM and 0 <= self.mu_per_mm < 1):
             raise SettingsError("radius_mm and mu_per_mm are 0 or more")
+        if self.mu_per_mm > MOST_MU:
+            raise SettingsError(
+                f"mu_per_mm is {self.mu_per_mm:g}, and water has 0.0096 per mm: is it in 1/cm?"
+            )
         if self.iterations < 1:
             raise SettingsError(f"iterations are 1 or more, not {self.iterations}")
 

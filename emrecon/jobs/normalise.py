@@ -12,7 +12,7 @@ import numpy as np
 from emrecon import forms, io
 from emrecon.brief import brief, outcome
 from emrecon.em import Iterate, last, until, watch
-from emrecon.errors import SettingsError
+from emrecon.errors import DataError, SettingsError
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved
 from emrecon.io.scan import read_scan
@@ -42,6 +42,14 @@ from emrecon.tomo.scan import Scan, together
 
 PAIR_S = 3e-9
 """Processor time for a pair of rings in a bin, there and back."""
+
+
+BESIDE = 0.3
+"""Share of the prompts less background on lines that miss the source, above which it is not that
+source: scatter that is not given makes a tenth."""
+
+RIGHT = "are its radius (not the diameter), its place and its attenuation right?"
+"""What to check of a source."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,13 @@ class NormalisationJob:
         background = parts[0] if parts else None
         if len(parts) == 2:
             background = together(*parts)
-        return SourceScan(bins, scan.prompts, lines, background)
+        counted = SourceScan(bins, scan.prompts, lines, background)
+        if (beside := counted.beside()) > BESIDE:
+            raise SettingsError(
+                f"{100 * beside:.2g} % of the prompts less background are on lines that miss the "
+                f"source: {RIGHT}"
+            )
+        return counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +206,14 @@ class NormalisationRun:
             self.counted.iterates(), lambda it: curve.append(it.log_likelihood), *look(self)
         )
         reached = last(until(steps, after(self.updates), *rules))
+        if len(distances := self.counted.uncounted(reached.params)):
+            bins = self.counted.bins
+            middle = int(np.flatnonzero(self.counted.distance == 0)[0])
+            away = abs(bins.s_mm[middle - distances[0]] - bins.s_mm[middle])
+            raise DataError(
+                f"hardly a count is {away:.3g} mm from the axis, where much of the source "
+                f"would be seen: {RIGHT}"
+            )
         return NormalisationResult(self, reached, tuple(curve))
 
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from emrecon.errors import SettingsError
 from emrecon.io.calibration_file import read_calibration
 from emrecon.io.frames import Frame
-from emrecon.io.pet_facts import FOR_SUV, PetFacts, read_pet_facts
+from emrecon.io.pet_facts import FOR_DOSE, FOR_SUV, PetFacts, read_pet_facts
 from emrecon.jobs.data_kinds import EVENTS, LISTMODE
 from emrecon.tomo.corrections.dead_time import DeadTime
-from emrecon.tomo.corrections.decay import emitter_named, start_over_mean
-from emrecon.tomo.corrections.quantity import Counting, PetCalibration, suv_factor
+from emrecon.tomo.corrections.decay import earlier_over_later, emitter_named, start_over_mean
+from emrecon.tomo.corrections.quantity import CORRECTED, Counting, PetCalibration, suv_factor
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import Gate
 from emrecon.tomo.inputs import Corrections
 from emrecon.tomo.problem import UNIT
+from emrecon.volume import Volume
+
+log = logging.getLogger(__name__)
 
 UNIT_OF_FRAMES = "counts/mm/s"
 """Unit of frames and gates without a calibration, which are rates so that they compare."""
+
+BQ_PER_ML = "Bq/mL"
+"""Unit of images with a calibration."""
+
+IMPOSSIBLE = 10.0
+"""Share of the dose that no image can hold, even before it is iterated."""
 
 SUV = "g/mL"
 """Unit of standardised uptake values by body weight."""
@@ -62,6 +75,9 @@ class Quantifier:
     dead_time: DeadTime | None = None
     """How dead time is made up for, if it is."""
 
+    corrected: frozenset[str] = frozenset()
+    """What images are corrected for, of those of `CORRECTED`."""
+
     @classmethod
     def of(cls, corrections: Corrections, data: str, *, decay_corrected: bool) -> Quantifier:
         """Read the files, and refuse what they cannot give.
@@ -79,7 +95,8 @@ class Quantifier:
             suv_factor(facts.weight_kg, facts.dose_bq, facts.uptake_s, 1e9)
         source = efficiencies_from(corrections, data)
         dead_time = corrections.dead_time
-        return cls(calibration, facts, bool(corrections.suv), decay_corrected, source, dead_time)
+        suv, corrected = bool(corrections.suv), corrected_for(corrections)
+        return cls(calibration, facts, suv, decay_corrected, source, dead_time, corrected)
 
     def quantity(
         self,
@@ -104,10 +121,12 @@ class Quantifier:
         Raises
         ------
         SettingsError
-            If isotope or time are needed and not known, or the calibration is of another scanner.
+            If isotope or time are needed and not known, or facts contradict the scan or each
+            other, or the calibration is of another scanner.
         DataError
             If nothing with the dead time that was chosen counts so often.
         """
+        self._refuse_other_isotope(exam)
         quantity = self._live(stretch, exam, scan, counted_s)
         if self.dead_time is None:
             return quantity
@@ -122,6 +141,52 @@ class Quantifier:
             quantity.scale * facts["dead_time_factor"], quantity.unit, quantity.facts | facts
         )
 
+    def say_other_duration(self, counted_s: float) -> None:
+        """Warn of facts that tell of another time than the scan's file, which goes before."""
+        stated = self.facts.duration_s
+        if stated and not math.isclose(stated, counted_s, rel_tol=0.01):
+            log.warning(
+                "%s says that FrameDuration is %g s, and the scan's file holds %g s of counts, "
+                "which are used: is a part of the scan missing?",
+                self.facts.path, stated, counted_s,
+            )  # fmt: skip
+
+    def dose_share(self, volume: Volume, facts: Mapping[str, Any]) -> float | None:
+        """Return how much of the injected dose an image holds; None where that is not known.
+
+        Parameters
+        ----------
+        volume : Volume
+            An image with the activity at the start of the scan, or its standardised uptake.
+        facts : mapping
+            What its counts were multiplied by, see `quantity`.
+        """
+        known = self.facts
+        if volume.unit not in {BQ_PER_ML, SUV} or not known.has(*FOR_DOSE):
+            return None
+        ml = float(np.prod(volume.spacing_mm)) / 1000
+        held = float(volume.voxels.sum(dtype=np.float64)) * ml
+        held /= float(facts.get("suv_per_bq_per_ml", 1.0))
+        half_life_s = float(facts["half_life_s"])
+        return held * earlier_over_later(half_life_s, known.uptake_s) / known.dose_bq
+
+    def refuse_other_dose(self, volume: Volume, facts: Mapping[str, Any]) -> None:
+        """Refuse a dose of which a first image, of the right total, holds many times as much.
+
+        Raises
+        ------
+        SettingsError
+            If the dose is in another unit, or for another person.
+        """
+        share = self.dose_share(volume, facts)
+        if share is not None and share > IMPOSSIBLE:
+            known = self.facts.values
+            raise SettingsError(
+                f"the counts are of about {share:.2g} times the dose that was injected by "
+                f"{self.facts.path or 'facts'}, {known['InjectedRadioactivity']:g} "
+                f"{known['InjectedRadioactivityUnits']}: is the unit right, and the calibration?"
+            )
+
     def _live(
         self,
         stretch: Frame | Gate | None,
@@ -133,16 +198,31 @@ class Quantifier:
         if self.calibration is None:
             return self._rate(stretch, exam, counted_s)
         self.calibration.refuse_other(
-            str(scan.get("scanner", "")), scale_from(self.efficiencies, scan)
+            str(scan.get("scanner", "")), scale_from(self.efficiencies, scan), self.corrected
         )
         counting = self._counting(stretch, exam, counted_s)
         scale = self.calibration.factor * counting.rate_factor
         facts = counting.facts() | {"calibration_bq_per_ml_per_rate": self.calibration.factor}
         if not self.suv:
-            return Quantity(scale, "Bq/mL", facts)
+            return Quantity(scale, BQ_PER_ML, facts)
         known = self.facts
+        if stretch is None and known.uptake_s <= -counting.seconds:
+            raise SettingsError(
+                f"InjectionStart is {-known.uptake_s:g} s after ScanStart, when the scan of "
+                f"{counting.seconds:g} s was over: both are in s after TimeZero"
+            )
         uptake = suv_factor(known.weight_kg, known.dose_bq, known.uptake_s, counting.half_life_s)
         return Quantity(scale * uptake, SUV, facts | {"suv_per_bq_per_ml": uptake})
+
+    def _refuse_other_isotope(self, exam: ExamInfo) -> None:
+        """Refuse facts that name another isotope than the scan's file."""
+        if not (exam.nuclide and self.facts.nuclide):
+            return
+        if emitter_named(exam.nuclide).name != emitter_named(self.facts.nuclide).name:
+            raise SettingsError(
+                f"the scan's file says that its isotope is {exam.nuclide}, and "
+                f"{self.facts.path or 'facts'} that it is {self.facts.nuclide}: correct one"
+            )
 
     def _rate(
         self, stretch: Frame | Gate | None, exam: ExamInfo, counted_s: float | None
@@ -194,6 +274,16 @@ class Quantifier:
             )
         known = emitter_named(name)
         return exam.half_life_s or known.half_life_s, exam.branching or known.branching
+
+
+def corrected_for(corrections: Corrections) -> frozenset[str]:
+    """Return what the images of a scan are corrected for, of those of `CORRECTED`."""
+    chosen = corrections
+    by = {
+        "attenuation": (chosen.mu, chosen.ct, chosen.attenuation, chosen.correction),
+        "scatter": (chosen.scatter, chosen.simulate_scatter, chosen.additive),
+    }
+    return frozenset(what for what in CORRECTED if any(by[what]))
 
 
 def efficiencies_from(corrections: Corrections, data: str) -> str:

@@ -46,6 +46,9 @@ ONLY_STOPS = base.PINNED | {
 }  # fmt: skip
 """Settings that say when to stop or how an iterate is shown, and decide no iterate."""
 
+BY_NORM = {"dead_time_us", "singles_cps"}
+"""Those of them that decide the efficiencies of a norm, with its dead time or without."""
+
 ONLY_SHOWN = {"calibration", "facts", "regions", "regions data", "region names"}
 """Inputs that decide no iterate, likewise."""
 
@@ -100,7 +103,8 @@ class ReconstructionJob(ReconChoice):
         saves = self.settings.checkpoint_every or execution.SAVES
         keyed = execution.resume or execution.cache or saves
         decide = {what: path for what, path in inputs.items() if what not in ONLY_SHOWN}
-        key = base.key_of(self, base.digests(decide), ONLY_STOPS) if keyed else ""
+        shown = ONLY_STOPS if corrections.norm is None else ONLY_STOPS - BY_NORM
+        key = base.key_of(self, base.digests(decide), shown) if keyed else ""
         if keyed and execution.workers:  # other chunks round otherwise
             key += f"-{execution.chunks}"
         state = self._state(key) if execution.resume else None

@@ -17,15 +17,16 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
 from emrecon.jobs.anatomy import Anatomy
 from emrecon.jobs.base import Execution, Meters
-from emrecon.jobs.data_kinds import EVENTS
+from emrecon.jobs.data_kinds import CAMERA, EVENTS
 from emrecon.jobs.prior_images import Guide
-from emrecon.jobs.quantify import Quantifier
+from emrecon.jobs.quantify import Quantifier, Quantity
 from emrecon.jobs.recon_attenuation import with_attenuation
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_image import ReconImage
 from emrecon.jobs.recon_scatter import Refill, simulated, with_scatter
 from emrecon.tomo.camera_setup import about_axis
 from emrecon.tomo.chunks import Only, overheard
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.inputs import CameraFacts, Corrections
@@ -108,6 +109,7 @@ class Images:
         for number, stretch in enumerate(self.stretches):
             with self._load(stretch)(None) as read:
                 _check_end(stretch, read.duration_s)
+                self._refuse_other_quantity(stretch, read)
                 scan, mu = with_attenuation(read, self.corrections, settings, self.meters)
                 scan, scatter = with_scatter(scan, self.corrections, settings.threads, self.meters)
                 facts = self._facts(scan)
@@ -152,11 +154,31 @@ class Images:
         """Return an image with its name, place and unit."""
         exam = problem.exam
         stretch = self.stretches[0 if self.job.penalty.betas else number]
-        quantity = self.quantifier.quantity(stretch, exam, facts, exam.duration_s)
-        facts = facts | quantity.facts | {"efficiencies_from": self.quantifier.efficiencies}
-        return ReconImage(
+        quantity = self._quantity(stretch, exam, facts)
+        told: dict[str, Any] = {"efficiencies_from": self.quantifier.efficiencies}
+        if self.data != CAMERA:
+            told["corrected_for"] = sorted(self.quantifier.corrected)
+        facts = facts | quantity.facts | told
+        image = ReconImage(
             self.names[number], number, problem, facts, self.inputs, quantity, problem.origin_mm
         )
+        self.quantifier.refuse_other_dose(image.volume(problem.start), facts)
+        return image
+
+    def _quantity(self, stretch: Stretch, exam: ExamInfo, facts: dict[str, Any]) -> Quantity:
+        """Return what an image is multiplied by."""
+        return self.quantifier.quantity(stretch, exam, facts, exam.duration_s)
+
+    def _refuse_other_quantity(self, stretch: Stretch, scan: Scan | ListmodeScan) -> None:
+        """Refuse, before any work, what the image of a scan cannot be multiplied by."""
+        if isinstance(scan, ListmodeScan):
+            prompts = float(len(scan.events))
+        else:
+            prompts = float(scan.prompts.sum(dtype=np.float64))
+        facts, exam = self._facts(scan) | {"prompts": prompts}, scan.exam.lasting(scan.duration_s)
+        self._quantity(stretch, exam, facts)
+        if stretch is None and exam.duration_s:
+            self.quantifier.say_other_duration(exam.duration_s)
 
     def _load(self, stretch: Stretch) -> Load:
         """Return what opens the scan, or the events, of one image."""

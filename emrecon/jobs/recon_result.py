@@ -18,6 +18,7 @@ from emrecon.files import write_text
 from emrecon.io import sidecar
 from emrecon.io.bids_pet import decay_keys, recon_keys, time_keys
 from emrecon.io.frames import Frame
+from emrecon.io.nuclides import nuclide_in
 from emrecon.io.pictures.preview import preview
 from emrecon.jobs.base import Summary
 from emrecon.jobs.bundle import written_together
@@ -31,6 +32,9 @@ from emrecon.volume import Volume
 from emrecon.watchers import ConvergenceLog, Row
 
 log = logging.getLogger(__name__)
+
+FEWEST, MOST = 1e-5, 1.1
+"""Shares of the injected dose in an image beyond which it is warned of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +88,21 @@ class ReconResult:
             normalised = self.source.corrections.normalisation
             held = ", unless the normalisation holds it" if normalised else ""
             lines.append(f"no mu-map, CT or factors: not corrected for attenuation{held}")
+        quantifier = self.source.quantifier
+        if quantifier.calibration and "scatter" not in quantifier.corrected:
+            lines.append(f"not corrected for scatter: {self.volume.unit} are too high by it")
+        if (dead := self.images[0].facts.get("dead_time_factor")) is not None:
+            lines.append(f"dead time: {dead:.4g} times as many would have been counted")
+        if (share := self._dose_share) is not None:
+            lines.append(f"{100 * share:.3g} % of the injected dose is in the image")
         return Summary(tuple(lines), counts, self._curve(), self.subsets, at)
+
+    @cached_property
+    def _dose_share(self) -> float | None:
+        """How much of the injected dose the image holds, or the frame with most; if known."""
+        of = self.source.quantifier.dose_share
+        shares = [of(image.volume, image.facts) for image in self.images]
+        return max((share for share in shares if share is not None), default=None)
 
     def _curve(self) -> tuple[float, ...]:
         """Return the objective of all images together after every update.
@@ -151,6 +169,11 @@ class ReconResult:
             else:
                 io.write_image(self.volume, image)
         _warn_of_stale(job, inputs.values())
+        if self._dose_share is not None and not FEWEST < self._dose_share < MOST:
+            log.warning(
+                "%s: %.3g %% of the injected dose is in the image: check dose, unit, times and "
+                "calibration", job.out.name, 100 * self._dose_share,
+            )  # fmt: skip
         if job.checkpoint and self.source.key:
             job.checkpoint.unlink(missing_ok=True)
         return outputs
@@ -248,7 +271,9 @@ class ReconResult:
         words = {"mu": "mu-map", "ct": "mu-map of a CT", "attenuation": "factors"}
         if self.source.corrections.mlaa:
             words = dict.fromkeys(words, "mu-map estimated from the counts (MLAA)")
-        return {
+        nuclide = nuclide_in(str(self.images[0].facts.get("radionuclide", "")))
+        isotope = {"TracerRadionuclide": nuclide.replace("-", "")} if nuclide else {}
+        return isotope | {
             "AcquisitionMode": "3D sinograms" if data == SINOGRAMS else "list mode",
             "AttenuationCorrection": words.get(by[0], "STIR factors") if by else "none",
         }

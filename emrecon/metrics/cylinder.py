@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,11 @@ class Inside:
 
     stretch_mm: float
     """Their length: 20 mm, or less in small cylinders."""
+
+    @property
+    def seen_ml(self) -> float:
+        """Volume of the cylinder as far as it is seen."""
+        return math.pi * self.radius_mm**2 * self.length_mm / 1000
 
 
 def inside_of(image: Volume, share: float = 0.75) -> Inside:

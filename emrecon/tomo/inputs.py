@@ -51,7 +51,7 @@ class Corrections:
 
     norm: Path | None = None
     """Siemens' normalisation by components (.n.hdr, mMR and mCT): efficiencies of single crystals,
-    for any span, and gaps. Dead time is not corrected."""
+    for any span, and gaps. Its dead time is made up for where singles are known."""
 
     mu: tuple[Path, ...] = ()
     """Attenuation map (NIfTI or Interfile image, Siemens' .v.hdr too), projected to attenuation
@@ -135,8 +135,9 @@ class Corrections:
 
     singles_cps: float | None = None
     """Dead time: singles a second that a block counted, the mean of all blocks; such as the total
-    uncorrected singles rate over the number of blocks in a header of Siemens' sinograms. With a
-    norm and no dead_time_us the parameters of the norm's rings are used."""
+    uncorrected singles rate over the number of blocks (448 on the mMR) in a header of Siemens'
+    sinograms. With a norm and no dead_time_us the parameters of the norm's rings are used: by
+    default at the singles of each block, where the list-mode tells them (mMR); 0 leaves it out."""
 
     suv: bool | None = None
     """Standardised uptake values by body weight, in g/mL, instead of Bq/mL."""
@@ -172,9 +173,12 @@ class Corrections:
         return chosen if seconds else None
 
     @property
-    def ring_singles_cps(self) -> float:
-        """Rate of singles of a block where a norm's rings tell the dead time; 0 where not."""
-        return 0.0 if self.dead_time_us else self.singles_cps or 0.0
+    def ring_singles_cps(self) -> float | None:
+        """Rate of singles of a block where a norm's rings tell the dead time; 0 where not.
+
+        None where the scan's own singles are meant.
+        """
+        return 0.0 if self.dead_time_us else self.singles_cps
 
     @property
     def listmode_span(self) -> int:

@@ -39,7 +39,7 @@ def test_the_table_names_fields_that_exist() -> None:
     assert forms.names(CameraFacts) | forms.names(ListmodeSettings) <= set(USED_BY)
 
 
-VALUES = {str: "1", int: 3, float: 2.0, bool: True}
+VALUES = {float | None: 2.0, str: "1", int: 3, float: 2.0, bool: True}
 CHOICES = {
     "projector": "siddon", "scatter_from": "tew", "direction": "CW", "patient_position": "HFS",
     "first_row": "head", "pixel_mm": (4.0, 4.0), "axis_mm": (0.0, 0.0, 1.0),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emrecon import forms, jobs
+from emrecon import Corrections, forms, jobs
 from emrecon.errors import FormatError
 from emrecon.io import write_image
 from emrecon.jobs import base
@@ -30,6 +30,7 @@ from emrecon.tomo.transmission_settings import RayFiles
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
 from phantoms.spect_acquisition import CameraAcquisition
+from tests.io.siemens_files import mmr_components, write_norm
 
 SMALL = Acquisition(scanner="tiny", span=3, counts=1e5)
 
@@ -94,6 +95,27 @@ def test_iterates_do_not_depend_on_when_they_stop(scan: Path) -> None:
     job = ReconstructionJob(scan, None, Settings(subsets=4))
     longer = replace(job, settings=replace(job.settings, iterations=9, post_fwhm_mm=(5.0,)))
     assert key(job, leave_out=ONLY_STOPS) == key(longer, leave_out=ONLY_STOPS)
+
+
+def test_efficiencies_that_differ_by_dead_time_decide_the_iterates(
+    scan: Path, tmp_path: Path
+) -> None:
+    """A rate decides those of a norm's rings, and another dead time leaves theirs out."""
+    job = ReconstructionJob(
+        scan, scan / "image.nii.gz", Settings(iterations=1, checkpoint_every=1)
+    )
+    rates = ((None, 0.0), (0.0, 0.0), (1e4, 0.0), (2e4, 0.0), (1e4, 0.1))
+
+    def keys(norm: Path | None) -> set[str]:
+        chosen = [
+            Corrections(norm=norm, singles_cps=rate if norm or dead else None, dead_time_us=dead)
+            for rate, dead in rates
+        ]
+        return {replace(job, corrections=each).begin().key for each in chosen}
+
+    norm = write_norm(tmp_path, mmr_components())
+    assert len(keys(norm)) == len(rates)
+    assert len(keys(None)) == 1
 
 
 def test_a_stopped_run_goes_on_with_regions(scan: Path, tmp_path: Path) -> None:

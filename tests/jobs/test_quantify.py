@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from emrecon.io.scan import read_scan
 from emrecon.jobs.calibrate import CalibrationJob
 from emrecon.jobs.cylinder import Cylinder
 from emrecon.jobs.quantify import Quantifier
+from emrecon.jobs.recon import ReconstructionJob
 from emrecon.jobs.scan_files import write_scan
 from emrecon.metrics.cylinder import inside_of
 from emrecon.tomo.corrections.decay import (
@@ -41,8 +43,9 @@ from phantoms.lines import line_integrals
 from phantoms.shapes import cylinder
 
 SETTINGS = Settings(iterations=12, subsets=1)
-COUNTED = 0.37
-"""Counts of a bin for 1 mm at 1 Bq/mL, a second and a positron a decay: any number will do."""
+COUNTED = 2e-5
+"""Counts of a bin for 1 mm at 1 Bq/mL, a second and a positron a decay: any number will do with
+which fewer are counted than there are."""
 
 DOSE = {
     "InjectedRadioactivity": 250.0, "InjectedRadioactivityUnits": "MBq", "InjectionStart": 0,
@@ -143,6 +146,69 @@ def test_a_dicom_series_gives_the_same_suv(calibrated: Path, tmp_path: Path) -> 
         reconstruct(scan, tmp_path / "series", SETTINGS, chosen)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"InjectedRadioactivityUnits": "Bq"}, r"about .* times the dose .* 250 Bq: is the unit"),
+        ({"InjectionStart": 3600}, "InjectionStart is 300 s after ScanStart, when the scan"),
+        ({"TracerRadionuclide": "C11"}, r"its isotope is F-18, and .*pet\.json that it is C-11"),
+    ],
+)
+def test_facts_that_contradict_the_counts_are_refused(
+    calibrated: Path, tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps(DOSE | changes))
+    chosen = Corrections(calibration=calibrated, facts=facts, suv=True)
+    with pytest.raises(SettingsError, match=words):
+        ReconstructionJob(scan, None, SETTINGS, chosen).begin().iterate()
+
+
+@pytest.mark.parametrize("suv", [False, True])
+def test_the_share_of_the_dose_in_view_is_told(
+    calibrated: Path, tmp_path: Path, *, suv: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    facts = tmp_path / "pet.json"
+    chosen = Corrections(calibration=calibrated, facts=facts, suv=suv)
+    for unit, warned in (("MBq", False), ("GBq", True), ("n/a", False)):
+        facts.write_text(json.dumps(DOSE | {"InjectedRadioactivityUnits": unit}))
+        if suv and unit == "n/a":
+            continue
+        caplog.clear()
+        result = reconstruct(scan, tmp_path / f"{unit[0]}.nii.gz", SETTINGS, chosen)
+        ml = float(np.prod(result.volume.spacing_mm)) / 1e3
+        held = float(result.volume.voxels.sum()) * ml
+        dose = 250e6 * 0.5 ** (3300 / (109.77 * 60)) * (1e3 if unit == "GBq" else 1)
+        share = held / 62_500 if suv else held / dose
+        said = [line for line in result.summary().lines if "of the injected dose" in line]
+        if unit == "n/a":
+            assert not said
+            continue
+        assert float(said[0].split()[0]) == pytest.approx(100 * share, rel=0.01)
+        assert warned == ("of the injected dose is in the image: check" in caplog.text)
+
+
+@pytest.mark.parametrize(("stated", "warned"), [(900, True), ([900.0], True), (300.5, False)])
+def test_another_duration_than_the_counts_have_is_warned_of(
+    calibrated: Path, tmp_path: Path, stated: object, *, warned: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    facts = tmp_path / "pet.json"
+    facts.write_text(json.dumps({"FrameDuration": stated}))
+    result = reconstruct(scan, None, SETTINGS, Corrections(calibration=calibrated, facts=facts))
+    assert inside_of(result.volume).mean == pytest.approx(4000.0, rel=1e-4)
+    assert ("FrameDuration is 900 s, and the scan's file holds 300 s" in caplog.text) == warned
+
+
+def test_a_sidecar_names_the_isotope_of_the_scan(tmp_path: Path) -> None:
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    reconstruct(scan, tmp_path / "image.nii.gz", SETTINGS)
+    assert json.loads((tmp_path / "image.json").read_text())["TracerRadionuclide"] == "F18"
+
+
 @pytest.mark.parametrize("missing", DOSE)
 def test_suv_names_what_is_missing(calibrated: Path, tmp_path: Path, missing: str) -> None:
     facts = tmp_path / "pet.json"
@@ -185,6 +251,61 @@ def test_what_a_calibration_does_not_fit_is_refused(calibrated: Path, tmp_path: 
     (tmp_path / "other.json").write_text(json.dumps(other))
     with pytest.raises(SettingsError, match=r"the scanner 'Siemens mMR'.*'tiny'"):
         reconstruct(scan, None, SETTINGS, Corrections(calibration=tmp_path / "other.json"))
+
+
+def test_a_scan_corrected_for_more_than_the_cylinder_is_refused(
+    calibrated: Path, tmp_path: Path
+) -> None:
+    assert read_calibration(calibrated).corrected == frozenset()
+    scan = scan_of(tmp_path / "scan", 4000.0, "F-18", 300.0)
+    mu = tmp_path / "mu.nii.gz"
+    grid = TINY.bins(span=3).grid()
+    write_image(Volume(np.full(grid.shape, 0.0096, np.float32), grid.affine, "1/mm"), mu)
+    chosen = Corrections(calibration=calibrated, mu=(mu,))
+    with pytest.raises(SettingsError, match="not corrected for attenuation, and this scan is"):
+        reconstruct(scan, None, SETTINGS, chosen)
+    both = tmp_path / "both.json"
+    stated = json.loads(calibrated.read_text()) | {"CorrectedFor": ["attenuation", "scatter"]}
+    both.write_text(json.dumps(stated))
+    result = reconstruct(scan, None, SETTINGS, replace(chosen, calibration=both))
+    assert "not corrected for scatter: Bq/mL are too high by it" in result.summary().lines
+    del stated["CorrectedFor"]  # as files had it before
+    both.write_text(json.dumps(stated))
+    reconstruct(scan, None, SETTINGS, replace(chosen, calibration=both))
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"bq_per_ml": 5e3, "isotope": "Ga-68"}, "says isotope F-18, and --isotope Ga-68"),
+        ({"bq_per_ml": 5e3, "duration_s": 300.0}, "says duration_s 1800.0, and --duration-s 300"),
+        ({"bq_per_ml": 5e3, "scanner": "mMR"}, "says scanner tiny, and --scanner mMR"),
+        ({"activity_mbq": 1.0, "volume_ml": 0.2}, r"holds 0\.2 mL, and in its image it has 6"),
+        ({"bq_per_ml": 5.0}, r"counted .* coincidences for each positron that 5 Bq/mL emit"),
+        ({"activity_mbq": 1.0, "volume_ml": 200.0, "assayed_h": 90.0}, "coincidences for each"),
+    ],
+)
+def test_a_cylinder_that_cannot_be_is_refused(
+    calibrated: Path, known: dict[str, Any], words: str
+) -> None:
+    image = calibrated.parent / "cylinder.nii.gz"
+    with pytest.raises(EmreconError, match=words):
+        CalibrationJob(image, None, Cylinder(**known)).begin().iterate()
+
+
+def test_what_a_cylinder_is_said_to_be_may_be_said_twice(calibrated: Path) -> None:
+    image = calibrated.parent / "cylinder.nii.gz"
+    twice = Cylinder(bq_per_ml=5e3, isotope="18F", duration_s=1800.4, scanner="Tiny")
+    lines = CalibrationJob(image, None, twice).begin().iterate().summary().lines
+    assert lines[1] == "from 5000 Bq/mL of F-18 at the start, for 1800 s"
+    prompts = float(read_scan(calibrated.parent / "ge")[0].prompts.sum(dtype=float))
+    ml, left = np.pi * 9 * 2.2, 1800 / start_over_mean(109.77 * 60, 1800)
+    share = prompts / (5e3 * ml * 0.967 * left)
+    assert float(lines[-2].split()[1]) == pytest.approx(100 * share, rel=0.01)
+    assert lines[-2].endswith("% of the positrons in view")
+    assert "not corrected for attenuation and scatter" in lines[-1]
+    million = CalibrationJob(image, None, replace(twice, bq_per_ml=5e9)).begin().iterate()
+    assert any(line.startswith("that is no usual share") for line in million.summary().lines)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"Scanner": "x"}', "no json"])
@@ -245,7 +366,7 @@ def test_planes_that_differ_by_more_than_noise_are_told(
     known = Cylinder(bq_per_ml=5e3, isotope="F-18", duration_s=60, scanner="tiny")
     result, _ = run(CalibrationJob(tmp_path / "c.nii.gz", tmp_path / "scanner.json", known))
     seen = result.inside
-    said = result.summary().lines[5:]
+    said = result.summary().lines[6:]
     assert len(said) == len(doubts)
     assert all(line.startswith(words) for line, words in zip(said, doubts, strict=True))
     assert abs(seen.mean - 1) < 4 * seen.error + 1e-3

@@ -16,12 +16,14 @@ from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.detectors import crystal_centres, crystal_pairs, planes_of_rings
 from emrecon.tomo.geometry.events import Events
 from emrecon.tomo.geometry.pairs import Pairs
+from emrecon.tomo.geometry.presets import by_name
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.camera import CameraProjector
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.scan import Scan
 from emrecon.volume import Grid, Volume
 from phantoms.cylinder import uniform_cylinder
+from phantoms.lines import line_integrals
 from phantoms.simulate import attenuation_factors, simulate
 from tests.tomo.makers import SMALL
 
@@ -206,6 +208,20 @@ def test_maps_of_another_density_are_told(lopsided_scan, caplog, times, says):
     scan, mu = lopsided_scan
     say_elsewhere(scan, Volume(np.float32(times) * mu.voxels, mu.affine, mu.unit))
     assert f"fit better with the mu-map {says} as dense" in caplog.text
+
+
+@pytest.mark.parametrize(("radius", "times"), [(100, 1), (100, 0.5), (150, 0.5)])
+def test_a_cylinder_by_which_scanners_are_calibrated_fits_its_own_map(caplog, radius, times):
+    """Its counts fit twice the density a little better, which is no reason to doubt the map."""
+    bins = by_name("HR+").bins(span=9, max_ring_difference=4, views=24, count=144)
+    phantom = uniform_cylinder(radius_mm=radius)
+    lines = np.maximum(line_integrals(phantom.bodies, bins, phantom.activities), 0)
+    counts = lines * attenuation_factors(phantom, bins)
+    scan = Scan(bins, counts * np.float32(1e7 / counts.sum()))
+    mu = phantom.mu(bins.grid((6.0, 6.0, 6.0)))
+    say_elsewhere(scan, Volume(np.float32(times) * mu.voxels, mu.affine, mu.unit))
+    assert ("twice as dense" in caplog.text) == (times == 0.5)
+    assert bool(caplog.text) == (times == 0.5)
 
 
 def test_few_counts_tell_nothing_of_a_map(lopsided_scan, caplog):

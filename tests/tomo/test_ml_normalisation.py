@@ -195,6 +195,38 @@ def test_what_cannot_be_estimated(
         NormalisationJob(noisy[0], None, source, chosen).begin()
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (Source(radius_mm=8.0), r"\d+ % of the prompts less background .* miss the source: are"),
+        (Source(radius_mm=12.0, at_mm=(-35.0, 0.0)), "miss the source: are its radius"),
+    ],
+)
+def test_a_source_that_counts_miss_is_refused(
+    noisy: tuple[Path, Path], source: Source, words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        NormalisationJob(noisy[0], None, source).begin()
+
+
+@pytest.mark.parametrize(
+    "source", [Source(radius_mm=50.0), Source(radius_mm=25.0, at_mm=(14.0, 0.0))]
+)
+def test_a_source_of_which_much_is_not_counted_is_refused(tmp_path: Path, source: Source) -> None:
+    """Of a diameter for a radius the outer bins were dead, without a word."""
+    body = cylinder((0.0, 0.0, 0.0), (25.0, 25.0), 400.0)
+    trues = np.maximum(line_integrals((body,), BINS, (1.0,)), 0) * efficiency_of()
+    scan, *_ = write_scan(tmp_path, Scan(BINS, trues * np.float32(3e7 / trues.sum())))
+    with pytest.raises(DataError, match=r"hardly a count is [\d.]+ mm from the axis, where much"):
+        NormalisationJob(scan, None, source).begin().iterate()
+    NormalisationJob(scan, None, Source(radius_mm=25.0)).begin().iterate()
+
+
+def test_a_radius_near_the_true_one_is_taken(noisy: tuple[Path, Path]) -> None:
+    near = Source(radius_mm=RADIUS_MM - 2, at_mm=(2.0, -3.0), mu_per_mm=MU, iterations=10)
+    NormalisationJob(noisy[0], None, near).begin().iterate()
+
+
 def test_attenuation_of_a_manifest_is_no_other_than_that_of_a_flag(tmp_path: Path) -> None:
     ones = np.ones(BINS.shape, np.float32)
     manifest, *_ = write_scan(tmp_path, Scan(BINS, ones, attenuation=ones))
@@ -208,6 +240,8 @@ def test_refusals_of_counts_and_names(noisy: tuple[Path, Path], tmp_path: Path) 
         SourceScan(BINS, -counts, counts)
     with pytest.raises(DataError, match="no more than the background"):
         SourceScan(BINS, counts, counts, 2 * counts).start()
+    with pytest.raises(SettingsError, match=r"mu_per_mm is 0.096, and water .*: is it in 1/cm"):
+        Source(radius_mm=40.0, mu_per_mm=0.096)
     with pytest.raises(SettingsError, match=r"at_mm is x and y"):
         Source(at_mm=(1.0,))
     known = Corrections(normalisation=noisy[1])

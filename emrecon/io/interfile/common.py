@@ -157,6 +157,7 @@ def facts_of(header: Header, exam: ExamInfo) -> dict[str, Any]:
         "duration_s": exam.duration_s,
         "start_s": exam.start_s,
         "half_life_s": exam.half_life_s,
+        "branching_factor": exam.branching,
         "calibration_factor": exam.calibration_factor,
         "bed_horizontal_mm": _stated(header, "start horizontal bed position (mm)"),
         "bed_vertical_mm": _stated(header, "start vertical bed position (mm)"),

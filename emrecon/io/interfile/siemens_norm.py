@@ -10,13 +10,15 @@ are, and how they go together, is after UCL/STIR's ``BinNormalisationFromECAT8.c
   which efficiencies are divided. Ring differences beyond those have 1.
 
 - dead time, of which each ring has two parameters: where singles are known, the efficiency of its
-  crystals is multiplied by ``1 + p r + n r^2``, ``r`` being the singles a second of a block. So do
+  crystals is multiplied by ``1 + p r + n r^2``, ``r`` being the singles a second of their block
+  (of the mean block, where only that is known). So do
   UCL/STIR and the vendor's e7 tools; NiftyPET has ``exp(p r / (1 + n r)) / (1 + n r)``. What is
   no share of the singles is refused.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,14 @@ import numpy as np
 from emrecon.errors import FormatError, SettingsError
 from emrecon.io.interfile.common import read_values
 from emrecon.io.interfile.header import Header, normal, parse
-from emrecon.tomo.corrections.components import Components
+from emrecon.tomo.corrections.components import Components, Singles
 from emrecon.tomo.corrections.normalisation import known_gaps
 from emrecon.tomo.geometry.bins import Scanner
 from emrecon.tomo.geometry.detectors import planes_of_rings
 from emrecon.tomo.geometry.presets import MMR, by_name
 from emrecon.volume import Array
+
+log = logging.getLogger(__name__)
 
 COUNT = "%number of normalization components"
 """The key that tells such a header."""
@@ -45,15 +49,16 @@ SHIFTED = {MMR.name: 1}
 """By how many crystals efficiencies stand early."""
 
 
-def read_components(path: Path, singles_cps: float = 0.0) -> Components:
+def read_components(path: Path, singles_cps: Singles | float = 0.0) -> Components:
     """Read a normalisation.
 
     Parameters
     ----------
     path : Path
         The header.
-    singles_cps : float, optional
-        Singles a second of a block of detectors, for the dead time; 0 leaves it out.
+    singles_cps : array or float, optional
+        Singles a second of a block of detectors, for the dead time; 0 leaves it out. Of the block
+        of each crystal as they stand in the file, ``(rings, crystals)``, or one for all.
 
     Raises
     ------
@@ -96,17 +101,45 @@ def read_components(path: Path, singles_cps: float = 0.0) -> Components:
     )
 
 
-def facts_of_norm(path: Path, singles_cps: float = 0.0) -> dict[str, Any]:
+def usable_singles(path: Path, singles: Singles) -> Singles | float:
+    """Return singles that a scan tells, or 0, which is warned of, if the dead time cannot be so.
+
+    Parameters
+    ----------
+    path : Path
+        The header of the normalisation.
+    singles : array
+        Singles a second of the block of each crystal.
+    """
+    header = parse(path)
+    names = {normal(header.text("%normalization component", n, default=""))
+             for n in range(1, header.integer(COUNT) + 1)}  # fmt: skip
+    if not names.issuperset(DEAD_TIME):
+        return 0.0
+    try:
+        _alive(header, _scanner(header), singles)
+    except FormatError as error:
+        log.warning("dead time is left out: %s", error)
+        return 0.0
+    return singles
+
+
+def facts_of_norm(path: Path, singles_cps: Singles | float = 0.0) -> dict[str, Any]:
     """Return what a normalisation says besides, for the sidecar."""
     header = parse(path)
-    dead: dict[str, Any] = {"dead_time_corrected": bool(singles_cps)}
-    if singles_cps:
+    known = bool(np.any(singles_cps))
+    dead: dict[str, Any] = {"dead_time_corrected": known}
+    if known:
         alive = _alive(header, _scanner(header), singles_cps)
+        rates = np.asarray(singles_cps, float)
         dead |= {
             "dead_time_of": "rings, by the normalisation",
-            "dead_time_counts_per_s": singles_cps,
+            "dead_time_counts_per_s": float(rates.mean()),
             "dead_time_factor": float(1 / np.mean(alive) ** 2),
         }
+        if rates.ndim:
+            dead["dead_time_singles"] = "of each block, by the list-mode"
+            dead["dead_time_counts_per_s_range"] = [float(rates.min()), float(rates.max())]
     keys = {
         "scanner_quantification_factor": "%scanner quantification factor (bq*s/ecat counts)",
         "cross_calibration_factor": "%cross calibration factor",
@@ -115,9 +148,12 @@ def facts_of_norm(path: Path, singles_cps: float = 0.0) -> dict[str, Any]:
     return {**dead, **stated}
 
 
-def _alive(header: Header, scanner: Scanner, singles_cps: float) -> Array:
-    """Return the share of singles that each ring counts, shape ``(rings, 1)``, as it is stored."""
-    if not singles_cps:
+def _alive(header: Header, scanner: Scanner, singles_cps: Singles | float) -> Array:
+    """Return the share of singles that crystals count, as they are stored.
+
+    Its shape is ``(rings, crystals)``, or ``(rings, 1)`` by a rate for all.
+    """
+    if not np.any(singles_cps):
         return np.ones((scanner.rings, 1), np.float32)
     linear, square = (_stored(header, name, signed=True).astype(float) for name in DEAD_TIME)
     shape = (scanner.rings,)
@@ -126,14 +162,15 @@ def _alive(header: Header, scanner: Scanner, singles_cps: float) -> Array:
             f"{header.path}: dead time has matrix sizes {linear.shape} and {square.shape}, wanted "
             f"{shape} on {scanner.name}"
         )
-    share = 1 + linear * singles_cps + square * singles_cps**2
+    rates = np.atleast_2d(np.asarray(singles_cps, float))
+    share = 1 + linear[:, None] * rates + square[:, None] * rates**2
     if not (share > 0).all() or not (share <= 1).all():
         raise FormatError(
             f"{header.path}: by its dead time rings count {share.min():.4g} to {share.max():.4g} "
-            f"of what {singles_cps:g} singles a second of a block are, which makes no sense: is "
+            f"of what {rates.mean():g} singles a second of a block are, which makes no sense: is "
             "that the rate of one block, a second? If so, give the dead time as --dead-time-us"
         )
-    return share[:, None].astype(np.float32)
+    return np.asarray(share, np.float32)
 
 
 def _scanner(header: Header) -> Scanner:

@@ -12,6 +12,7 @@ from emrecon.io.interfile.header import is_interfile, normal, parse
 from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
+    from emrecon.tomo.corrections.components import Singles
     from emrecon.tomo.gates import Times, When
     from emrecon.tomo.geometry.bins import Bins
     from emrecon.tomo.listmode_scan import ListmodeScan
@@ -64,17 +65,23 @@ class _Petlink:
         self, path: Path, corrections: Corrections, window_s: When
     ) -> Iterator[tuple[ListmodeScan, dict[str, Path]]]:
         """Give the events with attenuation and with corrections that lie in their bins."""
-        from emrecon.io.corrections import read_in_bins, read_medium  # noqa: PLC0415 - as above
+        from emrecon.io.corrections import read_in_bins, read_medium, singles_for  # noqa: PLC0415 - as above
         from emrecon.io.interfile.siemens_norm import facts_of_norm  # noqa: PLC0415 - likewise
         from emrecon.io.petlink.events import reading  # noqa: PLC0415 - brings numba
 
         medium = read_medium(corrections)
-        in_bins, files = read_in_bins(self.read_bins(path, corrections), corrections)
+        singles = singles_for(corrections, lambda: self.block_singles(path, window_s))
+        in_bins, files = read_in_bins(self.read_bins(path, corrections), corrections, singles)
         norm, stated = corrections.norm, {}
         if norm is not None:
-            stated = facts_of_norm(norm, corrections.ring_singles_cps)
+            stated = facts_of_norm(norm, singles)
         with reading(path, corrections.listmode_span, window_s, medium.mu, in_bins) as scan:
             yield scan.with_(facts=scan.facts | stated), medium.files | files
+
+    def block_singles(self, path: Path, window_s: When) -> Singles | None:
+        from emrecon.io.petlink.block_singles import block_singles  # noqa: PLC0415 - likewise
+
+        return block_singles(path, window_s)
 
     def triggers(self, path: Path, source: str) -> tuple[Times, str]:
         from emrecon.io.petlink.triggers import triggers  # noqa: PLC0415 - brings numba

@@ -22,6 +22,9 @@ from emrecon.tomo.geometry.bins import Bins, Scanner
 from emrecon.tomo.geometry.detectors import planes_of_rings, scanner_of, sum_over_pairs
 from emrecon.volume import Array
 
+Singles = NDArray[np.float64]
+"""Singles a second of the block of each crystal, in the axes of the scanner's own files."""
+
 
 @dataclass(frozen=True, eq=False)
 class Components:

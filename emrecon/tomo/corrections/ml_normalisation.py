@@ -39,6 +39,9 @@ Floats = NDArray[np.float64]
 FEWEST = 100.0
 """Counts in the fan of a live detector, on average, below which nothing can be estimated."""
 
+NOTHING, ENOUGH = 0.1, 1000.0
+"""Share of the middle's profile that counts as none, where so many counts were to be expected."""
+
 
 @dataclass(frozen=True, eq=False)
 class Factors:
@@ -124,6 +127,36 @@ class SourceScan:
             raise DataError("the prompts of the source are no more than the background")
         return replace(flat, crystals=ones * np.sqrt(counts / trues))
 
+    def beside(self) -> float:
+        """Return the share of the prompts, less the background, on lines that miss the source."""
+        net = self.prompts if self.background is None else self.prompts - self.background
+        whole = float(net.sum(dtype=np.float64))
+        missed = float(net.sum(where=self.source <= 0, dtype=np.float64))
+        return missed / whole if whole > 0 else 0.0
+
+    def uncounted(self, factors: Factors) -> NDArray[np.intp]:
+        """Return which distances from the middle bin see much of the source, and count nothing.
+
+        Much is a third of what the line that sees most does, and 1000 counts of all its lines, if
+        its profile were that of the middle; nothing is a tenth of that profile.
+        """
+        most = self._most_by_distance(self.source)
+        with_middle = self.trues(replace(factors, profile=np.full_like(factors.profile, 1.0)))
+        expected = self.by_distance(with_middle) * factors.profile[0]
+        sees = (most > most.max() / 3) & (expected > ENOUGH)
+        return np.flatnonzero(sees & (factors.profile < NOTHING * factors.profile[0]))
+
+    def by_distance(self, data: Array) -> Floats:
+        """Return the sum of all bins at each distance from the middle one."""
+        across = data.sum(axis=(0, 2), dtype=np.float64)
+        return np.bincount(self.distance, across).astype(np.float64)
+
+    def _most_by_distance(self, data: Array) -> Floats:
+        """Return the greatest of all bins at each distance from the middle one."""
+        out = np.zeros(int(self.distance.max()) + 1)
+        np.maximum.at(out, self.distance, data.max(axis=(0, 2)).astype(np.float64))
+        return out
+
     def trues(self, factors: Factors) -> Array:
         """Return the mean trues of every bin."""
         trues = sum_over_pairs(self.bins, factors.crystals)
@@ -208,14 +241,9 @@ class ProfileStep:
 
     def maximise(self, factors: Factors, expected: Expected) -> Factors:
         """Return the most likely profile with the crystals as they are."""
-        measured = self._by_distance(expected.ratio * expected.trues)
-        step = _over(measured, self._by_distance(expected.trues), nothing=1.0)
+        measured = self.scan.by_distance(expected.ratio * expected.trues)
+        step = _over(measured, self.scan.by_distance(expected.trues), nothing=1.0)
         return replace(factors, profile=factors.profile * step)
-
-    def _by_distance(self, data: Array) -> Floats:
-        """Return the sum of all bins at each distance from the middle one."""
-        across = data.sum(axis=(0, 2), dtype=np.float64)
-        return np.bincount(self.scan.distance, across).astype(np.float64)
 
 
 def _over(above: Floats, below: Floats, nothing: float = 0.0) -> Floats:

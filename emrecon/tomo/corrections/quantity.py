@@ -9,6 +9,9 @@ from typing import Any
 from emrecon.errors import SettingsError
 from emrecon.tomo.corrections.decay import earlier_over_later
 
+CORRECTED = ("attenuation", "scatter")
+"""What an image may be corrected for, and has another scale without."""
+
 
 @dataclass(frozen=True)
 class PetCalibration:
@@ -23,17 +26,21 @@ class PetCalibration:
     efficiencies: str
     """Where the efficiencies of the cylinder's scan were from: they set the scale of counts/mm."""
 
+    corrected: frozenset[str] | None = None
+    """What of `CORRECTED` the cylinder's image was corrected for; None where that is not known."""
+
     def __post_init__(self) -> None:
         if not (self.factor > 0 and math.isfinite(self.factor)):
             raise SettingsError(f"a calibration factor is above zero, not {self.factor}")
 
-    def refuse_other(self, scanner: str, efficiencies: str) -> None:
+    def refuse_other(self, scanner: str, efficiencies: str, corrected: frozenset[str]) -> None:
         """Refuse a scan whose counts/mm have another scale.
 
         Raises
         ------
         SettingsError
-            If scanner or source of the efficiencies differ.
+            If scanner or source of the efficiencies differ, or the scan is corrected for what the
+            cylinder was not.
         """
         for what, mine, other in (
             ("the scanner", self.scanner, scanner),
@@ -44,6 +51,13 @@ class PetCalibration:
                     f"the calibration was made with {what} {mine!r}, and this scan has {what} "
                     f"{other!r}: its counts have another scale; make one with `emrecon calibrate`"
                 )
+        more = set() if self.corrected is None else corrected - self.corrected
+        if more:
+            raise SettingsError(
+                f"the calibration's cylinder was not corrected for {' and '.join(sorted(more))}, "
+                "and this scan is: its counts have another scale; reconstruct the cylinder so, "
+                "too, and make one with `emrecon calibrate`"
+            )
 
 
 @dataclass(frozen=True)

@@ -179,8 +179,17 @@ class Events:
             yield piece
 
     def block(self, subsets: int) -> int:
-        """Return how many events stay together when they are shared out among subsets."""
-        return max(1, min(BLOCK, len(self) // (64 * subsets)))
+        """Return how many events stay together when they are shared out among subsets.
+
+        Of the sizes from a half to all of what is taken at most, that with which subsets are most
+        alike: each scales the image as its own number of events says.
+        """
+        most = max(1, min(BLOCK, len(self) // (64 * subsets)))
+        sizes = np.arange(most, most // 2, -1)
+        left = len(self) % (sizes * subsets)  # in a last, unfinished round
+        unlike = np.where(left <= sizes, left, sizes)
+        unlike = np.where(left > sizes * (subsets - 1), sizes * subsets - left, unlike)
+        return int(sizes[np.argmin(unlike)])
 
     def check(self) -> None:
         """Refuse events that name points or bins that do not exist, or factors that cannot be.

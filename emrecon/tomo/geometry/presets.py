@@ -224,6 +224,13 @@ def by_name(name: str) -> Scanner:
         ) from None
 
 
+def same_scanner(one: str, other: str) -> bool:
+    """Return whether two names are of one scanner, by any of the names that it has here."""
+    keys = {_key(one), _key(other)}
+    known = {_BY_KEY[key].name if key in _BY_KEY else key for key in keys}
+    return len(known) == 1
+
+
 def usual_span(scanner: Scanner) -> tuple[int, int]:
     """Return the usual span and largest ring difference; span 3 and all rings where none is."""
     return USUAL.get(scanner.name, (3, scanner.rings - 1))
