@@ -247,6 +247,10 @@ def describe(result: Segmentation, read: dict[str, Path], files: TissueInputs) -
             "Means": result.nuclei,
             "WhyNot": result.why_no_nuclei,
         },
+        "NotGreyMatter": {
+            "ThinLayersML": result.thin_grey_ml,
+            "PaleBesideVentriclesML": result.pale_white_ml,
+        },
         "Converged": result.converged,
         "OutlierShare": float((result.outliers > 0.5).mean()),
         "Warnings": list(result.doubts),

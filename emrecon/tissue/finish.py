@@ -17,11 +17,13 @@ from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.mixture import Mixture
 from emrecon.tissue.outliers import outlier_map
-from emrecon.tissue.pale_white import without_false_grey
+from emrecon.tissue.pale_white import without_pale_white
 from emrecon.tissue.result import Segmentation, Stage
 from emrecon.tissue.result_checks import judged
 from emrecon.tissue.settings import Settings
+from emrecon.tissue.stage_models import shows_details
 from emrecon.tissue.starts import Optimum, fit, gap
+from emrecon.tissue.thin_grey import without_thin_grey
 from emrecon.tissue.volumes import Errors, errors, refits
 
 log = logging.getLogger(__name__)
@@ -65,9 +67,14 @@ def finish(
     odd = outlier_map(image, state)
     known = 0 if image.external is None else image.external.shape[1]
     plain = without_nuclei(state.classes, layout)
-    if average is not None:
-        means = plain.means[:, 0]
-        without_false_grey(average, image.lattice.index, data.affine, means, posteriors)
+    depth = depth_of(image.lattice, data.spacing_mm) if settings.tissues else None
+    index = image.lattice.index
+    thin, pale = 0.0, 0.0
+    if shows_details(data, settings):
+        means, spacing = plain.means[:, 0], np.array(data.spacing_mm)
+        thin = without_thin_grey(depth, index, spacing, means, posteriors)
+        if average is not None:
+            pale = without_pale_white(average, index, data.affine, posteriors)
     doubts = judged(
         Findings(
             settings, plain, fractions, data.human_ml, rim_of(image.lattice),
@@ -75,7 +82,7 @@ def finish(
             _said(image, fractions, order, average, data.affine),
             None if known > layout.nuclei or optima[0].start in GIVEN else optima[0],
             inner_of(image.lattice, fractions), max(data.spacing_mm),
-            depth_of(image.lattice, data.spacing_mm) if settings.tissues else None,
+            depth,
         )
     )  # fmt: skip
     for doubt in doubts:
@@ -83,7 +90,7 @@ def finish(
     layout = layout.without_nuclei()
     uncertain = _errors(image, plain, layout, data)
     return Segmentation(
-        settings.names, settings, data.own_affine, _shape(data), image.lattice.index, fractions,
+        settings.names, settings, data.own_affine, _shape(data), index, fractions,
         chances, np.exp(log_field), corrected, _raw(plain, data, settings, layout),
         replace(
             uncertain,
@@ -93,7 +100,7 @@ def finish(
             honest=_raw(uncertain.honest, data, settings, layout, errors=True),
         ),
         fractions.sum(axis=0, dtype=np.float64) * data.voxel_ml, tuple(stages), tuple(optima),
-        odd, doubts,
+        odd, doubts, thin_grey_ml=thin * data.voxel_ml, pale_white_ml=pale * data.voxel_ml,
     )  # fmt: skip
 
 

@@ -1,9 +1,8 @@
-"""What seems grey matter beside the ventricles of a T1-weighted image, and is none.
+"""White matter beside the ventricles of a T1-weighted image that seems grey matter.
 
-With age white matter about the lateral ventricles darkens until it is like cortex; and at any age
-voxels of fluid and white matter look like grey matter. Caudate nucleus and thalamus lie there,
-too, so intensity does not tell: pale white matter is told by an average brain, and mixed voxels
-by what is about them, as the grey layer they seem to be is thinner than any nucleus.
+With age white matter about the lateral ventricles darkens until it is like cortex, and lesions lie
+there. Caudate nucleus and thalamus lie there, too, so that intensity does not tell: an average
+brain does, if its ventricles are made as wide as those of the image, which grow with age as well.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emrecon.tissue.contrasts import CSF, GM, WM
+from emrecon.tissue.contrasts import CSF
 from emrecon.tissue.maps import Atlas
+from emrecon.tissue.thin_grey import parted
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -25,35 +25,36 @@ VENTRICLE_MM = (12.0, -20.0, 20.0)
 """In the right lateral ventricle of the ICBM 2009a average, RAS+; the left one and the third hang
 together with it there."""
 
-BESIDE_MM = 10.0
-"""How far from its ventricles white matter is looked for: theirs are narrow beside those of old
-age, which push what lies at them some mm away. With 12 mm the cingulate gyrus is taken, too."""
+GROWN_MM = 10.0
+"""How far from the average's ventricles those of the image may reach."""
 
-SOME, CLEAR_MM = 0.25, 2.0
+BESIDE_MM = 6.0
+"""How far from the ventricles white matter is looked for; farther off is the cingulate gyrus."""
+
+LIKELY, CLEAR_MM = 0.5, 2.0
 """Grey matter may be where the average has this chance of it, and so near to that."""
 
 INSIDE_MM = 0.3
 """So near to the average's ventricles a voxel is in them: what is grey there may be plexus."""
 
-ABOUT_MM = 1.5
-"""Standard deviation of the Gaussian by which the tissues about a voxel count."""
+FADES_MM, SMOOTH_MM = 20.0, 4.0
+"""How far from the ventricles what they push is moved by 1/e of it, and a standard deviation by
+which that is smoothed."""
 
-THIN, BOTH = 0.4, 0.1
-"""Most grey matter, and least fluid and white matter, about a mixed voxel: a layer of grey matter
-between the two is then thinner than 1.6 mm. With 0.5 simulated caudate nuclei lose their tails."""
+PUSHED_MM = (-5.0, 12.0)
+"""How much narrower and wider than the average's ventricles may be."""
+
+_REACH_MM = (
+    GROWN_MM + BESIDE_MM + 1.5 * SMOOTH_MM
+)  # from the average's ventricles: all that counts
 
 
-def without_false_grey(
-    average: Atlas,
-    index: Sequence[NDArray[np.integer]],
-    affine: Floats,
-    means: Floats,
-    posteriors: Floats32,
-) -> None:
-    """Take away what seems grey matter beside the ventricles and is none, in place.
+def without_pale_white(
+    average: Atlas, index: Sequence[NDArray[np.integer]], affine: Floats, posteriors: Floats32
+) -> float:
+    """Make what seems grey matter beside the ventricles and is none white, in place.
 
-    Mixed voxels become fluid and white matter in proportions that are as bright as they are, pale
-    voxels white matter.
+    Return how many voxels of grey matter that was.
 
     Parameters
     ----------
@@ -63,88 +64,105 @@ def without_false_grey(
         Where the image's voxels lie.
     affine : array
         Voxels of the image to mm.
-    means : array, shape (3,)
-        Brightness of CSF, grey and white matter.
     posteriors : float32 array, shape (n, 6)
         Fractions of CSF, grey and white matter, and the chances of each.
     """
-    near, pale = beside_ventricles(average, index, affine)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    mixed = between_fluid_and_white(near, index, spacing, posteriors[:, :3])
-    share = np.clip((means[GM] - means[CSF]) / (means[WM] - means[CSF]), 0, 1)
-    for where, white in ((mixed, share), (pale & ~mixed, 1.0)):
-        for first in (0, 3):
-            grey = posteriors[where, first + GM]
-            posteriors[where, first + WM] += white * grey
-            posteriors[where, first + CSF] += (1 - white) * grey
-            posteriors[where, first + GM] = 0
-
-
-def between_fluid_and_white(
-    near: Flags,
-    index: Sequence[NDArray[np.integer]],
-    spacing_mm: Floats,
-    fractions: Floats32,
-) -> Flags:
-    """Return in which voxels fluid and white matter meet without grey matter between, ``(n,)``.
-
-    Parameters
-    ----------
-    near : array, shape (n,)
-        Voxels that are asked for.
-    index : sequence of arrays
-        Where the voxels lie.
-    spacing_mm : array, shape (3,)
-        Distance of neighbouring voxels.
-    fractions : float32 array, shape (n, 3)
-        Of CSF, grey and white matter.
-    """
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - slow to load
-
-    meet = np.zeros(len(near), bool)
-    if not near.any():
-        return meet
-    width = ABOUT_MM / spacing_mm
-    boxed = np.ones(len(near), bool)
-    corner, shape = [], []
-    for axis, margin in zip(index, np.ceil(3 * width).astype(int), strict=True):
-        low, high = axis[near].min() - margin, axis[near].max() + margin
-        boxed &= (axis >= low) & (axis <= high)
-        corner.append(low)
-        shape.append(high - low + 1)
-    inner = tuple(axis[boxed] - low for axis, low in zip(index, corner, strict=True))
-    about = []
-    for tissue in (CSF, GM, WM):
-        drawn = np.zeros(shape, np.float32)
-        drawn[inner] = fractions[boxed, tissue]
-        about.append(gaussian_filter(drawn, width, mode="constant", truncate=3.0)[inner])
-    fluid, grey, white = about
-    meet[boxed] = (grey < THIN) & (fluid > BOTH) & (white > BOTH)
-    return meet & near
+    fluid = posteriors[:, CSF] > 0.5
+    return parted(posteriors, beside_ventricles(average, index, affine, fluid), 1.0)
 
 
 def beside_ventricles(
-    average: Atlas, index: Sequence[NDArray[np.integer]], affine: Floats
-) -> tuple[Flags, Flags]:
-    """Return which voxels lie at the ventricles, and which beside them where no grey matter is.
+    average: Atlas, index: Sequence[NDArray[np.integer]], affine: Floats, fluid: Flags
+) -> Flags:
+    """Return which voxels beside the ventricles are where the average has no grey matter.
 
-    None where the maps have no ventricle in its place. Both have shape ``(n,)``.
+    Of shape ``(n,)``. None where the maps have no ventricle in its place, or the image no fluid
+    there.
 
-    Parameters are those of `without_false_grey`.
+    Parameters
+    ----------
+    average, index, affine
+        Those of `without_pale_white`.
+    fluid : array, shape (n,)
+        Which voxels are fluid.
     """
+    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 - slow to load
+
+    pale = np.zeros(len(fluid), bool)
+    from_ventricles = _from_ventricles(average)
+    if from_ventricles is None:
+        return pale
+    map_mm = np.linalg.norm(average.affine[:3, :3], axis=0)
+    off_grey = distance_transform_edt(average.maps[..., 1] <= LIKELY, map_mm)
+    # distances, as flags between whose voxels the edge lies would be rough; 0 beyond the maps
+    both = np.stack([np.maximum(_REACH_MM - from_ventricles, 0), off_grey], axis=-1)
+    known = replace(average, maps=both.astype(np.float32))
+    away = _REACH_MM - known.at(index, affine)[:, 0]
+    rows = np.flatnonzero(away < _REACH_MM)
+    if not rows.size:
+        return pale
+    corner = [axis[rows].min() for axis in index]
+    shape = tuple(int(axis[rows].max() - c) + 1 for axis, c in zip(index, corner, strict=True))
+    own = tuple(axis[rows] - c for axis, c in zip(index, corner, strict=True))
+    wet, far = np.zeros(shape, bool), np.full(shape, _REACH_MM, np.float32)
+    wet[own], far[own] = fluid[rows], away[rows]
+    ventricles = _ventricles(wet, far)
+    if not ventricles.any():
+        return pale
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    beside, pushed = _pushed(ventricles, far, spacing)
+    chosen = beside[own]
+    rows, own = rows[chosen], tuple(axis[chosen] for axis in own)
+    from_ = [
+        axis[rows] - by[own] / mm for axis, by, mm in zip(index, pushed, spacing, strict=True)
+    ]
+    reach, clear = known.at(from_, affine).T
+    pale[rows] = (reach < _REACH_MM - INSIDE_MM) & (clear > CLEAR_MM)
+    return pale
+
+
+def _from_ventricles(average: Atlas) -> Floats | None:
+    """Return how far outside its ventricles each voxel of the maps is, less than 0 inside, mm."""
     from scipy.ndimage import distance_transform_edt, label  # noqa: PLC0415 - slow to load
 
-    spacing = np.linalg.norm(average.affine[:3, :3], axis=0)
     fluid, _ = label(average.maps[..., 0] > 0.5)
     at = np.linalg.solve(average.affine, (*VENTRICLE_MM, 1))[:3].round().astype(int)
     if (at < 0).any() or (at >= fluid.shape).any() or not fluid[tuple(at)]:
-        none = np.zeros(len(index[0]), bool)
-        return none, none
-    ventricles = fluid == fluid[tuple(at)]
-    away = distance_transform_edt(~ventricles, spacing)
-    clear = distance_transform_edt(average.maps[..., 1] <= SOME, spacing)
-    # distances, as flags between whose voxels the edge lies would be rough; 0 beyond the maps
-    both = np.stack([np.maximum(2 * BESIDE_MM - away, 0), clear], axis=-1).astype(np.float32)
-    reach, off_grey = replace(average, maps=both).at(index, affine).T
-    near = reach > BESIDE_MM
-    return near, near & (reach < 2 * BESIDE_MM - INSIDE_MM) & (off_grey > CLEAR_MM)
+        return None
+    inside = fluid == fluid[tuple(at)]
+    spacing = np.linalg.norm(average.affine[:3, :3], axis=0)
+    outward = distance_transform_edt(~inside, spacing) - distance_transform_edt(inside, spacing)
+    return np.asarray(outward, np.float64)
+
+
+def _ventricles(fluid: Flags, away_mm: Floats32) -> Flags:
+    """Return the image's own ventricles: fluid, thick enough, that reaches from the average's."""
+    from scipy.ndimage import (  # noqa: PLC0415 - slow to load
+        binary_dilation,
+        binary_erosion,
+        binary_propagation,
+    )
+
+    thick = fluid & (away_mm < GROWN_MM) & binary_dilation(binary_erosion(fluid), iterations=2)
+    return np.asarray(binary_propagation(thick & (away_mm < 0), mask=thick))
+
+
+def _pushed(ventricles: Flags, away_mm: Floats32, spacing_mm: Floats) -> tuple[Flags, Floats32]:
+    """Return which voxels are beside the ventricles, and how far those push them off, mm.
+
+    From where the same tissue is beside the average's ventricles: at the wall as far as it lies
+    from theirs, along the way out of it, and less farther off. The latter has shape
+    ``(3, i, j, k)``.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter  # noqa: PLC0415 - slow to load
+
+    off, wall = distance_transform_edt(~ventricles, spacing_mm, return_indices=True)
+    outward = (off - distance_transform_edt(ventricles, spacing_mm)).astype(np.float32)
+    way = np.stack(np.gradient(gaussian_filter(outward, 1.5 / spacing_mm), *spacing_mm))
+    way /= np.maximum(np.linalg.norm(way, axis=0), 0.3)
+    way *= np.clip(away_mm[tuple(wall)], *PUSHED_MM) * np.exp(-np.maximum(outward, 0) / FADES_MM)
+    near = (outward < BESIDE_MM + 2 * SMOOTH_MM).astype(np.float32)
+    width = SMOOTH_MM / spacing_mm
+    about = np.maximum(gaussian_filter(near, width), 0.05)
+    pushed = np.stack([gaussian_filter(one * near, width) / about for one in way])
+    return (off > 0) & (off < BESIDE_MM), np.asarray(pushed, np.float32)

@@ -156,6 +156,12 @@ class Segmentation:
     subcortical: NDArray[np.bool_] | None = None
     """Which voxels' grey matter is subcortical, shape ``(n,)``; none where maps do not tell."""
 
+    thin_grey_ml: float = 0.0
+    """What seemed grey matter in layers too thin for any, and is fluid and white matter."""
+
+    pale_white_ml: float = 0.0
+    """What seemed grey matter beside the ventricles, and is white."""
+
     __repr__ = brief
 
     @property

@@ -28,7 +28,7 @@ from emrecon.tissue.planes import check_air, without_blank_planes
 from emrecon.tissue.result import Segmentation
 from emrecon.tissue.result_checks import ImplausibleError
 from emrecon.tissue.settings import Settings, layout_of
-from emrecon.tissue.stage_models import FEW
+from emrecon.tissue.stage_models import shows_details
 from emrecon.tissue.stages import Fit, Look, Observer
 from emrecon.tissue.starting_points import starting_points
 from emrecon.tissue.user_starts import atlas_start, labels_start, means_start
@@ -248,7 +248,7 @@ def _average(
     `laid` is the same average, where it was taken for priors; those that were not aligned, on the
     image's own grid, do not tell how well they lie.
     """
-    if not settings.shows_nuclei or data.values.shape[1] <= FEW:
+    if not shows_details(data, settings):
         return Average(why_not="not asked for, or not of this contrast, scale or size")
     if laid is not None and laid.explained:
         return well_placed(laid, image, data.mask)

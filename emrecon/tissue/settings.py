@@ -143,8 +143,9 @@ class Settings:
     deep_grey: Literal["auto", "none"] = "auto"
     """Thalamus, putamen and pallidum, nearly as bright as white matter in T1-weighted images: auto
     has Gaussians of their own for them where maps of an average brain are installed
-    (emrecon[maps]) and lie well on the image, so that they are grey matter; and dark white matter
-    beside the ventricles is white where those maps have no grey matter."""
+    (emrecon[maps]) and lie well on the image, so that they are grey matter; dark white matter
+    beside the ventricles is white where those maps have no grey matter; and, with maps or
+    without, a layer too thin for grey matter between fluid and white matter is of these two."""
 
     resample: bool = False
     """Interpolate further channels and masks onto the first channel's voxels where their grids

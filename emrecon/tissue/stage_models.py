@@ -40,6 +40,11 @@ FIELD_WEIGHT = 1e-2
 """Prior precision of the slowest function of the bias field, per voxel of the mask."""
 
 
+def shows_details(data: Data, settings: Settings) -> bool:
+    """Return whether an image shows deep nuclei and thin layers as an adult's T1 does."""
+    return settings.shows_nuclei and data.values.shape[1] > FEW
+
+
 def prior_of(settings: Settings, voxels: float, data: Data) -> Prior:
     """Return the prior of weights and covariances, worth a share of so many voxels."""
     channels = len(data.centre)

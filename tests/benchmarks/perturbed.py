@@ -21,7 +21,8 @@ import numpy as np
 
 from emrecon.errors import EmreconError
 from emrecon.io.head_maps import installed_maps
-from emrecon.tissue.segment import segment
+from emrecon.tissue.find_brain import HeadMaps
+from emrecon.tissue.segment import no_maps, segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from tests.benchmarks.changes import Scan, changed, scans
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[""], metavar="TEXT")
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)
-    settings = Settings(contrast="T1", deep_grey="none" if chosen.without_maps else "auto")
+    head_maps = no_maps if chosen.without_maps else installed_maps
     print(
         "| scan | change | CSF / GM / WM | volume, % | field | held | reach, % | nuclei | CPU s |"
     )
@@ -45,15 +46,15 @@ def main() -> None:
             continue
         for change, scan in changed(whole, np.random.default_rng(number)):
             if any(text in change for text in chosen.only):
-                print(f"| {name} | {change} | {measured(scan, settings)} |", flush=True)
+                print(f"| {name} | {change} | {measured(scan, head_maps)} |", flush=True)
 
 
-def measured(scan: Scan, settings: Settings) -> str:
+def measured(scan: Scan, head_maps: HeadMaps) -> str:
     """Return how a scan fares."""
     mask, image = (Volume(v.astype(np.float32), scan.affine) for v in (scan.mask, scan.image))
     begun = time.process_time()
     try:
-        found = segment([image], settings, mask=mask, head_maps=installed_maps)
+        found = segment([image], Settings(contrast="T1"), mask=mask, head_maps=head_maps)
     except EmreconError as error:
         return f"refused: {error}"
     spent = time.process_time() - begun

@@ -178,7 +178,7 @@ def test_maps_that_are_priors_are_laid_once(monkeypatch: pytest.MonkeyPatch) -> 
         return laid[-1]
 
     monkeypatch.setattr(atlas, "align", counted)
-    monkeypatch.setattr("emrecon.tissue.segment.FEW", 0)
+    monkeypatch.setattr("emrecon.tissue.stage_models.FEW", 0)
     wanted = replace(QUICK, deep_grey="auto", lesions=True)
     elsewhere = np.eye(4)
     elsewhere[:3, 3] = 7.0
