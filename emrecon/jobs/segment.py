@@ -12,6 +12,7 @@ import numpy as np
 from emrecon import forms, io
 from emrecon.brief import brief
 from emrecon.errors import SettingsError
+from emrecon.heard import heard
 from emrecon.io import sidecar
 from emrecon.io.head_maps import installed_maps, map_files
 from emrecon.jobs import base
@@ -182,24 +183,25 @@ class SegmentationJob:
         """
         from emrecon.tissue.segment import begin  # noqa: PLC0415 - brings numba
 
-        self.check(execution or Execution())
-        files = self.named()
-        volumes = {what: io.read_image(path) for what, path in files.items()}
-        every = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
-        channels = one_volume(every, self.files.volume)
-        fit = begin(
-            channels,
-            self.settings,
-            mask=volumes.get("mask"),
-            exclude=volumes.get("exclude"),
-            means=np.array(self.files.means) if self.files.means else None,
-            labels=volumes.get("labels"),
-            prior_classes=self.files.prior_classes,
-            deep_priors=self.files.deep_priors,
-            head_maps=installed_maps,
-            priors=[volumes[what] for what in forms.numbered("prior", self.files.priors)],
-        )
-        return SegmentRun(self, fit, channels, files)
+        with heard() as said:
+            self.check(execution or Execution())
+            files = self.named()
+            volumes = {what: io.read_image(path) for what, path in files.items()}
+            every = [volumes[f"channel{n}"] for n in range(1, len(self.images) + 1)]
+            channels = one_volume(every, self.files.volume)
+            fit = begin(
+                channels,
+                self.settings,
+                mask=volumes.get("mask"),
+                exclude=volumes.get("exclude"),
+                means=np.array(self.files.means) if self.files.means else None,
+                labels=volumes.get("labels"),
+                prior_classes=self.files.prior_classes,
+                deep_priors=self.files.deep_priors,
+                head_maps=installed_maps,
+                priors=[volumes[what] for what in forms.numbered("prior", self.files.priors)],
+            )
+        return SegmentRun(self, fit, channels, files, tuple(said))
 
 
 def one_volume(channels: Sequence[Volume], number: int) -> list[Volume]:
@@ -256,6 +258,9 @@ class SegmentRun:
     read: dict[str, Path]
     """Files that were read, by what they are."""
 
+    said: tuple[str, ...] = ()
+    """What was warned of on the way."""
+
     __repr__ = brief
 
     def iterate(
@@ -281,14 +286,17 @@ class SegmentRun:
         def watchers(image: Image, strides: Strides, most: int) -> Sequence[base.Observer]:
             return look(FitStage(image, strides, most))
 
-        segmentation = segmented(self.fit, watchers, *rules, fitted=fitted)
+        with heard() as said:
+            segmentation = segmented(self.fit, watchers, *rules, fitted=fitted)
         own = segmentation.atlas is None or bool(self.job.files.priors)
         used = (
             segmentation.mask_from == "maps" or segmentation.average.matrix is not None or not own
         )
         read = self.read | (map_files() if used else {})
-        job = self.job
-        return SegmentResult(segmentation, self.channels[0], read, job.out, job.stem, job.files)
+        job, every = self.job, tuple(dict.fromkeys((*self.said, *said, *segmentation.doubts)))
+        return SegmentResult(
+            segmentation, self.channels[0], read, job.out, job.stem, job.files, every
+        )
 
 
 def segment_files(

@@ -61,6 +61,9 @@ class SegmentResult:
     files: TissueInputs = field(default_factory=TissueInputs)
     """What was given beside the images."""
 
+    said: tuple[str, ...] = ()
+    """What was warned of, from reading the files to the volumes."""
+
     __repr__ = outcome
 
     def summary(self) -> Summary:
@@ -111,7 +114,7 @@ class SegmentResult:
                 )
                 nifti.write(image, written[-1], like=like, intent=intent, step=step)
             written.append(beside / facts)
-            sidecar.write(written[-1], describe(segmentation, self.read, self.files))
+            sidecar.write(written[-1], describe(segmentation, self.read, self.files, self.said))
             written += (
                 [] if alone else write_extras(segmentation, self.read, self.files, beside / stem)
             )
@@ -195,7 +198,9 @@ def _rounded(
     return result.volume(multiples.astype(np.uint16), outside / step), step
 
 
-def describe(result: Segmentation, read: dict[str, Path], files: TissueInputs) -> dict[str, Any]:
+def describe(
+    result: Segmentation, read: dict[str, Path], files: TissueInputs, said: Sequence[str]
+) -> dict[str, Any]:
     """Return what is to be known about a segmentation, for its sidecar.
 
     Parameters
@@ -206,6 +211,8 @@ def describe(result: Segmentation, read: dict[str, Path], files: TissueInputs) -
         The files that were read, by what they are.
     files : TissueInputs
         What was given beside the images.
+    said : sequence of str
+        What was warned of.
     """
     by_class = {
         "FractionVolumeML": result.volumes_ml,
@@ -253,7 +260,7 @@ def describe(result: Segmentation, read: dict[str, Path], files: TissueInputs) -
         },
         "Converged": result.converged,
         "OutlierShare": float((result.outliers > 0.5).mean()),
-        "Warnings": list(result.doubts),
+        "Warnings": list(said),
         "FreeEnergy": [list(stage.trace) for stage in result.stages],
         "ClassesCompared": [asdict(choice) for choice in result.choices],
         "Starts": [

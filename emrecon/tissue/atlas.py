@@ -33,6 +33,9 @@ the header has it and where it had to be turned, least Dice coefficient of its b
 and most stretch of one axis beside another. Two real brains had 0.69, 0.94 and 1.2; their halves
 and slabs fail in one or more."""
 
+PRIORS, AVERAGE = "the priors", "the maps of an average brain"
+"""What maps are called in messages: those that a person gave, and those that are installed."""
+
 _MARGIN_MM = 12.0
 _MOST_SCALE = 1.7
 _TOLERANCE, _ROUGHLY = 1e-5, 1e-4
@@ -50,6 +53,7 @@ def lay(
     settings: Settings,
     image: Volume,
     region: Flags,
+    called: str = PRIORS,
 ) -> Atlas:
     """Return given maps laid on an image, with its classes from dark to bright.
 
@@ -63,6 +67,8 @@ def lay(
         The first channel.
     region : array
         Voxels that take part.
+    called : str, optional
+        What the maps are called in messages.
 
     Raises
     ------
@@ -74,7 +80,7 @@ def lay(
     same = maps.shape[:3] == image.voxels.shape
     same = same and np.allclose(affine, image.affine, rtol=0, atol=1e-3)
     if settings.align == "affine" or (settings.align == "auto" and not same):
-        return align(image, region, maps, affine)
+        return align(image, region, maps, affine, called=called)
     if not same and not settings.resample:
         raise GeometryError(
             "the priors do not lie on the first channel's grid: have them interpolated "
@@ -142,7 +148,7 @@ def place(image: Volume, region: Flags, maps: Floats32, affine: Floats) -> Avera
     """
     maps, affine = thinned(maps, affine)
     try:
-        atlas = align(image, region, maps, affine, turned=True)
+        atlas = align(image, region, maps, affine, turned=True, called=AVERAGE)
     except DataError as error:
         log.warning("deep nuclei are not told apart by an average brain: %s", error)
         return Average(why_not=str(error))
@@ -178,7 +184,13 @@ def well_placed(atlas: Atlas, image: Volume, region: Flags) -> Average:
 
 
 def align(
-    image: Volume, region: Flags | None, maps: Floats32, affine: Floats, *, turned: bool = False
+    image: Volume,
+    region: Flags | None,
+    maps: Floats32,
+    affine: Floats,
+    *,
+    turned: bool = False,
+    called: str = PRIORS,
 ) -> Atlas:
     """Return the atlas laid on an image, from wherever their headers put them.
 
@@ -194,6 +206,8 @@ def align(
         Voxels of the maps to atlas mm.
     turned : bool, optional
         Whether the image's header may be wrong about its orientation.
+    called : str, optional
+        What the maps are called in messages, a plural.
 
     Raises
     ------
@@ -210,7 +224,7 @@ def align(
         for m in starting_maps(coarsest, maps, affine)
     ]
     best = max(begun, key=lambda one: one.log_likelihood)
-    best = _upright(coarsest, best, turned=turned)
+    best = _upright(coarsest, best, turned=turned, called=called)
     coarse = points(image, region, maps, affine, 8.0)
     best = climb(coarse, coarse.begin(best.params.matrix), 30)
     fine = points(image, region, maps, affine, 5.0)
@@ -219,29 +233,29 @@ def align(
     scales = np.linalg.svd(matrix[:3, :3], compute_uv=False)
     if scales.max() > _MOST_SCALE or scales.min() < 1 / _MOST_SCALE:
         raise DataError(
-            f"the priors cannot be aligned with the image: they would be scaled by "
+            f"{called} cannot be aligned with the image: they would be scaled by "
             f"{1 / scales.max():.2f} to {1 / scales.min():.2f}. Check both files' voxel sizes, "
             "give a mask, or align them beforehand and take --align none"
         )
     turn, moved = angle(matrix, np.eye(4)), shift_mm(matrix, fine.middle)
     log.info(
-        "the priors were aligned: moved by %.0f mm at the middle of the image, turned by %.0f "
+        "%s were aligned: moved by %.0f mm at the middle of the image, turned by %.0f "
         "degrees, scaled by %.2f to %.2f",
-        moved, turn, 1 / scales.max(), 1 / scales.min(),
+        called, moved, turn, 1 / scales.max(), 1 / scales.min(),
     )  # fmt: skip
     if moved > _FAR_MM:
         log.warning(
-            "the priors were moved by %.0f mm to lie on the image: its header and theirs count "
+            "%s were moved by %.0f mm to lie on the image: its header and theirs count "
             "from different origins. Look at the picture",
-            moved,
-        )
+            called, moved,
+        )  # fmt: skip
     if turn > _STEEP:
         log.warning(
-            "the priors lie on the image turned by %.0f degrees: is the image's header right "
+            "%s lie on the image turned by %.0f degrees: is the image's header right "
             "about its orientation? Look at the picture",
-            turn,
-        )
-    return Atlas(full, grid, matrix, _explained(fine, end))
+            called, turn,
+        )  # fmt: skip
+    return Atlas(full, grid, matrix, explained(fine, end))
 
 
 def thinned(maps: Floats32, affine: Floats) -> tuple[Floats32, Floats]:
@@ -316,7 +330,7 @@ def climb(model: Alignment, pose: Pose, most: int, tolerance: float = _TOLERANCE
     return last(until(em(repeat(model), pose), after(most), flat))
 
 
-def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[Pose]:
+def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool, called: str) -> Iterate[Pose]:
     """Return the best pose; unless it may be `turned`, refuse one that is, by quarter turns."""
     tried = []
     for turn in quarter_turns():
@@ -331,7 +345,7 @@ def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[
         steep = angle(climbed.params.matrix, best.params.matrix) > _STEEP
         if gain > _CLEARLY and steep and not turned:
             raise DataError(
-                f"the priors fit better by {gain:.2f} nats a point when the image is turned by "
+                f"{called} fit better by {gain:.2f} nats a point when the image is turned by "
                 "quarter turns: its header seems to be wrong about its orientation. Correct "
                 "the header, or take --align none and priors aligned beforehand"
             )
@@ -340,8 +354,8 @@ def _upright(model: Alignment, best: Iterate[Pose], *, turned: bool) -> Iterate[
     return best
 
 
-def _explained(model: Alignment, end: Iterate[Pose]) -> float:
-    """Return the likelihood's gain over one class everywhere, a point."""
+def explained(model: Alignment, end: Iterate[Pose]) -> float:
+    """Return the likelihood's gain over one class everywhere, nats a point."""
     counts = np.bincount(model.bins, minlength=BINS)
     counts = counts[counts > 0]
     alone = float((counts * np.log(counts / counts.sum())).sum())

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import DataError
 from emrecon.tissue.data import Data
+from emrecon.tissue.mask import NO_BRAIN_ML
 from emrecon.tissue.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
@@ -18,11 +23,12 @@ LEAST_ML, HUMAN_ML = 20.0, 1400.0
 LITTLE_ML, NEXT_TO_NOTHING_ML = 600.0, 1.0
 """Volume that is little for a whole brain of an adult, and that no brain has at its scale."""
 
-NO_BRAIN_ML = 3500.0
-"""Volume that no human brain has, even with all the fluid of a large head."""
-
 NO_ROOM_ML = 1e5
 """Volume that no image of a head has, background and all: usual ones have up to 3e4."""
+
+BELOW_0 = 0.01
+"""Share of the voxels below 0 from which on 0 is no image of nothing: noise and ringing leave
+less, and brains that were standardised have half of them there."""
 
 NOISE, UNLIKE, FEW_VOXELS = (0.02, 0.1), 0.05, 1000
 """Distance of the intensities' distribution from a Gaussian in nats, below which they are noise,
@@ -68,6 +74,8 @@ def check_size(voxels: int, affine: Floats, settings: Settings, most_ml: float) 
 def check_data(data: Data, settings: Settings, *, user_starts: bool) -> None:
     """Refuse what cannot be a brain, or shows no classes and no user gave starts, before a fit.
 
+    A field of an image that may have been shifted is said to mean little.
+
     Raises
     ------
     DataError
@@ -76,6 +84,13 @@ def check_data(data: Data, settings: Settings, *, user_starts: bool) -> None:
     check_size(data.values.shape[1], data.affine, settings, NO_BRAIN_ML)
     if not user_starts:
         _check_spread(data, settings)
+    below = float((data.values < 0).mean())
+    if settings.wavelength_mm and below > BELOW_0:
+        log.warning(
+            "%.0f %% of the intensities are below 0, as of an image that was standardised or "
+            "shifted: a bias field multiplies what counts from 0. Give the image as it was, or "
+            "say that it has no field (--bias-mm 0)", 100 * below,
+        )  # fmt: skip
 
 
 def _check_spread(data: Data, settings: Settings) -> None:

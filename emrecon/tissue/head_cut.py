@@ -116,7 +116,7 @@ def strip_with_maps(image: Volume, maps: Floats32, affine: Floats, walls: Walls)
         coarse = _coarse(image, np.linalg.inv(moved) @ pose, around, steps)
         return _cut(coarse, _walls(coarse, walls), costs)
 
-    pose = find(image, around, moved)
+    pose = find(image, around, moved, turned=walls == "bone and fat")
     first = cut(pose, FIRST)
     beyond = distance_transform_edt(~first, np.array(image.spacing_mm) * steps)
     near = _fine(beyond < _NEAR_MM, steps, image.voxels.shape)

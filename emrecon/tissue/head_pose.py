@@ -6,19 +6,26 @@ maps from growing until they hold the whole head.
 
 from __future__ import annotations
 
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.em import Iterate
-from emrecon.tissue.align import RIGID, STRETCHED, Pose
-from emrecon.tissue.atlas import climb, points
+from emrecon.tissue.align import RIGID, STRETCHED, Alignment, Pose
+from emrecon.tissue.atlas import climb, explained, points
+from emrecon.tissue.atlas_starts import angle, quarter_turns
 from emrecon.tissue.mask import head_mask
 from emrecon.volume import Volume
 
+log = logging.getLogger(__name__)
+
 Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
+Flags = NDArray[np.bool_]
 
 INNER = 3
 """Classes of the maps that are inside the skull: fluid, grey and white matter."""
@@ -31,6 +38,9 @@ _CENTRE_MM = 60.0  # of the brain below the top of the head
 _BALL_MM = 105.0
 _SHIFTS_MM = (-12.0, 12.0)
 _PITCHES_DEG = (-15.0, 10.0, 35.0)  # heads are more often bent forward
+_SCREEN_MM = 12.0
+_FINALISTS = 3
+_CLEARLY = 0.1  # nats a point, as wrong positions can come within 0.05
 
 
 def shelled(maps: Floats32, affine: Floats) -> tuple[Floats32, Floats]:
@@ -71,41 +81,108 @@ def _coarse(maps: Floats32, affine: Floats, steps: list[int]) -> tuple[Floats32,
     return uniform_filter(maps, [*steps, 1], mode="constant")[cut], moved
 
 
-def find(image: Volume, maps: Floats32, affine: Floats) -> Floats:
+def find(image: Volume, maps: Floats32, affine: Floats, *, turned: bool = False) -> Floats:
     """Return the map from the head's mm to the atlas's mm, shape ``(4, 4)``.
 
     Parameters
     ----------
     image : Volume
-        A whole head, its top up in the header's mm.
+        A whole head.
     maps, affine : arrays
         Of `shelled`.
+    turned : bool, optional
+        Whether its header may put another side than its top up; if it does, that is said. Only
+        of a T1 do the maps tell: a FLAIR fits as well in wrong positions.
 
     Raises
     ------
     DataError
         If there is no head in the image.
     """
-    middle = _middle(image)
-    ball = _near(image, middle)
-    about = replace(image, voxels=np.where(ball, image.voxels, np.float32(np.nan)))
     inner = np.argwhere(maps[..., :INNER].sum(axis=3) > 0.5)
     brain = (inner @ affine[:3, :3].T + affine[:3, 3]).mean(axis=0)
-    coarse = replace(points(about, ball, maps, affine, 12.0), free=RIGID)
-    begun: list[Iterate[Pose]] = []
-    for up in _SHIFTS_MM:
-        for pitch in np.radians(_PITCHES_DEG):
+    turn = _turn(image, maps, affine, brain) if turned else np.eye(4)
+    image = replace(image, affine=turn @ image.affine)
+    middle, ball = _ball(image)
+    coarse = _points(image, ball, maps, affine)
+    best = _best(coarse, middle, brain, np.eye(3))
+    return refine(image, ball, maps, affine, best.params.matrix, free=STRETCHED) @ turn
+
+
+def _turn(image: Volume, maps: Floats32, affine: Floats, brain: Floats) -> Floats:
+    """Return the quarter turns that put a head upright, its face forward, shape ``(4, 4)``.
+
+    All but those of the header are taken only where maps fit clearly better then.
+    """
+    steps = [max(round(_MAPS_MM / d), 1) for d in image.spacing_mm]
+    blocks, affine_of_blocks = _coarse(np.nan_to_num(image.voxels)[..., None], image.affine, steps)
+    small = Volume(np.ascontiguousarray(blocks[..., 0]), affine_of_blocks)
+    alike: dict[tuple[float, ...], list[Floats]] = defaultdict(list)  # with the same side up
+    for turn in (np.eye(3), *quarter_turns()):
+        alike[tuple(turn[2])].append(turn)
+    tried = []
+    for turns in alike.values():
+        middle, ball = _ball(replace(small, affine=_four(turns[0]) @ small.affine))
+        model = _points(replace(small, affine=_four(turns[0]) @ small.affine), ball, maps, affine)
+        for turn in turns:
+            about = turn @ turns[0].T
+            quick = _best(model, middle, brain, about, _SHIFTS_MM[:1], _PITCHES_DEG[1:2], 5)
+            tried.append((explained(model, quick), turn, model, middle, about))
+    tried.sort(key=lambda one: -one[0])
+    full: list[tuple[float, Floats]] = []
+    for _, turn, model, middle, about in tried:
+        rests = np.array_equal(turn, np.eye(3))
+        if rests and not full:
+            return np.eye(4)
+        if rests or len(full) < _FINALISTS:
+            told = explained(model, _best(model, middle, brain, about))
+            full.append((told + _CLEARLY * rests, turn))
+    best = _four(max(full, key=lambda one: one[0])[1])
+    if (degrees := angle(best, np.eye(4))) > 1:
+        log.warning(
+            "the head lies in the image turned by %.0f degrees from where its header has it: "
+            "directions in the pictures and files are the header's. Correct it", degrees,
+        )  # fmt: skip
+    return best
+
+
+def _best(  # noqa: PLR0913, PLR0917 - three say how far to look
+    model: Alignment,
+    middle: Floats,
+    brain: Floats,
+    about: Floats,
+    shifts_mm: Iterable[float] = _SHIFTS_MM,
+    pitches_deg: Iterable[float] = _PITCHES_DEG,
+    most: int = 15,
+) -> Iterate[Pose]:
+    """Return the best of several climbs from the middle of a head on that of the maps' brain.
+
+    Parameters
+    ----------
+    model : Alignment
+        Points of the head.
+    middle, brain : arrays
+        The middles, mm.
+    about : array, shape (3, 3)
+        Turns the head beforehand, its top staying up.
+    shifts_mm, pitches_deg : iterables
+        How far up, and bent forward, to start.
+    most : int
+        Most steps of a climb.
+    """
+    begun = []
+    for up in shifts_mm:
+        for pitch in np.radians(list(pitches_deg)):
             start = np.eye(4)
             start[1:3, 1:3] = [[np.cos(pitch), np.sin(pitch)], [-np.sin(pitch), np.cos(pitch)]]
-            start[:3, 3] = brain - start[:3, :3] @ (middle + np.array([0.0, 0.0, up]))
-            begun.append(climb(coarse, coarse.begin(start), 15))
-    best = max(begun, key=lambda one: one.log_likelihood)
-    return refine(image, ball, maps, affine, best.params.matrix, free=STRETCHED)
+            start[:3, 3] = brain - start[:3, :3] @ (about @ middle + np.array([0.0, 0.0, up]))
+            begun.append(climb(model, model.begin(start @ _four(about)), most))
+    return max(begun, key=lambda one: one.log_likelihood)
 
 
 def refine(
     image: Volume,
-    region: NDArray[np.bool_],
+    region: Flags,
     maps: Floats32,
     affine: Floats,
     matrix: Floats,
@@ -134,6 +211,25 @@ def refine(
     return matrix
 
 
+def _four(turn: Floats) -> Floats:
+    """Return a turn about the origin as a map of shape ``(4, 4)``."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn
+    return matrix
+
+
+def _ball(image: Volume) -> tuple[Floats, Flags]:
+    """Return about where the middle of the brain is, mm, and the voxels about it."""
+    middle = _middle(image)
+    return middle, _near(image, middle)
+
+
+def _points(image: Volume, ball: Flags, maps: Floats32, affine: Floats) -> Alignment:
+    """Return the points of a head about the middle of its brain, and the maps as blurred."""
+    about = replace(image, voxels=np.where(ball, image.voxels, np.float32(np.nan)))
+    return replace(points(about, ball, maps, affine, _SCREEN_MM), free=RIGID)
+
+
 def _middle(image: Volume) -> Floats:
     """Return about where the middle of the brain is, mm: so far below the top of the head."""
     steps = [max(round(4.0 / d), 1) for d in image.spacing_mm]
@@ -148,7 +244,7 @@ def _middle(image: Volume) -> Floats:
     return np.array([*across, height])
 
 
-def _near(image: Volume, middle: Floats) -> NDArray[np.bool_]:
+def _near(image: Volume, middle: Floats) -> Flags:
     """Return the voxels about the middle of the brain: the neck would only mislead."""
     axes = [np.arange(n, dtype=np.float32) for n in image.voxels.shape]
     square = np.zeros(image.voxels.shape, np.float32)

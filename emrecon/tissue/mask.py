@@ -35,7 +35,10 @@ STRIPPED = 0.2
 """Share of voxels that are exactly 0 or missing, from which an image may be stripped before."""
 
 MOST_ML = 2100.0
-"""Largest volume taken for a stripped brain with its fluid; a whole head has 2400 mL and more."""
+"""Usual volume of a stripped brain with its fluid, at most; a whole head has 2400 mL and more."""
+
+NO_BRAIN_ML = 3500.0
+"""Volume that no human brain has, even with all the fluid of a large head."""
 
 _DUST = 1e-3
 """Share of the intensities that an interpolation leaves outside a brain, at most."""
@@ -49,6 +52,13 @@ _LARGE = 0.1
 HEMISPHERE = 0.5
 """Share of the largest piece of tissue from which on another is brain, too: where the fissure
 between hemispheres is wide they hang together by less than erosion leaves."""
+
+_SKULL = 0.75
+"""Intensity below the surface of what is shown, over that of the surface and of its inner part,
+below which there is bone: 0.29 and 0.54 in two heads, 0.98 and more in three stripped brains."""
+
+_UNDER_MM, _INNER_MM = (6.0, 18.0), 26.0
+"""Depths between which bone lies below the surface of a head, and from which on there is none."""
 
 _ERODE_MM, _GROW_MM, _CLOSE_MM = 2.5, 7.0, 10.0
 _WORK_MM = 2.0
@@ -65,7 +75,9 @@ def shown_brain(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) 
     spacing_mm
         Of the voxels.
     most_ml
-        Largest volume shown of an image that was stripped before.
+        Volume up to which what is shown is taken for a stripped brain. Up to `NO_BRAIN_ML` it is
+        one, too, unless bone lies below its surface: brains that were brought to the size of a
+        template have such volumes.
 
     Raises
     ------
@@ -79,7 +91,10 @@ def shown_brain(image: Floats32, spacing_mm: Spacing, most_ml: float = MOST_ML) 
     if dusty:
         shown = _above_dust(image)
     volume_ml = float(shown.sum() * np.prod(spacing_mm)) / 1000
-    if shown.mean() < 1 - STRIPPED and volume_ml <= most_ml:
+    if shown.mean() < 1 - STRIPPED and (
+        volume_ml <= most_ml
+        or (volume_ml <= NO_BRAIN_ML and not _has_skull(image, shown, spacing_mm))
+    ):
         if _cut(shown):
             raise DataError(
                 "no mask was given, and an image cut at several faces may be a stripped brain or "
@@ -222,6 +237,29 @@ def _above_dust(image: Floats32) -> Flags:
     corners = image[np.ix_([0, -1], [0, -1], [0, -1])]
     apart = np.abs(np.where(np.isfinite(image), image, 0) - np.median(np.nan_to_num(corners)))
     return np.asarray(np.isfinite(image) & (apart > _DUST * np.quantile(apart, 0.99)))
+
+
+def _has_skull(image: Floats32, shown: Flags, spacing_mm: Spacing) -> bool:
+    """Return whether it is darker below the surface than at it and deeper: bone under a scalp."""
+    from scipy import ndimage  # noqa: PLC0415 - heavy, and few images are in doubt
+
+    steps = [max(round(_WORK_MM / d), 1) for d in spacing_mm]
+    cut = tuple(slice(None, None, s) for s in steps)
+    sampling = [d * s for d, s in zip(spacing_mm, steps, strict=True)]
+    room = [int(np.ceil(_CLOSE_MM / d)) + 2 for d in sampling]
+    level = np.where(shown, image - background(image), 0)[cut]
+    inside, level = (np.pad(one, [(n, n) for n in room]) for one in (shown[cut], level))
+    far = ndimage.distance_transform_edt(~inside, sampling) <= _CLOSE_MM
+    closed = inside | (ndimage.distance_transform_edt(far, sampling) > _CLOSE_MM)
+    deep = ndimage.distance_transform_edt(_filled(closed), sampling)
+    edges = np.arange(0, _INNER_MM + 1, _WORK_MM)
+    layer = np.digitize(deep, edges)  # 0 < deep < 2 is layer 1
+    layer[deep == 0] = 0
+    count = np.maximum(np.bincount(layer.ravel(), minlength=len(edges) + 1), 1)
+    means = np.bincount(layer.ravel(), level.ravel(), len(edges) + 1) / count
+    first, last = (int(mm / _WORK_MM) for mm in _UNDER_MM)
+    outer, under, inner = means[1 : first + 1], means[first + 1 : last + 1], means[-1]
+    return bool(under.min() < _SKULL * min(outer.max(), inner))
 
 
 def _cut(shown: Flags) -> bool:

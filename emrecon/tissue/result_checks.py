@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from emrecon.errors import DataError
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.contrasts import WEIGHTINGS
-from emrecon.tissue.data_checks import LITTLE_ML, NO_BRAIN_ML
+from emrecon.tissue.data_checks import LITTLE_ML
 from emrecon.tissue.findings import Findings
-from emrecon.tissue.mask import MOST_ML
+from emrecon.tissue.mask import MOST_ML, NO_BRAIN_ML
 from emrecon.tissue.starts import gap
 
 Floats = NDArray[np.float64]
@@ -174,7 +174,8 @@ def _check_grey_and_white(findings: Findings, held: Mapping[str, float]) -> None
         return
     settings, ratio = findings.settings, held["GM"] / held["WM"]
     low, high = NO_GREY_OVER_WHITE
-    if start and settings.times == 1 and not low <= ratio <= high:
+    whole = start is not None or findings.human_ml >= LITTLE_ML
+    if whole and settings.times == 1 and not low <= ratio <= high:
         raise ImplausibleError(
             f"there is {ratio:.2g} times as much grey as white matter (1.1 to 1.7 in whole "
             f"brains): the two may look alike here, or the image is not {settings.weighted} "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emrecon.compiled import set_threads
 from emrecon.errors import DataError, SettingsError
 from emrecon.stop import Rule
-from emrecon.tissue.atlas import lay, place, stack, well_placed
+from emrecon.tissue.atlas import AVERAGE, PRIORS, lay, place, stack, well_placed
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
 from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
@@ -201,7 +201,8 @@ def begin(  # noqa: PLR0913 - as for `segment`
     data = prepare(channels, region, affine, settings.most_classes, settings.times)
     check_data(data, settings, user_starts=bool(maps) or means is not None or labels is not None)
     settings, choices = chosen(data, settings)
-    atlas = lay(maps, prior_classes, settings, images[0], data.mask) if maps else None
+    called = PRIORS if priors else AVERAGE
+    atlas = lay(maps, prior_classes, settings, images[0], data.mask, called) if maps else None
     deep = deep_share(priors, prior_classes, deep_priors) if deep_priors else None
     atlas = atlas and replace(atlas, deep=deep)
     drawn = None if labels is None else _drawn(labels, images[0], settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emrecon.errors import DataError
 from emrecon.tissue.classes import Classes
@@ -22,6 +23,8 @@ from emrecon.tissue.starts import (
     search,
     with_outliers,
 )
+
+Floats = NDArray[np.float64]
 
 BINS = 256
 """Bins of the histogram from which the starts of one channel are fitted."""
@@ -44,7 +47,8 @@ def starting_points(
     settings : Settings
         Number of starts, priors, seed.
     user_starts : dict of Classes
-        Starts to take in place of all others.
+        Starts to take in place of all others; but where that of an atlas, which nobody asked for
+        by name, leads to classes out of order or hardly apart, others are taken that do not.
 
     Raises
     ------
@@ -58,15 +62,28 @@ def starting_points(
         counts = np.ones(len(values))
     prior = prior_of(settings, float(counts.sum()), data)
     model = Mixture(values, layout, settings.covariance, counts, prior=prior)
+    given = search(model, user_starts, settings.unlike) if user_starts else []
+    if given and not (settings.start == "auto" and "atlas" in user_starts and given[0].rank[0]):
+        return given
+    rng = np.random.default_rng(settings.seed)
+    starts = _of_intensities(values, counts, layout, settings, rng)
+    if layout.outliers:
+        starts |= _fitted_without_outliers(model, starts)
+    optima = split_and_merge(model, search(model, starts, settings.unlike), rng)
+    if given:
+        optima = sorted([*given, *optima], key=lambda one: (one.rank[0], one.start != "atlas"))
+    return optima
+
+
+def _of_intensities(
+    values: Floats, counts: Floats, layout: Layout, settings: Settings, rng: np.random.Generator
+) -> dict[str, Classes]:
+    """Return starts from quantiles and k-means in turns, or one of them alone."""
     complete = ~np.isnan(values).any(axis=1)
     whole, many = values[complete], counts[complete]
-    spread = np.full(values.shape[1], 0.1)
-    if user_starts:
-        return search(model, user_starts, settings.unlike)
     if len(whole) < layout.gaussians:
         raise DataError("too few voxels have all channels to start from: give means")
-    count = layout.gaussians
-    rng = np.random.default_rng(settings.seed)
+    spread, count = np.full(values.shape[1], 0.1), layout.gaussians
     starts: dict[str, Classes] = {}
     for number in range(settings.starts):
         kind = {"quantiles": 0, "k-means": 1}.get(settings.start, number % 2)
@@ -77,9 +94,7 @@ def starting_points(
         else:
             means = kmeans_means(whole, many, count, rng)
             starts[f"k-means {number // 2 + 1}"] = from_means(means, layout, spread)
-    if layout.outliers:
-        starts |= _fitted_without_outliers(model, starts)
-    return split_and_merge(model, search(model, starts, settings.unlike), rng)
+    return starts
 
 
 def _fitted_without_outliers(model: Mixture, starts: dict[str, Classes]) -> dict[str, Classes]:

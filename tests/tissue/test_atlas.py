@@ -76,10 +76,11 @@ def test_headers_far_apart_are_brought_together(
     brain, affine = maps()
     truth = moved("x", 8, shift, 1.05)
     with caplog.at_level("INFO"):
-        found = align(shot(), head().mask, brain, truth @ affine)
+        found = align(shot(), head().mask, brain, truth @ affine, called="those maps")
     assert apart_mm(found.matrix, truth) < 4.0  # ellipsoids hardly show a turn
     assert np.linalg.det(found.matrix[:3, :3]) > 0  # no mirror image
-    assert "moved by" in caplog.text
+    assert "those maps were aligned: moved by" in caplog.text
+    assert "those maps were moved by" in caplog.text
     assert "different origins" in caplog.text
 
 

@@ -85,6 +85,14 @@ def test_a_t2_head_is_stripped_with_its_fluid() -> None:
 
 
 @pytest.mark.slow
+def test_a_head_is_found_whichever_side_its_header_calls_the_top(caplog) -> None:
+    maps, over = maps_elsewhere(), np.diag([1.0, -1, -1, 1])  # half a turn about left to right
+    head = whole_head("T1")
+    keeps_fluid(strip_with_maps(replace(head, affine=over @ head.affine), *maps, "bone and fat"))
+    assert "turned by 180 degrees from where its header has it" in caplog.text
+
+
+@pytest.mark.slow
 def test_a_t1_head_is_stripped_with_the_installed_maps_and_the_sidecar_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -98,10 +106,14 @@ def test_a_t1_head_is_stripped_with_the_installed_maps_and_the_sidecar_says_so(
     found, _ = segment_files([tmp_path / "head.nii.gz"], tmp_path / "out")
     made = found.segmentation
     assert "stripped with maps" in caplog.text
+    assert "from where its header has it" not in caplog.text
     keeps_fluid(made.volume(np.ones(len(made.labels), np.uint8)).voxels > 0)
     assert np.allclose(made.volumes_ml, truth().volumes_ml, rtol=0.15)
     told = json.loads((tmp_path / "out" / "head_dseg.json").read_text())
     assert told["MaskFrom"] == "maps"
+    said = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert told["Warnings"] == list(dict.fromkeys(said))
+    assert any("stripped with maps" in line for line in said)
     assert told["Inputs"]["head map gm"]["SHA256"] == sha256(places["gm"])
 
 

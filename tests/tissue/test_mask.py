@@ -9,7 +9,7 @@ from emrecon.cli.demo import simulate_t1
 from emrecon.errors import DataError
 from emrecon.io import read_image
 from emrecon.tissue.find_brain import find_brain
-from emrecon.tissue.mask import brain_mask, head_mask
+from emrecon.tissue.mask import brain_mask, head_mask, shown_brain
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Volume
 from tests.tissue.test_segment import head, shot
@@ -86,6 +86,22 @@ def test_a_head_in_empty_air_is_stripped(shared_data: Path) -> None:
     bare = np.pad(np.where(head_mask(image), image, 0), 2)  # shown nowhere at the faces
     volume_ml = brain_mask(bare, spacing).sum() * np.prod(spacing) / 1000
     assert 1200 < volume_ml < 1600
+
+
+@pytest.mark.parametrize("bone", [False, True])
+@pytest.mark.parametrize("bright_rim", [False, True])
+def test_a_large_stripped_brain_is_none_of_a_head(*, bone: bool, bright_rim: bool) -> None:
+    """Brains that were brought to the size of a template have up to 2300 mL; heads have bone."""
+    grid = np.indices((70, 70, 70)) - 34.5
+    deep = 84.0 - 3.0 * np.sqrt((grid**2).sum(axis=0))  # mm, of a ball of 2480 mL
+    image = np.where(deep > 0, 300.0, 0.0)
+    image[(deep > 0) & (deep < 4)] = 600.0 if bright_rim or bone else 100.0
+    image[deep > 20] = 400.0
+    if bone:
+        image[(deep > 5) & (deep < 10)] = 20.0
+    found = shown_brain(image.astype(np.float32), (3.0, 3.0, 3.0))
+    assert (found is None) == bone
+    assert bone or np.array_equal(found, deep > 0)
 
 
 def test_both_hemispheres_are_kept_where_the_fissure_is_wide(tmp_path: Path) -> None:

@@ -229,6 +229,14 @@ def test_other_images_may_have_any_volumes() -> None:
         judged(findings(settings=other, classes=levels(0, 5, 4)))
 
 
+def test_priors_of_a_whole_brain_do_not_make_one_of_grey_matter_alone() -> None:
+    """As means that ran away do; a part of a brain may be one, such as the cerebellum."""
+    grey = {"atlas": True, "fractions": shares(0.1, 0.86)}
+    with pytest.raises(ImplausibleError, match="22 times as much grey as white"):
+        judged(findings(**grey))
+    assert "22 times as much grey" in " ".join(judged(findings(**grey, human_ml=300.0)))
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

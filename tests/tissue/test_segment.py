@@ -10,7 +10,7 @@ import pytest
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.tissue.data import on_grid
 from emrecon.tissue.result import Segmentation
-from emrecon.tissue.segment import segment
+from emrecon.tissue.segment import begin, segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Grid, Volume
 from phantoms.brain import brain
@@ -242,3 +242,13 @@ def test_grids_that_a_header_rounds_are_one(moved_mm: float, same: bool) -> None
     else:
         with pytest.raises(GeometryError, match=r"up to 0.08 mm apart.*--resample"):
             on_grid(mask, image, "the mask", 0, resample=False)
+
+
+@pytest.mark.parametrize(("shift", "bias_mm"), [(0, 100), (-700, 100), (-700, 0)])
+def test_a_field_of_an_image_that_does_not_count_from_0_is_doubted(
+    shift: float, bias_mm: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = shot()
+    shifted = Volume(image.voxels + np.float32(shift), image.affine)
+    begin([shifted], Settings(starts=1, bias_mm=bias_mm), mask=region(head()))
+    assert ("intensities are below 0" in caplog.text) == (shift < 0 and bias_mm > 0)

@@ -45,6 +45,18 @@ def test_contrasts_tell_where_fluid_is() -> None:
     assert not Settings(classes=4).unlike([600, 750, 1000, 2000])
 
 
+@pytest.mark.parametrize("name", ["atlas", "given"])
+def test_an_atlas_that_leads_to_classes_out_of_order_gives_way_to_other_starts(name: str) -> None:
+    """What a person gave stays, whatever it leads to."""
+    image, layout = data(), Layout.of(3, mixed=3)
+    standard = np.nanmean(image.standard(1000))
+    alike = from_means(standard + np.array([[0.0], [1e-3], [2e-3]]), layout, np.full(1, 1.0))
+    optima = starting_points(image, layout, Settings(outliers=False, starts=2), {name: alike})
+    assert any(one.start == name and one.gap < 1 for one in optima)
+    assert (optima[0].start == name) == (name == "given")
+    assert (optima[0].gap > 1) == (name == "atlas")
+
+
 @pytest.mark.slow
 def test_outliers_do_not_choose_another_optimum() -> None:
     best = {}
