@@ -67,6 +67,9 @@ class PairScatter(NamedTuple):
     again: float
     """Multiple over single scatter."""
 
+    thin: bool
+    """Whether the activity was blurred, as it is too thin for the rays that sample it."""
+
 
 @dataclass(frozen=True, eq=False)
 class ScatterModel:
@@ -173,7 +176,7 @@ class ScatterModel:
             )
             near = self.ring.blurred(single, TIMES_MM * self.kept)
             more = near * (more / np.maximum(near.sum(axis=0), np.float32(1e-30)))
-        return PairScatter(single + more, single, error, again)
+        return PairScatter(single + more, single, error, again, activity is not whole)
 
     def in_bins(self, values: Array, efficiency: Array | None = None) -> Array:
         """Return values of the coarse pairs in all bins, times their efficiency.
