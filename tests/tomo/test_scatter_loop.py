@@ -10,8 +10,9 @@ import pytest
 from emrecon.errors import SettingsError
 from emrecon.tomo import scatter_loop
 from emrecon.tomo.corrections import attenuation
+from emrecon.tomo.corrections.scatter_activity import blurred, continued
 from emrecon.tomo.corrections.scatter_fit import AIR, tail_fit
-from emrecon.tomo.corrections.scatter_model import ScatterModel, blurred, continued
+from emrecon.tomo.corrections.scatter_model import ScatterModel
 from emrecon.tomo.corrections.scatter_simulation import integrals, pair_scatter
 from emrecon.tomo.geometry.presets import ECAT_931, TINY
 from emrecon.tomo.prepare import prepare
@@ -149,7 +150,7 @@ def test_a_wrong_prediction_is_corrected(parts: tuple[Volume, Array, Array], wro
     """As where activity lies beyond the rings, or a map is in the wrong place."""
     mu, _, scatter = parts
     survival = attenuation.factors(mu, BINS)
-    randoms = np.full_like(scatter, scatter.mean())
+    randoms = np.full_like(scatter, scatter.mean() / 4)
     found = tail_fit(BINS, scatter + randoms, randoms, scatter * np.float32(wrong), survival, None)
     assert np.sum(scatter * wrong * found.scales) == pytest.approx(scatter.sum(), rel=0.04)
     # In some of the planes alone no more than a tenth is taken to be another.
@@ -220,6 +221,30 @@ def test_activity_that_rays_would_meet_by_chance_is_blurred() -> None:
     rays = integrals(line, usual.points, usual.ring.detectors), usual.mu_rays
     places = usual.points, usual.ring.detectors, usual.ring.pairs
     assert apart(pair_scatter(rays, *places, usual.window).sum(axis=1)) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("water", [0.0, 1.0])
+def test_images_of_a_line_have_smaller_voxels(
+    water: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where activity is that thin, as the first image tells; a warm body's stay as they are."""
+    disc = cylinder((0, 0, 0), (110, 110), 240).filled(Material(water, WATER_PER_MM), label=1)
+    line = cylinder((0, -30, 0), (3, 3), 240).adding(50 * (1 - water), 0.0, label=2)
+    body = Phantom("body", (disc, line), {1: "water", 2: "line"})
+    made, sizes = scatter_loop._image, []
+
+    def watched(scan: Scan, settings: Settings, updates: int, kept: Sensitivities) -> Volume:
+        image = made(scan, settings, updates, kept)
+        sizes.append(image.grid().spacing_mm[0])
+        return image
+
+    monkeypatch.setattr(scatter_loop, "_image", watched)
+    trues = line_integrals(body.bodies, BINS, body.activities) * attenuation_factors(body, BINS)
+    mu = body.mu(Grid.centred((116, 116, 14), (2.0, 2.0, 16.0)))
+    estimate_scatter(Scan(BINS, trues, None, None, None, None, mu), SCANNER.energy, 2)
+    assert len(sizes) == 2
+    assert (sizes[1] < sizes[0]) is (water == 0)
 
 
 def test_trues_beside_the_end_of_a_body_are_no_scatter() -> None:

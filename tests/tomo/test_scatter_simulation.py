@@ -251,19 +251,6 @@ def test_planes_between_rings_have_the_same_bits_for_any_number_of_threads():
     assert np.array_equal(*results)
 
 
-def test_build_up_is_what_a_part_of_the_attenuation_less_would_add():
-    grid = Grid.centred((21, 21, 3), (5.0, 5.0, 5.0))
-    mu = Volume(np.full(grid.shape, 0.0096, np.float32), grid.affine)
-    activity = Volume(np.ones(grid.shape, np.float32), grid.affine)
-    detectors = Detectors.around(np.array([[140.0, 0, 0], [-120.0, 72.1, 0]]))
-    points, pairs = ScatterPoints(np.array([[20.0, -10, 0]]), np.ones(1), 1), np.array([[0, 1]])
-    rays = integrals(activity, points, detectors), integrals(mu, points, detectors)
-    single, none, built = pair_scatter(rays, points, detectors, pairs, WINDOW, 0.1)[0]
-    assert none == 0
-    assert built == pytest.approx(single * np.expm1(0.1 * rays[1].sum()), rel=1e-4)
-    assert pair_scatter(rays, points, detectors, pairs, WINDOW)[0, 2] == 0
-
-
 def test_compton():
     cosine = np.linspace(-1, 1, 20001)
     density = angular_density(cosine)

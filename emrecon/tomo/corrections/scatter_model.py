@@ -10,6 +10,8 @@ import numpy as np
 
 from emrecon.errors import GeometryError
 from emrecon.tomo.corrections.attenuation import aligned
+from emrecon.tomo.corrections.multiple_scatter import MultipleScatter
+from emrecon.tomo.corrections.scatter_activity import as_wide_as_rays, continued
 from emrecon.tomo.corrections.scatter_sampling import CoarseRing
 from emrecon.tomo.corrections.scatter_simulation import (
     LEAST_PER_MM,
@@ -27,7 +29,7 @@ from emrecon.tomo.geometry.energy import (
 )
 from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.geometry.tof import Timing
-from emrecon.volume import Array, Grid, Volume
+from emrecon.volume import Array, Volume
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +46,9 @@ image tells, is taken to go on. Of a thorax in the HR+ 8 % of all is from 50 to 
 MUCH_BEYOND = 0.02
 """Share of what attenuates beyond the field of view of which is warned: a bed's edges are less."""
 
-AGAIN = 0.35
-"""Share of the attenuation on the way that multiple scatter makes up for, in units of the share of
-scattered photons that still count: 0.25 in the mMR, 0.46 in the HR+."""
-
-AGAIN_MM = 210.0
-"""Standard deviation of its blur across lines in mm, in the same units."""
-
-BLUR, THIN, MANY = 0.2, 1.0, 20
-"""Standard deviation of a blur as a share of the distance of detectors, and how much it may change
-line integrals of activity, as a share of their mean: by 0.1 to 0.2 in bodies, by 7 for a line of
-3 mm, which rays of so few points and detectors meet by chance. Every so manieth point tells."""
+TIMES_MM = 210.0
+"""Standard deviation, in units of the share of scattered photons that still count, of the lines
+about one whose times of arrival, when scattered once, those of multiple scatter are taken for."""
 
 
 class PairScatter(NamedTuple):
@@ -72,6 +66,9 @@ class PairScatter(NamedTuple):
 
     again: float
     """Multiple over single scatter."""
+
+    thin: bool
+    """Whether the activity was blurred, as it is too thin for the rays that sample it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +98,9 @@ class ScatterModel:
 
     mu_rays: Array
     """Integrals of mu from every point to every detector."""
+
+    multiple: MultipleScatter
+    """The same of multiple scatter."""
 
     @classmethod
     def of(
@@ -134,7 +134,8 @@ class ScatterModel:
         rays = integrals(along, held, ring.detectors)
         if timing is None and isinstance(bins, Bins):
             timing = bins.timing
-        return cls(bins, timing, window, held, ring, along, radius, rays)
+        multiple = MultipleScatter.of(along, held, bins, window, radius)
+        return cls(bins, timing, window, held, ring, along, radius, rays, multiple)
 
     @property
     def kept(self) -> float:
@@ -148,20 +149,20 @@ class ScatterModel:
     def of_pairs(self, activity: Volume) -> PairScatter:
         """Return the scatter of the coarse pairs.
 
-        Multiple scatter is taken to be what build-up adds to single scatter, blurred. Activity so
-        thin that rays would meet it by chance is blurred first (`THIN`).
+        Activity so thin that rays would meet it by chance is blurred first.
 
         Parameters
         ----------
         activity : Volume
             Activity, its axes along the scanner's towards R, A and S.
         """
-        activity = continued(activity, self.mu, ACTIVITY_MM)
-        activity = self._as_wide_as_rays(activity)
+        whole = continued(activity, self.mu, ACTIVITY_MM)
+        ends = self.ring.detectors.places_mm[self.ring.pairs].astype(np.float32)
+        more = self.multiple.ring.at_pairs(self.multiple.of_pairs(whole), ends, None)
+        activity = as_wide_as_rays(whole, self.points, self.ring.detectors, self.ring.distance_mm)
         places = self.points, self.ring.detectors, self.ring.pairs
         rays = integrals(activity, self.points, self.ring.detectors), self.mu_rays
-        sums = pair_scatter(rays, *places, self.window, AGAIN * self.kept)
-        halves, more = sums[:, :2], sums[:, 2]
+        halves = pair_scatter(rays, *places, self.window)
         single = halves.sum(axis=1)
         mass = [self.points.weights_mm2[: self.points.first].sum()]
         mass.append(self.points.weights_mm2.sum() - mass[0])
@@ -170,20 +171,12 @@ class ScatterModel:
         error = float(np.sqrt(np.mean(apart.astype(float) ** 2))) / mean
         again = float(more.mean()) / mean
         if self.timing is not None:
-            measured = self.window, self.timing
-            share = more / np.maximum(single, np.float32(1e-30))
-            single = timed_pair_scatter(activity, self.mu_rays, *places, measured)
-            more = single * share
-        values = single + self.ring.blurred(more, AGAIN_MM * self.kept)
-        return PairScatter(values, single, error, again)
-
-    def _as_wide_as_rays(self, activity: Volume) -> Volume:
-        """Return an activity blurred, where it is so thin that rays would meet it by chance."""
-        some = self.points.every(MANY)
-        wide = blurred(activity, BLUR * self.ring.distance_mm)
-        rays, other = (integrals(one, some, self.ring.detectors) for one in (activity, wide))
-        change = float(np.sqrt(np.mean((other - rays) ** 2, dtype=np.float64)))
-        return wide if change > THIN * float(rays.mean(dtype=np.float64)) else activity
+            single = timed_pair_scatter(
+                activity, self.mu_rays, *places, (self.window, self.timing)
+            )
+            near = self.ring.blurred(single, TIMES_MM * self.kept)
+            more = near * (more / np.maximum(near.sum(axis=0), np.float32(1e-30)))
+        return PairScatter(single + more, single, error, again, activity is not whole)
 
     def in_bins(self, values: Array, efficiency: Array | None = None) -> Array:
         """Return values of the coarse pairs in all bins, times their efficiency.
@@ -198,15 +191,6 @@ class ScatterModel:
         return self.ring.in_bins(values, self.bins, efficiency)
 
 
-def blurred(activity: Volume, sigma_mm: float) -> Volume:
-    """Return an activity blurred by a Gaussian, as if its outermost voxels went on beyond."""
-    from scipy.ndimage import gaussian_filter  # noqa: PLC0415 - heavy
-
-    width = sigma_mm / np.array(activity.grid().spacing_mm)
-    voxels = gaussian_filter(activity.voxels, width, mode="nearest")
-    return Volume(voxels, activity.affine, activity.unit)
-
-
 def _warn_beyond(points: ScatterPoints, fov_mm: float) -> None:
     """Warn of a body that is larger than the field of view."""
     far = np.hypot(points.places_mm[:, 0], points.places_mm[:, 1]) > fov_mm
@@ -218,29 +202,3 @@ def _warn_beyond(points: ScatterPoints, fov_mm: float) -> None:
             100 * share,
             fov_mm,
         )
-
-
-def continued(activity: Volume, mu: Volume, length_mm: float) -> Volume:
-    """Return an activity continued beyond its first and last plane where there is matter.
-
-    A scanner sees photons scattered that no image of it tells where they are from: what lies
-    just beyond its rings is taken to be as its outermost planes.
-    """
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
-
-    grid = activity.grid()
-    more = int(np.ceil(length_mm / grid.spacing_mm[2]))
-    wide = Grid(
-        (grid.shape[0], grid.shape[1], grid.shape[2] + 2 * more),
-        grid.spacing_mm,
-        (*grid.origin_mm[:2], grid.origin_mm[2] - more * grid.spacing_mm[2]),
-    )
-    voxels = np.pad(activity.voxels, ((0, 0), (0, 0), (more, more)), mode="edge")
-    to_mu = [
-        (wide.centres_mm(axis) - mu.affine[axis, 3]) / mu.affine[axis, axis] for axis in range(3)
-    ]
-    for ends in (slice(0, more), slice(wide.shape[2] - more, None)):
-        places = np.meshgrid(to_mu[0], to_mu[1], to_mu[2][ends], indexing="ij")
-        matter = map_coordinates(mu.voxels, places, order=1, mode="grid-constant")
-        voxels[..., ends] *= matter >= LEAST_PER_MM
-    return Volume(voxels, wide.affine, activity.unit)

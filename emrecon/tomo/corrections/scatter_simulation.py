@@ -159,9 +159,8 @@ def pair_scatter(
     detectors: Detectors,
     pairs: Indices,
     window: EnergyWindow,
-    gain: float = 0.0,
 ) -> Array:
-    """Return the single scatter of detector pairs, by each set of points alone, and its build-up.
+    """Return the single scatter of detector pairs, by each set of points alone.
 
     Parameters
     ----------
@@ -176,20 +175,17 @@ def pair_scatter(
         Pairs of detectors, shape ``(pairs, 2)``.
     window : EnergyWindow
         Energies that count.
-    gain : float, optional
-        Share of the attenuation on the ways to both detectors that build-up makes up for.
 
     Returns
     -------
     ndarray
-        Shape ``(pairs, 3)``, in the unit of the activity times mm: single scatter of each set of
-        points, the sum of which is that of all, and how much more that would be if ways
-        attenuated less by the gain, which is where photons that are scattered again come from.
+        Shape ``(pairs, 2)``, in the unit of the activity times mm; the sum of both sets is the
+        single scatter of all points.
     """
     from emrecon.tomo.kernels import scatter as kernel  # noqa: PLC0415 - numba only when needed
 
     args = _arguments(rays, points, detectors, pairs, window)
-    sums = kernel.pair_sums(args, points.first, gain)
+    sums = kernel.pair_sums(args, points.first)
     direct = detectors.direct(pairs)
     return np.asarray(sums / np.maximum(direct, 1e-30)[:, None], np.float32)
 
@@ -317,11 +313,20 @@ def angles(
     kev = scattered_kev(cosine)
     angle = angular_density(cosine) * window.accepts(kev) / window.accepts(REST_KEV)
     angle[0] = 0.0
-    less = (1 - least) * (1 - np.cos(np.pi * (np.arange(64) + 0.5) / 64)) / 2  # Chebyshev's
+    table = np.append(angle, angle[-1]).astype(np.float32)
+    return least, table, attenuation_powers(1 - least, terms)
+
+
+def attenuation_powers(most: float, terms: int) -> tuple[np.float32, ...]:
+    """Return the relative attenuation less 1 as powers of one less the cosine, from the first on.
+
+    So many powers fit it up to the greatest one less the cosine; of photons that turned more than
+    once these add up.
+    """
+    less = most * (1 - np.cos(np.pi * (np.arange(64) + 0.5) / 64)) / 2  # Chebyshev's
     extra = (relative_attenuation(scattered_kev(1 - less)) - 1) / less
     powers = np.polynomial.Polynomial.fit(less, extra, terms - 1).convert().coef
-    table = np.append(angle, angle[-1]).astype(np.float32)
-    return least, table, tuple(powers.astype(np.float32))
+    return tuple(powers.astype(np.float32))
 
 
 def _blocks(voxels: NDArray[np.floating], starts: list[NDArray[np.int64]]) -> Floats:

@@ -48,30 +48,18 @@ def line_integrals(image, origin, spacing, points, detectors, stretches=(0.0, 0.
 def _integrals(begin, end, image, origin, spacing, points, detectors, first_mm, step_mm, out):
     """Fill the rows of the detectors begin ... end - 1."""
     boxes, shape = image.ravel(), image.shape
-    x0, y0, z0 = origin - 0.5 * spacing
-    dx, dy, dz = spacing
+    corner = origin - 0.5 * spacing
     for d in range(begin, end):
         for p in range(points.shape[0]):
-            start = (points[p, 0] - x0) / dx, (points[p, 1] - y0) / dy, (points[p, 2] - z0) / dz
-            wx, wy, wz = (
-                detectors[d, 0] - points[p, 0],
-                detectors[d, 1] - points[p, 1],
-                detectors[d, 2] - points[p, 2],
-            )
-            way = wx / dx, wy / dy, wz / dz
+            if out.shape[2] == 1:
+                out[d, p, 0] = way_through(boxes, shape, corner, spacing, points[p], detectors[d])
+                continue
+            start, way, length = _way(points[p], detectors[d], corner, spacing)
             enters, leaves = _within(start, way, shape)
             if enters >= leaves:
                 continue
-            length = math.sqrt(wx * wx + wy * wy + wz * wz)
             layers, per_layer, ray = _ray(start, way, enters, leaves, shape)
             mm = np.float32(length * per_layer)
-            if out.shape[2] == 1:
-                total = np.float32(0)
-                for n in range(layers):
-                    (a, b, c), (one, two, three) = _pieces(n, ray, boxes)
-                    total += one * a + two * b + three * c
-                out[d, p, 0] = total * mm
-                continue
             far = np.float32(length * (1 - enters) - first_mm)
             for n in range(layers):
                 lengths, values = _pieces(n, ray, boxes)
@@ -80,6 +68,34 @@ def _integrals(begin, end, image, origin, spacing, points, detectors, first_mm, 
                     if near < far and values[m] != 0:
                         _deposit(out[d, p], near, far, values[m], np.float32(step_mm))
                     far = near
+
+
+@_inline
+def _way(point, detector, corner, spacing):
+    """Return where a way begins and its vector, in boxes, and its length in mm."""
+    x, y, z = detector[0] - point[0], detector[1] - point[1], detector[2] - point[2]
+    start = (
+        (point[0] - corner[0]) / spacing[0],
+        (point[1] - corner[1]) / spacing[1],
+        (point[2] - corner[2]) / spacing[2],
+    )
+    way = x / spacing[0], y / spacing[1], z / spacing[2]
+    return start, way, math.sqrt(x * x + y * y + z * z)
+
+
+@_inline
+def way_through(boxes, shape, corner, spacing, point, detector):
+    """Return the integral from a point to a detector."""
+    total = np.float32(0)
+    start, way, length = _way(point, detector, corner, spacing)
+    enters, leaves = _within(start, way, shape)
+    if enters >= leaves:
+        return total
+    layers, per_layer, ray = _ray(start, way, enters, leaves, shape)
+    for n in range(layers):
+        (a, b, c), (one, two, three) = _pieces(n, ray, boxes)
+        total += one * a + two * b + three * c
+    return total * np.float32(length * per_layer)
 
 
 @_inline
@@ -179,10 +195,10 @@ def _deposit(row, low, high, value, step_mm):
             row[n] += np.float32(value * (b - a))
 
 
-def pair_sums(setting, half, gain):
-    """Return the sums over two sets of points for pairs of detectors, and what build-up adds.
+def pair_sums(setting, half):
+    """Return the sums over two sets of points for pairs of detectors.
 
-    Shape ``[pair, 3]``; see `emrecon.tomo.corrections.scatter_simulation.pair_scatter`.
+    Shape ``[pair, 2]``; see `emrecon.tomo.corrections.scatter_simulation.pair_scatter`.
 
     Parameters
     ----------
@@ -196,16 +212,13 @@ def pair_sums(setting, half, gain):
         (pairs, 2): detectors.
     half : int
         Number of points of the first set.
-    gain : float
-        Share of the attenuation that build-up makes up for, up to 1/4.
     """
     places, weights, rays, angles, pairs = setting
-    out = np.empty((len(pairs), 3), np.float32)
+    out = np.empty((len(pairs), 2), np.float32)
     least, angle, extra = angles
     activity, mu, survival = rays
     sights = np.sqrt(weights) * places[1, 0] * survival  # their product is what a pair sees
-    more = np.exp(np.float32(gain) * mu)
-    args = places[0], activity, mu, sights, more, np.float32(least), angle, extra
+    args = places[0], activity, mu, sights, np.float32(least), angle, extra
     share(_sums, len(pairs), *args, pairs, half, out)
     return out
 
@@ -236,7 +249,7 @@ def _more(cosine, c):
 
 @_fast
 def _sums(
-    begin, end, ways, activity, mu, sights, builds, least, angle, extra, pairs, half, out,
+    begin, end, ways, activity, mu, sights, least, angle, extra, pairs, half, out,
 ):  # fmt: skip
     """Fill the rows of the pairs begin ... end - 1."""
     one, nearest = np.float32(1), np.float32(0.5)
@@ -246,8 +259,7 @@ def _sums(
         ax, ay, az = ways[0, a], ways[1, a], ways[2, a]
         bx, by, bz = ways[0, b], ways[1, b], ways[2, b]
         xa, xb, ma, mb = activity[a], activity[b], mu[a], mu[b]
-        ga, gb, ha, hb = sights[a], sights[b], builds[a], builds[b]
-        built = np.float32(0)
+        ga, gb = sights[a], sights[b]
         for side in range(2):
             first, last = (0, half) if side == 0 else (half, xa.size)
             total = np.float32(0)
@@ -259,11 +271,8 @@ def _sums(
                 k = np.uint64(np.int32((cosine - least) * per_step + nearest))
                 more = _more(cosine, extra)
                 both = xa[n] * _power(more * mb[n]) + xb[n] * _power(more * ma[n])
-                value = ga[n] * gb[n] * angle[k] * both
-                total += value
-                built += value * (ha[n] * hb[n] - one)
+                total += ga[n] * gb[n] * angle[k] * both
             out[p, side] = total
-        out[p, 2] = built
 
 
 def timed_sums(setting, timed):
