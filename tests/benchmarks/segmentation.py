@@ -1,11 +1,12 @@
-"""Dice, CPU seconds, memory and coverage of the segmentation, beside scikit-learn and Atropos.
+"""Dice, volume, CPU seconds, memory and coverage of the segmentation, beside others.
 
 Run as ``python -m tests.benchmarks.segmentation`` in the repository, with EMRECON_TEST_DATA set to
 a folder that holds ``brain_labels``, ``brain_real_t1`` (FreeSurfer-coded) and ``brain_real_vxm``
 (labels 1 to 3). Atropos is measured
 where ``antspyx`` is installed, on ``--atropos-seeds`` draws of each level, as it is slow. Each
 method runs in a process of its own, from the files on; ours is the whole command, everything
-written. ``--coverage`` draws 100 noises of a small analytic brain.
+written. ``--methods`` takes some of them, of which "emrecon without maps" is ours as if
+``emrecon[maps]`` were not installed. ``--coverage`` draws 100 noises of a small analytic brain.
 """
 
 # ruff: noqa: T201 - a benchmark prints
@@ -17,14 +18,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from emrecon.io import nifti
+from emrecon.io import head_maps, nifti
 from emrecon.tissue.segment import segment
 from emrecon.tissue.settings import Settings
 from emrecon.volume import Grid, Volume
@@ -89,11 +90,18 @@ def atropos(image: Path, mask: Path) -> Labels:
     return ants.atropos(a=mended, x=region, **options)["segmentation"].numpy().astype(np.uint8)
 
 
-METHODS: dict[str, Method] = {"emrecon": ours, "scikit-learn": scikit, "N4 + Atropos": atropos}
+def without_maps(image: Path, mask: Path) -> Labels:
+    head_maps.PACKAGE = "no_package_of_maps"
+    return ours(image, mask)
 
 
-def methods(*, slow: bool) -> list[str]:
-    return [n for n in METHODS if n != "N4 + Atropos" or (slow and find_spec("ants"))]
+ATROPOS = "N4 + Atropos"
+METHODS: dict[str, Method] = {
+    "emrecon": ours,
+    "emrecon without maps": without_maps,
+    "scikit-learn": scikit,
+    ATROPOS: atropos,
+}
 
 
 def row(what: str, name: str, folder: Path, truth: Labels) -> None:
@@ -103,20 +111,24 @@ def row(what: str, name: str, folder: Path, truth: Labels) -> None:
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
-        print(f"| {what} | {name} | failed | | |", flush=True)
+        print(f"| {what} | {name} | failed | | | |", flush=True)
         return
-    scores = " / ".join(f"{d:.3f}" for d in dice(np.load(folder / "labels.npy"), truth))
+    found, known = np.load(folder / "labels.npy"), truth > 0
+    scores = " / ".join(f"{d:.3f}" for d in dice(found, truth))
+    off = 100 * ((found == 3) & known).sum() / (truth == 3).sum() - 100
     spent, memory = used.ru_utime + used.ru_stime, int((folder / "peak").read_text()) / 1024
-    print(f"| {what} | {name} | {scores} | {spent:.1f} | {memory:.0f} |", flush=True)
+    print(f"| {what} | {name} | {scores} | {off:+.1f} | {spent:.1f} | {memory:.0f} |", flush=True)
 
 
-def rows(what: str, image: Volume, mask: np.ndarray, truth: Labels, *, slow: bool) -> None:
+def rows(
+    what: str, image: Volume, mask: np.ndarray, truth: Labels, methods: Sequence[str]
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         nifti.write(image, folder / "image.nii.gz")
         marks = Volume(mask.astype(np.uint8), image.affine)
         nifti.write(marks, folder / "mask.nii.gz", labels=True)
-        for method in methods(slow=slow):
+        for method in methods:
             row(what, method, folder, truth)
 
 
@@ -128,34 +140,35 @@ def folded(folder: Path, blur_voxels: float) -> Brain:
     return from_labels(Volume(codes[box].copy(), image.affine), blur_voxels)
 
 
-def uneven(folder: Path, *, slow: bool) -> None:
+def uneven(folder: Path, methods: Sequence[str]) -> None:
     for blur in BLURS:
         truth = folded(folder, blur)
         image, _ = acquire(truth, UNEVEN, np.random.default_rng(6))
-        rows(f"uneven, mixed over {blur:g}", image, truth.mask, truth.labels, slow=slow)
+        rows(f"uneven, mixed over {blur:g}", image, truth.mask, truth.labels, methods)
 
 
-def simulated(folder: Path, atropos_seeds: int) -> None:
+def simulated(folder: Path, methods: Sequence[str], atropos_seeds: int) -> None:
     truth = folded(folder, 0.6)
-    print(f"{truth.mask.sum()} voxels; noise %, bias %, seed; Dice CSF / GM / WM; CPU s; MB")
+    print(f"{truth.mask.sum()} voxels; noise %, bias %, seed; Dice CSF / GM / WM; WM %; CPU s; MB")
     for seed in SEEDS:
+        some = [m for m in methods if m != ATROPOS or seed < atropos_seeds]
         for noise, bias in LEVELS:
             scan = Scan(noise_percent=noise, bias_percent=bias)
             made, _ = acquire(truth, scan, np.random.default_rng(seed))
             what = f"{noise:g} %, {bias:g} %, {seed}"
-            rows(what, made, truth.mask, truth.labels, slow=seed < atropos_seeds)
+            rows(what, made, truth.mask, truth.labels, some)
 
 
-def real(folder: Path, *, slow: bool) -> None:
+def real(folder: Path, methods: Sequence[str]) -> None:
     image = nib.load(folder / "brain_real_t1" / "niivue_norm.mgz")
     codes = np.asarray(nib.load(folder / "brain_real_t1" / "aparc.a2009s+aseg.mgz").dataobj)
     volume = Volume(np.asarray(image.dataobj, np.float32), image.affine)
-    rows("real T1", volume, volume.voxels > 0, grouped(codes), slow=slow)
+    rows("real T1", volume, volume.voxels > 0, grouped(codes), methods)
     files = (folder / "brain_real_vxm" / f"{name}.nii.gz" for name in ("T1", "mask", "labels"))
     image, mask, labels = (nib.load(file) for file in files)
     volume = Volume(np.asarray(image.dataobj, np.float32), image.affine)
     inside = np.asarray(mask.dataobj) > 0
-    rows("second real T1", volume, inside, np.asarray(labels.dataobj), slow=slow)
+    rows("second real T1", volume, inside, np.asarray(labels.dataobj), methods)
 
 
 def small_head() -> Brain:
@@ -186,6 +199,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--coverage", type=int, default=0, metavar="DRAWS")
     parser.add_argument("--atropos-seeds", type=int, default=len(SEEDS), metavar="SEEDS")
+    usual = [m for m in METHODS if m != "emrecon without maps"]
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=usual)
     parser.add_argument("--run", nargs=2, metavar=("METHOD", "FOLDER"))
     chosen = parser.parse_args()
     if chosen.run:
@@ -200,9 +215,11 @@ def main() -> None:
         coverage(chosen.coverage)
         return
     folder = Path(os.environ["EMRECON_TEST_DATA"])
-    real(folder, slow=chosen.atropos_seeds > 0)
-    uneven(folder, slow=chosen.atropos_seeds > 0)
-    simulated(folder, chosen.atropos_seeds)
+    installed = [m for m in chosen.methods if m != ATROPOS or find_spec("ants")]
+    some = [m for m in installed if m != ATROPOS or chosen.atropos_seeds]
+    real(folder, some)
+    uneven(folder, some)
+    simulated(folder, installed, chosen.atropos_seeds)
 
 
 if __name__ == "__main__":

@@ -238,7 +238,8 @@ def test_local_levels_never_get_worse_and_have_no_mean() -> None:
 def test_uneven_tissue_moves_white_matter_less(shared_data: Path) -> None:
     truth = folded(shared_data)
     with_all, too_much = white_matter(UNEVEN, truth, pure_means=False)
-    with_flat, error = white_matter(UNEVEN, truth)
+    # every second label leaves cortex with holes, where fluid would meet white matter
+    with_flat, error = white_matter(UNEVEN, truth, deep_grey="none")
     assert too_much > 0.1
     assert abs(error) < 0.85 * too_much
     assert with_flat > with_all + 0.005
