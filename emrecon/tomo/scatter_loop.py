@@ -48,6 +48,10 @@ VOXELS, OF_THIN = 20.0, 40.0
 """Voxels in the radius of the body of the images on the way, if bins are no larger, and of all but
 the first of activity as thin as a line: larger ones leave 6 % of its scatter out in the HR+."""
 
+LONG = 4.0
+"""Length along the axis of the voxels of thin activity over their width: as many as there are
+without, of few counts each, take chance for activity, as none of them can be below 0."""
+
 
 @dataclass(frozen=True, eq=False)
 class ScatterEstimate:
@@ -143,7 +147,7 @@ def estimate_scatter(
         updates = FIRST_UPDATES if turn == 1 < rounds else UPDATES
         pairs = model.of_pairs(_image(small.with_(scatter=scatter), settings, updates, kept))
         if pairs.thin and turn == 1:
-            settings = replace(_settings(small, model, OF_THIN), threads=threads)
+            settings = replace(_settings(small, model, OF_THIN, LONG), threads=threads)
             kept = Sensitivities()
         coarse, scatter, share = _scaled(model, pairs, small, history[-1])
         history.append(share)
@@ -298,13 +302,15 @@ def _scaled(
     return CoarseScatter(model.ring, pairs.values, scale), scatter, share
 
 
-def _settings(scan: Scan, model: ScatterModel, voxels: float = VOXELS) -> Settings:
-    """Return how the images on the way are made."""
+def _settings(
+    scan: Scan, model: ScatterModel, voxels: float = VOXELS, long: float = 1.0
+) -> Settings:
+    """Return how the images on the way are made, with voxels that are so much longer than wide."""
     bins = scan.bins
     assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
     side = max(model.body_mm / voxels, bins.bin_mm)
     usual = bins.grid()
-    axial = usual.spacing_mm[2] * max(1, round(side / usual.spacing_mm[2]))
+    axial = usual.spacing_mm[2] * max(1, round(long * side / usual.spacing_mm[2]))
     return Settings(subsets=_divisor(bins.shape[0], SUBSETS), voxel_mm=(side, side, axial))
 
 

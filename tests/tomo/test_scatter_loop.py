@@ -100,7 +100,8 @@ def test_images_on_the_way_have_the_scatter_of_their_own_views(
     assert second is not None
     live = second > 0.01 * second.max()
     ratio = second[live] / found.scatter[np.arange(9) * 48 // 9][live]
-    assert ratio == pytest.approx(np.full(ratio.size, ratio.mean()), rel=0.2)
+    # Images of 3 and 6 updates differ; efficiencies of other views do so by up to three times.
+    assert ratio == pytest.approx(np.full(ratio.size, ratio.mean()), rel=0.3)
 
 
 @pytest.mark.slow
@@ -236,7 +237,7 @@ def test_images_of_a_line_have_smaller_voxels(
 
     def watched(scan: Scan, settings: Settings, updates: int, kept: Sensitivities) -> Volume:
         image = made(scan, settings, updates, kept)
-        sizes.append(image.grid().spacing_mm[0])
+        sizes.append(image.grid().spacing_mm)
         return image
 
     monkeypatch.setattr(scatter_loop, "_image", watched)
@@ -244,7 +245,8 @@ def test_images_of_a_line_have_smaller_voxels(
     mu = body.mu(Grid.centred((116, 116, 14), (2.0, 2.0, 16.0)))
     estimate_scatter(Scan(BINS, trues, None, None, None, None, mu), SCANNER.energy, 2)
     assert len(sizes) == 2
-    assert (sizes[1] < sizes[0]) is (water == 0)
+    assert (sizes[1][0] < sizes[0][0]) is (water == 0)
+    assert (sizes[1][2] > 2 * sizes[1][0]) is (water == 0)
 
 
 def test_trues_beside_the_end_of_a_body_are_no_scatter() -> None:
@@ -294,6 +296,24 @@ def test_matter_far_beyond_the_rings_scatters() -> None:
     model = ScatterModel.of(long, BINS, SCANNER.energy, points=200)
     ends = np.abs(model.points.places_mm[:, 2]).max() - np.abs(BINS.plane_z_mm).max()
     assert 110 < ends <= 150
+
+
+def test_activity_far_beyond_the_rings_scatters() -> None:
+    """From 5 cm on it was left out, which was a tenth of the scatter of 70 cm in the HR+."""
+    rod = cylinder((0, 0, 0), (40, 40), 900).filled(Material(1.0, WATER_PER_MM), label=1)
+    long = Phantom("rod", (rod,), {1: "water"})
+    bins = replace(SCANNER, radius_mm=400.0).bins(span=3)
+    beyond = float(np.abs(bins.plane_z_mm).max())
+    reach = 2 * int(np.ceil((beyond + 150) / 8)) + 1
+    planes = 2 * int(beyond // 8) + 1
+    mu = long.mu(Grid.centred((24, 24, 110), (4.0, 4.0, 8.0)))
+    model = ScatterModel.of(mu, bins, SCANNER.energy, points=200)
+    seen, whole = (
+        model.of_pairs(long.activity(Grid.centred((24, 24, n), (4.0, 4.0, 8.0))))
+        for n in (planes, reach)
+    )
+    assert seen.single.sum() == pytest.approx(whole.single.sum(), rel=0.01)
+    assert seen.values.sum() == pytest.approx(whole.values.sum(), rel=0.01)
 
 
 def test_what_is_missing_is_said(parts):

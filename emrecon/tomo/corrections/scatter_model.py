@@ -39,9 +39,9 @@ POINTS = 1200
 SAMPLES = 5.0
 """Samples of scatter in the radius of the body: finer ones change less than the points do."""
 
-MATTER_MM, ACTIVITY_MM = 150.0, 50.0
-"""How far beyond the rings matter of the map scatters into them, and how far activity, of which no
-image tells, is taken to go on. Of a thorax in the HR+ 8 % of all is from 50 to 73 mm beyond."""
+BEYOND_MM = 150.0
+"""How far beyond the rings matter of the map scatters into them, and activity, of which no image
+tells, is taken to go on in it: 50 mm left out a tenth of the scatter of 70 cm in the HR+."""
 
 MUCH_BEYOND = 0.02
 """Share of what attenuates beyond the field of view of which is warned: a bed's edges are less."""
@@ -123,7 +123,7 @@ class ScatterModel:
             Time-of-flight bins; those of bins are known.
         """
         along = aligned(mu.ras(), bins)
-        reach = float(np.abs(bins.plane_z_mm).max()) + MATTER_MM
+        reach = float(np.abs(bins.plane_z_mm).max()) + BEYOND_MM
         held = ScatterPoints.of(along, points, reach)
         grid = along.grid()
         _warn_beyond(held, bins.fov_mm)
@@ -156,7 +156,7 @@ class ScatterModel:
         activity : Volume
             Activity, its axes along the scanner's towards R, A and S.
         """
-        whole = continued(activity, self.mu, ACTIVITY_MM)
+        whole = continued(activity, self.mu, BEYOND_MM)
         ends = self.ring.detectors.places_mm[self.ring.pairs].astype(np.float32)
         more = self.multiple.ring.at_pairs(self.multiple.of_pairs(whole), ends, None)
         activity = as_wide_as_rays(whole, self.points, self.ring.detectors, self.ring.distance_mm)
