@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from emrecon.errors import EmreconError, SettingsError
@@ -106,29 +107,43 @@ def opened(address: str, threads: int = 0) -> Iterator[Workers]:
     EmreconError
         If there is no scheduler, or no fitting worker, or Dask is not installed.
     """
+    check_address(address)
     if address.isdecimal():
         with _local(int(address), threads) as workers:
             yield workers
-    elif "://" in address:
+    else:
         with _existing(address, threads) as workers:
             yield workers
-    else:
+
+
+def check_address(address: str) -> None:
+    """Refuse what names no workers, and any without Dask, which is not imported yet.
+
+    Raises
+    ------
+    SettingsError
+        If there can be none.
+    """
+    if not address.isdecimal() and "://" not in address:
         raise SettingsError(
             f"workers are a number or the address of a Dask scheduler, tcp://..., not {address!r}"
         )
+    if address.isdecimal() and int(address) < 1:
+        raise SettingsError("at least one worker is needed")
+    for name in ("dask", "distributed"):
+        if find_spec(name) is None:
+            raise SettingsError(f"{name} is not installed: pip install 'emrecon[dask]'")
 
 
 @contextmanager
 def _local(count: int, threads: int) -> Iterator[Workers]:
-    if count < 1:
-        raise SettingsError("at least one worker is needed")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    config = _module("dask").config
+    config = import_module("dask").config
     for defaults in config.defaults:  # an earlier run took those of distributed along at its end
         config.update(config.global_config, defaults, priority="old")
     with (
         config.set(OURS | ANY_SIZE),  # before distributed is imported, which reads it then
-        _module("distributed").LocalCluster(
+        import_module("distributed").LocalCluster(
             n_workers=count,
             threads_per_worker=1,
             processes=True,
@@ -137,7 +152,7 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
             scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,  # what a worker raises is told once, by the client
         ) as cluster,
-        _module("distributed").Client(cluster) as client,
+        import_module("distributed").Client(cluster) as client,
     ):
         addresses = [cluster.workers[n].worker_address for n in sorted(cluster.workers)]
         yield Workers(client, addresses, threads or max(1, (cores or 1) // count))
@@ -145,13 +160,13 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
 
 @contextmanager
 def _existing(address: str, threads: int) -> Iterator[Workers]:
-    distributed = _module("distributed")
+    distributed = import_module("distributed")
     try:
         client = distributed.Client(address, timeout=START_S)
     except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
         words = "another server does" if isinstance(error, MemoryError) else error
         raise EmreconError(f"no Dask scheduler answers at {address}: {words}") from error
-    with client, _module("dask").config.set(ANY_SIZE):
+    with client, import_module("dask").config.set(ANY_SIZE):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         fitting = sorted(name for name, about in workers.items() if about["nthreads"] == 1)
         if not fitting:
@@ -165,10 +180,3 @@ def _existing(address: str, threads: int) -> Iterator[Workers]:
 def _itself(value: Any) -> Any:  # noqa: ANN401 - any value
     """Return what it takes: a task that gives a value."""
     return value
-
-
-def _module(name: str) -> Any:  # noqa: ANN401 - a module
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise SettingsError(f"{name} is not installed: pip install 'emrecon[dask]'") from error

@@ -26,3 +26,20 @@ def test_warnings_of_this_thread_are_kept_once_and_still_said(
     assert list(said) == ["look at it"]
     assert caplog.text.count("look at it") == 2
     assert "elsewhere" in caplog.text
+
+
+@pytest.mark.parametrize("every_thread", [False, True])
+def test_what_is_silent_is_said_by_none_and_only_meanwhile(
+    caplog: pytest.LogCaptureFixture, *, every_thread: bool
+) -> None:
+    with heard() as outside, heard("", every_thread=every_thread, silent=True) as said:
+        log.warning("look at it")
+        other = Thread(target=log.warning, args=("elsewhere",))
+        other.start()
+        other.join()
+    log.warning("too late")
+    assert list(said) == ["look at it", "elsewhere"][: 1 + every_thread]
+    assert list(outside) == ["look at it"]
+    assert "look at it" not in caplog.text
+    assert ("elsewhere" in caplog.text) is not every_thread
+    assert "too late" in caplog.text

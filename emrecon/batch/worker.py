@@ -38,6 +38,7 @@ from emrecon.batch.record import Record, Seen, key_of, look_at
 from emrecon.batch.report import write_thumbnail
 from emrecon.batch.store import WAIT_S, Store, locked
 from emrecon.errors import EmreconError, WriteError
+from emrecon.heard import heard
 from emrecon.io.formats import data_files
 from emrecon.jobs.base import settings_of
 
@@ -92,7 +93,11 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
         job.name, job.kind, "running", version=version("emrecon"), host=platform.node(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
-    with _logged(store.log_of(job.name)), _heard() as heard:
+    with (
+        _logged(store.log_of(job.name)),
+        warnings.catch_warnings(),  # Python's own are said again for each job
+        heard("", every_thread=True) as said,
+    ):
         try:
             facts, same = _identified(job, store, facts, order.get("seen", {}))
             outcome = perform(job, _meters(tell), resume=same)
@@ -106,7 +111,7 @@ def obey(order: dict[str, Any], tell: Tell) -> Record:
             seconds=round(time.monotonic() - began, 3),
             cpu_seconds=round(time.process_time() - cpu, 3),
             peak_mb=round(peak_mb(), 1),
-            warnings=tuple(heard),
+            warnings=tuple(said)[:MOST_WARNINGS],
         )
         store.save(ended)
     return ended
@@ -186,30 +191,6 @@ def _logged(path: Path) -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(before, 2)
             os.close(before)
-
-
-class _Warnings(logging.Handler):
-    """Keeps the warnings that are logged, each once."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: dict[str, None] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.WARNING and len(self.lines) < MOST_WARNINGS:
-            self.lines[" ".join(record.getMessage().split())] = None
-
-
-@contextmanager
-def _heard() -> Iterator[dict[str, None]]:
-    """Collect the warnings of a job: logged, and Python's own, again for each job."""
-    handler, root = _Warnings(), logging.getLogger()
-    root.addHandler(handler)
-    try:
-        with warnings.catch_warnings():
-            yield handler.lines
-    finally:
-        root.removeHandler(handler)
 
 
 def peak_mb() -> float:

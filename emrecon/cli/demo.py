@@ -8,9 +8,10 @@ For example::
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from emrecon.cli.common import Out, Overwrite, VoiceFlags, do
+from emrecon.cli.common import Out, Overwrite, Voice, VoiceFlags, do
 from emrecon.tomo.settings import Settings
 from phantoms.acquisition import Acquisition
 
@@ -40,13 +41,25 @@ def demo(
         How much is said.
     """
     from emrecon.files import make_folder
+
+    there = out.exists()
+    make_folder(out)
+    try:
+        _write(out, voice, overwrite=overwrite)
+    finally:
+        if not there:
+            with suppress(OSError):  # there are files in it
+                out.rmdir()
+
+
+def _write(out: Path, voice: Voice | None, *, overwrite: bool) -> None:
+    """Write scan, images and tissues to a folder."""
     from emrecon.jobs.bundle import keep_others
     from emrecon.jobs.recon import ReconstructionJob
     from emrecon.jobs.segment import SegmentationJob
     from emrecon.jobs.simulate import SimulationJob
     from emrecon.tissue.inputs import TissueInputs
 
-    make_folder(out)
     scan, image, t1, brain = (
         out / name for name in ("scan", "recon.nii.gz", "t1.nii.gz", "brain.nii.gz")
     )

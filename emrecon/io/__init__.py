@@ -9,12 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from emrecon.errors import FormatError
 from emrecon.io.formats import (
     DescribesBins,
+    DescribesImages,
     Format,
     Kind,
-    MeasuresImages,
     ReadsImages,
     ReadsScans,
     TellsPosition,
@@ -41,6 +43,7 @@ __all__ = [
     "formats",
     "has_bins",
     "image_format",
+    "image_header",
     "image_size",
     "image_suffixes",
     "is_series",
@@ -123,10 +126,15 @@ def read_image(path: Path) -> Volume:
     ...     em.read_image(Path(name) / "image.nii.gz").unit
     'Bq/mL'
     """
+    return _reader(path).read_image(path)
+
+
+def _reader(path: Path) -> ReadsImages:
+    """Return the format of an image."""
     form, held = format_of(path)
     if held != "image" or not isinstance(form, ReadsImages):
         raise FormatError(f"{path} holds no image ({held} of {form.name})")
-    return form.read_image(path)
+    return form
 
 
 def patient_position(path: Path) -> str | None:
@@ -175,6 +183,18 @@ def image_suffixes() -> tuple[str, ...]:
     return tuple(s for form in formats() if isinstance(form, WritesImages) for s in form.suffixes)
 
 
+def image_header(path: Path) -> Volume | None:
+    """Return an image with 0 for its voxels, None where only reading the file would tell its grid.
+
+    Raises
+    ------
+    FormatError
+        As `read_image`, as far as the header tells.
+    """
+    form = _reader(path)
+    return form.image_header(path) if isinstance(form, DescribesImages) else None
+
+
 def image_size(path: Path) -> tuple[float, float] | None:
     """Return the number of voxels of an image, all frames together, and mm3 of each.
 
@@ -186,9 +206,10 @@ def image_size(path: Path) -> tuple[float, float] | None:
         If the file cannot be read, or is of no known format.
     """
     form, held = format_of(path)
-    if held == "image" and isinstance(form, MeasuresImages):
-        return form.image_size(path)
-    return None
+    if held != "image" or not isinstance(form, DescribesImages):
+        return None
+    image = form.image_header(path)
+    return float(image.voxels.size), float(np.prod(image.spacing_mm))
 
 
 def read_bins(path: Path, corrections: Corrections | None = None) -> Bins | None:

@@ -9,7 +9,9 @@ from typing import Any
 from emrecon.errors import FormatError
 from emrecon.files import read_text
 from emrecon.io import sidecar
+from emrecon.io.formats import Kind
 from emrecon.tomo.corrections.quantity import PetCalibration
+from emrecon.tomo.inputs import CameraFacts
 
 FACTOR, SCANNER, EFFICIENCIES = "BqPerMLPerCountPerMMPerSecond", "Scanner", "EfficienciesFrom"
 
@@ -54,3 +56,29 @@ def read_calibration(path: Path) -> PetCalibration:
             f"{path} is no calibration that can be read: a file of `emrecon calibrate` has "
             f"{SCANNER}, {FACTOR} and {EFFICIENCIES}"
         ) from error
+
+
+class _CalibrationFile:
+    """Calibrations: no scan, but read as --calibration of one."""
+
+    name = "calibration"
+
+    def kind(self, head: bytes, path: Path) -> Kind | None:
+        """Return ``other`` for JSON that begins with what a calibration says first."""
+        keys = (b"{", f'"{SCANNER}"'.encode(), f'"{FACTOR}"'.encode())
+        return "other" if head.startswith(keys[0]) and all(key in head for key in keys) else None
+
+    def describe(self, path: Path, camera: CameraFacts) -> dict[str, str]:
+        calibration = read_calibration(path)
+        made = calibration.corrected
+        return {
+            "kind": "calibration of a PET scanner (emrecon calibrate)",
+            "scanner": calibration.scanner,
+            "factor": f"{calibration.factor:.6g} Bq/mL for a count/mm a second",
+            "efficiencies from": calibration.efficiencies,
+            "corrected for": "not said" if made is None else ", ".join(sorted(made)) or "nothing",
+        }
+
+
+FORMATS = (_CalibrationFile(),)
+"""Formats of this file."""

@@ -14,7 +14,7 @@ import numpy as np
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.forms import numbered
-from emrecon.io.formats import Reading, ReadsScans, data_files, format_of
+from emrecon.io.formats import DescribesBins, Reading, ReadsScans, data_files, format_of
 from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components, usable_singles
 from emrecon.io.manifest import files_of, no_rivals
 from emrecon.tomo.corrections.attenuation import added, in_per_mm, say_energy
@@ -212,11 +212,49 @@ def matching(bins: Bins | Camera, reading: Reading) -> tuple[dict[str, Any], dic
         scans = [pool.submit(_in_bins, file, reading) for file in files.values()]
     for (name, file), read in zip(files.items(), scans, strict=True):
         scan = read.result()
-        difference = _difference(bins, scan.bins)
-        if difference:
-            raise GeometryError(f"{name} ({file.name}) does not fit the prompts: {difference}")
+        _refuse_other_bins(name, file, bins, scan.bins)
         arrays[name] = scan.prompts
     return arrays, files | data_files(files)
+
+
+def check_corrections(path: Path, corrections: Corrections) -> None:
+    """Refuse corrections that headers tell cannot be those of a scan: other bins, no unit of mu.
+
+    Bins of a time of flight that is chosen how to read, and of gamma cameras, are left to
+    reading.
+
+    Parameters
+    ----------
+    path : Path
+        Prompts or list-mode.
+    corrections : Corrections
+        Files with corrections of it.
+
+    Raises
+    ------
+    EmreconError
+        If they cannot.
+    """
+    for mu in corrections.mu or ():
+        header = io.image_header(mu)
+        if header is not None:
+            _unit_of(mu, corrections.mu_unit or header.unit)
+    if corrections.sum_tof or corrections.tof_fwhm_ps:
+        return
+    bins = io.read_bins(path, corrections)
+    for name in IN_BINS:
+        file = getattr(corrections, name)
+        if file is None:
+            continue
+        form = _projections(file)
+        if bins is not None and isinstance(form, DescribesBins):
+            _refuse_other_bins(name, file, bins, form.read_bins(file, corrections))
+
+
+def _refuse_other_bins(name: str, file: Path, bins: Bins | Camera, other: Bins | Camera) -> None:
+    """Refuse a correction that does not lie in the bins of the prompts."""
+    if difference := _difference(bins, other):
+        raise GeometryError(f"{name} ({file.name}) does not fit the prompts: {difference}")
 
 
 def from_stir(arrays: dict[str, Any], scan: Scan) -> None:
@@ -243,11 +281,16 @@ def from_stir(arrays: dict[str, Any], scan: Scan) -> None:
 
 def _in_bins(path: Path, reading: Reading) -> Scan:
     """Read projection data that need not be counts."""
+    return _projections(path).read_scan(path, reading.of_correction())
+
+
+def _projections(path: Path) -> ReadsScans:
+    """Return the format of projection data."""
     form, kind = format_of(path)
     if kind != "projections" or not isinstance(form, ReadsScans):
         norm = "; a Siemens normalisation is given as --norm" if kind == "other" else ""
         raise FormatError(f"{path} is no projection data ({kind} of {form.name}){norm}")
-    return form.read_scan(path, reading.of_correction())
+    return form
 
 
 def _difference(bins: Bins | Camera, other: Bins | Camera) -> str:
@@ -312,9 +355,15 @@ def _mu(path: Path, unit: str) -> tuple[Volume, int]:
     Dust is set to 0; the second is in how many voxels.
     """
     mu = io.read_image(path)
-    if not (unit or mu.unit):
+    unit = _unit_of(path, unit or mu.unit)
+    voxels, dust = without_dust(mu.voxels, "mu")
+    return in_per_mm(Volume(voxels, mu.affine, mu.unit), unit), dust
+
+
+def _unit_of(path: Path, unit: str) -> str:
+    """Return the unit of an attenuation map, which is needed."""
+    if not unit:
         raise SettingsError(
             f"the unit of {path.name} is not known: say --mu-unit 1/mm or --mu-unit 1/cm"
         )
-    voxels, dust = without_dust(mu.voxels, "mu")
-    return in_per_mm(Volume(voxels, mu.affine, mu.unit), unit or mu.unit), dust
+    return unit

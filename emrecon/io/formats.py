@@ -46,8 +46,8 @@ Choice = Callable[[int], NDArray[np.intp]]
 GROUP = "emrecon.formats"
 """Entry points of other packages' formats."""
 
-BUILT_IN = ("nifti", "petlink", "interfile", "dicom", "petsird")
-"""Folders with formats, in the order in which they are tried."""
+BUILT_IN = ("nifti", "petlink", "interfile", "dicom", "petsird", "calibration_file")
+"""Rooms with formats, in the order in which they are tried."""
 
 HEAD_BYTES = 544
 """How much of a file, decompressed, a format is shown to recognise it by."""
@@ -146,11 +146,11 @@ class WritesImages(Protocol):
 
 
 @runtime_checkable
-class MeasuresImages(Protocol):
-    """Tells the size of an image from its header alone."""
+class DescribesImages(Protocol):
+    """Tells grid and unit of an image from its header alone."""
 
-    def image_size(self, path: Path) -> tuple[float, float]:
-        """Return the number of voxels, all frames together, and mm3 of each."""
+    def image_header(self, path: Path) -> Volume:
+        """Return the image with 0 for its voxels; FormatError if its data are missing or cut."""
         ...
 
 
@@ -241,6 +241,15 @@ class HasDataFiles(Protocol):
 
     def data_files(self, path: Path) -> tuple[Path, ...]:
         """Return those of the other files that exist."""
+        ...
+
+
+@runtime_checkable
+class ChecksData(Protocol):
+    """Tells from the header of counts whether all of its data are there."""
+
+    def check_data(self, path: Path, camera: CameraFacts) -> None:
+        """Do nothing, or refuse data that are missing or cut as reading them would."""
         ...
 
 
@@ -340,6 +349,31 @@ def data_files(headers: dict[str, Path]) -> dict[str, Path]:
         for number, file in enumerate(form.data_files(path) if form else (), 1):
             named[f"{what} data" if number == 1 else f"{what} data {number}"] = file
     return named
+
+
+def check_data(path: Path, camera: CameraFacts | None = None) -> None:
+    """Refuse data that are missing or cut, as far as the header of a file of any kind tells.
+
+    Parameters
+    ----------
+    path : Path
+        Header of an image or of counts; of any other file nothing is asked.
+    camera : CameraFacts, optional
+        What stands in for what SPECT files do not say.
+
+    Raises
+    ------
+    FormatError
+        If they are.
+    """
+    identified = identify(path)
+    if identified is None:
+        return
+    form, _ = identified
+    if isinstance(form, DescribesImages):
+        form.image_header(path)
+    if isinstance(form, ChecksData):
+        form.check_data(path, camera or CameraFacts())
 
 
 def open_head(path: Path) -> bytes:

@@ -15,14 +15,18 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from emrecon import forms
 from emrecon.em import Iterate
 from emrecon.errors import DataError
 from emrecon.files import STREAM, is_stream, sha256
+from emrecon.heard import heard
 from emrecon.stop import Rule
-from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.inputs import CameraFacts, Corrections
+
+if TYPE_CHECKING:
+    from emrecon.volume import Volume
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -367,6 +371,53 @@ def with_data(files: Mapping[str, Path]) -> dict[str, Path]:
 
     must_exist(files)
     return {**files, **data_files(dict(files))}
+
+
+def check_data(files: Mapping[str, Path], camera: CameraFacts | None = None) -> None:
+    """Refuse data that are missing or cut, as far as headers tell; reading says what is odd.
+
+    Parameters
+    ----------
+    files : mapping of str
+        Files by what they are; headers are asked about their data, and nothing else is.
+    camera : CameraFacts, optional
+        What stands in for what SPECT files do not say.
+
+    Raises
+    ------
+    FormatError
+        If they are.
+    """
+    from emrecon.io.formats import check_data as check  # noqa: PLC0415 - brings readers
+
+    with heard(silent=True):
+        for path in files.values():
+            if path.is_file():
+                check(path, camera)
+
+
+def image_header(path: Path) -> Volume | None:
+    """Return `emrecon.io.image_header` of an image; reading it says what is odd."""
+    from emrecon import io  # noqa: PLC0415 - brings readers
+
+    with heard(silent=True):
+        return io.image_header(path)
+
+
+def check_corrections(path: Path, corrections: Corrections) -> None:
+    """Refuse corrections that headers tell cannot be those of a scan; reading says what is odd.
+
+    Raises
+    ------
+    EmreconError
+        If they lie in other bins, or a map's unit is not known.
+    """
+    from emrecon.io.corrections import (  # noqa: PLC0415 - brings readers
+        check_corrections as check,
+    )
+
+    with heard(silent=True):
+        check(path, corrections)
 
 
 def must_exist(files: Mapping[str, Path]) -> None:

@@ -36,6 +36,7 @@ from emrecon.tomo.corrections.decay import Emitter, emitter_named, start_over_me
 from emrecon.tomo.corrections.quantity import CORRECTED, Counting, PetCalibration
 from emrecon.tomo.geometry.presets import same_scanner
 from emrecon.tomo.problem import UNIT
+from emrecon.volume import Volume
 
 UNEVEN, DRIFT = 0.05, 0.02
 """Departures of the mean of a plane, and of a stretch, beyond which a cylinder is no measure of a
@@ -116,6 +117,9 @@ class CalibrationJob:
         about = _sidecar(files.get("sidecar"))
         emitter, seconds, scanner = self._stated(about)
         self.cylinder.concentration(emitter.half_life_s)  # refuses now what it would then
+        base.check_data(files)
+        if (header := base.image_header(self.image)) is not None:
+            self._refuse_other_unit(header, about)
         return about, emitter, seconds, scanner
 
     def _measured(
@@ -124,12 +128,7 @@ class CalibrationJob:
         """Measure the cylinder."""
         facts, cylinder = about.get("Facts", {}), self.cylinder
         image = io.read_image(self.image)
-        unit = image.unit or str(about.get("Units", ""))
-        if unit != UNIT:
-            raise DataError(
-                f"{self.image.name} is in {unit or 'no stated unit'}: a calibration is made of an "
-                f"image in {UNIT}, reconstructed whole and without one"
-            )
+        self._refuse_other_unit(image, about)
         counting = Counting(
             seconds, emitter.half_life_s, emitter.branching,
             start_over_mean(emitter.half_life_s, seconds),
@@ -149,6 +148,15 @@ class CalibrationJob:
             share = (float(facts["prompts"]) - float(facts["background"])) / positrons
             known["counted_of_positrons_in_view"] = _possible(share, true)
         return CalibrationResult(self, calibration, inside, known)
+
+    def _refuse_other_unit(self, image: Volume, about: Mapping[str, Any]) -> None:
+        """Refuse an image of another unit than counts/mm."""
+        unit = image.unit or str(about.get("Units", ""))
+        if unit != UNIT:
+            raise DataError(
+                f"{self.image.name} is in {unit or 'no stated unit'}: a calibration is made of an "
+                f"image in {UNIT}, reconstructed whole and without one"
+            )
 
     def _stated(self, about: Mapping[str, Any]) -> tuple[Emitter, float, str]:
         """Return isotope, duration and scanner, by the sidecar and by what stands in for it.

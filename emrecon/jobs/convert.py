@@ -118,12 +118,16 @@ class ConversionJob:
         """Refuse what cannot be converted."""
         kind = self.source_kind
         self._refuse_unused(kind)
-        if self.out is None:
-            return
-        series = io.is_series(self.out)
+        if self.out is not None:
+            self._refuse_out(self.out, kind, execution)
+        base.check_data(self.inputs(), self.camera)
+
+    def _refuse_out(self, out: Path, kind: str, execution: Execution) -> None:
+        """Refuse what cannot be written."""
+        series = io.is_series(out)
         if kind == "image":
-            refuse_full(self.out) if series else io.image_format(self.out)
-        makes = None if kind == "image" and not series else self.out
+            refuse_full(out) if series else io.image_format(out)
+        makes = None if kind == "image" and not series else out
         anywhere = execution.MAKES_FOLDERS
         check_outputs(self.outputs(), self.inputs(), makes, anywhere=anywhere)
 

@@ -115,6 +115,7 @@ class MeasurementJob:
             raise SettingsError(
                 "--nema needs --labels, or the folder of a simulated scan as --truth"
             )
+        base.check_data(files)
         return files
 
 

@@ -104,6 +104,8 @@ class NormalisationJob:
             raise SettingsError(f"efficiencies are written as Interfile (.hs), not {self.out}")
         check_outputs(self.outputs(), self.inputs(), anywhere=execution.MAKES_FOLDERS)
         self._refuse_unused()
+        base.check_data(self.inputs())
+        base.check_corrections(*resolved(self.scan, self.corrections))
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

@@ -36,6 +36,7 @@ from emrecon.tomo.region_settings import RegionSettings
 from emrecon.tomo.settings import Settings
 from emrecon.volume import Array
 from emrecon.watchers import Checkpoint, ConvergenceLog, State
+from emrecon.workers import check_address
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +133,8 @@ class ReconstructionJob(ReconChoice):
             raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
         if series:
             facts.require("TimeZero", "ScanStart", purpose="a DICOM series")
+        base.check_data(inputs, self.camera)
+        base.check_corrections(path, corrections)
         return path, corrections, data, inputs
 
     def _state(self, key: str) -> State | None:
@@ -273,6 +276,8 @@ def _refuse_execution(
     for words, wrong in refused.items():
         if wrong:
             raise SettingsError(words)
+    if shared:
+        check_address(execution.workers)
     if execution.cache:
         check_outputs((execution.cache / "sensitivities",), {}, anywhere=True)
     for name in ("randoms", "scatter", "additive"):

@@ -12,6 +12,7 @@ import numpy as np
 
 from emrecon.brief import brief
 from emrecon.errors import SettingsError
+from emrecon.heard import heard
 from emrecon.io.frames import Frame, read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.scan import open_events, read_scan
@@ -25,7 +26,7 @@ from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_image import ReconImage
 from emrecon.jobs.recon_scatter import Refill, simulated, with_scatter
 from emrecon.tomo.camera_setup import about_axis
-from emrecon.tomo.chunks import Only, overheard
+from emrecon.tomo.chunks import Only
 from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.pairs import Pairs
@@ -143,7 +144,8 @@ class Images:
         if not self.corrections.simulate_scatter:
             return load, None
         with ExitStack() as held:
-            with overheard():  # the workers, who read the same, have it said
+            # the workers, who read the same, have warnings said
+            with heard(every_thread=True, silent=True):
                 scan = held.enter_context(load(None))
             scatter = simulated(scan, self.corrections, self.job.settings.threads, self.meters)
         assert scatter is not None  # noqa: S101 - as it is asked for

@@ -141,11 +141,14 @@ class ScatterJob:
         refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, simulated)
         need_map(stated)
         check_outputs(self.outputs(), files, anywhere=execution.MAKES_FOLDERS)
+        base.check_data(files)
+        base.check_corrections(prompts, stated)
+        if (header := base.image_header(self.image)) is not None:
+            self._refuse_image(header)
         return files
 
-    def _estimated(self, files: dict[str, Path]) -> ScatterResult:
-        """Read everything, and work the scatter out."""
-        image = io.read_image(self.image)
+    def _refuse_image(self, image: Volume) -> None:
+        """Refuse an image of several frames, or whose scatter has no scale."""
         if image.voxels.ndim != 3:
             raise GeometryError(f"{self.image.name} has frames: give one with the scan it is of")
         if image.unit != UNIT and not self.fit:
@@ -153,6 +156,11 @@ class ScatterJob:
                 f"{self.image.name} is in {image.unit or 'no stated unit'}, not {UNIT}: its "
                 "scatter has no scale but that of the prompts (--fit)"
             )
+
+    def _estimated(self, files: dict[str, Path]) -> ScatterResult:
+        """Read everything, and work the scatter out."""
+        image = io.read_image(self.image)
+        self._refuse_image(image)
         scan, read = read_scan(self.scan, self.corrections)
         scan.check()
         chosen = self.corrections

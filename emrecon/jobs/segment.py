@@ -158,6 +158,30 @@ class SegmentationJob:
             self.settings, given.prior_classes, given.deep_priors, priors=bool(given.priors),
             means=bool(given.means), labels=given.labels is not None,
         )  # fmt: skip
+        base.check_data(files)
+        self._check_grids(files)
+
+    def _check_grids(self, files: dict[str, Path]) -> None:
+        """Refuse images that headers tell do not lie on the first channel's grid."""
+        from emrecon.tissue.data import (  # noqa: PLC0415 - brings numba
+            CHANNEL,
+            EXCLUSION,
+            LABELS,
+            MASK,
+            same_grid,
+        )
+
+        headers = {what: base.image_header(path) for what, path in files.items()}
+        every = [headers[f"channel{n}"] for n in range(1, len(self.images) + 1)]
+        known = [header for header in every if header is not None]
+        if len(known) < len(every):  # of a format whose data alone tell
+            return
+        first, *others = one_volume(known, self.files.volume)
+        named = {CHANNEL.format(n): header for n, header in enumerate((first, *others), 1)}
+        beside = {MASK: "mask", EXCLUSION: "exclude", LABELS: "labels"}
+        named |= {words: header for words, w in beside.items() if (header := headers.get(w))}
+        for words, header in named.items():
+            same_grid(header, first, words, resample=self.settings.resample)
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

@@ -112,6 +112,7 @@ class TransmissionJob:
             self._refuse_bins()
         elif not self.rays.pixel_mm:
             raise SettingsError("how large is a pixel of the detector? say --pixel-mm")
+        base.check_data(self.inputs())
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the sizes of its files."""

@@ -26,6 +26,9 @@ SAME_GRID = 0.02
 FEW_LEVELS = 16
 """Distinct intensities, of which an image whose noise tells tissues apart has more."""
 
+CHANNEL, MASK, EXCLUSION, LABELS = "channel {}", "the mask", "the exclusion mask", "the labels"
+"""What images of the first channel's grid are called."""
+
 _TAIL = 0.001
 _HEADROOM = 0.3
 
@@ -172,10 +175,10 @@ def gather(
         raise DataError("there is no image to segment")
     first = images[0]
     parts = [
-        on_grid(image, first, f"channel {n}", 1, resample=resample)
+        on_grid(image, first, CHANNEL.format(n), 1, resample=resample)
         for n, image in enumerate(images, 1)
     ]
-    region = None if mask is None else flags_of(mask, first, "the mask", resample=resample)
+    region = None if mask is None else flags_of(mask, first, MASK, resample=resample)
     return parts, region, first.affine
 
 
@@ -264,6 +267,20 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
     Raises
     ------
     GeometryError
+        As `same_grid`.
+    """
+    if same_grid(volume, first, what, resample=resample):
+        return np.asarray(volume.voxels, np.float32)
+    log.warning("%s is interpolated onto the first channel's voxels", what)
+    return np.asarray(onto(volume, first, 1 if order else 0), np.float32)
+
+
+def same_grid(volume: Volume, first: Volume, what: str, *, resample: bool) -> bool:
+    """Return whether a volume lies on the first image's grid; its voxels do not matter.
+
+    Raises
+    ------
+    GeometryError
         If it has time frames, or its grid differs and may not be resampled.
     """
     if volume.voxels.ndim != 3:
@@ -273,13 +290,11 @@ def on_grid(volume: Volume, first: Volume, what: str, order: int, *, resample: b
         )
     same = volume.voxels.shape == first.voxels.shape
     apart = apart_mm(volume.affine, first.affine, first.voxels.shape) if same else np.inf
-    if apart <= SAME_GRID * min(first.spacing_mm):
-        return np.asarray(volume.voxels, np.float32)
-    if not resample:
+    fits = apart <= SAME_GRID * min(first.spacing_mm)
+    if not (fits or resample):
         why = f"; up to {apart:.3g} mm apart" if same else ""
         raise GeometryError(
             f"{what} ({volume.voxels.shape} voxels{why}) does not lie on the first channel's grid "
             f"({first.voxels.shape}): resample it (--resample), or give one on the same grid"
         )
-    log.warning("%s is interpolated onto the first channel's voxels", what)
-    return np.asarray(onto(volume, first, 1 if order else 0), np.float32)
+    return fits

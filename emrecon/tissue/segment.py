@@ -16,7 +16,16 @@ from emrecon.stop import Rule
 from emrecon.tissue.atlas import AVERAGE, PRIORS, lay, place, stack, well_placed
 from emrecon.tissue.choose import chosen
 from emrecon.tissue.classes import Classes
-from emrecon.tissue.data import Data, flags_of, gather, on_grid, prepare, resized
+from emrecon.tissue.data import (
+    EXCLUSION,
+    LABELS,
+    Data,
+    flags_of,
+    gather,
+    on_grid,
+    prepare,
+    resized,
+)
 from emrecon.tissue.data_checks import NO_ROOM_ML, check_data, check_size
 from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.grey_parts import deep_share
@@ -195,7 +204,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     channels, region, affine = gather(images, mask, resample=settings.resample)
     region, mask_from = _region(Volume(channels[0], affine), region, settings, head_maps)
     if exclude is not None:  # only now: the brain of a head is found whole
-        left_out = flags_of(exclude, images[0], "the exclusion mask", resample=settings.resample)
+        left_out = flags_of(exclude, images[0], EXCLUSION, resample=settings.resample)
         region = region & ~left_out
     region = without_blank_planes(channels, region)
     data = prepare(channels, region, affine, settings.most_classes, settings.times)
@@ -238,7 +247,7 @@ def _region(
 
 def _drawn(labels: Volume, image: Volume, settings: Settings) -> Floats32:
     """Return labels to start from, on the image's grid."""
-    return on_grid(labels, image, "the labels", 0, resample=settings.resample)
+    return on_grid(labels, image, LABELS, 0, resample=settings.resample)
 
 
 def _average(

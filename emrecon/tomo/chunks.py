@@ -6,10 +6,9 @@ the views, or of the events, of every subset, and stays on the worker that loade
 
 from __future__ import annotations
 
-import logging
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from operator import add
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ import numpy as np
 
 from emrecon.compiled import set_threads
 from emrecon.errors import SettingsError
+from emrecon.heard import heard
 from emrecon.tomo import camera_setup
 from emrecon.tomo.draw import Draw
 from emrecon.tomo.geometry.image_grid import grid_of
@@ -128,14 +128,15 @@ def loaded(
     """
     set_threads(threads)
     chosen = _Choice(settings.subsets, chunks, worker)
-    with overheard() as warnings, ExitStack() as opened:
+    # the caller says each warning once
+    with heard(every_thread=True, silent=True) as warnings, ExitStack() as opened:
         by_number = settings.projector == "joseph"  # else subsets depend on where views lie
         scan = opened.enter_context(load(chosen if by_number else None))
         if isinstance(scan, ListmodeScan):
             held, about = _of_events(scan, settings, chosen)
         else:
             held, about = _of_bins(scan, settings, chosen)
-        share = Share(held, threads, replace(about, warnings=tuple(dict.fromkeys(warnings))))
+        share = Share(held, threads, replace(about, warnings=tuple(warnings)))
         weakref.finalize(share, opened.pop_all().close)  # events stay open while they are used
     return share
 
@@ -304,31 +305,3 @@ def own_nodes(chunks: range, every: int) -> tuple[Node, ...]:
         return within(first, middle) + within(middle, last)
 
     return within(0, every)
-
-
-@contextmanager
-def overheard() -> Iterator[list[str]]:
-    """Collect warnings instead of saying them, which every worker would.
-
-    Yields
-    ------
-    list of str
-        The warnings, for the caller to say each once.
-    """
-    messages: list[str] = []
-
-    class Ear(logging.Handler):
-        """Keeps what is said."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            """Keep one message."""
-            messages.append(record.getMessage())
-
-    logger, ear = logging.getLogger("emrecon"), Ear(logging.WARNING)
-    logger.addHandler(ear)
-    propagate, logger.propagate = logger.propagate, False
-    try:
-        yield messages
-    finally:
-        logger.propagate = propagate
-        logger.removeHandler(ear)

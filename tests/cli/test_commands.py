@@ -17,8 +17,11 @@ from PIL import Image
 
 from emrecon import Settings, recon
 from emrecon.cli import main
+from emrecon.cli.demo import demo as demo_command
 from emrecon.io import read_image, write_image
+from emrecon.io.calibration_file import write_calibration
 from emrecon.io.scan import read_scan
+from emrecon.tomo.corrections.quantity import PetCalibration
 from emrecon.volume import Volume
 
 QUICK = ["--iterations", "2", "--subsets", "4"]
@@ -373,3 +376,26 @@ def found_help() -> str:
     return subprocess.run(
         [sys.executable, "-m", "emrecon", "--help"], capture_output=True, text=True, check=True
     ).stdout
+
+
+def test_info_says_what_a_calibration_is(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "calibration.json"
+    write_calibration(path, PetCalibration(5e4, "tiny", "counts", frozenset({"decay"})), {})
+    assert run("info", path) == 0
+    said = capsys.readouterr().out
+    for words in ("calibration of a PET scanner", "tiny", "50000 Bq/mL", "decay"):
+        assert words in said
+    assert run("recon", path, "-o", tmp_path / "out.nii") != 0
+    assert "is no scan" in capsys.readouterr().err
+
+
+def test_a_demo_that_is_stopped_leaves_no_empty_folder(tmp_path: Path, monkeypatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emrecon.cli.demo.do", stopped)
+    (tmp_path / "mine").mkdir()
+    for name in ("demo", "mine"):
+        with pytest.raises(KeyboardInterrupt):
+            demo_command(out=tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +29,20 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, more in (("scan", {}), ("timed", {"tof_fwhm_ps": 300.0}), ("spans", {"span": 1})):
         like = Acquisition(scanner="tiny", counts=1e4, **more)
         jobs.run(SimulationJob("cylinder", folder / name, like))
-    for data in folder.glob("*/*.s"):
-        data.write_bytes(b"")
+        shutil.copytree(folder / name, folder / f"whole-{name}")
+    for name in ("scan", "timed", "spans"):
+        for data in (folder / name).glob("*.s"):
+            data.write_bytes(b"")
     (folder / "alone.toml").write_text('prompts = "scan/prompts.hs"\n')
     voxels = np.random.default_rng(0).normal(100, 20, (8, 8, 8)).astype(np.float32)
     write_image(Volume(voxels, np.eye(4)), folder / "image.nii")
     (folder / "image.json").write_text(json.dumps({"Units": "counts/mm"}))
+    write_image(Volume(voxels, np.eye(4), "Bq/mL"), folder / "active.nii")
+    write_image(Volume(voxels[1:], np.eye(4)), folder / "small.nii")
+    shutil.copy(folder / "image.nii", folder / "cut.nii")
+    os.truncate(folder / "cut.nii", 1000)
+    for image in ("active", "cut"):
+        shutil.copy(folder / "image.json", folder / f"{image}.json")
     (folder / "facts.json").write_text("{}")
     return folder
 
@@ -46,6 +55,13 @@ REFUSED = {
         ({"suv": True}, "suv says nothing without calibration"),
         ({"out": "series"}, "a DICOM series needs"),
         ({"out": "recon.hv", "prior": "rdp", "beta": [0.1, 0.2]}, "are written as NIfTI"),
+        ({}, "prompts.s is truncated: it has 0 bytes"),
+    ],
+    "recon whole-scan": [
+        ({"randoms": "whole-spans/randoms.hs"}, "randoms (randoms.hs) does not fit the prompts"),
+        ({"normalisation": "image.nii"}, "image.nii is no projection data"),
+        ({"mu": "image.nii"}, "the unit of image.nii is not known"),
+        ({"mu": "cut.nii"}, "cut.nii is truncated: it has 1000 bytes of 2400"),
     ],
     "segment image.nii": [
         ({"classes": "auto", "means": [1, 2, 3]}, "classes auto finds their number"),
@@ -53,6 +69,10 @@ REFUSED = {
         ({"prior_classes": [1, 2, 3]}, "prior_classes is about priors"),
         ({"means": [1, 2, 3], "labels": "image.nii"}, "means and labels"),
         ({"five_tissue": True}, "five_tissue tells cortical"),
+        ({"mask": "small.nii"}, "the mask ((7, 8, 8) voxels) does not lie on the first"),
+        ({"exclude": "small.nii"}, "the exclusion mask ((7, 8, 8) voxels) does not lie"),
+        ({"labels": "cut.nii"}, "cut.nii is truncated"),
+        ({"volume": 2}, "every image holds one volume alone"),
     ],
     "transmission alone.toml": [
         ({}, "without the object: give --blank"),
@@ -75,14 +95,26 @@ REFUSED = {
         (CYLINDER | {"scanner": "tiny", "isotope": "Xx-1"}, "Xx-1"),
         ({"isotope": "F-18", "duration_s": 60.0, "scanner": "tiny"}, "how active is the cylinder"),
     ],
-    "scatter image.nii": [({"like": "alone.toml"}, "from an attenuation map")],
-    "convert scan/prompts.hs": [({"span": 3}, "span and times are for list-mode")],
+    "calibrate active.nii": [(CYLINDER | {"scanner": "tiny"}, "active.nii is in Bq/mL")],
+    "calibrate cut.nii": [(CYLINDER | {"scanner": "tiny"}, "cut.nii is truncated")],
+    "scatter image.nii": [
+        ({"like": "alone.toml"}, "from an attenuation map"),
+        ({"like": "whole-scan", "mu": "active.nii", "mu_unit": "1/mm"}, "in no stated unit"),
+    ],
+    "convert scan/prompts.hs": [
+        ({"span": 3}, "span and times are for list-mode"),
+        ({}, "prompts.s is truncated"),
+    ],
+    "convert cut.nii": [({"out": "copy.nii"}, "cut.nii is truncated")],
     "simulate cylinder": [
         ({"petsird": True, "seconds": 1e30}, "at most 86400 seconds, a day, not 1e+30"),
         ({"petsird": True, "seconds": 0.0}, "more than 0"),
     ],
     "phantom cylinder": [({"voxel_mm": 1e-3}, "this phantom")],
-    "metrics image.nii": [({"truth": "image.nii", "nema": True}, "--nema needs --labels")],
+    "metrics image.nii": [
+        ({"truth": "image.nii", "nema": True}, "--nema needs --labels"),
+        ({"truth": "cut.nii"}, "cut.nii is truncated"),
+    ],
 }
 """Settings of jobs, and why they are refused."""
 
@@ -134,6 +166,16 @@ def test_a_dry_run_refuses_ways_of_execution_and_outputs(
         said.append(capsys.readouterr().err)
     assert said[0] == said[1]
     assert words in said[0]
+
+
+def test_a_dry_run_refuses_workers_without_dask(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(files)
+    monkeypatch.setattr("emrecon.workers.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main(("recon", "whole-scan", "-o", "out.nii", "--workers", "2", "--dry-run"))
+    assert "dask is not installed: pip install 'emrecon[dask]'" in capsys.readouterr().err
 
 
 def test_a_batch_plans_what_its_jobs_would_refuse(files: Path, tmp_path: Path, capsys) -> None:

@@ -50,6 +50,6 @@ class Here:
 
 def shared(path, out, settings, corrections=None, *, workers, chunks=0, resume=False, **more):
     """Reconstruct by workers that are there already."""
-    execution = Execution(resume=resume, workers="these", chunks=chunks)
+    execution = Execution(resume=resume, workers="2", chunks=chunks)
     with mock.patch("emrecon.workers.opened", return_value=nullcontext(workers)):
         return reconstruct(path, out, settings, corrections, execution=execution, **more)

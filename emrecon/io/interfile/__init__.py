@@ -78,8 +78,8 @@ class _InterfileImages(_Headers):
         header = _header(head, path)
         return "" if header is None else dialect_of(header)
 
-    def image_size(self, path: Path) -> tuple[float, float]:
-        return images.size(path)
+    def image_header(self, path: Path) -> Volume:
+        return images.read_header(path)
 
 
 class _InterfilePet(_Headers):
@@ -134,6 +134,9 @@ class _InterfilePet(_Headers):
         """Return the bins of a header, whose data file need not exist."""
         return read_geometry(path, _flight(corrections))
 
+    def check_data(self, path: Path, camera: CameraFacts) -> None:
+        pet.check_data(path)
+
 
 def _flight(chosen: Corrections, *, prompts: bool = True) -> Flight:
     """Return how time of flight is read."""
@@ -165,6 +168,11 @@ class _InterfileSpect(_Headers):
         if reading.prompts:
             spect.refuse_unused(path, reading.camera)
         return camera_scan(spect.read_projections(path, reading.camera, reading.isotope), reading)
+
+    def check_data(self, path: Path, camera: CameraFacts) -> None:
+        from emrecon.io.interfile import spect  # noqa: PLC0415 - brings numba
+
+        spect.check_data(path, camera)
 
 
 class _SiemensNorm(_Headers):

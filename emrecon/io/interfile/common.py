@@ -275,9 +275,7 @@ def projections_file(header: Header, count: int) -> tuple[Path, np.dtype[Any], i
         If there is no such file, or it is shorter or longer.
     """
     dtype, start = number_type(header), data_start(header)
-    path = data_file(header, start + count * dtype.itemsize)
-    warn_of_order(path, dtype, start)
-    return path, dtype, start
+    return data_file(header, start + count * dtype.itemsize), dtype, start
 
 
 def data_start(header: Header) -> int:

@@ -52,21 +52,6 @@ class Image:
     """Patient position, times, ignored keys."""
 
 
-def size(path: Path) -> tuple[float, float]:
-    """Return the number of voxels, and mm3 of each, that the header at `path` tells.
-
-    Raises
-    ------
-    FormatError
-        If it does not.
-    """
-    header = parse(path)
-    sizes = axis_sizes(header, ("x", "y", "z"))
-    spacing = [header.number("scaling factor (mm/pixel)", axis) for axis in (1, 2, 3)]
-    frames = header.integer("number of time frames", default=1)
-    return float(np.prod(sizes)) * frames, float(np.prod(spacing))
-
-
 def stated_position(path: Path) -> str:
     """Return how the patient lies by the header at `path`; empty where it does not say."""
     position, facts = position_of(parse(path))
@@ -84,6 +69,39 @@ def read_image(path: Path) -> Image:
         If header or data are not what an image needs, or ask for what is not supported.
     """
     header = parse(path)
+    stored = _stored(header)
+    return _placed(header, stored, *_voxels(header, stored))
+
+
+def read_header(path: Path) -> Volume:
+    """Return the image whose header is at `path` with 0 for its voxels, which are not read.
+
+    Raises
+    ------
+    FormatError
+        As `read_image`, as far as the header and the size of the data file tell.
+    """
+    header = parse(path)
+    stored = _stored(header)
+    nothing = np.broadcast_to(np.float32(0), (len(stored.starts), *stored.shape))
+    return _placed(header, stored, nothing, scale_factors(header, stored.shape[0])[1]).volume
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Where the voxels of an image are."""
+
+    path: Path
+    dtype: np.dtype[Any]
+    starts: list[int]
+    """Byte at which each frame begins."""
+
+    shape: tuple[int, int, int]
+    """Voxels of a frame along z, y and x."""
+
+
+def _stored(header: Header) -> _Stored:
+    """Return where the voxels are, which must all be there."""
     header.choice("imaging modality", ("pt", "pet", "nucmed", "nm", "ct", "mr", "mri"), "pt")
     header.choice("type of data", ("pet", "tomographic", "static", "dynamic", "other"), "pet")
     header.choice("pet data type", ("image",), "image")
@@ -94,7 +112,20 @@ def read_image(path: Path) -> Image:
     frames = header.integer("number of time frames", default=1)
     if frames < 1:
         raise header.refusal("number of time frames", "at least 1 is needed")
-    voxels, unit = _voxels(header, (nz, ny, nx), frames)
+    shape, dtype = (nz, ny, nx), number_type(header)
+    size = int(np.prod(shape)) * dtype.itemsize
+    starts = [data_start(header)]
+    for frame in range(2, frames + 1):
+        after = starts[-1] + size
+        starts.append(header.integer("data offset in bytes", frame, default=after))
+    if min(starts) < 0 or min(np.diff(sorted(starts)), default=size) < size:
+        raise header.refusal("data offset in bytes", "frames must not overlap")
+    return _Stored(data_file(header, max(starts) + size), dtype, starts, shape)
+
+
+def _placed(header: Header, stored: _Stored, voxels: NDArray[np.float32], unit: str) -> Image:
+    """Return voxels ``[frame, z, y, x]`` where the header says they lie."""
+    frames, (nz, ny, nx) = len(stored.starts), stored.shape
     turned = "%image orientation"
     if header.entry(turned) and header.numbers(turned) != [1, 0, 0, 0, 1, 0]:
         raise header.refusal(turned, "rows run along x and columns along y: {1,0,0,0,1,0}")
@@ -106,8 +137,8 @@ def read_image(path: Path) -> Image:
     affine = _affine(header, (nx, ny, nz), position)
     unit = header.text(UNIT_KEY, default=unit)
     note_unread(header, facts)
-    stored = voxels.transpose(0, 3, 2, 1)
-    return Image(Volume(stored[0] if frames == 1 else stored, affine, unit).ras(), facts)
+    along = voxels.transpose(0, 3, 2, 1)
+    return Image(Volume(along[0] if frames == 1 else along, affine, unit).ras(), facts)
 
 
 def write(volume: Volume, path: Path) -> None:
@@ -137,27 +168,17 @@ def write(volume: Volume, path: Path) -> None:
         head.write_text(_header_text(upright, data.name, len(frames)), encoding="utf-8")
 
 
-def _voxels(
-    header: Header, shape: tuple[int, int, int], frames: int
-) -> tuple[NDArray[np.float32], str]:
+def _voxels(header: Header, stored: _Stored) -> tuple[NDArray[np.float32], str]:
     """Return values ``[frame, z, y, x]`` and their unit."""
-    dtype, count = number_type(header), int(np.prod(shape))
-    size = count * dtype.itemsize
-    starts = [data_start(header)]
-    for frame in range(2, frames + 1):
-        after = starts[-1] + size
-        starts.append(header.integer("data offset in bytes", frame, default=after))
-    if min(starts) < 0 or min(np.diff(sorted(starts)), default=size) < size:
-        raise header.refusal("data offset in bytes", "frames must not overlap")
-    path = data_file(header, max(starts) + size)
-    warn_of_order(path, dtype, starts[0])
-    voxels = np.empty((frames, *shape), np.float32)
+    path, dtype, shape, count = stored.path, stored.dtype, stored.shape, int(np.prod(stored.shape))
+    warn_of_order(path, dtype, stored.starts[0])
+    voxels = np.empty((len(stored.starts), *shape), np.float32)
     unit = ""
-    for frame, start in enumerate(starts):
+    for frame, start in enumerate(stored.starts):
         factors, unit = scale_factors(header, shape[0], frame + 1)
-        stored = read_values(path, dtype, count, start).reshape(shape)
+        values = read_values(path, dtype, count, start).reshape(shape)
         for plane, factor in enumerate(factors):
-            voxels[frame, plane] = scaled(stored[plane], factor)
+            voxels[frame, plane] = scaled(values[plane], factor)
     return voxels, unit
 
 

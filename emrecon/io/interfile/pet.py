@@ -42,6 +42,7 @@ from emrecon.io.interfile.common import (
     refuse_unsupported,
     scale_factors,
     scaled,
+    warn_of_order,
 )
 from emrecon.io.interfile.header import Header, parse
 from emrecon.io.interfile.layout import Layout, Piece, layout_of
@@ -115,6 +116,12 @@ def read_geometry(path: Path, flight: Flight | None = None) -> Bins:
     return _geometry(parse(path), flight or Flight()).bins
 
 
+def check_data(path: Path) -> None:
+    """Refuse data that are missing, cut or too long for the header at `path`."""
+    header = parse(path)
+    projections_file(header, layout_of(header).count)
+
+
 def read_projections(
     path: Path, flight: Flight | None = None, only: Choice | None = None
 ) -> Projections:
@@ -143,6 +150,7 @@ def read_projections(
     parts = 1 if geometry.layout.timings > 1 else segments
     factors = scale_factors(header, parts)[0] * (segments // parts)
     file, dtype, start = projections_file(header, geometry.layout.count)
+    warn_of_order(file, dtype, start)
     facts = geometry.facts | facts_of(header, geometry.exam)
     note_unread(header, facts)
     if geometry.layout.timings and geometry.bins.timing is None:

@@ -35,6 +35,7 @@ from emrecon.io.interfile.common import (
     scale_factors,
     scaled,
     time_lines,
+    warn_of_order,
 )
 from emrecon.io.interfile.header import Header, normal, parse, writable
 from emrecon.io.interfile.keys import SAYS_NOTHING
@@ -92,6 +93,7 @@ def read_projections(
     views, bins, planes = camera.shape
     count = views * bins * planes
     file, dtype, start = projections_file(header, count)
+    warn_of_order(file, dtype, start)
     exam = exam_of(header, position)
     facts |= facts_of(header, exam)
     note_unread(header, facts)
@@ -109,6 +111,13 @@ def read_projections(
         camera, data, exam, facts, windows=windows, heads=(1,) * views,
         origin_mm=(origin[0], origin[1], origin[2]) if origin else None,
     )  # fmt: skip
+
+
+def check_data(path: Path, supplied: CameraFacts) -> None:
+    """Refuse data that are missing, cut or too long for the header at `path`."""
+    header = parse(path)
+    camera, _, _ = _geometry(header, supplied)
+    projections_file(header, int(np.prod(camera.shape)))
 
 
 def refuse_unused(path: Path, supplied: CameraFacts) -> None:

@@ -13,10 +13,10 @@ from emrecon.volume import Volume
 
 if TYPE_CHECKING:
     from emrecon.io.nifti.copying import copy
-    from emrecon.io.nifti.reading import open_image, read, size
+    from emrecon.io.nifti.reading import open_image, read
     from emrecon.io.nifti.writing import write
 
-__all__ = ["FORMATS", "copy", "open_image", "read", "size", "write"]
+__all__ = ["FORMATS", "copy", "open_image", "read", "write"]
 
 SUFFIXES = (".nii", ".nii.gz")
 """Endings of the files written here."""
@@ -54,10 +54,10 @@ class _Family:
 
         return read(path)
 
-    def image_size(self, path: Path) -> tuple[float, float]:
-        from emrecon.io.nifti.reading import size  # noqa: PLC0415 - brings nibabel
+    def image_header(self, path: Path) -> Volume:
+        from emrecon.io.nifti.reading import read_header  # noqa: PLC0415 - brings nibabel
 
-        return size(path)
+        return read_header(path)
 
     def data_files(self, path: Path) -> tuple[Path, ...]:
         other = path.with_suffix(_PAIR.get(path.suffix, path.suffix))
@@ -113,7 +113,6 @@ _LATER = {
     "copy": "copying",
     "open_image": "reading",
     "read": "reading",
-    "size": "reading",
     "write": "writing",
 }
 

@@ -112,8 +112,8 @@ class StoredImage:
             return np.asarray(self.image.dataobj.get_unscaled())
 
 
-def open_image(path: Path) -> StoredImage:
-    """Read the header of an image. A compressed file is read to its end and its checksum.
+def open_image(path: Path, *, whole: bool = True) -> StoredImage:
+    """Read the header of an image; a `whole` compressed file, to its end and its checksum.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def open_image(path: Path) -> StoredImage:
         If the file is truncated or damaged, holds CIFTI, or has an affine that no image can have.
     """
     with _readable(path):
-        image = _load(path)
+        image = _load(path, whole=whole)
         header, affine = image.header, np.asarray(image.affine, np.float64)
     nifti = isinstance(header, nib.Nifti1Header)
     if nifti and type(header).is_single and image.dataobj.offset < header.single_vox_offset:
@@ -146,9 +146,9 @@ def open_image(path: Path) -> StoredImage:
     return StoredImage(path, image, affine, _unit(header) if nifti else "")
 
 
-def open_numbers(path: Path) -> StoredImage:
+def open_numbers(path: Path, *, whole: bool = True) -> StoredImage:
     """Read the header of an image as `open_image`, and refuse what does not hold real numbers."""
-    stored = open_image(path)
+    stored = open_image(path, whole=whole)
     if stored.dtype.kind not in "biuf":
         raise FormatError(f"cannot read {path}: it holds {stored.dtype}, not real numbers")
     return stored
@@ -174,16 +174,17 @@ def read(path: Path) -> Volume:
     return Volume(_turned(voxels), stored.affine, stored.unit)
 
 
-def size(path: Path) -> tuple[float, float]:
-    """Return the number of voxels of an image, all frames together, and mm3 of each.
+def read_header(path: Path) -> Volume:
+    """Return an image as `read` does, with 0 for its voxels, which are not read.
 
     Raises
     ------
     FormatError
-        As `open_image`.
+        As `read`, as far as the header and, where it is not compressed, the size of the file tell.
     """
-    stored = open_image(path)
-    return float(np.prod(stored.shape)), abs(float(np.linalg.det(stored.affine[:3, :3])))
+    stored = open_numbers(path, whole=False)
+    nothing = np.broadcast_to(np.float32(0), stored.shape)
+    return Volume(_three_or_four_axes(path, nothing), stored.affine, stored.unit)
 
 
 def header_of(path: Path) -> nib.Nifti1Header:
@@ -259,17 +260,31 @@ def _heard() -> Iterator[dict[str, None]]:
         nib.imageglobals.logger.removeFilter(kept)
 
 
-def _load(path: Path) -> Any:  # noqa: ANN401 - an image of nibabel's
-    """Return the image; a compressed one is read to its end, where its checksum stands."""
+def _load(path: Path, *, whole: bool) -> Any:  # noqa: ANN401 - an image of nibabel's
+    """Return the image; a whole compressed one is read to its end, where its checksum stands."""
     head = open_head(path)
     if not (is_mgh(head) or is_nifti(head, SINGLE)):
-        return nib.load(path)  # a pair, by the names of its files
+        pair = nib.load(path)  # by the names of its files
+        _refuse_cut(pair, Path(str(pair.file_map["image"].filename)))
+        return pair
     packed = _packed(path)
     misnamed = path.suffix in {".gz", ".bz2", ".zst"}  # nibabel would unpack it by its name
     if not (packed or misnamed or is_mgh(head)):  # nibabel leaves files of MGH open
-        return _class(head).from_file_map({"image": FileHolder(str(path))})
+        image = _class(head).from_file_map({"image": FileHolder(str(path))})
+        _refuse_cut(image, path)
+        return image
     with gzip.open(path) if packed else path.open("rb") as file:
-        return _class(head).from_bytes(file.read())
+        if whole:
+            return _class(head).from_bytes(file.read())
+        return _class(head).from_file_map({"image": FileHolder(fileobj=file)})
+
+
+def _refuse_cut(image: Any, path: Path) -> None:  # noqa: ANN401 - an image of nibabel's
+    """Refuse a file, unless it is compressed, that is too short for the voxels of its header."""
+    size = path.stat().st_size
+    end = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
+    if size < end and not _packed(path) and path.suffix not in {".bz2", ".zst"}:
+        raise FormatError(f"{path} is truncated: it has {size} bytes of {end}")
 
 
 def _packed(path: Path) -> bool:

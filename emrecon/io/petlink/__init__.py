@@ -60,6 +60,11 @@ class _Petlink:
 
         return read_header(path).bins(corrections.listmode_span)
 
+    def check_data(self, path: Path, camera: CameraFacts) -> None:
+        from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba
+
+        sinograms.check_words(sinograms.read_header(path))
+
     @contextmanager
     def open_events(
         self, path: Path, corrections: Corrections, window_s: When

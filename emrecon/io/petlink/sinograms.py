@@ -217,6 +217,21 @@ def blocks(header: ListmodeHeader) -> Iterator[NDArray[np.uint32]]:
     FormatError
         If the file is empty or ends within a word.
     """
+    check_words(header)
+    with header.data.open("rb") as file:
+        file.seek(header.offset)
+        while (words := np.fromfile(file, "<u4", BLOCK_WORDS)).size:
+            yield words.astype(np.uint32, copy=False)
+
+
+def check_words(header: ListmodeHeader) -> None:
+    """Refuse a file that is empty or ends within a word; warn of one with other than it should.
+
+    Raises
+    ------
+    FormatError
+        If it is.
+    """
     size = header.data.stat().st_size - header.offset
     if size < 0 or size % 4:
         raise FormatError(
@@ -230,10 +245,6 @@ def blocks(header: ListmodeHeader) -> Iterator[NDArray[np.uint32]]:
             "%s tells of %d words, but %s holds %d: it may have been cut, or be of another scan",
             header.path.name, header.words, header.data.name, size // 4,
         )  # fmt: skip
-    with header.data.open("rb") as file:
-        file.seek(header.offset)
-        while (words := np.fromfile(file, "<u4", BLOCK_WORDS)).size:
-            yield words.astype(np.uint32, copy=False)
 
 
 def write_events(path: Path, bins: Bins, events: Iterable[Events]) -> None:

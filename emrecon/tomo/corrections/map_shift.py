@@ -56,7 +56,11 @@ GAIN = 25.0
 chance three coordinates gain 12 once in 50,000 scans."""
 
 VIEWS, PITCH_MM, MAP_MM = 24, 14.0, 6.0
-"""Views, and about the size of bins, planes and voxels, and of a map's voxels."""
+"""Views, and about the size of a camera's bins, of planes and of a map's voxels."""
+
+ACROSS_MM = 5.0
+"""About the size of a ring's bins and of its voxels across the axis: where they are 14 mm the edge
+of a uniform cylinder decides, and its own map fits better 6 to 10 mm away."""
 
 UPDATES = 10
 """Updates of a coarse image."""
@@ -74,9 +78,9 @@ DENSITIES = {
     "with the mu-map half as dense": (0.5, 0.0),
 }
 """How maps are of another unit or energy, or attenuate twice (what scatter changes is less), and
-the least gain by it as a share of what the map gains beside none. Uniform cylinders of 10 to 15 cm
-gain 0.08 to 0.13 by twice the density of their own map, as coarse images after few updates hardly
-tell them apart, and 0.32 to 0.40 where the map is half as dense."""
+the least gain by it as a share of what the map gains beside none. Uniform cylinders of 8 to 15 cm
+gain 0.08 to 0.20 by twice the density of their own map, as coarse images after few updates hardly
+tell them apart, and 0.20 to 0.41 where the map is half as dense."""
 
 
 def say_elsewhere(scan: Scan, mu: Volume) -> None:
@@ -129,7 +133,10 @@ def _search(likely: Likely, mu: Volume, here: float) -> tuple[Floats, float]:
 def _along(
     likely: Likely, mu: Volume, shift: Floats, here: float, step: Floats
 ) -> tuple[Floats, float]:
-    """Return the best of places some steps apart, and of the parabola about it."""
+    """Return the best of places some steps apart, and of the parabola about it.
+
+    It is the place before where none is much better.
+    """
     likelihoods = {0: here}
 
     def at(steps: int) -> float:
@@ -142,11 +149,12 @@ def _along(
         top += 1 if top > 0 else -1
     before, after = at(top - 1), at(top + 1)
     bend = 2 * at(top) - before - after
-    if not 0 < bend < np.inf:
-        return shift + top * step, at(top)
-    between = shift + (top + (after - before) / 2 / bend) * step
-    value = likely(_moved(mu, between))
-    return (between, value) if value > at(top) else (shift + top * step, at(top))
+    best, value = shift + top * step, at(top)
+    if 0 < bend < np.inf:
+        between = shift + (top + (after - before) / 2 / bend) * step
+        if (reached := likely(_moved(mu, between))) > value:
+            best, value = between, reached
+    return (best, value) if value > here + GAIN else (shift, here)  # along a tube all are alike
 
 
 def _moved(mu: Volume, shift: Floats) -> Volume:
@@ -184,7 +192,7 @@ def _of_ring(scan: Scan) -> tuple[Likely, float]:
     assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
     direct = bins.segments[0]
     z_mm = bins.plane_z_mm[: direct.planes]
-    per = (max(1, bins.shape[0] // VIEWS), _size(bins.s_mm), _size(z_mm))
+    per = (max(1, bins.shape[0] // VIEWS), _size(bins.s_mm, ACROSS_MM), _size(z_mm))
 
     def coarse(data: Array, live: NDArray[np.bool_]) -> Array:
         flat = data.sum(axis=0) if data.ndim == 4 else data
@@ -197,9 +205,9 @@ def _of_ring(scan: Scan) -> tuple[Likely, float]:
     layout = replace(
         bins, phi_rad=phi_rad, s_mm=s_mm, segments=(plane,), timing=None, scanner=None
     )
-    half = int(np.ceil(bins.fov_mm / PITCH_MM))
-    shape, corner = (2 * half + 1, 2 * half + 1, plane.planes), -half * PITCH_MM
-    grid = Grid(shape, (PITCH_MM, PITCH_MM, step), (corner, corner, plane.first_mm))
+    half = int(np.ceil(bins.fov_mm / ACROSS_MM))
+    shape, corner = (2 * half + 1, 2 * half + 1, plane.planes), -half * ACROSS_MM
+    grid = Grid(shape, (ACROSS_MM, ACROSS_MM, step), (corner, corner, plane.first_mm))
     system = JosephProjector(grid, layout)
 
     def model(mu: Volume) -> Emission:
@@ -259,11 +267,11 @@ def _reached(model: Callable[[Volume], Emission], mu: Volume) -> float:
     return last(until(em(repeat(Mlem(likelihood)), flat), after(UPDATES))).log_likelihood
 
 
-def _size(places: Floats) -> int:
+def _size(places: Floats, pitch_mm: float = PITCH_MM) -> int:
     """Return how many neighbouring places make a coarse one."""
     if places.size == 1:
         return 1
-    return min(places.size, max(1, round(PITCH_MM / float(np.median(np.diff(places))))))
+    return min(places.size, max(1, round(pitch_mm / float(np.median(np.diff(places))))))
 
 
 def _means(places: Floats, size: int) -> Floats:
