@@ -131,6 +131,8 @@ def test_frames_are_rates_brought_to_the_start(scan: Path, tmp_path: Path, by: s
 
 def test_what_list_mode_refuses(scan: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "x.nii.gz"
+    other = scan.with_name("other.l.hdr")
+    other.write_bytes(scan.read_bytes())
     cases = [
         (("--frames", "0:1,9:1"), "the file ends at 7.999 s"),
         (("--frames", "7:2"), "holds 1 s of the frame"),
@@ -142,8 +144,8 @@ def test_what_list_mode_refuses(scan: Path, tmp_path: Path, capsys) -> None:
         (("--frames", "0:2", "--checkpoint-every", 3), "no checkpoints"),
         (("--list-mode", "--cache", tmp_path), "leave out --cache"),
         (("--list-mode", "--axis-column", 3), "axis_column is for projections of a gamma camera"),
-        (("--list-mode", "--normalisation", scan), "is no projection data"),
-        (("--list-mode", "--scatter", scan, "--frames", "0:2"), "counts of one scan"),
+        (("--list-mode", "--normalisation", other), "is no projection data"),
+        (("--list-mode", "--scatter", other, "--frames", "0:2"), "counts of one scan"),
     ]
     for flags, reason in cases:
         where = () if "-o" in flags else ("-o", out)

@@ -202,14 +202,18 @@ def test_center_of_the_image_is_in_the_patient(scan: Path, tmp_path: Path) -> No
     assert told["Settings"]["centre_mm"] == list(centre)
 
 
-def test_mistakes_end_in_one_line(scan: Path, tmp_path: Path, capsys) -> None:
+def test_mistakes_end_in_one_line(
+    scan: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, capsys
+) -> None:
     out = ["-o", tmp_path / "x.nii"]
     dcm = scan / "projections.dcm"
+    other = tmp_path_factory.mktemp("other") / "other.dcm"
+    other.write_bytes(dcm.read_bytes())
     cases = [
         (["recon", dcm, *out, "--window", "9"], 2, "energy window '9'"),
         (["recon", dcm, *out, "--scatter-from", "qew"], 2, "scatter_from"),
         (["recon", dcm, *out, "--radius-mm", "100", "200"], 1, "2 radii for 18 views"),
-        (["recon", scan, *out, "--scatter-from", "tew", "--scatter", dcm], 2, "not both"),
+        (["recon", scan, *out, "--scatter-from", "tew", "--scatter", other], 2, "not both"),
         (["recon", dcm, *out, "--collimator", "sieve"], 2, "sieve"),
         (["simulate", "cylinder", *out, "--heads", "3"], 2, "--dicom"),
         (["simulate", "cylinder", "--dicom", *out, "--heads", "7"], 2, "7 heads"),

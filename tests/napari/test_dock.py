@@ -532,10 +532,10 @@ def test_every_field_of_the_settings_has_a_line_that_is_made_by_itself(qtbot):
     form = Form(Later(), lambda: [("a layer", "/some/file.nii")])
     qtbot.addWidget(form)
     assert form.value() == Later()
-    form.fields["reach_mm"].widget.setText("2,5")
-    with pytest.raises(SettingsError, match=r"Reach \(mm\): '2,5' is not a number"):
-        form.value()
-    form.fields["reach_mm"].widget.setText("2.5")
+    reach = form.fields["reach_mm"].widget
+    reach.tick.setChecked(False)
+    reach.spin.lineEdit().setText("2,5")
+    assert form.value() == Later(reach_mm=2.5)
     chooser = form.findChild(FileChooser)
     chooser.box.setCurrentIndex(1)
     assert form.value() == Later("b", 2.5, Path("/some/file.nii"))
