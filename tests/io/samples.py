@@ -8,8 +8,10 @@ import nibabel as nib
 import numpy as np
 
 from emrecon.io import interfile, write_series
+from emrecon.io.calibration_file import write_calibration
 from emrecon.io.interfile import spect as interfile_spect
 from emrecon.io.petlink.sinograms import sample_events, write_events
+from emrecon.tomo.corrections.quantity import PetCalibration
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.presets import by_name
 from emrecon.volume import Volume
@@ -98,6 +100,12 @@ def petsird(folder: Path) -> list[Path]:
     return [folder / "scan.petsird"]
 
 
+def calibration(folder: Path) -> list[Path]:
+    found = PetCalibration(3.2, "Siemens mMR", "bins", frozenset({"attenuation", "scatter"}))
+    write_calibration(folder / "mmr.json", found, {"Isotope": "F18"})
+    return [folder / "mmr.json"]
+
+
 SAMPLES = {
     "NIfTI": nifti,
     "Analyze": analyze,
@@ -110,5 +118,6 @@ SAMPLES = {
     "DICOM PT": pet_images,
     "DICOM NM": dicom,
     "PETSIRD": petsird,
+    "calibration": calibration,
 }
 """What writes whole files of each format into a folder."""
