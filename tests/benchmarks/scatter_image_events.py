@@ -67,7 +67,7 @@ def main(name: str, counts: float, kept: Path | None) -> None:
     seen, beta = sensitivity_of(scan, settings), 0.0
     for words, each in (
         ("no scatter in the data", free),
-        ("scatter estimated", with_event_scatter(scan, estimate)),
+        ("scatter estimated", with_event_scatter(scan, estimate.scatter, estimate.total)),
         ("scatter not corrected", scan),
     ):
         problem = prepare(each, settings, sensitivity=seen)
