@@ -273,7 +273,11 @@ def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:
 
 @dataclass(frozen=True)
 class Dense:
-    """A small operator held as a matrix, for tests and teaching."""
+    """A small operator held as a matrix, for tests and teaching.
+
+    Its sums are numpy's own: OpenBLAS 0.3.31 on AVX-512 reads beside a matrix of 5 columns in single
+    precision, and numpy then warns of an invalid value now and then.
+    """
 
     matrix: Array
 
@@ -289,8 +293,8 @@ class Dense:
 
     def forward(self, image: Array) -> Array:
         """Return the matrix times `image`."""
-        return self.matrix @ image
+        return np.einsum("ij,j->i", self.matrix, image)
 
     def adjoint(self, data: Array) -> Array:
         """Return the transposed matrix times `data`."""
-        return self.matrix.T @ data
+        return np.einsum("ij,i->j", self.matrix, data)
