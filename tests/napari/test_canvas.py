@@ -86,7 +86,7 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     dock.settings.fill(Settings(iterations=2000, subsets=4))
     dock.run_bar.mode.setCurrentText("Watch")  # pictures come sooner
     press(qtbot, dock, "run")
-    qtbot.waitUntil(lambda: dock.live.frames >= 3, timeout=120_000)  # the image is seen to change
+    qtbot.waitUntil(lambda: dock.live.frames >= 3, timeout=180_000)  # the image is seen to change
     press(qtbot, dock, "pause")
     qtbot.waitUntil(lambda: dock.session.phase == "paused", timeout=180_000)
     number = dock.session.number
@@ -100,7 +100,7 @@ def test_from_a_sample_to_a_saved_image(qtbot, viewer, tmp_path):
     press(qtbot, dock, "stop")
     qtbot.waitUntil(lambda: dock.session.phase == "stopped", timeout=180_000)
     qtbot.waitUntil(lambda: dock.number == dock.session.number, timeout=180_000)
-    qtbot.waitUntil(lambda: not dock.live._timer.isActive(), timeout=60_000)  # all is drawn
+    qtbot.waitUntil(lambda: not dock.live._timer.isActive(), timeout=180_000)  # all is drawn
     dock.save_to(tmp_path / "sample.nii.gz")
     dock.curves.pick(0.0)
     assert dock.number == 0

@@ -150,11 +150,11 @@ def test_counters_that_stand_are_not_drawn_again(qtbot):
     live = Live(lambda _: None, lambda: False, lambda: 5.0)
     live.looked.connect(lambda: looks.append(session.number))
     live.start(session)
-    qtbot.waitUntil(lambda: looks == [1], timeout=60_000)
+    qtbot.waitUntil(lambda: looks == [1], timeout=180_000)
     qtbot.wait(1000)
     assert looks == [1]
     session.number = 2
-    qtbot.waitUntil(lambda: looks == [1, 2], timeout=60_000)
+    qtbot.waitUntil(lambda: looks == [1, 2], timeout=180_000)
     live.stop()
 
 
@@ -395,7 +395,7 @@ def test_a_run_that_went_on_unseen_is_seen_at_its_end(qtbot, dock):
     press(qtbot, dock, "pause")
     assert dock.session.join(60)
     dock.live._timer.start()
-    qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=60_000)
+    qtbot.waitUntil(lambda: at(dock, "done")() and dock.number == 12, timeout=180_000)
 
 
 def test_captions_are_read_on_dark_and_on_light(qtbot):

@@ -62,7 +62,7 @@ def test_the_canvas_is_filmed_scene_by_scene(qtbot, viewer, tmp_path, monkeypatc
     def scene(value):
         return lambda: setattr(layer, "data", np.full((4, 4, 4), value, np.float32))
 
-    with qtbot.waitSignal(filming.ended, timeout=30_000):
+    with qtbot.waitSignal(filming.ended, timeout=180_000):
         filming.film(tmp_path / "f.gif", [scene(0.0), scene(0.5), scene(1.0)], scene(0.25))
     assert layer.data.max() == 0.25  # what was seen before
     with Image.open(tmp_path / "f.gif") as made:

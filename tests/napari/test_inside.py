@@ -68,13 +68,13 @@ def test_of_pictures_that_come_quickly_the_last_is_taken_apart(qtbot, dock):  # 
     for number in (1, 2, 3):
         teaching.look(run, number, None)
     gate.set()
-    qtbot.waitUntil(lambda: put == [3], timeout=60_000)
+    qtbot.waitUntil(lambda: put == [3], timeout=180_000)
     gate.clear()
     teaching.look(run, 4, None)
     job.inside = SimpleNamespace(number=5)  # the run itself did it, and was quicker
     teaching.look(run, 5, None)
     gate.set()
-    qtbot.waitUntil(lambda: not teaching._timer.isActive(), timeout=60_000)
+    qtbot.waitUntil(lambda: not teaching._timer.isActive(), timeout=180_000)
     assert put == [3, job.inside]
     teaching.view = None
 
@@ -85,14 +85,14 @@ def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock): 
     view = dock.teaching.view
     qtbot.addWidget(view)
     assert dock.session.pace_s == 1.0
-    qtbot.waitUntil(lambda: view.inside is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: view.inside is not None, timeout=180_000)
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(at(dock, "paused"), timeout=60_000)
+    qtbot.waitUntil(at(dock, "paused"), timeout=180_000)
     halted = dock.session.number
     for number in (halted + 1, halted + 2):
         press(qtbot, dock, "step")
-        qtbot.waitUntil(at(dock, "paused", number), timeout=60_000)
-        qtbot.waitUntil(lambda number=number: view.inside.number == number, timeout=60_000)
+        qtbot.waitUntil(at(dock, "paused", number), timeout=180_000)
+        qtbot.waitUntil(lambda number=number: view.inside.number == number, timeout=180_000)
     assert f"update {halted + 3}: subset" in view.readout.text()
     shown = view.pictures()
     assert set(shown) == {*IN_COUNTS, "correction", "next"}
@@ -102,7 +102,7 @@ def test_one_click_runs_in_slow_motion_and_the_view_steps_with_it(qtbot, dock): 
     view.way.setCurrentIndex(1)
     assert view.place.maximum() == views - 1
     dock.slider.setValue(0)  # an earlier image, taken apart beside the halted run
-    qtbot.waitUntil(lambda: view.inside.number == 0, timeout=60_000)
+    qtbot.waitUntil(lambda: view.inside.number == 0, timeout=180_000)
     dock.stop()
     assert dock.session.join(60)
 

@@ -112,19 +112,19 @@ def test_the_dock_shows_frames_along_their_times(qtbot, events, monkeypatch):
     dock.listmode.fill(TWO)
     dock.scan.box.setEditText(str(events))
     press(qtbot, dock, "step")
-    qtbot.waitUntil(at(dock, "paused", 0), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.layers.live is not None, timeout=60_000)
+    qtbot.waitUntil(at(dock, "paused", 0), timeout=180_000)
+    qtbot.waitUntil(lambda: dock.layers.live is not None, timeout=180_000)
     assert dock.run_bar.status.text().startswith("paused: frame 1 (2 to 6 s), start image")
     for number in range(1, 5):
         press(qtbot, dock, "step")
-        qtbot.waitUntil(at(dock, "paused", number), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.number == 4, timeout=60_000)
+        qtbot.waitUntil(at(dock, "paused", number), timeout=180_000)
+    qtbot.waitUntil(lambda: dock.number == 4, timeout=180_000)
     newest = dock.layers.live.data  # the window is its own, not that of the start
     assert dock.layers.live.contrast_limits[1] > 0.85 * newest.max()
     press(qtbot, dock, "pause")
-    qtbot.waitUntil(at(dock, "done"), timeout=60_000)
+    qtbot.waitUntil(at(dock, "done"), timeout=180_000)
     name = "EM reconstruction frames"
-    qtbot.waitUntil(lambda: name in viewer.layers, timeout=60_000)
+    qtbot.waitUntil(lambda: name in viewer.layers, timeout=180_000)
     assert [layer.name for layer in viewer.layers] == ["EM reconstruction", name]
     layer = viewer.layers[name]
     assert (layer.scale[0], layer.translate[0]) == (4.0, 2.0)

@@ -73,7 +73,7 @@ def test_labels_are_measured_live_and_saved(qtbot, dock, viewer, tmp_path):
         read = list(csv.DictReader(file))
     assert float(read[0]["mean (Bq/mL)"]) == dock.rows[0].mean
     labels.paint((0, 10, 12), 2)  # a new region, with no button pressed
-    qtbot.waitUntil(lambda: len(dock.rows) == 3, timeout=60_000)
+    qtbot.waitUntil(lambda: len(dock.rows) == 3, timeout=180_000)
     assert dock.table.item(1, 0).text() == "label 2"
     assert dock.table.horizontalHeaderItem(1).text() == "Mean\nBq/mL"
 

@@ -105,10 +105,10 @@ def test_the_projection_turns_beside_the_planes(qtbot, dock, viewer):  # noqa: F
     assert table.on
     assert table.plane.scene() is not None
     first = table.number
-    qtbot.waitUntil(lambda: table.number != first, timeout=20_000)
+    qtbot.waitUntil(lambda: table.number != first, timeout=180_000)
     assert table.plane.image.image.max() == 1
     viewer.layers["first"].data = marked()[0] * 4
-    qtbot.waitUntil(lambda: table.plane.image.image.max() == 4, timeout=20_000)
+    qtbot.waitUntil(lambda: table.plane.image.image.max() == 4, timeout=180_000)
     dock.tools.projection.click()
     assert not table.on
     assert table.plane.scene() is None
@@ -120,10 +120,10 @@ def test_cine_goes_through_the_frames(qtbot, dock, viewer):  # noqa: F811
     first = {"scale": 30.0, "translate": 0.0, "units": "s", "axis_labels": "t"}
     lead = {name: (first[name], *value) for name, value in info.items()}
     viewer.add_image(np.stack([data * n for n in range(3)]), name="frames", **lead)
-    qtbot.waitUntil(dock.tools.cine.isVisible, timeout=20_000)
+    qtbot.waitUntil(dock.tools.cine.isVisible, timeout=180_000)
     dock.tools.rate.setValue(25)
     seen = set()
     viewer.dims.events.current_step.connect(lambda _: seen.add(viewer.dims.current_step[0]))
     dock.tools.cine.click()
-    qtbot.waitUntil(lambda: seen == {0, 1, 2}, timeout=20_000)
+    qtbot.waitUntil(lambda: seen == {0, 1, 2}, timeout=180_000)
     dock.tools.cine.click()
