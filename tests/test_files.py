@@ -21,8 +21,8 @@ from emrecon.errors import EmreconError, FormatError, WriteError
 from emrecon.files import hashing, make_folder, read_text, replacing, sha256, write_text
 from emrecon.io.event_store import EventStore, building
 from emrecon.io.formats import open_head
-from emrecon.jobs.base import must_exist
 from emrecon.jobs.bundle import check_outputs, written_together
+from emrecon.jobs.input_files import must_exist
 from emrecon.volume import Volume
 
 

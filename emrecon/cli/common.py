@@ -175,7 +175,8 @@ def plan(
     overwrite: bool = False,
 ) -> None:
     """Say what a job would read, write and need, and do nothing."""
-    from emrecon.jobs.base import Execution, must_exist
+    from emrecon.jobs.base import Execution
+    from emrecon.jobs.input_files import must_exist
 
     if not overwrite:
         job.keep_others()

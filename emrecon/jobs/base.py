@@ -15,18 +15,12 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from emrecon import forms
 from emrecon.em import Iterate
-from emrecon.errors import DataError
-from emrecon.files import STREAM, is_stream, sha256
-from emrecon.heard import heard
+from emrecon.files import sha256
 from emrecon.stop import Rule
-from emrecon.tomo.inputs import CameraFacts, Corrections
-
-if TYPE_CHECKING:
-    from emrecon.volume import Volume
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -328,113 +322,3 @@ def key_of(job: Job, digests: Mapping[str, str], leave_out: frozenset[str] = PIN
 def digests(inputs: Mapping[str, Path]) -> dict[str, str]:
     """Return the SHA-256 of every input."""
     return {what: sha256(path) for what, path in inputs.items()}
-
-
-def image_size(path: Path) -> tuple[float, float]:
-    """Return the number of voxels of an image, and mm3 of each, as far as its header tells.
-
-    Where it does not, as many voxels of 1 mm3 as the largest file of its name has bytes.
-    """
-    from emrecon import io  # noqa: PLC0415 - brings readers
-
-    if size := io.image_size(path):
-        return size
-    beside = [file for file in path.parent.glob(f"{path.stem}.*") if file.is_file()]
-    return float(max(file.stat().st_size for file in beside)), 1.0
-
-
-def scan_inputs(scan: Path, corrections: Corrections) -> dict[str, Path]:
-    """Return every file that a scan is read from, by what it is.
-
-    Raises
-    ------
-    EmreconError
-        If one is missing, or a header that names others cannot be read.
-    """
-    from emrecon.io.manifest import scan_files  # noqa: PLC0415 - brings readers
-
-    must_exist({"scan": scan} | forms.paths_in(corrections))
-    files = scan_files(scan, corrections)
-    must_exist(files)
-    return files
-
-
-def with_data(files: Mapping[str, Path]) -> dict[str, Path]:
-    """Return files that are read, and those that hold the data of headers among them.
-
-    Raises
-    ------
-    DataError
-        If one is missing, or a pipe or device.
-    """
-    from emrecon.io.formats import data_files  # noqa: PLC0415 - brings readers
-
-    must_exist(files)
-    return {**files, **data_files(dict(files))}
-
-
-def check_data(files: Mapping[str, Path], camera: CameraFacts | None = None) -> None:
-    """Refuse data that are missing or cut, as far as headers tell; reading says what is odd.
-
-    Parameters
-    ----------
-    files : mapping of str
-        Files by what they are; headers are asked about their data, and nothing else is.
-    camera : CameraFacts, optional
-        What stands in for what SPECT files do not say.
-
-    Raises
-    ------
-    FormatError
-        If they are.
-    """
-    from emrecon.io.formats import check_data as check  # noqa: PLC0415 - brings readers
-
-    with heard(silent=True):
-        for path in files.values():
-            if path.is_file():
-                check(path, camera)
-
-
-def image_header(path: Path) -> Volume | None:
-    """Return `emrecon.io.image_header` of an image; reading it says what is odd."""
-    from emrecon import io  # noqa: PLC0415 - brings readers
-
-    with heard(silent=True):
-        return io.image_header(path)
-
-
-def check_corrections(path: Path, corrections: Corrections) -> None:
-    """Refuse corrections that headers tell cannot be those of a scan; reading says what is odd.
-
-    Raises
-    ------
-    EmreconError
-        If they lie in other bins, or a map's unit is not known.
-    """
-    from emrecon.io.corrections import (  # noqa: PLC0415 - brings readers
-        check_corrections as check,
-    )
-
-    with heard(silent=True):
-        check(path, corrections)
-
-
-def must_exist(files: Mapping[str, Path]) -> None:
-    """Refuse inputs that are not there.
-
-    Raises
-    ------
-    DataError
-        If one is missing, or a pipe or device.
-    """
-    for what, path in files.items():
-        if is_stream(path):
-            raise DataError(f"{what}: cannot read {path}: {STREAM}")
-        if path.exists():
-            continue
-        if path.is_symlink():
-            raise DataError(
-                f"{what}: {path} is a link to what is not here (of DataLad: datalad get it)"
-            )
-        raise DataError(f"{what}: there is no {path}")

@@ -16,7 +16,7 @@ from emrecon.files import read_text
 from emrecon.io import sidecar
 from emrecon.io.calibration_file import write_calibration
 from emrecon.io.pet_facts import PetFacts
-from emrecon.jobs import base
+from emrecon.jobs import input_files
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -73,7 +73,7 @@ class CalibrationJob:
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
         beside = sidecar.beside(self.image, ".json")
-        return base.with_data({"image": self.image}) | (
+        return input_files.with_data({"image": self.image}) | (
             {"sidecar": beside} if beside.exists() else {}
         )
 
@@ -100,7 +100,7 @@ class CalibrationJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        voxels, _ = base.image_size(self.image)
+        voxels, _ = input_files.image_size(self.image)
         return Estimate(BASE_MB + voxels * 30 / MB, START_S)
 
     def begin(
@@ -117,8 +117,8 @@ class CalibrationJob:
         about = _sidecar(files.get("sidecar"))
         emitter, seconds, scanner = self._stated(about)
         self.cylinder.concentration(emitter.half_life_s)  # refuses now what it would then
-        base.check_data(files)
-        if (header := base.image_header(self.image)) is not None:
+        input_files.check_data(files)
+        if (header := input_files.image_header(self.image)) is not None:
             self._refuse_other_unit(header, about)
         return about, emitter, seconds, scanner
 

@@ -18,7 +18,7 @@ from emrecon.io import nifti, sidecar
 from emrecon.io.formats import format_of
 from emrecon.io.pet_facts import read_pet_facts
 from emrecon.io.scan import read_scan
-from emrecon.jobs import base
+from emrecon.jobs import input_files
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -86,7 +86,7 @@ class ConversionJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        files = base.with_data({"source": self.source})
+        files = input_files.with_data({"source": self.source})
         about = sidecar.beside(self.source, ".json")
         told = self.out is not None and io.is_series(self.out) and about.exists()
         return files | ({"sidecar": about} if told and self.source_kind == "image" else {})
@@ -120,7 +120,7 @@ class ConversionJob:
         self._refuse_unused(kind)
         if self.out is not None:
             self._refuse_out(self.out, kind, execution)
-        base.check_data(self.inputs(), self.camera)
+        input_files.check_data(self.inputs(), self.camera)
 
     def _refuse_out(self, out: Path, kind: str, execution: Execution) -> None:
         """Refuse what cannot be written."""
@@ -134,7 +134,7 @@ class ConversionJob:
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
         if self.source_kind == "image":
-            voxels, _ = base.image_size(self.source)
+            voxels, _ = input_files.image_size(self.source)
             return Estimate(BASE_MB + voxels * 12 / MB, START_S)
         if self.source_kind == "scan":
             size = sum(path.stat().st_size for path in self.inputs().values()) / MB

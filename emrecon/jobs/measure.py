@@ -12,7 +12,7 @@ from emrecon import io, metrics
 from emrecon.brief import brief
 from emrecon.errors import SettingsError
 from emrecon.io import sidecar
-from emrecon.jobs import base
+from emrecon.jobs import input_files
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -70,7 +70,7 @@ class MeasurementJob:
         files |= {"labels": labels} if labels else {}
         names = {"label names": sidecar.beside(labels, ".json")} if labels else {}
         files |= {what: path for what, path in names.items() if path.exists()}
-        return base.with_data(files)
+        return input_files.with_data(files)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the file that is written, if one is."""
@@ -92,7 +92,7 @@ class MeasurementJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        voxels, _ = base.image_size(self.image)
+        voxels, _ = input_files.image_size(self.image)
         return Estimate(BASE_MB + voxels * 60 / MB, START_S)
 
     def begin(
@@ -115,7 +115,7 @@ class MeasurementJob:
             raise SettingsError(
                 "--nema needs --labels, or the folder of a simulated scan as --truth"
             )
-        base.check_data(files)
+        input_files.check_data(files)
         return files
 
 

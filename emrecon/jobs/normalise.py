@@ -16,7 +16,7 @@ from emrecon.errors import DataError, SettingsError
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved
 from emrecon.io.scan import read_scan
-from emrecon.jobs import base
+from emrecon.jobs import input_files
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -74,8 +74,8 @@ class NormalisationJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        files = base.scan_inputs(self.scan, self.corrections)
-        return files | base.with_data(forms.paths_in(self.source))
+        files = input_files.scan_inputs(self.scan, self.corrections)
+        return files | input_files.with_data(forms.paths_in(self.source))
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the header first."""
@@ -104,8 +104,8 @@ class NormalisationJob:
             raise SettingsError(f"efficiencies are written as Interfile (.hs), not {self.out}")
         check_outputs(self.outputs(), self.inputs(), anywhere=execution.MAKES_FOLDERS)
         self._refuse_unused()
-        base.check_data(self.inputs())
-        base.check_corrections(*resolved(self.scan, self.corrections))
+        input_files.check_data(self.inputs())
+        input_files.check_corrections(*resolved(self.scan, self.corrections))
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""

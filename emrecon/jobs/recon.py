@@ -14,7 +14,7 @@ from emrecon.em import Iterate, last, until, watch
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import hashing, keep_inputs
 from emrecon.io.manifest import resolved
-from emrecon.jobs import base
+from emrecon.jobs import base, input_files
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
 from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, need_map, refuse_unused
@@ -133,8 +133,8 @@ class ReconstructionJob(ReconChoice):
             raise SettingsError("DICOM PT is of PET, not of a gamma camera: name it .nii.gz")
         if series:
             facts.require("TimeZero", "ScanStart", purpose="a DICOM series")
-        base.check_data(inputs, self.camera)
-        base.check_corrections(path, corrections)
+        input_files.check_data(inputs, self.camera)
+        input_files.check_corrections(path, corrections)
         return path, corrections, data, inputs
 
     def _state(self, key: str) -> State | None:

@@ -11,7 +11,7 @@ from emrecon.errors import SettingsError, WriteError
 from emrecon.files import keep_inputs
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved
-from emrecon.jobs import base
+from emrecon.jobs import input_files
 from emrecon.jobs.anatomy import inputs_of
 from emrecon.jobs.bundle import FIRST_SLICE, keep_others, refuse_full
 from emrecon.tomo.anatomy_settings import AnatomySettings
@@ -80,18 +80,18 @@ class ReconChoice:
         EmreconError
             If one is missing, or a header that names others cannot be read.
         """
-        files = base.scan_inputs(self.scan, self.corrections)
+        files = input_files.scan_inputs(self.scan, self.corrections)
         images = self.listmode.tables()
         for form in (self.penalty, self.kernel, self.regions):
             images |= forms.paths_in(form)
-        base.must_exist(images)
+        input_files.must_exist(images)
         for what, paths in (("anatomy", self.penalty.anatomy), ("kernel", self.kernel.kernel)):
             images = {name: path for name, path in images.items() if path not in paths}
             images |= inputs_of(what, paths, self.anatomical) if paths else {}
         labels = self.regions.regions
         names = sidecar.beside(labels, ".json") if labels else None
         beside = {"region names": names} if names and names.exists() else {}
-        return files | base.with_data(images) | beside
+        return files | input_files.with_data(images) | beside
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the image first."""

@@ -11,7 +11,8 @@ from emrecon.io.frames import read_frames
 from emrecon.io.gates import Gating, gates_of
 from emrecon.io.manifest import resolved
 from emrecon.io.scan import must_be_scan
-from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate, image_size
+from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate
+from emrecon.jobs.input_files import image_size
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of

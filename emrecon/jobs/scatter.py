@@ -15,7 +15,7 @@ from emrecon.errors import GeometryError, SettingsError
 from emrecon.io import sidecar
 from emrecon.io.manifest import resolved
 from emrecon.io.scan import read_scan
-from emrecon.jobs import base
+from emrecon.jobs import input_files
 from emrecon.jobs.base import (
     BASE_MB,
     MB,
@@ -79,8 +79,8 @@ class ScatterJob:
 
     def inputs(self) -> dict[str, Path]:
         """Return every file that is read, by what it is."""
-        image = base.with_data({"image": self.image})
-        return image | base.scan_inputs(self.scan, self.corrections)
+        image = input_files.with_data({"image": self.image})
+        return image | input_files.scan_inputs(self.scan, self.corrections)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the header first."""
@@ -141,9 +141,9 @@ class ScatterJob:
         refuse_unused(data_of(prompts, ListmodeSettings()), prompts.name, simulated)
         need_map(stated)
         check_outputs(self.outputs(), files, anywhere=execution.MAKES_FOLDERS)
-        base.check_data(files)
-        base.check_corrections(prompts, stated)
-        if (header := base.image_header(self.image)) is not None:
+        input_files.check_data(files)
+        input_files.check_corrections(prompts, stated)
+        if (header := input_files.image_header(self.image)) is not None:
             self._refuse_image(header)
         return files
 

@@ -15,7 +15,7 @@ from emrecon.errors import SettingsError
 from emrecon.heard import heard
 from emrecon.io import sidecar
 from emrecon.io.head_maps import installed_maps, map_files
-from emrecon.jobs import base
+from emrecon.jobs import base, input_files
 from emrecon.jobs.base import START_S, Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs, keep_others
 from emrecon.jobs.segment_names import endings
@@ -100,7 +100,7 @@ class SegmentationJob:
         DataError
             If one is missing.
         """
-        images = base.with_data(self.named())
+        images = input_files.with_data(self.named())
         strips = self.settings.human and not self.files.mask
         lays = self.settings.lays_maps and not self.files.priors
         heads = map_files() if strips or lays or self.settings.shows_nuclei else {}
@@ -151,14 +151,14 @@ class SegmentationJob:
             If an image is missing, an output cannot be written, or settings make no sense.
         """
         files, given = self.named(), self.files
-        base.must_exist(files)
+        input_files.must_exist(files)
         check_outputs(self.outputs(), files, self.out, anywhere=execution.MAKES_FOLDERS)
         check_contrast(self.images[0].name, self.settings.contrast)
         check_used(
             self.settings, given.prior_classes, given.deep_priors, priors=bool(given.priors),
             means=bool(given.means), labels=given.labels is not None,
         )  # fmt: skip
-        base.check_data(files)
+        input_files.check_data(files)
         self._check_grids(files)
 
     def _check_grids(self, files: dict[str, Path]) -> None:
@@ -171,7 +171,7 @@ class SegmentationJob:
             same_grid,
         )
 
-        headers = {what: base.image_header(path) for what, path in files.items()}
+        headers = {what: input_files.image_header(path) for what, path in files.items()}
         every = [headers[f"channel{n}"] for n in range(1, len(self.images) + 1)]
         known = [header for header in every if header is not None]
         if len(known) < len(every):  # of a format whose data alone tell
@@ -185,7 +185,7 @@ class SegmentationJob:
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the headers of its files."""
-        voxels, mm3 = base.image_size(self.images[0])
+        voxels, mm3 = input_files.image_size(self.images[0])
         brain, channels = min(voxels, BRAIN_MM3 / max(mm3, 1e-6)), len(self.images)
         held = brain * BRAIN_BYTES + voxels * channels * VOXEL_BYTES
         more = (0.7 + 0.3 * channels) * (0.75 + self.settings.starts / 24)

@@ -21,7 +21,7 @@ from emrecon.io.data_exchange import ENDINGS, read_frames
 from emrecon.io.manifest import resolved
 from emrecon.io.pictures.preview import preview
 from emrecon.io.scan import read_scan
-from emrecon.jobs import base
+from emrecon.jobs import input_files
 from emrecon.jobs.anatomy import inputs_of, read_on_grid
 from emrecon.jobs.base import (
     BASE_MB,
@@ -83,7 +83,8 @@ class TransmissionJob:
         beside = {what: resolved(path, Corrections())[0] for what, path in rays.items()}
         images = forms.paths_in(replace(self.penalty, anatomy=()))
         images |= inputs_of("anatomy", self.penalty.anatomy, AnatomySettings())
-        return base.scan_inputs(self.scan, Corrections()) | base.with_data(beside | images)
+        scan = input_files.scan_inputs(self.scan, Corrections())
+        return scan | input_files.with_data(beside | images)
 
     def outputs(self) -> tuple[Path, ...]:
         """Return the files that are written, the map first."""
@@ -112,7 +113,7 @@ class TransmissionJob:
             self._refuse_bins()
         elif not self.rays.pixel_mm:
             raise SettingsError("how large is a pixel of the detector? say --pixel-mm")
-        base.check_data(self.inputs())
+        input_files.check_data(self.inputs())
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the sizes of its files."""
