@@ -293,8 +293,8 @@ class Dense:
 
     def forward(self, image: Array) -> Array:
         """Return the matrix times `image`."""
-        return np.einsum("ij,j->i", self.matrix, image)
+        return np.asarray(np.einsum("ij,j->i", self.matrix, image))
 
     def adjoint(self, data: Array) -> Array:
         """Return the transposed matrix times `data`."""
-        return np.einsum("ij,i->j", self.matrix, data)
+        return np.asarray(np.einsum("ij,i->j", self.matrix, data))
