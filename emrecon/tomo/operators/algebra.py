@@ -275,8 +275,8 @@ def _shaped(flat: Array, shape: tuple[int, ...]) -> Array:
 class Dense:
     """A small operator held as a matrix, for tests and teaching.
 
-    Its sums are numpy's own: OpenBLAS 0.3.31 on AVX-512 reads beside a matrix of 5 columns in single
-    precision, and numpy then warns of an invalid value now and then.
+    Its sums are numpy's own: OpenBLAS 0.3.31 on AVX-512 reads beside a matrix of 5 columns in
+    single precision, and numpy then warns of an invalid value now and then.
     """
 
     matrix: Array
