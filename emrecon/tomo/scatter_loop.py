@@ -41,6 +41,10 @@ FIRST_UPDATES, UPDATES = 6, 16
 """Updates that the first image, whose scatter is wrong anyhow, and each other one are made of at
 least: with 6 a brain scatters 3 % less."""
 
+FIRST_POINTS, FIRST_CHAINS = 300, 600
+"""Scatter points of the first image and chains of its multiple scatter, which have only to be
+nearly right."""
+
 SUBSETS = 7
 """Subsets of the images on the way at most."""
 
@@ -144,12 +148,14 @@ def estimate_scatter(
     settings = replace(_settings(small, model), threads=threads)
     scatter, history = None, [0.0]
     for turn in range(1, rounds + 1):
-        updates = FIRST_UPDATES if turn == 1 < rounds else UPDATES
-        pairs = model.of_pairs(_image(small.with_(scatter=scatter), settings, updates, kept))
+        first = turn == 1 < rounds
+        now = model.rougher(FIRST_POINTS, FIRST_CHAINS) if first else model
+        updates = FIRST_UPDATES if first else UPDATES
+        pairs = now.of_pairs(_image(small.with_(scatter=scatter), settings, updates, kept))
         if pairs.thin and turn == 1:
             settings = replace(_settings(small, model, OF_THIN, LONG), threads=threads)
             kept = Sensitivities()
-        coarse, scatter, share = _scaled(model, pairs, small, history[-1])
+        coarse, scatter, share = _scaled(now, pairs, small, history[-1])
         history.append(share)
         log.info("scatter round %d: %.2f %% of trues and scatter", turn, 100 * history[-1])
         progress(turn, rounds)

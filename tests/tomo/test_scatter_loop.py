@@ -98,7 +98,7 @@ def test_images_on_the_way_have_the_scatter_of_their_own_views(
     first, second = backgrounds
     assert first is None
     assert second is not None
-    live = second > 0.01 * second.max()
+    live = second > 0.05 * second.max()  # the first is of few points
     ratio = second[live] / found.scatter[np.arange(9) * 48 // 9][live]
     # Images of 3 and 6 updates differ; efficiencies of other views do so by up to three times.
     assert ratio == pytest.approx(np.full(ratio.size, ratio.mean()), rel=0.3)

@@ -89,12 +89,15 @@ class MultipleScatter:
     chains: tuple[Array, Array, Array]
     """Those with one photon straight, and their last turns if there are two or three."""
 
+    count: int
+    """Number of those with both deflected."""
+
     __repr__ = brief
 
     @classmethod
     def of(
         cls, mu: Volume, points: ScatterPoints, bins: Bins | Pairs, window: EnergyWindow,
-        body_mm: float,
+        body_mm: float, chains: int = CHAINS,
     ) -> MultipleScatter:  # fmt: skip
         """Choose detectors by the size of the body, and follow chains through it.
 
@@ -110,13 +113,15 @@ class MultipleScatter:
             Energies that count.
         body_mm : float
             Radius of the body.
+        chains : int, optional
+            Chains of each kind to aim at.
         """
         ring = CoarseRing.of(bins, LINES * body_mm, RINGS * body_mm)
         ring = replace(ring, reach_mm=ring.radius_mm)
         matter = coarser(mu, body_mm / BOXES)
         most, table = _table(window)
         parts = matter, body_mm / BOXES, most
-        return cls(ring, points, *parts, table, _chains(points, ring, *parts))
+        return cls(ring, points, *parts, table, _chains(points, chains, ring, *parts), chains)
 
     def of_pairs(self, activity: Volume) -> Array:
         """Return the multiple scatter of the pairs of the ring.
@@ -161,7 +166,7 @@ class MultipleScatter:
 
         matter, step = _arrays(self.matter), self.box_mm / 2
         faces = self.ring.detectors.places_mm, self.ring.detectors.inward
-        chance = _evenly(CHAINS, 8)
+        chance = _evenly(self.count, 8)
         places, total = _decays(activity, chance[0])
         way, worth = _directions(chance[1], chance[2])
         one, meets, _ = kernel.interactions(places, way, chance[3], matter, step)
@@ -170,25 +175,30 @@ class MultipleScatter:
         third, again, depth = kernel.interactions(other, bent, chance[7], matter, step)
         again *= wide * angular_density(1 - turn)
         again *= np.exp(-(relative_attenuation(REST_KEV / (1 + turn)) - 1) * depth)
-        none = np.zeros(CHAINS)
+        none = np.zeros(self.count)
 
         def seen(weights: Floats, before: Floats, at: Floats, along: Floats) -> Array:
             end = kernel.last_turns(at, along, before, self.most, faces, matter)
             both = weights.astype(np.float32), before.astype(np.float32)
             return np.asarray(kernel.counted_after(*both, end, self.table))
 
-        first = seen(total / CHAINS * worth * meets * meets_too, none, one, way)
+        first = seen(total / self.count * worth * meets * meets_too, none, one, way)
         twice = kernel.products(first, seen(none + 0.5, none, other, -way))
         return np.stack([twice, kernel.products(first, seen(again, turn, third, bent))])
 
 
 def _chains(
-    points: ScatterPoints, ring: CoarseRing, matter: Volume, box_mm: float, most: float
+    points: ScatterPoints,
+    wanted: int,
+    ring: CoarseRing,
+    matter: Volume,
+    box_mm: float,
+    most: float,
 ) -> tuple[Array, Array, Array]:
     """Return the ways of photons that are deflected at each point, and twice more."""
     from emrecon.tomo.kernels import multiple_scatter as kernel  # noqa: PLC0415 - numba when needed
 
-    each = max(1, CHAINS // len(points.places_mm))
+    each = max(1, wanted // len(points.places_mm))
     starts = np.tile(points.places_mm, (each, 1))
     chance, parts = _evenly(len(starts), 6), (_arrays(matter), box_mm / 2)
     way, worth = _directions(chance[0], chance[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 POINTS = 1200
 """Scatter points; with so many a bin of a body errs by 0.3 % of the greatest."""
 
-SAMPLES = 5.0
-"""Samples of scatter in the radius of the body: finer ones change less than the points do."""
+LINES, RINGS = 0.2, 0.3
+"""Distance of neighbouring lines and of rings as shares of the body's radius: finer ones change
+less than the points do."""
 
 BEYOND_MM = 150.0
 """How far beyond the rings matter of the map scatters into them, and activity, of which no image
@@ -123,19 +124,25 @@ class ScatterModel:
             Time-of-flight bins; those of bins are known.
         """
         along = aligned(mu.ras(), bins)
-        reach = float(np.abs(bins.plane_z_mm).max()) + BEYOND_MM
-        held = ScatterPoints.of(along, points, reach)
+        held = ScatterPoints.of(along, points, _reach(bins))
         grid = along.grid()
         _warn_beyond(held, bins.fov_mm)
         area = np.count_nonzero(along.voxels >= LEAST_PER_MM, axis=(0, 1)).max()
         radius = float(np.sqrt(area * grid.spacing_mm[0] * grid.spacing_mm[1] / np.pi))
-        step = radius / SAMPLES
-        ring = CoarseRing.of(bins, step, step)
+        ring = CoarseRing.of(bins, LINES * radius, RINGS * radius)
         rays = integrals(along, held, ring.detectors)
         if timing is None and isinstance(bins, Bins):
             timing = bins.timing
         multiple = MultipleScatter.of(along, held, bins, window, radius)
         return cls(bins, timing, window, held, ring, along, radius, rays, multiple)
+
+    def rougher(self, points: int, chains: int) -> ScatterModel:
+        """Return the same of about so many scatter points and chains of multiple scatter."""
+        held = ScatterPoints.of(self.mu, points, _reach(self.bins))
+        rays = integrals(self.mu, held, self.ring.detectors)
+        parts = self.mu, held, self.bins, self.window, self.body_mm
+        multiple = MultipleScatter.of(*parts, chains)
+        return replace(self, points=held, mu_rays=rays, multiple=multiple)
 
     @property
     def kept(self) -> float:
@@ -189,6 +196,11 @@ class ScatterModel:
         if not isinstance(self.bins, Bins):
             raise GeometryError("pairs of detectors lie in no bins: ask for those of each event")
         return self.ring.in_bins(values, self.bins, efficiency)
+
+
+def _reach(bins: Bins | Pairs) -> float:
+    """Return how far from the scanner's middle matter scatters into it."""
+    return float(np.abs(bins.plane_z_mm).max()) + BEYOND_MM
 
 
 def _warn_beyond(points: ScatterPoints, fov_mm: float) -> None:
