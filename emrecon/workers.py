@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -166,15 +166,26 @@ def _existing(address: str, threads: int) -> Iterator[Workers]:
     except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
         words = "another server does" if isinstance(error, MemoryError) else error
         raise EmreconError(f"no Dask scheduler answers at {address}: {words}") from error
-    with client, import_module("dask").config.set(ANY_SIZE):
+    with _silent(), client, import_module("dask").config.set(ANY_SIZE):
         workers = client.scheduler_info(n_workers=-1)["workers"]
         fitting = sorted(name for name, about in workers.items() if about["nthreads"] == 1)
         if not fitting:
             raise SettingsError(
-                f"no worker of {address} does one task at a time: start them with "
-                f"dask worker {address} --nthreads 1"
+                f"of {len(workers)} workers of {address} none does one task at a time: start them "
+                f"with dask worker {address} --nthreads 1"
             )
         yield Workers(client, fitting, threads)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Have Dask say nothing: of a lost scheduler it tells in tracebacks, and we in a line."""
+    with ExitStack() as ending:
+        for name in ("distributed", "distributed.client"):  # those that have levels of their own
+            logger = logging.getLogger(name)
+            ending.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL)
+        yield
 
 
 def _itself(value: Any) -> Any:  # noqa: ANN401 - any value

@@ -14,7 +14,6 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -75,7 +74,7 @@ class DaskEngine:
         self._client: Any = client
         self._plugin, self._ending, self._tend, self.ahead = plugin, ending, tend, ahead
         self._progress: Progress = lambda *steps: None
-        self._closed = False
+        self._lost = False
         client.subscribe_topic(TOPIC, self._hear)
 
     def about(self) -> str:
@@ -85,7 +84,17 @@ class DaskEngine:
         return f"Dask, {words}; dashboard: {self._client.dashboard_link}"
 
     def slots(self) -> int:
-        """Return how many jobs the workers take now; one while there are none yet."""
+        """Return how many jobs the workers take now; one while there are none yet.
+
+        Raises
+        ------
+        EmreconError
+            If the scheduler is gone, and with it the jobs it had.
+        """
+        if self._lost:
+            raise EmreconError(
+                "the Dask scheduler ended, and with it its jobs: with --resume the rest is done"
+            )
         self._tend()
         return max(1, self._places())
 
@@ -107,11 +116,10 @@ class DaskEngine:
             pure=False,
             resources={RESOURCE: 1},
         )
-        future.add_done_callback(lambda ended: done(self._record(ended, job)))
+        future.add_done_callback(lambda ended: self._end(ended, job, done))
 
     def close(self) -> None:
         """End, and with it the jobs that still run."""
-        self._closed = True
         self._ending.close()
 
     def _hear(self, event: tuple[float, Any]) -> None:
@@ -119,17 +127,23 @@ class DaskEngine:
         if isinstance(message, dict) and "steps" in message:
             self._progress(*message["steps"])
 
-    def _record(self, future: Future[Any], job: Job) -> Record:
-        """Return the record of a task, also of one that Dask gave up."""
-        if self._closed or future.status == "cancelled":
-            return Record(job.name, job.kind, "waiting")
-        error = future.exception()
-        if error is None:
-            return Record.of(future.result())
-        kind, words = type(error).__name__, " ".join(str(error).split())
-        if kind == "KilledWorker":
-            words = f"the Dask workers that did it died, one after another: {words}"
-        return Record(job.name, job.kind, "failed", error=words, error_kind=kind)
+    def _end(self, future: Future[Any], job: Job, done: Callable[[Record], object]) -> None:
+        """Tell of the end of a task; of none that was lost, as by our own end."""
+        if future.status == "cancelled":
+            self._lost = True
+        else:
+            done(_record(future, job))
+
+
+def _record(future: Future[Any], job: Job) -> Record:
+    """Return the record of a task, also of one that Dask gave up."""
+    error = future.exception()
+    if error is None:
+        return Record.of(future.result())
+    kind, words = type(error).__name__, " ".join(str(error).split())
+    if kind == "KilledWorker":
+        words = f"the Dask workers that did it died, one after another: {words}"
+    return Record(job.name, job.kind, "failed", error=words, error_kind=kind)
 
 
 def obey_here(order: dict[str, Any], plugin: str) -> dict[str, Any]:
@@ -214,7 +228,7 @@ def existing(address: str, threads: int) -> DaskEngine:
     if not any(RESOURCE in worker["resources"] for worker in workers):
         client.close()
         raise SettingsError(
-            f"no worker of {address} takes emrecon's jobs: start them with "
+            f"of {len(workers)} workers of {address} none takes emrecon's jobs: start them with "
             f"dask worker {address} --nthreads 1 --resources {RESOURCE}=1"
         )
     return with_processes(client, threads, ExitStack())
@@ -227,8 +241,14 @@ def with_processes(
     plugin = module("emrecon.batch.dask_plugin").JobProcesses(threads)
     ending.callback(client.close)
     client.register_plugin(plugin)
-    ending.callback(partial(client.unregister_worker_plugin, plugin.name))
+    ending.callback(_unregister, client, plugin.name)
     return DaskEngine(client, plugin.name, ending, tend)
+
+
+def _unregister(client: Client, plugin: str) -> None:
+    """End the processes for jobs of a cluster elsewhere, if its scheduler is there to do so."""
+    if client.status == "running":
+        client.unregister_worker_plugin(plugin)
 
 
 def module(name: str) -> ModuleType:
@@ -246,5 +266,10 @@ def module(name: str) -> ModuleType:
             f"{error.name} is not installed: pip install 'emrecon[dask]'"
         ) from error
     logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of each connection
+    for client in (
+        "distributed.client",
+        "distributed.utils",
+    ):  # of a scheduler's end, in tracebacks
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # tracebacks
     return imported

@@ -8,18 +8,46 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 VOLATILE = {"Created", "resumed_at_update", "seconds_iterating", "seconds", "checkpoint_every"}
 """What may differ between two runs of the same job."""
 
 
-def start(*tokens: object) -> subprocess.Popen[bytes]:
+def start(*tokens: object, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     """Start a command in a process group of its own."""
-    command = [sys.executable, "-m", "emrecon", *map(str, tokens)]
+    return _module("emrecon", *tokens, stderr=stderr)
+
+
+def _module(*words: object, stderr: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", *map(str, words)]
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
+    return subprocess.Popen(command, stdout=quiet, stderr=stderr, start_new_session=True)
+
+
+@contextmanager
+def dask(folder: Path, *flags: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start a scheduler and a worker as from a shell; give its address and the scheduler."""
+    from distributed import Client
+
+    file = folder / "scheduler.json"
+    at = ["--scheduler-file", file, "--host", "127.0.0.1", "--no-dashboard"]
+    with ExitStack() as ending:
+
+        def begin(*words: object) -> subprocess.Popen[bytes]:
+            process = _module(*words)
+            ending.callback(process.wait)
+            ending.callback(process.kill)
+            return process
+
+        scheduler = begin("distributed.cli.dask_scheduler", *at, "--port", 0)
+        begin("distributed.cli.dask_worker", *at, "--nthreads", 1, "--no-nanny", *flags)
+        with Client(scheduler_file=str(file), set_as_default=False) as client:
+            client.wait_for_workers(1)
+            address = client.scheduler.address
+        yield address, scheduler
 
 
 def finish(*tokens: object) -> int:
@@ -38,10 +66,15 @@ def strike_when(
     process: subprocess.Popen[bytes], ready: Callable[[], bool], sign: signal.Signals
 ) -> bool:
     """Send a command a signal once something is so; return whether it was still running."""
-    while process.poll() is None and not ready():
-        time.sleep(0.002)
+    wait_for(process, ready)
     process.send_signal(sign)
     return process.returncode is None
+
+
+def wait_for(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
+    """Wait until something is so, or a command has ended."""
+    while process.poll() is None and not ready():
+        time.sleep(0.002)
 
 
 def after(seconds: float) -> Callable[[], bool]:

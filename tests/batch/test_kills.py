@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,29 @@ def test_a_batch_that_is_killed_goes_on_to_the_same_bits(
     assert kills.finish("batch", tmp_path / "jobs.toml", "-j", 1, "--resume") == 0
     assert not kills.differences(out, whole, whole=True)
     assert '"resumed_at":null' not in (out / "batch/records/p001.json").read_text()
+
+
+def test_a_batch_whose_scheduler_is_killed_goes_on_to_the_same_bits(
+    made: Path, whole: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("distributed")
+    copies(made, tmp_path, 2)
+    command, out = ["batch", tmp_path / "jobs.toml"], tmp_path / "out"
+    (tmp_path / "jobs.toml").write_text(JOBS)
+    with kills.dask(tmp_path, "--resources", "RECON=1") as (address, scheduler):
+        flags = ["--engine", "dask", "--scheduler", address, "--memory-mb", 4000]
+        running = kills.start(*command, *flags, stderr=subprocess.PIPE)
+        kills.wait_for(running, (out / "p001.checkpoint.npz").exists)
+        scheduler.kill()
+        said = running.communicate()[1].decode()
+        assert running.returncode == 1
+        assert "Traceback" not in said
+        assert said.splitlines()[-1].startswith("emrecon: the Dask scheduler ended")
+    assert kills.workers_gone(out / "batch")
+    assert '"running"' in (out / "batch/report.jsonl").read_text()
+    assert not kills.differences(out, whole, whole=False)
+    assert kills.finish(*command, "-j", 1, "--resume") == 0
+    assert not kills.differences(out, whole, whole=True)
 
 
 def test_a_reconstruction_that_is_killed_goes_on_to_the_same_bits(

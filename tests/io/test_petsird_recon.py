@@ -152,6 +152,9 @@ def test_frames_of_events(tmp_path):
     np.testing.assert_allclose(counted, [20_000, 30_000], rtol=0.03)
     first, second = (voxels.sum() for voxels in done.volume.voxels)
     assert first == pytest.approx(second, rel=0.05)  # rates
+    beyond = ListmodeSettings(frames="0:10,10:10")
+    with pytest.raises(SettingsError, match="the file holds 0 s of the frame from 10 to 20 s"):
+        reconstruct(path, tmp_path / "beyond.nii.gz", settings, listmode=beyond)
 
 
 def test_different_times_of_flight_are_refused(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from emrecon.cli import main
 from emrecon.errors import EmreconError, SettingsError
 from emrecon.io import read_image
 from emrecon.workers import Workers, opened
+from tests.batch import kills
 from tests.sharing.conftest import Here, shared
 
 pytestmark = [
@@ -141,6 +143,23 @@ def test_no_scheduler_and_no_fitting_worker(monkeypatch):
         with pytest.raises(SettingsError, match="--nthreads 1"):
             with opened(cluster.scheduler_address):
                 pass
+
+
+def test_the_end_of_a_scheduler_is_one_line(scan, tmp_path):
+    """Dask tells of it in tracebacks; what was saved is whole, and nothing else is there."""
+    out = tmp_path / "out"
+    out.mkdir()
+    flags = ["--iterations", 20000, "--subsets", 4, "--checkpoint-every", 4, "--workers"]
+    with kills.dask(tmp_path) as (address, scheduler):
+        run = kills.start(
+            "recon", scan, "-o", out / "a.nii.gz", *flags, address, stderr=subprocess.PIPE
+        )
+        kills.wait_for(run, (out / "a.checkpoint.npz").exists)
+        scheduler.kill()
+        (said,) = run.communicate()[1].decode().splitlines()
+    assert run.returncode == 1
+    assert said.startswith("emrecon: the workers died")
+    assert [path.name for path in out.iterdir()] == ["a.checkpoint.npz"]
 
 
 @pytest.mark.slow

@@ -55,6 +55,13 @@ def test_counts_beside_the_body_of_a_map(scan, caplog, shift, says):
     assert (says in caplog.text) if says else not caplog.text
 
 
+def test_a_map_of_nothing_has_no_place(scan, caplog):
+    map_place.say_counts_beside(scan.bins, scan, np.ones(scan.bins.shape, np.float32))
+    assert "100 % of the counts come from beside the tissue of the mu-map, which has none;" in (
+        caplog.text
+    )
+
+
 def test_randoms_beside_the_body_are_no_sign(scan, caplog):
     """Nor are dead bins; without the randoms a half of the counts lies anywhere."""
     right = attenuation_factors(BODY, scan.bins)

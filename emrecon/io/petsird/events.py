@@ -118,6 +118,8 @@ def _gather(seen: _Pass, mu: Volume | None, store: EventStore) -> Pairs:
     """Put the prompts of a file into a store; return all pairs of its detectors."""
     pairs = all_pairs(seen.file.detectors)
     store.add(pairs=np.empty((0, 2), np.uint16))
+    if seen.timing:
+        store.add(tof=np.empty(0, np.int16))
     chunks, again = tee(seen.chunks())
     survival: Iterable[Array | np.float32] = repeat(np.float32(1))
     if mu is not None:
@@ -160,7 +162,7 @@ class _Pass:
     """The prompts of a file in chunks, and what else is counted on the way."""
 
     def __init__(self, file: PetsirdFile, window_s: When, timing: Timing | None) -> None:
-        self.file, self._timing, self._when = file, timing, window_s
+        self.file, self.timing, self._when = file, timing, window_s
         self.alive = AliveTime(file.detectors.types, window_s)
         """What the file told about dead time."""
         self.delayed = np.zeros(len(file.detectors.points_mm), np.int64)
@@ -193,15 +195,15 @@ class _Pass:
         return Events(
             scanner.points_mm,
             np.column_stack(ends),
-            tof=None if self._timing is None else block.tof.astype(np.int16),
-            timing=self._timing,
+            tof=None if self.timing is None else block.tof.astype(np.int16),
+            timing=self.timing,
             factors=scanner.efficiencies.of(scanner.types, block.pair, block.bins),
         )
 
     def _together(self, parts: list[Events]) -> Events:
         self.prompts += sum(map(len, parts))
         whole = parts[0]
-        columns = {"pairs", "factors"} | ({"tof"} if self._timing else set())
+        columns = {"pairs", "factors"} | ({"tof"} if self.timing else set())
         return whole.with_(
             **{name: np.concatenate([getattr(chunk, name) for chunk in parts]) for name in columns}
         )

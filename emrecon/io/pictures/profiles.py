@@ -105,7 +105,7 @@ def _chart(draw: ImageDraw.ImageDraw, chart: Chart, name: str, above: int) -> No
         heights = floor - room * share(line.values)
         places = [(float(x), float(y)) for x, y in zip(across, heights, strict=True)]
         draw.line(places, fill=_COLOURS[line.colour], width=2)
-    for place in np.linspace(0, count - 1, 5).round().astype(int):
+    for place in range(0, count, max(1, round((count - 1) / 5))):
         draw.text((float(across[place]), floor + 6), str(place), "black", font, anchor="ma")
     draw.text((_LEFT, above + 10), name, "black", font)
     x = float(_LEFT)

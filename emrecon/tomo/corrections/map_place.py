@@ -35,6 +35,9 @@ BESIDE = 0.15
 FEW_EVENTS = 20_000
 """Events of which the ends are put together anew, to tell where randoms lie."""
 
+NO_TISSUE = ", which has none"
+"""What is said in place of where the tissue lies."""
+
 BLUR_MM = 20.0
 """How far from the body a collimator's resolution carries counts."""
 
@@ -138,7 +141,7 @@ def say_counts_beside(bins: Bins, scan: Scan, survival: Array, what: str = "mu-m
         total += float(net.sum())
         counts.add(view, net)
         tissue.add(view, integral.astype(np.float64))
-    places = f": counts are centred at {counts}, tissue at {tissue}"
+    places = f": counts are centred at {counts}, tissue at {tissue}" if tissue else NO_TISSUE
     _say_share(beside, total, places, what)
 
 
@@ -236,6 +239,9 @@ class _Centre:
             along = float(data.sum(axis=1) @ self._bins.s_mm) / total
             self._seen.append((np.cos(phi), np.sin(phi), along))
 
+    def __bool__(self) -> bool:
+        return self._total > 0
+
     def __str__(self) -> str:
         rows = np.array(self._seen).reshape(-1, 3)
         (x, y), *_ = np.linalg.lstsq(rows[:, :2], rows[:, 2], rcond=None)
@@ -280,7 +286,7 @@ def _extent(mu: Volume) -> str:
     """Return in words where the tissue of a map is."""
     index = np.argwhere(mu.voxels > TISSUE)
     if not len(index):
-        return ", which has none"
+        return NO_TISSUE
     return (
         f": its middle is at {_place(mu.affine[:3, :3] @ index.mean(axis=0) + mu.affine[:3, 3])}"
     )
