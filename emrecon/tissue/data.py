@@ -59,6 +59,9 @@ class Data:
     times: float = 1.0
     """Length of the brain beside that of a human one, which the affine gives it."""
 
+    taken_off: Floats | float = 0.0
+    """What was subtracted from each channel, shape ``(c,)``."""
+
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between voxel centres."""

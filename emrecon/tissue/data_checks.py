@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ NO_ROOM_ML = 1e5
 BELOW_0 = 0.01
 """Share of the voxels below 0 from which on 0 is no image of nothing: noise and ringing leave
 less, and brains that were standardised have half of them there."""
+
+DARKEST = 0.001
+"""Quantile of such an image that is taken for 0."""
 
 NOISE, UNLIKE, FEW_VOXELS = (0.02, 0.1), 0.05, 1000
 """Distance of the intensities' distribution from a Gaussian in nats, below which they are noise,
@@ -74,8 +78,6 @@ def check_size(voxels: int, affine: Floats, settings: Settings, most_ml: float) 
 def check_data(data: Data, settings: Settings, *, user_starts: bool) -> None:
     """Refuse what cannot be a brain, or shows no classes and no user gave starts, before a fit.
 
-    A field of an image that may have been shifted is said to mean little.
-
     Raises
     ------
     DataError
@@ -84,13 +86,32 @@ def check_data(data: Data, settings: Settings, *, user_starts: bool) -> None:
     check_size(data.values.shape[1], data.affine, settings, NO_BRAIN_ML)
     if not user_starts:
         _check_spread(data, settings)
-    below = float((data.values < 0).mean())
-    if settings.wavelength_mm and below > BELOW_0:
+
+
+def counted_from_0(data: Data, settings: Settings) -> Data:
+    """Return the intensities as a bias field multiplies them, which is what counts from 0.
+
+    From a channel that has many below 0 nearly its least is subtracted, and that is said. Where
+    no field is asked for, all stay.
+    """
+    below = np.mean(data.values < 0, axis=1)  # NaN is not
+    shifted = below > BELOW_0
+    if not settings.wavelength_mm or not shifted.any():
+        return data
+    off = np.zeros(len(below))
+    off[shifted] = np.nanquantile(data.values[shifted], DARKEST, axis=1)
+    for channel in np.flatnonzero(shifted):
         log.warning(
-            "%.0f %% of the intensities are below 0, as of an image that was standardised or "
-            "shifted: a bias field multiplies what counts from 0. Give the image as it was, or "
-            "say that it has no field (--bias-mm 0)", 100 * below,
+            "%.0f %% of the intensities of channel %d are below 0, as of an image that was "
+            "standardised or shifted, and a bias field multiplies what counts from 0: all are "
+            "counted from %.4g, and so are the means and the corrected image. Better give the "
+            "image as it was, or say that it has no field (--bias-mm 0)",
+            100 * below[channel], channel + 1, off[channel],
         )  # fmt: skip
+    values = data.values - off[:, None].astype(np.float32)
+    return replace(
+        data, values=values, centre=data.centre - off, high=data.high - off, taken_off=off
+    )
 
 
 def _check_spread(data: Data, settings: Settings) -> None:

@@ -26,7 +26,7 @@ from emrecon.tissue.data import (
     prepare,
     resized,
 )
-from emrecon.tissue.data_checks import NO_ROOM_ML, check_data, check_size
+from emrecon.tissue.data_checks import NO_ROOM_ML, check_data, check_size, counted_from_0
 from emrecon.tissue.find_brain import HeadMaps, find_brain, soft_tissue
 from emrecon.tissue.grey_parts import deep_share
 from emrecon.tissue.input_checks import check_used
@@ -209,6 +209,7 @@ def begin(  # noqa: PLR0913 - as for `segment`
     region = without_blank_planes(channels, region)
     data = prepare(channels, region, affine, settings.most_classes, settings.times)
     check_data(data, settings, user_starts=bool(maps) or means is not None or labels is not None)
+    data = counted_from_0(data, settings)
     settings, choices = chosen(data, settings)
     called = PRIORS if priors else AVERAGE
     atlas = lay(maps, prior_classes, settings, images[0], data.mask, called) if maps else None

@@ -33,14 +33,17 @@ def means_start(means: ArrayLike, data: Data, layout: Layout) -> Classes:
             f"{layout.gaussians} Gaussians of {channels} channels need as many means, "
             f"not {wanted.shape}"
         )
-    low, high = np.nanmin(data.values, axis=1), np.nanmax(data.values, axis=1)
+    ends = np.nanmin(data.values, axis=1), np.nanmax(data.values, axis=1)
+    low, high = (end + data.taken_off for end in ends)
     beyond = ~((low - (high - low) <= wanted) & (wanted <= high + (high - low)))  # NaN, too
     if beyond.any() or len(np.unique(wanted, axis=0)) < len(wanted):
         raise SettingsError(
             f"means are distinct intensities of the image ({low[0]:g} to {high[0]:g} in channel "
             f"1), not {', '.join(f'{one:g}' for one in wanted.ravel())}"
         )
-    return from_means((wanted - data.centre) / data.scale, layout, np.full(channels, 0.1))
+    return from_means(
+        (wanted - data.taken_off - data.centre) / data.scale, layout, np.full(channels, 0.1)
+    )
 
 
 def labels_start(

@@ -9,6 +9,7 @@ import pytest
 
 from emrecon.errors import DataError, SettingsError
 from emrecon.tissue.data import Data, prepare
+from emrecon.tissue.data_checks import counted_from_0
 from emrecon.tissue.layout import Layout
 from emrecon.tissue.maps import Atlas
 from emrecon.tissue.segment import segment
@@ -43,6 +44,18 @@ def test_labels_and_atlas_start_from_the_means_of_their_voxels() -> None:
                           (from_atlas, levels(least=SURE))):  # fmt: skip
         found = start.means[:, 0] * one.scale[0] + one.centre[0]
         np.testing.assert_allclose(found, wanted, rtol=0.02)
+
+
+def test_given_means_are_those_of_the_image_though_it_is_counted_from_elsewhere() -> None:
+    moved = prepare(shot().voxels[None] - np.float32(700), head().mask, head().affine, 3)
+    counted = counted_from_0(moved, Settings())
+    assert (counted.values >= 0).mean() > 0.99
+    wanted = means_start(levels(), data(), LAYOUT).means
+    np.testing.assert_allclose(
+        means_start(levels() - 700, counted, LAYOUT).means, wanted, atol=1e-4
+    )
+    with pytest.raises(SettingsError, match=rf"\({np.nanmin(moved.values):g} to "):
+        means_start(levels() - 9000, counted, LAYOUT)
 
 
 def test_several_gaussians_share_a_label() -> None:
