@@ -10,10 +10,14 @@ from emrecon import forms
 from emrecon.errors import DataError
 from emrecon.files import STREAM, is_stream
 from emrecon.heard import heard
+from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
-    from emrecon.volume import Volume
+    from emrecon.tomo.geometry.bins import Bins
+    from emrecon.tomo.geometry.pairs import Pairs
+    from emrecon.tomo.settings import Settings
+    from emrecon.volume import Grid, Volume
 
 
 def image_size(path: Path) -> tuple[float, float]:
@@ -96,14 +100,48 @@ def check_corrections(path: Path, corrections: Corrections) -> None:
     Raises
     ------
     EmreconError
-        If they lie in other bins, or a map's unit is not known.
+        If they lie in other bins, a map's unit is not known, or the energies are not that scatter
+        is simulated by.
     """
-    from emrecon.io.corrections import (  # noqa: PLC0415 - brings readers
+    from emrecon import io  # noqa: PLC0415 - brings readers
+    from emrecon.io.corrections import (  # noqa: PLC0415 - likewise
         check_corrections as check,
     )
 
     with heard(silent=True):
         check(path, corrections)
+        exam = io.read_exam(path) if corrections.simulate_scatter else None
+        if exam is not None:
+            from emrecon.tomo.scatter_loop import window_of  # noqa: PLC0415 - brings numba
+
+            bins = io.read_bins(path, corrections)
+            window_of(bins, exam, corrections.window_kev, corrections.energy_resolution)
+
+
+def layout_of(path: Path, corrections: Corrections) -> Bins | Pairs | None:
+    """Return where a PET scan counts, None where only its data tell."""
+    from emrecon import io  # noqa: PLC0415 - brings readers
+
+    bins = io.read_bins(path, corrections)
+    if bins is not None or io.kind(path) != "events":
+        return bins
+    from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - not every scan
+    from emrecon.tomo.geometry.pairs import Pairs  # noqa: PLC0415 - likewise
+
+    return Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
+
+
+def grid_of_scan(path: Path, corrections: Corrections, settings: Settings) -> Grid | None:
+    """Return the grid that a PET scan is reconstructed on; making the image says what is odd.
+
+    Raises
+    ------
+    SettingsError
+        If memory does not hold the image, or its voxels are too large to show anything.
+    """
+    with heard(silent=True):
+        layout = layout_of(path, corrections)
+        return None if layout is None else grid_of(layout, settings)
 
 
 def must_exist(files: Mapping[str, Path]) -> None:
