@@ -14,7 +14,8 @@ import numpy as np
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.forms import numbered
-from emrecon.io.formats import DescribesBins, Reading, ReadsScans, data_files, format_of
+from emrecon.io.dicom.attributes import is_dicom
+from emrecon.io.formats import DescribesBins, Reading, ReadsScans, data_files, format_of, open_head
 from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components, usable_singles
 from emrecon.io.manifest import files_of, no_rivals
 from emrecon.tomo.corrections import attenuation
@@ -270,7 +271,10 @@ def _check_bins(corrections: Corrections, bins: Bins | None) -> None:
 
 
 def _check_maps(corrections: Corrections, bins: Bins | None) -> None:
-    """Refuse maps that have no unit, and one beside what the bins see."""
+    """Refuse maps that have no unit, one beside what the bins see, and a CT that is no image."""
+    ct = corrections.ct
+    if ct is not None and ct.is_file() and not is_dicom(open_head(ct)):
+        io.image_header(ct)
     for mu in corrections.mu:
         header = io.image_header(mu)
         if header is None:

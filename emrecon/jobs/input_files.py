@@ -136,12 +136,22 @@ def grid_of_scan(path: Path, corrections: Corrections, settings: Settings) -> Gr
 
     Raises
     ------
-    SettingsError
-        If memory does not hold the image, or its voxels are too large to show anything.
+    EmreconError
+        If memory does not hold the image, its voxels are too large to show anything, or the
+        projector does not take it.
     """
     with heard(silent=True):
         layout = layout_of(path, corrections)
-        return None if layout is None else grid_of(layout, settings)
+        if layout is None:
+            return None
+        grid = grid_of(layout, settings)
+        if settings.projector == "siddon":
+            from emrecon.tomo.geometry.bins import Bins  # noqa: PLC0415 - brings numba
+            from emrecon.tomo.operators.siddon import check_grid  # noqa: PLC0415 - likewise
+
+            if isinstance(layout, Bins):
+                check_grid(layout, grid)
+        return grid
 
 
 def must_exist(files: Mapping[str, Path]) -> None:

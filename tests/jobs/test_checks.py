@@ -89,6 +89,9 @@ REFUSED = {
         ({"prior": "pls", "anatomy": "frames.nii"}, "one anatomy, not 2 images"),
         ({"prior": "rdp", "anatomy": "packed.nii.gz"}, "packed.nii.gz as an image"),
         ({"voxel_mm": 500.0}, "show nothing of a field of view"),
+        ({"ct": "facts.json"}, "facts.json"),
+        ({"projector": "siddon", "voxel_mm": [4.0, 4.0, 5.0]}, "the siddon projector, as STIR"),
+        ({"projector": "siddon", "centre_mm": [90.0, 0.0, 0.0]}, "the siddon projector, as STIR"),
         (
             {
                 "mu": "mu.nii",
