@@ -14,8 +14,6 @@ from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
-    from emrecon.tomo.geometry.bins import Bins
-    from emrecon.tomo.geometry.pairs import Pairs
     from emrecon.tomo.settings import Settings
     from emrecon.volume import Grid, Volume
 
@@ -118,21 +116,10 @@ def check_corrections(path: Path, corrections: Corrections) -> None:
             window_of(bins, exam, corrections.window_kev, corrections.energy_resolution)
 
 
-def layout_of(path: Path, corrections: Corrections) -> Bins | Pairs | None:
-    """Return where a PET scan counts, None where only its data tell."""
-    from emrecon import io  # noqa: PLC0415 - brings readers
-
-    bins = io.read_bins(path, corrections)
-    if bins is not None or io.kind(path) != "events":
-        return bins
-    from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - not every scan
-    from emrecon.tomo.geometry.pairs import Pairs  # noqa: PLC0415 - likewise
-
-    return Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
-
-
 def grid_of_scan(path: Path, corrections: Corrections, settings: Settings) -> Grid | None:
-    """Return the grid that a PET scan is reconstructed on; making the image says what is odd.
+    """Return the grid that a PET scan in bins is reconstructed on, None where only data tell.
+
+    Making the image says what is odd.
 
     Raises
     ------
@@ -140,17 +127,17 @@ def grid_of_scan(path: Path, corrections: Corrections, settings: Settings) -> Gr
         If memory does not hold the image, its voxels are too large to show anything, or the
         projector does not take it.
     """
-    with heard(silent=True):
-        layout = layout_of(path, corrections)
-        if layout is None:
-            return None
-        grid = grid_of(layout, settings)
-        if settings.projector == "siddon":
-            from emrecon.tomo.geometry.bins import Bins  # noqa: PLC0415 - brings numba
-            from emrecon.tomo.operators.siddon import check_grid  # noqa: PLC0415 - likewise
+    from emrecon import io  # noqa: PLC0415 - brings readers
 
-            if isinstance(layout, Bins):
-                check_grid(layout, grid)
+    with heard(silent=True):
+        bins = io.read_bins(path, corrections)
+        if bins is None:
+            return None
+        grid = grid_of(bins, settings)
+        if settings.projector == "siddon":
+            from emrecon.tomo.operators.siddon import check_grid  # noqa: PLC0415 - brings numba
+
+            check_grid(bins, grid)
         return grid
 
 

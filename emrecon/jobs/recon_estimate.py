@@ -12,7 +12,7 @@ from emrecon.io.gates import Gating, gates_of
 from emrecon.io.manifest import resolved
 from emrecon.io.scan import must_be_scan
 from emrecon.jobs.base import BASE_MB, MB, START_S, Estimate
-from emrecon.jobs.input_files import image_size, layout_of
+from emrecon.jobs.input_files import image_size
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.tomo.geometry.events import CHUNK
 from emrecon.tomo.geometry.image_grid import grid_of
@@ -95,10 +95,10 @@ def estimate(job: ReconChoice) -> Estimate:
 
 def _events(path: Path, job: ReconChoice, images: int) -> Estimate:
     """Return what the events of a PETSIRD file need, one by one."""
-    from emrecon.tomo.geometry.pairs import Pairs  # noqa: PLC0415 - not every scan
+    from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - not every scan
+    from emrecon.tomo.geometry.pairs import Pairs  # noqa: PLC0415 - likewise
 
-    pairs = layout_of(path, job.corrections)
-    assert isinstance(pairs, Pairs)  # noqa: S101 - as it has no bins
+    pairs = Pairs(PetsirdFile(path).detectors.points_mm, 0, lambda: iter(()))
     settings, (low, high) = job.settings, pairs.plane_z_mm
     length = high - low + pairs.crystal_mm
     voxel = per_axis(settings.voxel_mm or (pairs.crystal_mm / 2,))
