@@ -75,6 +75,10 @@ class AutoNumber(QWidget):
         if self.slider is not None:
             self.slider.valueChanged.connect(self._slid)
             column.addWidget(self.slider)
+        for editor in self._editors:  # so that nothing moves when they are hidden
+            policy = editor.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            editor.setSizePolicy(policy)
 
     def value(self) -> Any:  # noqa: ANN401 - a number, a word, or none
         """Return the number, or what stands for none."""
@@ -88,10 +92,14 @@ class AutoNumber(QWidget):
         if value != self._left:
             self.spin.setValue(value)
 
+    @property
+    def _editors(self) -> list[QWidget]:
+        """What a number is chosen with."""
+        return [self.spin] if self.slider is None else [self.spin, self.slider]
+
     def _left_to_it(self, on: bool) -> None:  # noqa: FBT001 - a slot
-        self.spin.setEnabled(not on)
-        if self.slider is not None:
-            self.slider.setEnabled(not on)
+        for editor in self._editors:  # what they hold is not what is taken
+            editor.setVisible(not on)
         self.changed.emit()
 
     def _typed(self, value: float) -> None:

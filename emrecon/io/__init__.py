@@ -14,6 +14,7 @@ import numpy as np
 from emrecon.errors import FormatError
 from emrecon.io.formats import (
     DescribesBins,
+    DescribesExam,
     DescribesImages,
     Format,
     Kind,
@@ -33,6 +34,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
+    from emrecon.tomo.exam import ExamInfo
     from emrecon.tomo.geometry.bins import Bins
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "kind",
     "patient_position",
     "read_bins",
+    "read_exam",
     "read_image",
     "write_image",
     "write_series",
@@ -226,3 +229,15 @@ def read_bins(path: Path, corrections: Corrections | None = None) -> Bins | None
         if isinstance(form, DescribesBins)
         else None
     )
+
+
+def read_exam(path: Path) -> ExamInfo | None:
+    """Return what the header of a scan says about the examination, None where only its data tell.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or is of no known format.
+    """
+    form, _ = format_of(path)
+    return form.read_exam(path) if isinstance(form, DescribesExam) else None

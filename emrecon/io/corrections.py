@@ -14,9 +14,11 @@ import numpy as np
 from emrecon import io
 from emrecon.errors import FormatError, GeometryError, SettingsError
 from emrecon.forms import numbered
-from emrecon.io.formats import DescribesBins, Reading, ReadsScans, data_files, format_of
+from emrecon.io.dicom.attributes import is_dicom
+from emrecon.io.formats import DescribesBins, Reading, ReadsScans, data_files, format_of, open_head
 from emrecon.io.interfile.siemens_norm import facts_of_norm, read_components, usable_singles
 from emrecon.io.manifest import files_of, no_rivals
+from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.attenuation import added, in_per_mm, say_energy
 from emrecon.tomo.corrections.bin_shares import BinCorrections
 from emrecon.tomo.corrections.components import Singles
@@ -104,9 +106,7 @@ def read_scatter(
     SettingsError
         If anything else is given in bins, which events that have none cannot take.
     """
-    for name, instead in NO_BINS.items():
-        if getattr(corrections, name) is not None:
-            raise SettingsError(f"--{name} lies in bins, which PETSIRD has none of: {instead}")
+    refuse_in_bins(corrections)
     if corrections.scatter is None:
         return None, {}
     scan = _in_bins(corrections.scatter, Reading(corrections))
@@ -114,6 +114,19 @@ def read_scatter(
         raise FormatError(f"{corrections.scatter}: scatter of a PET scan is wanted, not of SPECT")
     files = {"scatter": corrections.scatter}
     return (scan.bins, scan.prompts), files | data_files(files)
+
+
+def refuse_in_bins(corrections: Corrections) -> None:
+    """Refuse corrections of bins, but for scatter, beside events that have none.
+
+    Raises
+    ------
+    SettingsError
+        If there are some.
+    """
+    for name, instead in NO_BINS.items():
+        if getattr(corrections, name) is not None:
+            raise SettingsError(f"--{name} lies in bins, which PETSIRD has none of: {instead}")
 
 
 def singles_for(corrections: Corrections, told: Callable[[], Singles | None]) -> Singles | float:
@@ -218,10 +231,11 @@ def matching(bins: Bins | Camera, reading: Reading) -> tuple[dict[str, Any], dic
 
 
 def check_corrections(path: Path, corrections: Corrections) -> None:
-    """Refuse corrections that headers tell cannot be those of a scan: other bins, no unit of mu.
+    """Refuse corrections that headers tell cannot be those of a scan.
 
-    Bins of a time of flight that is chosen how to read, and of gamma cameras, are left to
-    reading.
+    Those lie in other bins, are of another scanner, or are maps without a unit or beside the
+    field of view. A normalisation is read whole, as it is small. Bins of a time of flight that is
+    chosen how to read, and of gamma cameras, are left to reading.
 
     Parameters
     ----------
@@ -235,13 +249,18 @@ def check_corrections(path: Path, corrections: Corrections) -> None:
     EmreconError
         If they cannot.
     """
-    for mu in corrections.mu or ():
-        header = io.image_header(mu)
-        if header is not None:
-            _unit_of(mu, corrections.mu_unit or header.unit)
-    if corrections.sum_tof or corrections.tof_fwhm_ps:
-        return
     bins = io.read_bins(path, corrections)
+    if bins is None and io.kind(path) == "events":
+        refuse_in_bins(corrections)
+    _check_maps(corrections, bins)
+    if corrections.norm is not None and bins is not None:
+        read_components(corrections.norm, corrections.ring_singles_cps or 0.0).places(bins)
+    if not (corrections.sum_tof or corrections.tof_fwhm_ps):
+        _check_bins(corrections, bins)
+
+
+def _check_bins(corrections: Corrections, bins: Bins | None) -> None:
+    """Refuse corrections that do not lie in the bins of the prompts."""
     for name in IN_BINS:
         file = getattr(corrections, name)
         if file is None:
@@ -249,6 +268,20 @@ def check_corrections(path: Path, corrections: Corrections) -> None:
         form = _projections(file)
         if bins is not None and isinstance(form, DescribesBins):
             _refuse_other_bins(name, file, bins, form.read_bins(file, corrections))
+
+
+def _check_maps(corrections: Corrections, bins: Bins | None) -> None:
+    """Refuse maps that have no unit, one beside what the bins see, and a CT that is no image."""
+    ct = corrections.ct
+    if ct is not None and ct.is_file() and not is_dicom(open_head(ct)):
+        io.image_header(ct)
+    for mu in corrections.mu:
+        header = io.image_header(mu)
+        if header is None:
+            continue
+        _unit_of(mu, corrections.mu_unit or header.unit)
+        if bins is not None and len(corrections.mu) == 1:
+            attenuation.check_overlap(header, bins)
 
 
 def _refuse_other_bins(name: str, file: Path, bins: Bins | Camera, other: Bins | Camera) -> None:

@@ -29,6 +29,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
     from emrecon.tomo.corrections.components import Singles
+    from emrecon.tomo.exam import ExamInfo
     from emrecon.tomo.gates import Times, When
     from emrecon.tomo.geometry.bins import Bins
     from emrecon.tomo.listmode_scan import ListmodeScan
@@ -192,6 +193,15 @@ class DescribesBins(Protocol):
 
     def read_bins(self, path: Path, corrections: Corrections) -> Bins:
         """Return the bins that a scan would be read in."""
+        ...
+
+
+@runtime_checkable
+class DescribesExam(Protocol):
+    """Tells what is known about the examination from the header of counts alone."""
+
+    def read_exam(self, path: Path) -> ExamInfo:
+        """Return energies, tracer and times, as far as the header says them."""
         ...
 
 

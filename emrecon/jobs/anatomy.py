@@ -14,9 +14,10 @@ from emrecon import io
 from emrecon.errors import DataError, GeometryError, SettingsError
 from emrecon.io import sidecar
 from emrecon.io.head_maps import map_files
+from emrecon.jobs import input_files
 from emrecon.jobs.segment import SegmentationJob
 from emrecon.tomo.anatomy_settings import AnatomySettings
-from emrecon.tomo.operators.resampling import resampled
+from emrecon.tomo.operators.resampling import lies_beside, resampled
 from emrecon.volume import Array, Grid, Volume
 
 log = logging.getLogger(__name__)
@@ -135,11 +136,30 @@ def on_grid(volume: Volume, grid: Grid, paths: Sequence[Path]) -> Array:
     try:
         return resampled(volume, grid).voxels
     except GeometryError as error:
-        named = ", ".join(map(str, paths))
-        raise GeometryError(
-            f"{named} lies wholly beside the image that is reconstructed: check the affines of "
-            "both"
-        ) from error
+        raise _beside(paths) from error
+
+
+def check_on_grid(paths: Sequence[Path], grid: Grid) -> int:
+    """Refuse images whose headers tell that `on_grid` would, and return how many they are.
+
+    Raises
+    ------
+    GeometryError
+        If one lies wholly beside the grid.
+    """
+    headers = [input_files.image_header(path) for path in files_of(paths)]
+    for header in headers:
+        if header is not None and lies_beside(header, grid):
+            raise _beside(paths)
+    return sum(1 if h is None or h.voxels.ndim == 3 else len(h.voxels) for h in headers)
+
+
+def _beside(paths: Sequence[Path]) -> GeometryError:
+    """Return that images do not overlap with the grid."""
+    named = ", ".join(map(str, paths))
+    return GeometryError(
+        f"{named} lies wholly beside the image that is reconstructed: check the affines of both"
+    )
 
 
 def read_on_grid(paths: Sequence[Path], grid: Grid) -> list[Array]:

@@ -10,10 +10,12 @@ from emrecon import forms
 from emrecon.errors import DataError
 from emrecon.files import STREAM, is_stream
 from emrecon.heard import heard
+from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
-    from emrecon.volume import Volume
+    from emrecon.tomo.settings import Settings
+    from emrecon.volume import Grid, Volume
 
 
 def image_size(path: Path) -> tuple[float, float]:
@@ -96,14 +98,47 @@ def check_corrections(path: Path, corrections: Corrections) -> None:
     Raises
     ------
     EmreconError
-        If they lie in other bins, or a map's unit is not known.
+        If they lie in other bins, a map's unit is not known, or the energies are not that scatter
+        is simulated by.
     """
-    from emrecon.io.corrections import (  # noqa: PLC0415 - brings readers
+    from emrecon import io  # noqa: PLC0415 - brings readers
+    from emrecon.io.corrections import (  # noqa: PLC0415 - likewise
         check_corrections as check,
     )
 
     with heard(silent=True):
         check(path, corrections)
+        exam = io.read_exam(path) if corrections.simulate_scatter else None
+        if exam is not None:
+            from emrecon.tomo.scatter_loop import window_of  # noqa: PLC0415 - brings numba
+
+            bins = io.read_bins(path, corrections)
+            window_of(bins, exam, corrections.window_kev, corrections.energy_resolution)
+
+
+def grid_of_scan(path: Path, corrections: Corrections, settings: Settings) -> Grid | None:
+    """Return the grid that a PET scan in bins is reconstructed on, None where only data tell.
+
+    Making the image says what is odd.
+
+    Raises
+    ------
+    EmreconError
+        If memory does not hold the image, its voxels are too large to show anything, or the
+        projector does not take it.
+    """
+    from emrecon import io  # noqa: PLC0415 - brings readers
+
+    with heard(silent=True):
+        bins = io.read_bins(path, corrections)
+        if bins is None:
+            return None
+        grid = grid_of(bins, settings)
+        if settings.projector == "siddon":
+            from emrecon.tomo.operators.siddon import check_grid  # noqa: PLC0415 - brings numba
+
+            check_grid(bins, grid)
+        return grid
 
 
 def must_exist(files: Mapping[str, Path]) -> None:

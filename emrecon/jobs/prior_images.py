@@ -10,8 +10,9 @@ import numpy as np
 
 from emrecon.brief import brief
 from emrecon.errors import DataError
-from emrecon.jobs.anatomy import Anatomy, read_on_grid
+from emrecon.jobs.anatomy import Anatomy, check_on_grid, read_on_grid
 from emrecon.jobs.base import Meters
+from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.operators.blur import Blur
 from emrecon.tomo.operators.kernel import Kernel, kernel_of
@@ -86,6 +87,30 @@ class Guide:
         return Volume(smooth, _in_patient(problem.grid, problem.origin_mm).affine)
 
 
+def check_guides(
+    penalty: Penalty, kernel: KernelSettings, settings: AnatomySettings, grid: Grid
+) -> None:
+    """Refuse images of a prior or a kernel that cannot guide an image, as headers tell.
+
+    Raises
+    ------
+    EmreconError
+        If one lies wholly beside the grid, where it is not moved, or they are too many.
+    """
+    if penalty.kappa is not None:
+        check_on_grid([penalty.kappa], grid)
+    images = (*penalty.anatomy, *kernel.kernel)
+    number = len(images) if settings.align_anatomy == "rigid" else check_on_grid(images, grid)
+    if penalty.anatomy and not settings.segment_anatomy:
+        _refuse_several(penalty, number)
+
+
+def _refuse_several(penalty: Penalty, number: int) -> None:
+    """Refuse another number of images than a prior follows."""
+    if penalty.prior == "pls" and number != 1:
+        raise DataError(f"the prior pls follows one anatomy, not {number} images")
+
+
 def penalised(
     penalty: Penalty, grid: Grid, images: Callable[[Sequence[Path]], list[Array]]
 ) -> Penalised:
@@ -111,8 +136,7 @@ def penalised(
         if kappa.min() < 0:
             raise DataError(f"{penalty.kappa}: kappa is 0 or more, not {kappa.min():g}")
     several = images(penalty.anatomy) if penalty.anatomy else []
-    if penalty.prior == "pls" and len(several) != 1:
-        raise DataError(f"the prior pls follows one anatomy, not {len(several)} images")
+    _refuse_several(penalty, len(several))
     return Penalised(penalty, kappa, np.stack(several) if several else None)
 
 

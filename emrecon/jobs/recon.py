@@ -15,9 +15,11 @@ from emrecon.errors import FormatError, SettingsError
 from emrecon.files import hashing, keep_inputs
 from emrecon.io.manifest import resolved
 from emrecon.jobs import base, input_files
+from emrecon.jobs.anatomy import check_on_grid
 from emrecon.jobs.base import Estimate, Execution, Look, Meters, no_meters, nobody
 from emrecon.jobs.bundle import check_outputs
 from emrecon.jobs.data_kinds import CAMERA, EVENTS, data_of, need_map, refuse_unused
+from emrecon.jobs.prior_images import check_guides
 from emrecon.jobs.quantify import Quantifier
 from emrecon.jobs.recon_choice import ReconChoice
 from emrecon.jobs.recon_estimate import estimate
@@ -135,6 +137,11 @@ class ReconstructionJob(ReconChoice):
             facts.require("TimeZero", "ScanStart", purpose="a DICOM series")
         input_files.check_data(inputs, self.camera)
         input_files.check_corrections(path, corrections)
+        grid = input_files.grid_of_scan(path, corrections, self.settings)
+        if grid is not None:
+            check_guides(self.penalty, self.kernel, self.anatomical, grid)
+            if self.regions.regions is not None:
+                check_on_grid([self.regions.regions], grid)
         return path, corrections, data, inputs
 
     def _state(self, key: str) -> State | None:
@@ -243,6 +250,11 @@ def _refuse_settings(
     refuse_unused(data, name, *chosen, job.kernel, job.regions)
     if corrections.simulate_scatter:
         need_map(corrections)
+        if corrections.additive is not None:
+            raise SettingsError(
+                "--additive holds randoms and scatter together: give --randoms, and --scatter "
+                "simulate"
+            )
     in_bins = any(getattr(corrections, correction) for correction in IN_BINS)
     if data == EVENTS and (corrections.sum_tof or corrections.tof_fwhm_ps) and not in_bins:
         raise SettingsError(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from emrecon.errors import SettingsError
 from emrecon.io.pictures.profiles import Chart, Line, charts
 from emrecon.jobs.base import Meters
 from emrecon.tomo.corrections.scatter_sampling import CoarseScatter
@@ -93,11 +92,7 @@ def simulated(
     """
     if not corrections.simulate_scatter:
         return None
-    if corrections.additive is not None:
-        raise SettingsError(
-            "--additive holds randoms and scatter together: give --randoms, and --scatter simulate"
-        )
-    window = window_of(scan, corrections.window_kev, corrections.energy_resolution)
+    window = window_of(scan.bins, scan.exam, corrections.window_kev, corrections.energy_resolution)
     rounds = corrections.scatter_rounds
     with meters("scatter", rounds) as meter:
         progress = meter.update if meter else silent

@@ -142,7 +142,7 @@ class ScatterJob:
         need_map(stated)
         check_outputs(self.outputs(), files, anywhere=execution.MAKES_FOLDERS)
         input_files.check_data(files)
-        input_files.check_corrections(prompts, stated)
+        input_files.check_corrections(prompts, simulated)
         if (header := input_files.image_header(self.image)) is not None:
             self._refuse_image(header)
         return files
@@ -164,7 +164,7 @@ class ScatterJob:
         scan, read = read_scan(self.scan, self.corrections)
         scan.check()
         chosen = self.corrections
-        window = window_of(scan, chosen.window_kev, chosen.energy_resolution)
+        window = window_of(scan.bins, scan.exam, chosen.window_kev, chosen.energy_resolution)
         absolute = image.unit == UNIT
         estimate = scatter_of_image(scan, image, window, fit=self.fit, absolute=absolute)
         return ScatterResult(self, scan, image, estimate, {"image": files["image"], **read})

@@ -36,7 +36,7 @@ from emrecon.jobs.base import (
 )
 from emrecon.jobs.bundle import check_outputs, keep_others, written_together
 from emrecon.jobs.data_kinds import refuse_unused, sinograms_of
-from emrecon.jobs.prior_images import penalised
+from emrecon.jobs.prior_images import check_guides, penalised
 from emrecon.jobs.refused import BY_TRANSMISSION
 from emrecon.stop import Rule, after
 from emrecon.tomo.algorithms.mltr import Mltr
@@ -44,6 +44,7 @@ from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.inputs import Corrections
+from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.operators.projector import projector
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.priors import Prior
@@ -114,6 +115,8 @@ class TransmissionJob:
         elif not self.rays.pixel_mm:
             raise SettingsError("how large is a pixel of the detector? say --pixel-mm")
         input_files.check_data(self.inputs())
+        if not self._has_frames:
+            self._refuse_images()
 
     def estimate(self) -> Estimate:
         """Return what it is likely to need, from the sizes of its files."""
@@ -169,6 +172,14 @@ class TransmissionJob:
         for path in forms.paths_in(self.rays).values():
             if unlike := bins.difference(_sinograms(resolved(path, Corrections())[0])):
                 raise DataError(f"{path} lies in other bins than the counts: {unlike}")
+
+    def _refuse_images(self) -> None:
+        """Refuse voxels and images of a prior by the grid of a ring scanner's map."""
+        prompts, corrections = resolved(self.scan, Corrections())
+        projection = self.settings.projection()
+        grid = input_files.grid_of_scan(prompts, corrections, projection)
+        if grid is not None:
+            check_guides(self.penalty, KernelSettings(), AnatomySettings(), grid)
 
     def _of_frames(self) -> Measured:
         """Return the rays of X-ray frames."""

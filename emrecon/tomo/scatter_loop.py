@@ -15,10 +15,12 @@ from emrecon.tomo.corrections import attenuation
 from emrecon.tomo.corrections.scatter_fit import TailFit, tail_fit
 from emrecon.tomo.corrections.scatter_model import PairScatter, ScatterModel
 from emrecon.tomo.corrections.scatter_sampling import CoarseScatter
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.geometry.bins import Bins
+from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.geometry.energy import LUTETIUM, EnergyWindow
+from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.inputs import NO_MAP
-from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.joseph import JosephProjector
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.scan import Scan
@@ -85,8 +87,9 @@ class ScatterEstimate:
 
 
 def window_of(
-    scan: Scan | ListmodeScan, window_kev: tuple[float, ...] = (), resolution: float = 0.0
-) -> EnergyWindow:
+    bins: Bins | Pairs | Camera | None, exam: ExamInfo, window_kev: tuple[float, ...] = (),
+    resolution: float = 0.0,
+) -> EnergyWindow:  # fmt: skip
     """Return the energies that a scan counts: as chosen, as its file says, or as is usual.
 
     Raises
@@ -94,10 +97,10 @@ def window_of(
     SettingsError
         If window or resolution are not known.
     """
-    scanner = scan.bins.scanner if isinstance(scan.bins, Bins) else None
+    scanner = bins.scanner if isinstance(bins, Bins) else None
     usual = scanner.energy if scanner else None
-    limits = window_kev or scan.exam.window_kev or (usual and (usual.low_kev, usual.high_kev))
-    known = scan.exam.energy_resolution or (usual.resolution if usual else 0.0)
+    limits = window_kev or exam.window_kev or (usual and (usual.low_kev, usual.high_kev))
+    known = exam.energy_resolution or (usual.resolution if usual else 0.0)
     share = resolution or known
     name = scanner.name if scanner else "the scanner"
     if not limits:

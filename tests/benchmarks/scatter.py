@@ -127,7 +127,7 @@ def main(name: str, subject: str, decays: float) -> None:
     tell_single(bins, body, orders, tried, efficiency)
     scan = counted(bins, orders.sum(axis=0), efficiency, body[1])
     start = time.process_time()
-    estimate = estimate_scatter(scan, window_of(scan))
+    estimate = estimate_scatter(scan, window_of(scan.bins, scan.exam))
     say(f"estimate: {time.process_time() - start:.1f} CPU s, {estimate.facts}")
     true = orders[1] + orders[2]
     say(f"all scatter: estimated over counted {estimate.total / true.sum(dtype=float):.4f}")

@@ -77,7 +77,7 @@ def main(
         trues = line_integrals(phantom.bodies, bins, phantom.activities)
         trues *= survival * efficiency * np.float32(one / 5.0)
     scan = counted(bins, trues + scatter, efficiency, mu, noise_free=noise_free)
-    estimate = estimate_scatter(scan, window_of(scan), fit=not noise_free)
+    estimate = estimate_scatter(scan, window_of(scan.bins, scan.exam), fit=not noise_free)
     say(f"estimated over counted {estimate.total / scatter.sum(dtype=float):.4f}")
     subsets = max(n for n in range(1, MOST_SUBSETS + 1) if bins.shape[0] % n == 0)
     axial = 2 * bins.grid().spacing_mm[2]

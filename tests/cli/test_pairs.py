@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import flag_pairs
+from tests.benchmarks import flag_groups, flag_pairs
 from tests.benchmarks.flag_fuzz import Ended
 from tests.benchmarks.flag_pair_tables import Table
 
@@ -37,3 +37,31 @@ def test_what_is_lost_beside_another_is_found(
     alone = Table("it", ("it",), (("--threads",),), frozenset({"--threads"}))
     (fault,) = flag_pairs.Study(alone, tmp_path).faults()
     assert fault == ("it: --threads", "--threads changes the result")
+
+
+@pytest.mark.parametrize(
+    ("run", "dry", "outcome"),
+    [
+        (Ended(0, "", ""), Ended(0, "", ""), ("", "", "")),
+        (Ended(0, "", ""), Ended(2, "emrecon: no", ""), ("dry run: emrecon: no", "", "")),
+        (Ended(2, "emrecon: no", ""), Ended(2, "emrecon: no", ""), ("", "emrecon: no", "")),
+        (
+            Ended(2, "emrecon: no", ""), Ended(0, "", ""), ("", "emrecon: no", "emrecon: no")
+        ),
+        (Ended("an exception", "", "Traceback"), Ended(0, "", ""), ("Traceback", "", "")),
+        (Ended(0, "nothing", ""), Ended(0, "", ""), ("wrote nothing", "", "")),
+    ],
+)  # fmt: skip
+def test_what_a_group_of_settings_comes_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Ended, dry: Ended, outcome
+) -> None:
+    def command(words: list[str], folder: Path) -> Ended:
+        folder.mkdir()
+        if "--dry-run" in words:
+            return dry
+        if run.said != "nothing":
+            (folder / "out.nii").touch()
+        return run
+
+    monkeypatch.setattr(flag_groups, "ended_in", command)
+    assert flag_groups.outcome_of(["recon", "scan"], tmp_path) == outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +18,7 @@ from emrecon.io.gates import triggers
 from emrecon.io.scan import open_events, read_scan
 from emrecon.tomo.inputs import Corrections
 from emrecon.volume import Volume
+from tests.io import samples
 from tests.io.samples import AFFINE, SAMPLES
 
 FORMATS = {form.name: form for form in io.formats()}
@@ -182,3 +184,14 @@ def test_what_is_no_path_is_refused_in_one_line(path):
     for function in functions:
         with pytest.raises(SettingsError, match=f"named by a Path, not by {path!r}"):
             function(path)
+
+
+@pytest.mark.slow
+def test_headers_tell_the_examination_as_reading_does(tmp_path):
+    """But for how long it was counted, which list-mode itself tells."""
+    for kind in ("pet", "petlink"):
+        (tmp_path / kind).mkdir()
+        (path,) = getattr(samples, kind)(tmp_path / kind)
+        scan, _ = read_scan(path)
+        assert replace(io.read_exam(path), duration_s=scan.exam.duration_s) == scan.exam
+    assert io.read_exam(samples.dicom(tmp_path)[0]) is None

@@ -303,3 +303,21 @@ def test_a_pair_of_which_one_is_missing_names_it(tmp_path: Path) -> None:
     (tmp_path / "a.img").unlink()
     with pytest.raises(FormatError, match=r"there is no .*a\.img, which belongs to it"):
         io.read_image(tmp_path / "a.hdr")
+
+
+@pytest.mark.parametrize("name", ["image.nii.gz", "image.mgz"])
+def test_headers_of_packed_images_tell_whether_they_are_cut(tmp_path, name):
+    """Packed in one piece or in several, or with bytes behind the voxels."""
+    voxels = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
+    kind = nib.MGHImage if name == "image.mgz" else nib.Nifti1Image
+    path = tmp_path / name
+    kind(voxels, OBLIQUE).to_filename(path)
+    whole = gzip.decompress(path.read_bytes())
+    pieces = [whole[:200], whole[200:] + bytes(8)]
+    for content in (path.read_bytes(), b"".join(map(gzip.compress, pieces))):
+        path.write_bytes(content)
+        assert io.image_header(path).voxels.shape == (6, 5, 4)
+        for bad in (content[:-5], gzip.compress(whole[:350])):
+            path.write_bytes(bad)
+            with pytest.raises(FormatError, match=r"truncated|Compressed file ended"):
+                io.image_header(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -15,11 +16,14 @@ from emrecon import jobs
 from emrecon.cli import main
 from emrecon.errors import EmreconError
 from emrecon.io import write_image
+from emrecon.io.interfile import write_projections
 from emrecon.jobs.base import Execution, Unattended
 from emrecon.jobs.bundle import check_outputs
 from emrecon.jobs.simulate import SimulationJob
+from emrecon.tomo.geometry.presets import ECAT_931
 from emrecon.volume import Volume
 from phantoms.acquisition import Acquisition
+from tests.io.siemens_files import mmr_components, write_norm
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_image(Volume(voxels[1:], np.eye(4)), folder / "small.nii")
     shutil.copy(folder / "image.nii", folder / "cut.nii")
     os.truncate(folder / "cut.nii", 1000)
-    for image in ("active", "cut"):
+    packed = gzip.compress((folder / "image.nii").read_bytes())
+    (folder / "packed.nii.gz").write_bytes(packed[:-100])
+    (folder / "short.nii.gz").write_bytes(gzip.compress((folder / "cut.nii").read_bytes()))
+    aside = np.eye(4)
+    aside[:3, 3] = 500, 0, 0
+    write_image(Volume(voxels, aside, "1/mm"), folder / "aside.nii")
+    write_image(Volume(np.stack([voxels, voxels]), np.eye(4), "1/mm"), folder / "frames.nii")
+    write_image(Volume(voxels, np.eye(4), "1/mm"), folder / "mu.nii")
+    write_norm(folder, mmr_components())
+    old = ECAT_931.bins(max_ring_difference=0, views=2)
+    write_projections(folder / "old.hs", old, np.ones(old.shape, np.float32))
+    for image in ("active", "cut", "packed"):
         shutil.copy(folder / "image.json", folder / f"{image}.json")
     (folder / "facts.json").write_text("{}")
     return folder
@@ -62,7 +77,41 @@ REFUSED = {
         ({"normalisation": "image.nii"}, "image.nii is no projection data"),
         ({"mu": "image.nii"}, "the unit of image.nii is not known"),
         ({"mu": "cut.nii"}, "cut.nii is truncated: it has 1000 bytes of 2400"),
+        ({"mu": "packed.nii.gz", "mu_unit": "1/mm"}, "packed.nii.gz as an image: Compressed file"),
+        ({"mu": "short.nii.gz", "mu_unit": "1/mm"}, "short.nii.gz is truncated: it has 1000 byte"),
+        ({"mu": "aside.nii"}, "the mu-map lies from 499.5 to 507.5 mm along x"),
+        ({"mu": "frames.nii"}, "a mu-map has one frame, not 2"),
+        ({"norm": "norm.n.hdr"}, "the normalisation is of Siemens mMR (64 rings"),
+        ({"prior": "rdp", "kappa": "aside.nii"}, "aside.nii lies wholly beside the image"),
+        ({"prior": "rdp", "anatomy": "aside.nii"}, "aside.nii lies wholly beside the image"),
+        ({"kernel": "aside.nii"}, "aside.nii lies wholly beside the image"),
+        ({"regions": "aside.nii"}, "aside.nii lies wholly beside the image"),
+        ({"prior": "pls", "anatomy": "frames.nii"}, "one anatomy, not 2 images"),
+        ({"prior": "rdp", "anatomy": "packed.nii.gz"}, "packed.nii.gz as an image"),
+        ({"voxel_mm": 500.0}, "show nothing of a field of view"),
+        ({"ct": "facts.json"}, "facts.json"),
+        ({"projector": "siddon", "voxel_mm": [4.0, 4.0, 5.0]}, "the siddon projector, as STIR"),
+        ({"projector": "siddon", "centre_mm": [90.0, 0.0, 0.0]}, "the siddon projector, as STIR"),
+        (
+            {
+                "mu": "mu.nii",
+                "scatter": "simulate",
+                "additive": "whole-scan/randoms.hs",
+                "correction": "whole-scan/normalisation.hs",
+            },
+            "give --",
+        ),
     ],
+    "recon old.hs": [
+        ({"mu": "mu.nii", "scatter": "simulate"}, "the energy window of ECAT 931 is not known"),
+        (
+            {"mu": "mu.nii", "scatter": "simulate", "window_kev": [250.0, 850.0]},
+            "the energy resolution of ECAT 931 is not known",
+        ),
+        ({"norm": "norm.n.hdr"}, "the normalisation is of Siemens mMR"),
+    ],
+    "segment packed.nii.gz": [({}, "packed.nii.gz as an image: Compressed file")],
+    "segment short.nii.gz": [({}, "short.nii.gz is truncated")],
     "segment image.nii": [
         ({"classes": "auto", "means": [1, 2, 3]}, "classes auto finds their number"),
         ({"align": "affine"}, "align is about priors"),
@@ -78,6 +127,17 @@ REFUSED = {
         ({}, "without the object: give --blank"),
         ({"blank": "spans/prompts.hs"}, "lies in other bins than the counts"),
         ({"blank": "scan/prompts.hs", "pixel_mm": 1.0}, "pixel_mm says nothing about projections"),
+    ],
+    "transmission whole-scan/prompts.hs": [
+        (
+            {"blank": "whole-scan/prompts.hs", "prior": "rdp", "anatomy": "aside.nii"},
+            "aside.nii lies wholly beside the image",
+        ),
+        (
+            {"blank": "whole-scan/prompts.hs", "prior": "rdp", "kappa": "aside.nii"},
+            "aside.nii lies wholly beside the image",
+        ),
+        ({"blank": "whole-scan/prompts.hs", "voxel_mm": 500.0}, "show nothing of a field of view"),
     ],
     "transmission scan": [({"blank": "scan/prompts.hs"}, "which transmission does not use")],
     "transmission timed/prompts.hs": [
@@ -96,10 +156,17 @@ REFUSED = {
         ({"isotope": "F-18", "duration_s": 60.0, "scanner": "tiny"}, "how active is the cylinder"),
     ],
     "calibrate active.nii": [(CYLINDER | {"scanner": "tiny"}, "active.nii is in Bq/mL")],
+    "calibrate packed.nii.gz": [(CYLINDER | {"scanner": "tiny"}, "packed.nii.gz as an image")],
     "calibrate cut.nii": [(CYLINDER | {"scanner": "tiny"}, "cut.nii is truncated")],
     "scatter image.nii": [
         ({"like": "alone.toml"}, "from an attenuation map"),
         ({"like": "whole-scan", "mu": "active.nii", "mu_unit": "1/mm"}, "in no stated unit"),
+        ({"like": "old.hs", "mu": "mu.nii"}, "the energy window of ECAT 931 is not known"),
+        (
+            {"like": "whole-scan", "mu": "mu.nii", "norm": "norm.n.hdr"},
+            "the normalisation is of Siemens mMR",
+        ),
+        ({"like": "whole-scan", "mu": "aside.nii"}, "the mu-map lies from"),
     ],
     "convert scan/prompts.hs": [
         ({"span": 3}, "span and times are for list-mode"),
@@ -114,6 +181,7 @@ REFUSED = {
     "metrics image.nii": [
         ({"truth": "image.nii", "nema": True}, "--nema needs --labels"),
         ({"truth": "cut.nii"}, "cut.nii is truncated"),
+        ({"truth": "packed.nii.gz"}, "packed.nii.gz as an image"),
     ],
 }
 """Settings of jobs, and why they are refused."""

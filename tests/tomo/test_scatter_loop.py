@@ -323,7 +323,7 @@ def test_what_is_missing_is_said(parts):
         estimate_scatter(data.with_(mu=None), SCANNER.energy)
     unknown = Scan(ECAT_931.bins(max_ring_difference=0, views=2), np.ones((2, 192, 8), np.float32))
     with pytest.raises(SettingsError, match=r"energy window of ECAT 931.*--window-kev"):
-        window_of(unknown)
+        window_of(unknown.bins, unknown.exam)
     with pytest.raises(SettingsError, match="energy resolution of ECAT 931"):
-        window_of(unknown, (250, 850))
-    assert window_of(unknown, (250, 850), 0.3).resolution == 0.3
+        window_of(unknown.bins, unknown.exam, (250, 850))
+    assert window_of(unknown.bins, unknown.exam, (250, 850), 0.3).resolution == 0.3

@@ -23,6 +23,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.volume import Volume
 
 if TYPE_CHECKING:
+    from emrecon.tomo.exam import ExamInfo
     from emrecon.tomo.scan import Scan
 
 __all__ = [
@@ -133,6 +134,9 @@ class _InterfilePet(_Headers):
     def read_bins(self, path: Path, corrections: Corrections) -> Bins:
         """Return the bins of a header, whose data file need not exist."""
         return read_geometry(path, _flight(corrections))
+
+    def read_exam(self, path: Path) -> ExamInfo:
+        return pet.read_exam(path)
 
     def check_data(self, path: Path, camera: CameraFacts) -> None:
         pet.check_data(path)

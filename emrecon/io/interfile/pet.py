@@ -116,6 +116,13 @@ def read_geometry(path: Path, flight: Flight | None = None) -> Bins:
     return _geometry(parse(path), flight or Flight()).bins
 
 
+def read_exam(path: Path) -> ExamInfo:
+    """Return what the header at `path` says about the examination."""
+    header = parse(path)
+    position, _ = position_of(header)
+    return exam_of(header, position, header.words("applied corrections"))
+
+
 def check_data(path: Path) -> None:
     """Refuse data that are missing, cut or too long for the header at `path`."""
     header = parse(path)

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ _EXACT = 1 << 24  # float32 holds every whole number up to it
 _BEYOND = "they are beyond the single precision that is computed with; scale them"
 _CIFTI = range(3000, 3100)
 """Intents of CIFTI, which is stored as NIfTI-2."""
+
+_CHUNK = 1 << 20
+"""Bytes that are unpacked at a time."""
 
 _BROKEN = (
     ImageFileError,
@@ -180,7 +184,7 @@ def read_header(path: Path) -> Volume:
     Raises
     ------
     FormatError
-        As `read`, as far as the header and, where it is not compressed, the size of the file tell.
+        As `read`, as far as the header and the size of the file tell.
     """
     stored = open_numbers(path, whole=False)
     nothing = np.broadcast_to(np.float32(0), stored.shape)
@@ -276,15 +280,32 @@ def _load(path: Path, *, whole: bool) -> Any:  # noqa: ANN401 - an image of niba
     with gzip.open(path) if packed else path.open("rb") as file:
         if whole:
             return _class(head).from_bytes(file.read())
-        return _class(head).from_file_map({"image": FileHolder(fileobj=file)})
+        image = _class(head).from_file_map({"image": FileHolder(fileobj=file)})
+        _refuse_cut(image, path)
+        return image
 
 
 def _refuse_cut(image: Any, path: Path) -> None:  # noqa: ANN401 - an image of nibabel's
-    """Refuse a file, unless it is compressed, that is too short for the voxels of its header."""
-    size = path.stat().st_size
+    """Refuse a file that is too short for the voxels of its header, packed with gzip or not."""
+    if path.suffix in {".bz2", ".zst"}:
+        return
     end = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
-    if size < end and not _packed(path) and path.suffix not in {".bz2", ".zst"}:
+    size = _unpacked_size(path, end) if _packed(path) else path.stat().st_size
+    if size < end:
         raise FormatError(f"{path} is truncated: it has {size} bytes of {end}")
+
+
+def _unpacked_size(path: Path, likely: int) -> int:
+    """Return how many bytes a file of gzip holds, which is unpacked unless it ends by saying so.
+
+    Its last four bytes are their number, modulo 2^32, unless it was cut or consists of several.
+    """
+    with path.open("rb") as file:
+        file.seek(-4, SEEK_END)
+        if int.from_bytes(file.read(), "little") == likely % (1 << 32):
+            return likely
+    with gzip.open(path) as file:
+        return sum(map(len, iter(lambda: file.read(_CHUNK), b"")))
 
 
 def _packed(path: Path) -> bool:

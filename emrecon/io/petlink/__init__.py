@@ -13,6 +13,7 @@ from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
     from emrecon.tomo.corrections.components import Singles
+    from emrecon.tomo.exam import ExamInfo
     from emrecon.tomo.gates import Times, When
     from emrecon.tomo.geometry.bins import Bins
     from emrecon.tomo.listmode_scan import ListmodeScan
@@ -59,6 +60,11 @@ class _Petlink:
         from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - brings tables
 
         return read_header(path).bins(corrections.listmode_span)
+
+    def read_exam(self, path: Path) -> ExamInfo:
+        from emrecon.io.petlink.header import read_header  # noqa: PLC0415 - brings tables
+
+        return read_header(path).exam
 
     def check_data(self, path: Path, camera: CameraFacts) -> None:
         from emrecon.io.petlink import sinograms  # noqa: PLC0415 - brings numba

@@ -11,6 +11,7 @@ from emrecon.io.formats import Kind
 from emrecon.tomo.inputs import CameraFacts, Corrections
 
 if TYPE_CHECKING:
+    from emrecon.tomo.exam import ExamInfo
     from emrecon.tomo.gates import Times, When
     from emrecon.tomo.listmode_scan import ListmodeScan
 
@@ -44,6 +45,11 @@ class _Petsird:
         scatter, files = read_scatter(corrections)
         with reading(path, window_s, medium.mu, scatter) as scan:
             yield scan, medium.files | files
+
+    def read_exam(self, path: Path) -> ExamInfo:
+        from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - brings numba
+
+        return PetsirdFile(path).exam
 
     def triggers(self, path: Path, source: str) -> tuple[Times, str]:
         from emrecon.io.petsird.file import PetsirdFile  # noqa: PLC0415 - brings numba

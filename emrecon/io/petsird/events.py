@@ -18,7 +18,6 @@ from emrecon.io.petsird.file import Block, PetsirdFile
 from emrecon.io.petsird.scanner import Detectors, Types
 from emrecon.tomo.corrections.bin_lookup import Shared
 from emrecon.tomo.corrections.map_place import events_survival
-from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import Gate, When
 from emrecon.tomo.geometry.bins import Bins
 from emrecon.tomo.geometry.events import CHUNK, Events
@@ -107,10 +106,7 @@ def reading(
             "dead_time": "corrected" if seen.alive.stated else "not told",
         }
         nothing = np.empty(0, np.float32)
-        low, high, share = scanner.energy
-        exam = ExamInfo(
-            window_kev=(low, high), energy_resolution=share, dead_time_corrected=seen.alive.stated
-        )
+        exam = replace(file.exam, dead_time_corrected=seen.alive.stated)
         yield ListmodeScan(store.events(**facts), pairs, nothing, mu, exam, about)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from emrecon.errors import EmreconError, FormatError
 from emrecon.io.petsird import yardl
 from emrecon.io.petsird.scanner import Indices, Types, detectors
+from emrecon.tomo.exam import ExamInfo
 from emrecon.tomo.gates import Times
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,12 @@ class PetsirdFile:
             self.detectors = detectors(facts["scanner"])
         self._exam = facts.get("exam")
         _note_alignment(path, facts["scanner"])
+
+    @property
+    def exam(self) -> ExamInfo:
+        """What the header says about the examination: the energies that count."""
+        low, high, share = self.detectors.energy
+        return ExamInfo(window_kev=(low, high), energy_resolution=share)
 
     @property
     def share(self) -> float:

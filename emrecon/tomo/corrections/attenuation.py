@@ -128,8 +128,7 @@ def factors(mu: Volume, bins: Bins) -> Array:
     GeometryError
         If the map has several frames, or does not overlap the field of view.
     """
-    if mu.voxels.ndim != 3:
-        raise GeometryError(f"a mu-map has one frame, not {len(mu.voxels)}: choose one")
+    _refuse_frames(mu)
     along = aligned(mu.ras(), bins)
     grid = along.grid()
     _overlap(grid, bins)
@@ -159,6 +158,24 @@ def event_factors(mu: Volume, bins: Field, parts: Iterable[Events]) -> Iterator[
     for chunk in parts:
         whole = chunk.with_(tof=None, timing=None)  # the photons cross all of the line
         yield np.exp(-lines.trace(whole).forward(views))
+
+
+def check_overlap(mu: Volume, bins: Field) -> None:
+    """Refuse a map, of which the voxels need not be read, for its frames or for where it lies.
+
+    Raises
+    ------
+    GeometryError
+        If it has several frames, or lies along the scanner's axes and beside the field of view.
+    """
+    _refuse_frames(mu)
+    if mu.turned().aligned:
+        _overlap(mu.turned().grid(), bins)
+
+
+def _refuse_frames(mu: Volume) -> None:
+    if mu.voxels.ndim != 3:
+        raise GeometryError(f"a mu-map has one frame, not {len(mu.voxels)}: choose one")
 
 
 CHECK = "the map and the scanner do not overlap; check the map's affine"

@@ -74,7 +74,7 @@ class Components:
         GeometryError
             If the bins are not raw bins of all views of this scanner, or more than are known.
         """
-        at = self._places(bins)
+        at = self.places(bins)
         views = bins.shape[0]
         view = np.arange(self.scanner.crystals // 2).reshape(views, 1, -1)
         across = self.interference[at[None, :, None], view % self.interference.shape[1]]
@@ -106,8 +106,14 @@ class Components:
         """What multiplies, by ring at end 1 and at end 2."""
         return np.divide(1, self.axial, out=np.zeros_like(self.axial), where=self.axial > 0)
 
-    def _places(self, bins: Bins) -> NDArray[np.intp]:
-        """Return which of the known bins each bin is."""
+    def places(self, bins: Bins) -> NDArray[np.intp]:
+        """Return which of the known tangential positions each bin is.
+
+        Raises
+        ------
+        GeometryError
+            If the bins are not raw bins of this scanner, or more than are known.
+        """
         scanner = scanner_of(bins)
         same = (scanner.rings, scanner.crystals) == (self.scanner.rings, self.scanner.crystals)
         if not same:

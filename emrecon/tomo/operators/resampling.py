@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from emrecon.errors import GeometryError
 from emrecon.volume import Array, Grid, Volume
 
+Sizes = NDArray[np.intp]
+
 SAME = 1e-3
 """How far, as a share of a voxel, voxels may stray that are taken over as they are."""
 
@@ -68,6 +70,28 @@ def resampled(volume: Volume, grid: Grid) -> Volume:
             "the attenuation map lies wholly beside the image: check the affines of both"
         )
     return Volume(voxels, grid.affine, volume.unit)
+
+
+def lies_beside(volume: Volume, grid: Grid) -> bool:
+    """Return whether a volume lies wholly beside a grid, whatever it holds.
+
+    That is sure where an axis of either parts them: the voxels of the volume reach to the centres
+    of the next ones that it would have.
+    """
+    shape, ours = np.array(volume.voxels.shape[-3:]), np.array(grid.shape)
+    to_volume = np.asarray(np.linalg.inv(volume.affine) @ grid.affine, np.float64)
+    back = np.asarray(np.linalg.inv(to_volume), np.float64)
+    return _parted(to_volume, ours, 0.5, shape, 1.0) or _parted(back, shape, 1.0, ours, 0.5)
+
+
+def _parted(
+    to_other: NDArray[np.float64], shape: Sizes, reach: float, other: Sizes, its_reach: float
+) -> bool:
+    """Return whether an axis of another grid parts it from a box of voxels and their reach."""
+    ends = np.array(list(np.ndindex(2, 2, 2)))
+    corners = np.where(ends, shape - 1 + reach, -reach) @ to_other[:3, :3].T + to_other[:3, 3]
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    return bool(np.any((high <= -its_reach) | (low >= other - 1 + its_reach)))
 
 
 def _by_axis(volume: Volume, grid: Grid) -> Array:

@@ -148,6 +148,19 @@ def _steps(segment: Segment, vz: float) -> int:
     return steps
 
 
+def check_grid(bins: Bins, grid: Grid) -> None:
+    """Refuse an image that the projector of these bins does not take.
+
+    Raises
+    ------
+    GeometryError
+        If planes are no whole number of voxels apart, or the image is not about the axis.
+    """
+    for segment in bins.segments:
+        _steps(segment, grid.spacing_mm[2])
+    field_of_view_mm(grid, bins)
+
+
 def field_of_view_mm(grid: Grid, bins: Bins) -> float:
     """Return the radius of STIR's field of view, or of what every view sees where that is less.
 
