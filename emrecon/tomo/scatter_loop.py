@@ -38,7 +38,7 @@ ENOUGH = 0.01
 LEAST_VIEWS = 48
 """Views that the images on the way are made of at least: those of twice as many or more are summed
 to that number. As many chosen among 288 of the HR+ have a sixth of the counts, and scatter of 1e5
-was up to 3 % off, and of 3e4 5 %, where that of all counts is within 1 %."""
+was up to 3 % off, where that of all counts is within 0.7 %."""
 
 FIRST_UPDATES, UPDATES = 6, 16
 """Updates that the first image, whose scatter is wrong anyhow, and each other one are made of at

@@ -303,6 +303,12 @@ def test_what_lies_beyond_the_rings_goes_on_where_there_is_matter():
     wide = continued(activity, along, 30.0)
     assert wide.voxels[2, 2].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 0]
     assert wide.affine[2, 3] == pytest.approx(-40)
+    # As the mean of the outermost planes, each of which alone is noisy.
+    noisy = Volume(activity.voxels * np.float32([1.5, 0.5, 2]), activity.affine)
+    wide = continued(noisy, along, 30.0)
+    assert wide.voxels[2, 2] == pytest.approx([1, 1, 1, 1.5, 0.5, 2, 1.25, 1.25, 0])
+    single = Volume(activity.voxels[..., :1], Grid.centred((4, 4, 1), (10, 10, 40)).affine)
+    assert continued(single, along, 30.0).voxels[2, 2].tolist() == [1, 1, 0]
 
 
 @pytest.mark.parametrize(
