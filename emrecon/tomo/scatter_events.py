@@ -21,7 +21,7 @@ from emrecon.tomo.geometry.pairs import Pairs
 from emrecon.tomo.inputs import NO_MAP
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.prepare import prepare
-from emrecon.tomo.scatter_loop import ENOUGH, VOXELS, Floats, ScatterEstimate, facts_of
+from emrecon.tomo.scatter_loop import ENOUGH, Floats, ScatterEstimate, facts_of, voxels_of
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import Progress, sensitivity_of, silent
 from emrecon.volume import Array, Volume
@@ -80,6 +80,9 @@ def estimate_event_scatter(
     current, history = scan, [0.0]
     for turn in range(1, rounds + 1):
         pairs = model.of_pairs(_image(current, settings, sensitivity))
+        if pairs.thin and turn == 1 < rounds:
+            settings = _settings(scan, model, threads, thin=True)
+            sensitivity = sensitivity_of(scan, settings)
         summed = _by_place(scan, model, pairs.values)
         total = float(summed.sum())
         history.append(total / (total + (1 - history[-1]) * counts))
@@ -134,15 +137,13 @@ def _efficiencies(scan: ListmodeScan) -> Array:
     return out
 
 
-def _settings(scan: ListmodeScan, model: ScatterModel, threads: int) -> Settings:
+def _settings(
+    scan: ListmodeScan, model: ScatterModel, threads: int, *, thin: bool = False
+) -> Settings:
     """Return how the images on the way are made."""
-    usual = scan.bins.grid()
-    side = max(model.body_mm / VOXELS, usual.spacing_mm[0])
-    axial = usual.spacing_mm[2] * max(1, round(side / usual.spacing_mm[2]))
     subsets = min(max(1, len(scan.events) // EVENTS), len(scan.events))
-    return Settings(
-        iterations=UPDATES, subsets=subsets, voxel_mm=(side, side, axial), threads=threads
-    )
+    voxel_mm = voxels_of(scan.bins.grid(), model, thin=thin)
+    return Settings(iterations=UPDATES, subsets=subsets, voxel_mm=voxel_mm, threads=threads)
 
 
 def _image(scan: ListmodeScan, settings: Settings, sensitivity: Array) -> Volume:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from emrecon.tomo.scan import Scan
 from emrecon.tomo.sensitivity import Sensitivities
 from emrecon.tomo.settings import Settings
 from emrecon.tomo.subset_likelihoods import Progress, silent
-from emrecon.volume import Array, Volume
+from emrecon.volume import Array, Grid, Volume
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,9 @@ ENOUGH = 0.01
 """Relative change of the scatter at which the turns end."""
 
 LEAST_VIEWS = 48
-"""Views that the images on the way are made of at least, where there are more."""
+"""Views that the images on the way are made of at least: those of twice as many or more are summed
+to that number. As many chosen among 288 of the HR+ have a sixth of the counts, and scatter of 1e5
+was up to 3 % off, where that of all counts is within 0.7 %."""
 
 FIRST_UPDATES, UPDATES = 6, 16
 """Updates that the first image, whose scatter is wrong anyhow, and each other one are made of at
@@ -156,7 +159,7 @@ def estimate_scatter(
         updates = FIRST_UPDATES if first else UPDATES
         pairs = now.of_pairs(_image(small.with_(scatter=scatter), settings, updates, kept))
         if pairs.thin and turn == 1:
-            settings = replace(_settings(small, model, OF_THIN, LONG), threads=threads)
+            settings = replace(_settings(small, model, thin=True), threads=threads)
             kept = Sensitivities()
         coarse, scatter, share = _scaled(now, pairs, small, history[-1])
         history.append(share)
@@ -284,14 +287,33 @@ def _counts(scan: Scan) -> float:
 
 
 def _coarse(scan: Scan) -> Scan:
-    """Return views far enough apart with their attenuation: enough for an image that scatters."""
-    assert scan.mu is not None  # noqa: S101 - for the type alone
-    views = scan.bins.shape[0]
-    count = LEAST_VIEWS if views >= 2 * LEAST_VIEWS else views
-    some = scan.of_views(np.arange(count) * views // count)
-    assert isinstance(some.bins, Bins)  # noqa: S101
-    survival = attenuation.factors(scan.mu, some.bins)
-    return some.with_(attenuation=survival, mu=None, scatter=None)
+    """Return sums of neighbouring views: enough for an image that scatters.
+
+    Bins that take no part are left out of the sums. Attenuation is that of the mean angle.
+    """
+    bins, mu = _bins_and_mu(scan)
+    views = bins.shape[0]
+    if views >= 2 * LEAST_VIEWS:
+        ends = np.arange(LEAST_VIEWS + 1) * views // LEAST_VIEWS
+        groups = [slice(begin, end) for begin, end in pairwise(ends)]
+        efficiency: Any = scan.normalisation
+        if efficiency is None:
+            efficiency = np.broadcast_to(np.float32(1), bins.shape)
+
+        def summed(data: Array) -> Array:
+            parts = ((data[..., some, :, :], efficiency[some] > 0) for some in groups)
+            sums = [np.einsum("...vbp,vbp->...bp", part, live) for part, live in parts]
+            return np.stack(sums, axis=-3)
+
+        bins = replace(bins, phi_rad=np.array([bins.phi_rad[some].mean() for some in groups]))
+        scan = scan.with_(
+            bins=bins,
+            prompts=summed(scan.prompts),
+            normalisation=summed(efficiency),
+            randoms=None if scan.randoms is None else summed(scan.randoms),
+            scatter=None,
+        )
+    return scan.with_(attenuation=attenuation.factors(mu, bins), mu=None, scatter=None)
 
 
 def _scaled(
@@ -311,16 +333,27 @@ def _scaled(
     return CoarseScatter(model.ring, pairs.values, scale), scatter, share
 
 
-def _settings(
-    scan: Scan, model: ScatterModel, voxels: float = VOXELS, long: float = 1.0
-) -> Settings:
-    """Return how the images on the way are made, with voxels that are so much longer than wide."""
-    bins = scan.bins
-    assert isinstance(bins, Bins)  # noqa: S101 - for the type alone
-    side = max(model.body_mm / voxels, bins.bin_mm)
-    usual = bins.grid()
-    axial = usual.spacing_mm[2] * max(1, round(long * side / usual.spacing_mm[2]))
-    return Settings(subsets=_divisor(bins.shape[0], SUBSETS), voxel_mm=(side, side, axial))
+def _settings(scan: Scan, model: ScatterModel, *, thin: bool = False) -> Settings:
+    """Return how the images on the way are made."""
+    voxel_mm = voxels_of(scan.bins.grid(), model, thin=thin)
+    return Settings(subsets=_divisor(scan.bins.shape[0], SUBSETS), voxel_mm=voxel_mm)
+
+
+def voxels_of(usual: Grid, model: ScatterModel, *, thin: bool) -> tuple[float, float, float]:
+    """Return the voxels of the images on the way, mm, beside those that are usual.
+
+    Parameters
+    ----------
+    usual : Grid
+        The scanner's own voxels.
+    model : ScatterModel
+        What scatters.
+    thin : bool
+        Whether activity is as thin as a line: voxels are smaller, and longer than wide.
+    """
+    side = max(model.body_mm / (OF_THIN if thin else VOXELS), usual.spacing_mm[0])
+    length = LONG * side if thin else side
+    return side, side, usual.spacing_mm[2] * max(1, round(length / usual.spacing_mm[2]))
 
 
 def _divisor(views: int, most: int) -> int:

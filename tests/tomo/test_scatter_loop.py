@@ -15,6 +15,7 @@ from emrecon.tomo.corrections.scatter_fit import AIR, tail_fit
 from emrecon.tomo.corrections.scatter_model import ScatterModel
 from emrecon.tomo.corrections.scatter_simulation import integrals, pair_scatter
 from emrecon.tomo.geometry.presets import ECAT_931, TINY
+from emrecon.tomo.geometry.tof import Timing
 from emrecon.tomo.prepare import prepare
 from emrecon.tomo.problem import Problem
 from emrecon.tomo.scan import Scan
@@ -78,7 +79,7 @@ def test_the_scatter_that_was_put_in_is_found(parts):
 def test_images_on_the_way_have_the_scatter_of_their_own_views(
     parts: tuple[Volume, Array, Array], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """9 of 48 views, every fifth or sixth, in three subsets whose sensitivities are kept."""
+    """48 views as 9 sums of five or six, in three subsets whose sensitivities are kept."""
     mu, trues, scatter = parts
     monkeypatch.setattr(scatter_loop, "LEAST_VIEWS", 9)
     monkeypatch.setattr(scatter_loop, "UPDATES", 4)
@@ -99,9 +100,40 @@ def test_images_on_the_way_have_the_scatter_of_their_own_views(
     assert first is None
     assert second is not None
     live = second > 0.05 * second.max()  # the first is of few points
-    ratio = second[live] / found.scatter[np.arange(9) * 48 // 9][live]
-    # Images of 3 and 6 updates differ; efficiencies of other views do so by up to three times.
+    ratio = second[live] / np.add.reduceat(found.scatter, np.arange(9) * 48 // 9, axis=0)[live]
+    # Images of 3 and 6 updates differ, and efficiencies of other views do.
     assert ratio == pytest.approx(np.full(ratio.size, ratio.mean()), rel=0.3)
+
+
+@pytest.mark.parametrize("timing", [None, Timing.of_ps(300, 800, 3)])
+def test_images_on_the_way_have_all_counts_that_take_part(
+    parts: tuple[Volume, Array, Array], timing: Timing | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To choose among the views left four fifths of the counts of an unmashed scan out."""
+    monkeypatch.setattr(scatter_loop, "LEAST_VIEWS", 9)
+    mu, trues, scatter = parts
+    efficiency = EFFICIENCY.copy()
+    efficiency[7:10, 30] = 0  # of views in two sums
+    bins = BINS.timed(timing)
+    prompts = np.broadcast_to(trues + scatter, bins.data_shape).copy()
+    prompts[..., 7:10, 30, :] = 1e6
+    whole = Scan(bins, prompts, efficiency, None, scatter, None, mu)
+    small = scatter_loop._coarse(whole)
+    assert small.bins.shape == (9, *bins.shape[1:])
+    totals = scatter_loop._counts(small), scatter_loop._counts(whole)
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5)
+    assert float(small.normalisation.sum()) == pytest.approx(float(efficiency.sum()), rel=1e-5)
+    # The model of a sum is that of its views but for their angles.
+    every, sums = (
+        some.normalisation
+        * attenuation.factors(mu, some.bins.untimed)
+        * line_integrals(BODY.bodies, some.bins.untimed, BODY.activities)
+        for some in (whole, small)
+    )
+    by_plane = every.sum(axis=(0, 1), dtype=float)
+    assert sums.sum(axis=(0, 1), dtype=float) == pytest.approx(by_plane, rel=0.02)
+    alone = scatter_loop._coarse(whole.with_(normalisation=None))
+    assert np.unique(alone.normalisation).tolist() == [5, 6]
 
 
 @pytest.mark.slow
@@ -271,6 +303,12 @@ def test_what_lies_beyond_the_rings_goes_on_where_there_is_matter():
     wide = continued(activity, along, 30.0)
     assert wide.voxels[2, 2].tolist() == [1, 1, 1, 1, 1, 1, 1, 1, 0]
     assert wide.affine[2, 3] == pytest.approx(-40)
+    # As the mean of the outermost planes, each of which alone is noisy.
+    noisy = Volume(activity.voxels * np.float32([1.5, 0.5, 2]), activity.affine)
+    wide = continued(noisy, along, 30.0)
+    assert wide.voxels[2, 2] == pytest.approx([1, 1, 1, 1.5, 0.5, 2, 1.25, 1.25, 0])
+    single = Volume(activity.voxels[..., :1], Grid.centred((4, 4, 1), (10, 10, 40)).affine)
+    assert continued(single, along, 30.0).voxels[2, 2].tolist() == [1, 1, 0]
 
 
 @pytest.mark.parametrize(

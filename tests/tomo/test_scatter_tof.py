@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from emrecon.tomo import scatter_events
 from emrecon.tomo.corrections.attenuation import event_factors
 from emrecon.tomo.corrections.bin_places import turned_places
 from emrecon.tomo.corrections.scatter_model import ScatterModel
@@ -25,7 +26,8 @@ from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.scan import Scan
 from emrecon.tomo.scatter_events import estimate_event_scatter, with_event_scatter
 from emrecon.tomo.scatter_loop import estimate_scatter
-from emrecon.volume import Grid, Volume
+from emrecon.tomo.settings import Settings
+from emrecon.volume import Array, Grid, Volume
 from phantoms.phantom import WATER_PER_MM, Phantom
 from phantoms.shapes import Material, cylinder
 from phantoms.simulate_photons import PhotonScan, simulate_photon_events, simulate_photons
@@ -138,3 +140,32 @@ def test_the_scatter_of_events_is_found(volumes):
     assert told.background.min() >= 0
     beside = survival > 0.99
     assert told.background[beside].mean() < told.background[~beside].mean()
+
+
+@pytest.mark.slow
+def test_images_of_single_events_of_a_line_have_smaller_voxels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As those of counts in bins: voxels of a twentieth of a body are wider than a line."""
+    disc = cylinder((0, 0, 0), (110, 110), 80).filled(Material(0.0, WATER_PER_MM), label=1)
+    line = cylinder((0, -30, 0), (3, 3), 80).adding(50, 0.0, label=2)
+    bins = SCANNER.bins()
+    body = Phantom("body", (disc, line), {1: "water", 2: "line"})
+    made = simulate_photon_events(PhotonScan(body, bins, 2e4, np.random.default_rng(4)))
+    events = Events(crystal_centres(SCANNER), made.prompts[0])
+    survival = np.concatenate(list(event_factors(made.mu, bins, [events])))
+    efficiency = sum_over_pairs(bins, np.ones((SCANNER.rings, SCANNER.crystals)))
+    scan = ListmodeScan(events.with_(factors=survival), bins, efficiency, made.mu)
+    image, sizes = scatter_events._image, []
+
+    def watched(some: ListmodeScan, settings: Settings, sensitivity: Array) -> Volume:
+        sizes.append(settings.voxel_mm)
+        return image(some, settings, sensitivity)
+
+    monkeypatch.setattr(scatter_events, "_image", watched)
+    estimate = estimate_event_scatter(scan, SCANNER.energy, 2)
+    assert len(sizes) == 2
+    assert sizes[1][0] < sizes[0][0]
+    assert sizes[1][2] > 2 * sizes[1][0]
+    share = estimate.total / len(events)
+    assert share == pytest.approx(made.facts["scatter_fraction"], rel=0.08)

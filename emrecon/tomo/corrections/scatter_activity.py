@@ -18,11 +18,16 @@ line integrals of activity, as a share of their mean: by 0.1 to 0.2 in bodies, b
 3 mm, which rays of so few points and detectors meet by chance. Every so manieth point tells."""
 
 
+OUTERMOST_MM = 25.0
+"""Length along the axis over which the outermost planes of an image are taken together, as each of
+them alone is of few counts."""
+
+
 def continued(activity: Volume, mu: Volume, length_mm: float) -> Volume:
     """Return an activity continued beyond its first and last plane where there is matter.
 
     A scanner sees photons scattered that no image of it tells where they are from: what lies
-    just beyond its rings is taken to be as its outermost planes.
+    just beyond its rings is taken to be as the mean of its outermost planes.
     """
     from scipy.ndimage import map_coordinates  # noqa: PLC0415 - heavy
 
@@ -33,7 +38,9 @@ def continued(activity: Volume, mu: Volume, length_mm: float) -> Volume:
         grid.spacing_mm,
         (*grid.origin_mm[:2], grid.origin_mm[2] - more * grid.spacing_mm[2]),
     )
-    voxels = np.pad(activity.voxels, ((0, 0), (0, 0), (more, more)), mode="edge")
+    last = min(grid.shape[2], max(1, round(OUTERMOST_MM / grid.spacing_mm[2])))
+    around = ((0, 0), (0, 0), (more, more))
+    voxels = np.pad(activity.voxels, around, "mean", stat_length=((1, 1), (1, 1), (last, last)))
     to_mu = [
         (wide.centres_mm(axis) - mu.affine[axis, 3]) / mu.affine[axis, axis] for axis in range(3)
     ]
