@@ -152,7 +152,7 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
             scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,  # what a worker raises is told once, by the client
         ) as cluster,
-        import_module("distributed").Client(cluster) as client,
+        import_module("distributed").Client(cluster, set_as_default=False) as client,
     ):
         addresses = [cluster.workers[n].worker_address for n in sorted(cluster.workers)]
         yield Workers(client, addresses, threads or max(1, (cores or 1) // count))
@@ -162,7 +162,7 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
 def _existing(address: str, threads: int) -> Iterator[Workers]:
     distributed = import_module("distributed")
     try:
-        client = distributed.Client(address, timeout=START_S)
+        client = distributed.Client(address, timeout=START_S, set_as_default=False)
     except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
         words = "another server does" if isinstance(error, MemoryError) else error
         raise EmreconError(f"no Dask scheduler answers at {address}: {words}") from error

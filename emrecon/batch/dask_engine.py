@@ -192,7 +192,7 @@ def local(processes: Processes) -> DaskEngine:
         drawing = threading.Thread(target=_draw, args=(cluster,))
         drawing.start()
         ending.callback(drawing.join)
-        client = distributed.Client(cluster)
+        client = distributed.Client(cluster, set_as_default=False)
         ending.callback(client.close)
         ending.callback(processes.close)
         return DaskEngine(client, plugin.name, ending.pop_all(), ahead=slots)
@@ -220,7 +220,7 @@ def existing(address: str, threads: int) -> DaskEngine:
     """
     distributed = module("distributed")
     try:
-        client = distributed.Client(address, timeout=START_S)
+        client = distributed.Client(address, timeout=START_S, set_as_default=False)
     except (OSError, ValueError, MemoryError) as error:  # the last where another server answers
         words = "another server does" if isinstance(error, MemoryError) else error
         raise EmreconError(f"no Dask scheduler answers at {address}: {words}") from error

@@ -78,7 +78,7 @@ def slurm(asked: Slurm, out: Path) -> DaskEngine:
         except (OSError, RuntimeError, ValueError) as error:
             words = " ".join(str(error).split())
             raise EmreconError(f"SLURM does not take the workers: {words}") from error
-        client = module("distributed").Client(cluster)
+        client = module("distributed").Client(cluster, set_as_default=False)
         tend = Tender(cluster, asked.workers, logs)
         return with_processes(client, asked.threads, ending.pop_all(), tend)
 

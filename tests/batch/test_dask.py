@@ -101,6 +101,14 @@ def test_the_dashboard_is_there(engine: DaskEngine) -> None:
     assert "docs_json" in page  # figures
 
 
+def test_arrays_of_the_process_stay_its_own(engine: DaskEngine) -> None:
+    """Dask makes a client the scheduler of all arrays, unless told not to."""
+    from dask import config
+
+    assert engine.slots() == 2
+    assert config.get("scheduler", None) is None
+
+
 def test_same_images_and_a_killed_process_fails_only_its_job(
     engine: DaskEngine, made: Path, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from emrecon import Corrections, forms, jobs
 from emrecon.errors import FormatError
 from emrecon.io import write_image
+from emrecon.io.interfile import write_projections
 from emrecon.jobs import base
 from emrecon.jobs.convert import ConversionJob
 from emrecon.jobs.known_source import Source
@@ -22,6 +23,7 @@ from emrecon.jobs.transmission import TransmissionJob
 from emrecon.stop import after
 from emrecon.tissue.inputs import TissueInputs
 from emrecon.tissue.settings import Settings as TissueSettings
+from emrecon.tomo.geometry.presets import MMR
 from emrecon.tomo.kernel_settings import KernelSettings
 from emrecon.tomo.penalty import Penalty
 from emrecon.tomo.region_settings import RegionSettings
@@ -97,13 +99,12 @@ def test_iterates_do_not_depend_on_when_they_stop(scan: Path) -> None:
     assert key(job, leave_out=ONLY_STOPS) == key(longer, leave_out=ONLY_STOPS)
 
 
-def test_efficiencies_that_differ_by_dead_time_decide_the_iterates(
-    scan: Path, tmp_path: Path
-) -> None:
+def test_efficiencies_that_differ_by_dead_time_decide_the_iterates(tmp_path: Path) -> None:
     """A rate decides those of a norm's rings, and another dead time leaves theirs out."""
-    job = ReconstructionJob(
-        scan, scan / "image.nii.gz", Settings(iterations=1, checkpoint_every=1)
-    )
+    bins = MMR.bins(max_ring_difference=0, views=2)
+    write_projections(tmp_path / "scan.hs", bins, np.ones(bins.shape, np.float32))
+    one = Settings(iterations=1, checkpoint_every=1)
+    job = ReconstructionJob(tmp_path / "scan.hs", tmp_path / "image.nii.gz", one)
     rates = ((None, 0.0), (0.0, 0.0), (1e4, 0.0), (2e4, 0.0), (1e4, 0.1))
 
     def keys(norm: Path | None) -> set[str]:
@@ -113,7 +114,9 @@ def test_efficiencies_that_differ_by_dead_time_decide_the_iterates(
         ]
         return {replace(job, corrections=each).begin().key for each in chosen}
 
-    norm = write_norm(tmp_path, mmr_components())
+    components = mmr_components()
+    components[4:6] = np.full((2, 64), [[-1e-6], [0]], np.float32)  # dead time of rings
+    norm = write_norm(tmp_path, components)
     assert len(keys(norm)) == len(rates)
     assert len(keys(None)) == 1
 

@@ -165,8 +165,11 @@ def test_the_end_of_a_scheduler_is_one_line(scan, tmp_path):
 @pytest.mark.slow
 def test_two_runs_at_once_serve_this_machine_alone() -> None:
     """A port that is taken is no reason to fail: warnings are errors here."""
+    from dask import config
+
     listening = set()
     with opened("1", 1), opened("1", 1):
+        assert config.get("scheduler", None) is None  # arrays of the process stay its own
         for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
             found = process.net_connections()
             listening |= {one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN}
