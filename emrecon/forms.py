@@ -22,7 +22,13 @@ from emrecon.errors import SettingsError
 T = TypeVar("T")
 
 WORD = "word"
-"""Key in the metadata of a field of a path, of the word that may stand in place of one."""
+"""Key in the metadata of a field of a path, of the words that may stand in place of one."""
+
+NONE, SIMULATE, AUTO = "none", "simulate", "auto"
+"""Words in place of a path: no file, though a manifest names one; one that is worked out."""
+
+NONE_HELP = "In place of a file, none leaves out the one that the scan's manifest names."
+"""What is said of that word beside the fields that take it."""
 
 _MANY = {tuple, list}
 
@@ -125,13 +131,30 @@ def changed(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
 def asked(form: Any) -> list[str]:  # noqa: ANN401 - any form
     """Return the fields that ask for something: changed, and not merely from unsaid to none."""
     unsaid = {item.name for item in fields(form) if item.default is None}
-    return [name for name, value in changed(form).items() if value or name not in unsaid]
+    none = said_none(form)
+    return [
+        name
+        for name, value in changed(form).items()
+        if (value or name not in unsaid) and name not in none
+    ]
+
+
+def said_none(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
+    """Return the fields of paths that are said to be none, with what they are by default."""
+    takers = words_for_paths(type(form))  # type: ignore[arg-type] # classes are hashable
+    return {
+        item.name: default_of(item)
+        for item in fields(form)
+        if NONE in takers.get(item.name, ())
+        and getattr(form, item.name) in {Path(NONE), (Path(NONE),)}
+    }
 
 
 def told(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
-    """Return the fields that are not as by default and hold no path, as a sidecar tells them."""
+    """Return the fields that are not as by default and name no file, as a sidecar tells them."""
     named = path_names(type(form))  # type: ignore[arg-type] # classes are hashable
-    return {n: to_plain(value) for n, value in changed(form).items() if n not in named}
+    none = dict.fromkeys(said_none(form), NONE)
+    return {n: to_plain(value) for n, value in changed(form).items() if n not in named} | none
 
 
 def plain(form: Any) -> dict[str, Any]:  # noqa: ANN401 - any form
@@ -212,7 +235,7 @@ def path_names(*forms: type) -> frozenset[str]:
 
 
 @cache
-def words_for_paths(*forms: type) -> dict[str, str]:
+def words_for_paths(*forms: type) -> dict[str, tuple[str, ...]]:
     """Return the words that fields take in place of a path, by the names of these fields."""
     every = [item for form in forms for item in fields(form)]
     return {item.name: item.metadata[WORD] for item in every if WORD in item.metadata}
@@ -221,8 +244,11 @@ def words_for_paths(*forms: type) -> dict[str, str]:
 def paths_in(form: Any) -> dict[str, Path]:  # noqa: ANN401 - any form
     """Return every path that a form names, by field; several of a tuple are numbered from 1."""
     named: dict[str, Path] = {}
+    none = said_none(form)
     for item in fields(form):
         value = getattr(form, item.name)
+        if item.name in none:
+            continue
         if isinstance(value, Path):
             named[item.name] = value
         elif isinstance(value, tuple):
@@ -237,6 +263,12 @@ def numbered(stem: str, paths: Sequence[Path]) -> dict[str, Path]:
     if len(paths) == 1:
         return {stem: paths[0]}
     return {f"{stem}{number}": path for number, path in enumerate(paths, 1)}
+
+
+def path_of(text: str) -> Path:
+    """Return the path of a text; of ``./none``, which as a path is the word, the absolute one."""
+    path = Path(text)
+    return path.absolute() if str(path) in {NONE, SIMULATE, AUTO} - {text} else path
 
 
 def with_paths(form: T, place: Callable[[Path], Path]) -> T:
@@ -322,7 +354,7 @@ def _parsed(word: str, kinds: Iterable[Any]) -> Any:  # noqa: ANN401 - any plain
 def _path(kind: type, value: Any) -> Any:  # noqa: ANN401 - any JSON
     """Return a path of the text that JSON and TOML hold it as."""
     if isinstance(value, str) and value and "\0" not in value:
-        return Path(value)
+        return path_of(value)
     raise ValueError(f"not a {kind.__name__}")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
+from emrecon.forms import path_of
+
 Choices = Callable[[], list[tuple[str, str]]]
 """Returns what a file may be chosen from: what is shown, and the path it stands for."""
 
@@ -106,7 +108,7 @@ class FileChooser(QWidget):
         place = self.box.findText(text)
         if place >= 0 and self.box.itemData(place):
             text = str(self.box.itemData(place))
-        return Path(text).expanduser() if text else None
+        return path_of(text).expanduser() if text else None
 
     def _take(self, name: str) -> None:
         self.box.setEditText(shlex.quote(name) if self.several else name)

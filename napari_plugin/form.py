@@ -84,6 +84,7 @@ class Form(QWidget, Generic[T]):
         self._kind = type(value)
         self.fields: dict[str, Field] = {}
         hints, texts = forms.types_of(self._kind), forms.helps(self._kind)  # type: ignore[arg-type] # classes are hashable
+        words = forms.words_for_paths(self._kind)  # type: ignore[arg-type] # likewise
         self._whole = QVBoxLayout(self)
         self._whole.setContentsMargins(4, 4, 4, 4)
         self._rows = lines()
@@ -92,8 +93,10 @@ class Form(QWidget, Generic[T]):
         self.sections: dict[str, Section] = {}
         for item in fields(value):  # type: ignore[arg-type] # T is a dataclass
             name, text = item.name, texts.get(item.name, "")
-            field = Field(name, hints[name], getattr(value, name), choices)
-            field.widget.setToolTip(f"<p>{text}</p>")
+            default, instead = getattr(value, name), words.get(name, ())
+            field = Field(name, hints[name], default, choices, instead)
+            none = f"<p>{forms.NONE_HELP}</p>" if forms.NONE in instead else ""
+            field.widget.setToolTip(f"<p>{text}</p>{none}")
             self.fields[name] = field
             self._layout_for(name, texts).addRow(field.caption, field.holder)
             field.connect(self._changed)
@@ -175,9 +178,15 @@ class Field:
         What is shown first, and taken where the line is blank.
     choices : callable, optional
         What files may be chosen from.
+    instead : tuple of str, optional
+        Words that may stand in place of a file.
     """
 
-    def __init__(self, name: str, hint: Any, default: Any, choices: Choices | None) -> None:  # noqa: ANN401
+    def __init__(
+        self, name: str, hint: Any, default: Any, choices: Choices | None,  # noqa: ANN401
+        instead: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        self._instead = instead
         self.caption, self._hint, self._default = caption(name), hint, default
         optional, kind = forms.without_none(hint)
         self._many = get_origin(kind) is tuple
@@ -209,7 +218,7 @@ class Field:
             value = self.value()
             paths = value if isinstance(value, tuple) else (value,)
             for path in paths:
-                if isinstance(path, Path) and not _there(path):
+                if isinstance(path, Path) and not self._known(path):
                     raise SettingsError(f"there is no {path}")
         except EmreconError as error:
             self.complain(str(error))
@@ -277,6 +286,11 @@ class Field:
             return self._default
         return forms.from_text(self._words(text) if self._many else text, self._hint, self.caption)
 
+    def _known(self, path: Path) -> bool:
+        """Return whether a path is a word, or something that is there."""
+        text = str(path)
+        return text in self._instead or text.startswith(_SHARED) or path.expanduser().exists()
+
     def _within(self) -> Any:  # noqa: ANN401 - a widget
         """Return the widget in which something is typed or chosen."""
         if isinstance(self.widget, FileChooser):
@@ -303,7 +317,14 @@ class Field:
         if kind is int:
             return _Counter()
         if kind is Path or (self._paths and choices):
-            chooser = FileChooser(self.caption, choices or list, folders=name == "ct")
+            blank = BY_SCAN if forms.NONE in self._instead else "none"
+            folders, instead = name == "ct", [(word, word) for word in self._instead]
+            chooser = FileChooser(
+                self.caption,
+                lambda: [*(choices or list)(), *instead],
+                folders=folders,
+                blank=blank,
+            )
             chooser.several = self._many
             return chooser
         if options := forms.choices(kind) or (SUGGESTIONS[name] if self._free else ()):
@@ -363,7 +384,3 @@ def _complaint() -> QLabel:
     follow(label, lambda colours: label.setStyleSheet(f"color: {colours.wrong}"))
     label.hide()
     return label
-
-
-def _there(path: Path) -> bool:
-    return str(path).startswith(_SHARED) or path.expanduser().exists()

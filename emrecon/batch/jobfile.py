@@ -258,12 +258,10 @@ def anchored(kind: str, options: Table, placeholders: Mapping[str, str], base: P
     anchored = dict(options)
     for name in paths & set(options):
         value = options[name]
-        if value == words.get(name):
-            continue
-        if isinstance(value, list):
-            anchored[name] = [_path(item, placeholders, base) for item in value]
-        else:
-            anchored[name] = _path(value, placeholders, base)
+        known = words.get(name, ())
+        several = value if isinstance(value, list) else [value]
+        placed = [one if one in known else _path(one, placeholders, base) for one in several]
+        anchored[name] = placed if isinstance(value, list) else placed[0]
     return anchored
 
 
@@ -276,7 +274,7 @@ def _tables(kind: str, options: Table) -> set[str]:
 def _path(value: object, placeholders: Mapping[str, str], base: Path) -> str:
     if not isinstance(value, str):
         raise SettingsError(f"a path is text in quotes, not {value!r}")
-    return str(base / _filled(value, placeholders))
+    return str(forms.path_of(os.path.join(base, _filled(value, placeholders))))  # noqa: PTH118 - keeps ./
 
 
 def _filled(text: str, placeholders: Mapping[str, str]) -> str:

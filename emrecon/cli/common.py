@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from emrecon.errors import SettingsError
+from emrecon.forms import NONE_HELP
 from emrecon.tomo.anatomy_settings import AnatomySettings
 from emrecon.tomo.inputs import CameraFacts, Corrections
 from emrecon.tomo.kernel_settings import KernelSettings
@@ -34,6 +35,9 @@ SECTIONS = (
     "List-mode", "SPECT files", "Execution", "Engine", "Output",
 )  # fmt: skip
 """Groups of flags in the order of help: what is set most often comes first."""
+
+ABOUT = {"Corrections": NONE_HELP}
+"""What is said of a group in help."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ def section(
 ) -> Parameter:
     """Let the fields of a form be flags, in a group of this name; `without` some in its help."""
     hidden = Without(frozenset(without)) if without else None
-    group = Group(name, sort_key=SECTIONS.index(name), help_formatter=hidden)
+    about = ABOUT.get(name, "")
+    group = Group(name, help=about, sort_key=SECTIONS.index(name), help_formatter=hidden)
     return Parameter(name="*", group=group, negative=negative, negative_iterable=())
 
 

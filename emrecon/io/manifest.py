@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from emrecon.errors import FormatError, SettingsError
 from emrecon.files import read_text, write_text
-from emrecon.forms import changed, paths_in
+from emrecon.forms import asked, changed, paths_in, said_none
 from emrecon.io.formats import data_files
 from emrecon.tomo.inputs import Corrections
 
@@ -35,6 +35,14 @@ RIVALS = {
 }
 """Corrections that say in another way what a part says."""
 
+ABOUT = {
+    "mu_unit": ("mu",),
+    "mu_centred": ("mu",),
+    "ct_kvp": ("ct",),
+    "suv": ("calibration",),
+    "singles_cps": ("norm", "dead_time_us"),
+}
+"""What a manifest states of files that it names, which goes when these are left out."""
 
 ESTIMATED = {
     "simulate_scatter", "scatter_rounds", "scatter_absolute", "window_kev", "energy_resolution",
@@ -61,6 +69,8 @@ _PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
 def resolved(path: Path, corrections: Corrections) -> tuple[Path, Corrections]:
     """Return prompts and corrections of a scan; of a manifest or its folder, those it names.
 
+    What is said to be none is none in what is returned.
+
     Raises
     ------
     FormatError
@@ -71,6 +81,7 @@ def resolved(path: Path, corrections: Corrections) -> tuple[Path, Corrections]:
     path = path / MANIFEST if path.is_dir() else path
     if path.suffix == ".toml":
         path, corrections = read_manifest(path, corrections)
+    corrections = replace(corrections, **said_none(corrections))
     no_rivals(corrections, path)
     return path, corrections
 
@@ -94,11 +105,20 @@ def read_manifest(path: Path, over: Corrections) -> tuple[Path, Corrections]:
         key: value if key in _PLAIN else _inside(path.parent, value)
         for key, value in table.items()
     }
-    chosen = changed(over)
-    for key in chosen:  # what was chosen stands for all that says the same in another way
+    return prompts, _over(stated, over)
+
+
+def _over(stated: dict[str, Any], over: Corrections) -> Corrections:
+    """Return what a manifest states where `over` says nothing else."""
+    chosen, named = changed(over), set(stated)
+    for key in asked(over):  # what was chosen stands for all that says the same in another way
         for rival in RIVALS.get(key, ()):
             stated.pop(rival, None)
-    return prompts, Corrections(**(stated | chosen))
+    left = asked(Corrections(**(stated | chosen)))
+    for key, files in ABOUT.items():
+        if named.intersection(files) and not set(files).intersection(left):
+            stated.pop(key, None)
+    return Corrections(**(stated | chosen))
 
 
 def _inside(folder: Path, value: str | list[str]) -> Path | tuple[Path, ...]:

@@ -127,7 +127,7 @@ class NormalisationJob:
 
     def _refuse_unused(self) -> None:
         """Refuse corrections that say what is estimated, or that are not made here."""
-        named = set(forms.changed(self.corrections))
+        named = set(forms.asked(self.corrections))
         if STATED & named:
             raise SettingsError(
                 "efficiencies are what is estimated: leave out --norm, --normalisation, "

@@ -135,6 +135,8 @@ class ReconChoice:
         """
         if self.out is None:
             return
+        if self.out.name == forms.NONE:
+            raise SettingsError("none stands for a file that is left out: name the output")
         if io.is_series(self.out):
             if self.listmode.gates or self.penalty.betas:
                 raise SettingsError("gates and betas are not written as DICOM: name it .nii.gz")

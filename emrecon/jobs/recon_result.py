@@ -248,7 +248,11 @@ class ReconResult:
             chosen |= forms.plain(job.penalty)
         if job.kernel.kernel:
             chosen |= forms.plain(job.kernel)
-        for form in (job.anatomical, self.source.corrections, job.camera, job.listmode):
+        corrections = (
+            job.corrections,
+            self.source.corrections,
+        )  # as said, and with the manifest's
+        for form in (job.anatomical, *corrections, job.camera, job.listmode):
             chosen |= forms.told(form)
         tables = job.listmode.tables()  # among the inputs, with their checksums
         return {name: value for name, value in chosen.items() if name not in tables}

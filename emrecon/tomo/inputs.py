@@ -6,14 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emrecon.errors import SettingsError
-from emrecon.forms import WORD
+from emrecon.forms import NONE, SIMULATE, WORD
 from emrecon.tomo.corrections.dead_time import MODELS, DeadTime
 
 IN_BINS = ("normalisation", "attenuation", "randoms", "scatter", "correction", "additive")
 """Corrections that are projection data."""
-
-SIMULATE = "simulate"
-"""What stands for a file of scatter that is to be worked out."""
 
 NO_MAP = (
     "scatter is simulated from an attenuation map: give --mu (or --ct); attenuation factors do "
@@ -21,6 +18,8 @@ NO_MAP = (
 )
 """Why scatter cannot be worked out without one."""
 
+
+_OR_NONE = {WORD: (NONE,)}
 
 SPAN = 11
 """Axial compression of list-mode data by default."""
@@ -31,7 +30,9 @@ class Corrections:
     """The files of a scan besides its prompts, and how to read them.
 
     What a scan's manifest may state is None (or empty) until it is said, so that what is said
-    goes before the manifest, whatever it says.
+    goes before the manifest, whatever it says. In place of a file ``Path("none")`` says that there
+    is none, though the manifest names one; a file of that name is given by its absolute path, or
+    where it is typed as ``./none``.
 
     Examples
     --------
@@ -39,21 +40,21 @@ class Corrections:
     '1/cm'
     """
 
-    normalisation: Path | None = None
+    normalisation: Path | None = field(default=None, metadata=_OR_NONE)
     """Detection efficiencies of the bins (Interfile); 0 marks dead and missing ones."""
 
-    attenuation: Path | None = None
+    attenuation: Path | None = field(default=None, metadata=_OR_NONE)
     """Attenuation factors of the bins (Interfile): survival probabilities, at most 1."""
 
-    correction: Path | None = None
+    correction: Path | None = field(default=None, metadata=_OR_NONE)
     """Multiplicative correction in STIR's sense (Interfile): attenuation correction over
     efficiency; 0 marks dead bins. Instead of normalisation and attenuation."""
 
-    norm: Path | None = None
+    norm: Path | None = field(default=None, metadata=_OR_NONE)
     """Siemens' normalisation by components (.n.hdr, mMR and mCT): efficiencies of single crystals,
     for any span, and gaps. Its dead time is made up for where singles are known."""
 
-    mu: tuple[Path, ...] = ()
+    mu: tuple[Path, ...] = field(default=(), metadata=_OR_NONE)
     """Attenuation map (NIfTI or Interfile image, Siemens' .v.hdr too), projected to attenuation
     factors. Several are added up: body, bed, coils."""
 
@@ -64,7 +65,7 @@ class Corrections:
     """Put the middle of the attenuation map on the camera's axis of rotation, in the middle of
     the planes, whatever its header says: as STIR's SPECT projector does."""
 
-    ct: Path | None = None
+    ct: Path | None = field(default=None, metadata=_OR_NONE)
     """CT in Hounsfield units (NIfTI, or a DICOM series: its folder or one of its files), turned
     to an attenuation map at the energy of the photons that are imaged."""
 
@@ -79,10 +80,10 @@ class Corrections:
     mlaa_passes: int = 3
     """Estimated attenuation: passes over the counts in each of five rounds."""
 
-    randoms: Path | None = None
+    randoms: Path | None = field(default=None, metadata=_OR_NONE)
     """Mean randoms in each bin, counts as measured (Interfile)."""
 
-    scatter: Path | None = field(default=None, metadata={WORD: SIMULATE})
+    scatter: Path | None = field(default=None, metadata={WORD: (NONE, SIMULATE)})
     """Mean scatter in each bin, counts as measured (Interfile); or the word simulate, which is
     to work it out of image and attenuation map in turns (PET)."""
 
@@ -104,7 +105,7 @@ class Corrections:
     """Simulated scatter: FWHM of the measured energy at 511 keV as a share, such as 0.15, where
     the scanner is not known."""
 
-    additive: Path | None = None
+    additive: Path | None = field(default=None, metadata=_OR_NONE)
     """Background in STIR's sense (Interfile): (randoms + scatter) times the correction."""
 
     span: int | None = None
@@ -117,11 +118,11 @@ class Corrections:
     tof_fwhm_ps: float | None = None
     """Time-of-flight resolution in ps, where neither file nor scanner says it."""
 
-    calibration: Path | None = None
+    calibration: Path | None = field(default=None, metadata=_OR_NONE)
     """The scanner's calibration, as `emrecon calibrate` writes it: the image is then in Bq/mL,
     each frame brought to the start of the scan."""
 
-    facts: Path | None = None
+    facts: Path | None = field(default=None, metadata=_OR_NONE)
     """What is known about the examination, in JSON by the keys of BIDS PET: isotope, dose, times,
     and PatientWeight in kg. The sidecar holds all of it."""
 
@@ -146,6 +147,8 @@ class Corrections:
         one: object = self.mu
         if isinstance(one, Path):  # one will do for several
             object.__setattr__(self, "mu", (one,))
+        if Path(NONE) in self.mu and len(self.mu) > 1:
+            raise SettingsError("mu is none or names files, not both")
         if self.scatter == Path(SIMULATE):
             object.__setattr__(self, "scatter", None)
             object.__setattr__(self, "simulate_scatter", True)

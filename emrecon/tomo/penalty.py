@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from emrecon.errors import SettingsError
-from emrecon.forms import WORD
+from emrecon.forms import AUTO, WORD
 from emrecon.tomo.settings import Settings
 
 Auto = Literal["auto"]
@@ -49,7 +49,7 @@ class Penalty:
     """The prior log-cosh: difference in counts/mm above which an edge begins; auto is a fifth of
     the typical value."""
 
-    kappa: Path | None = field(default=None, metadata={WORD: "auto"})
+    kappa: Path | None = field(default=None, metadata={WORD: (AUTO,)})
     """Factor of each voxel in the prior (NIfTI or Interfile image); auto, the default, is how well
     the counts know it, so that the resolution is about the same everywhere."""
 
@@ -81,7 +81,7 @@ class Penalty:
 
     def __post_init__(self) -> None:
         self._check_numbers()
-        if self.kappa == Path("auto"):
+        if self.kappa == Path(AUTO):
             object.__setattr__(self, "kappa", None)
         if self.uniform and self.kappa is not None:
             raise SettingsError("give kappa, or uniform for none")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -564,3 +565,36 @@ def test_an_example_is_offered_in_an_empty_viewer_and_simulated_once(qtbot, told
     kinds = [kind for _, _, kind in samples.scan_layers(folder, "x")]
     assert kinds == ["image", "image", "image", "labels"]
     assert dock.session.close()
+
+
+def test_a_file_of_the_manifest_is_left_out_by_a_word(qtbot, dock, scan_folder, tmp_path):
+    field = dock.corrections.fields["randoms"]
+    assert field.widget.box.lineEdit().placeholderText() == "as the scan says"
+    assert "none leaves out" in field.widget.toolTip()
+    for name in ("randoms", "mu"):
+        box = dock.corrections.fields[name].widget.box
+        assert box.findText("none") > 0
+        box.setEditText("none")
+    assert dock.corrections.check()
+    dock.scan.box.setEditText(str(scan_folder))
+    job, _ = dock._chosen()
+    assert job.corrections == Corrections(randoms=Path("none"), mu=(Path("none"),))
+    assert "randoms" not in job.inputs()
+    shutil.copytree(scan_folder, tmp_path / "bare")
+    manifest = tmp_path / "bare" / "scan.toml"
+    lines = manifest.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("randoms")]
+    assert len(kept) == len(lines) - 1
+    manifest.write_text("\n".join(kept))
+    once = replace(job, settings=Settings(iterations=1, subsets=4))
+    bare = replace(once, scan=manifest, corrections=Corrections())
+    one, other = (each.begin().iterate().volume.voxels for each in (once, bare))
+    np.testing.assert_array_equal(one, other)
+    press(qtbot, dock, "command")
+    words = shlex.split(QApplication.clipboard().text())
+    assert [words[words.index(flag) + 1] for flag in ("--randoms", "--mu")] == ["none", "none"]
+    box = dock.penalty.fields["kappa"].widget.box
+    box.setEditText("none")  # no scan names one
+    assert not dock.penalty.fields["kappa"].check()
+    box.setEditText("auto")
+    assert dock.penalty.fields["kappa"].check()
