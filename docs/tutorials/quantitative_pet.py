@@ -6,6 +6,7 @@ Run: python docs/tutorials/quantitative_pet.py
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 
@@ -91,8 +92,9 @@ for label in (4, 5, 6):
     found, true = (float(each[part].mean()) for each in (image.voxels / 1000, truth))
     print(f"{head.labels[label]}: {found:.2f} kBq/mL, {100 * (found / true - 1):+.1f} % off")
 
-reconstruct(scan, Path("series"), settings, chosen)  # a folder of DICOM PT
-stored = read_image(Path("series/00001.dcm")).ras()
+series = Path(mkdtemp(prefix="series-", dir="."))  # a new folder of DICOM PT for each run
+reconstruct(scan, series, settings, chosen)
+stored = read_image(series / "00001.dcm").ras()
 suv = reconstruct(scan, None, settings, replace(chosen, suv=True)).volume
 left = 500e6 * 2 ** -(1800 / emitter_named("C-11").half_life_s)  # of the dose, at the start
 worst = np.abs(stored.voxels * (70_000 / left) - suv.voxels).max() / suv.voxels.max()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from operator import add
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from emrecon.compiled import set_threads
 from emrecon.errors import SettingsError
 from emrecon.heard import heard
 from emrecon.tomo import camera_setup
+from emrecon.tomo.corrections.map_shift import say_elsewhere, views_around
 from emrecon.tomo.draw import Draw
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.likelihood import Redrawable
@@ -136,6 +137,8 @@ def loaded(
             held, about = _of_events(scan, settings, chosen)
         else:
             held, about = _of_bins(scan, settings, chosen)
+            if scan.mu is not None and not worker[0]:
+                _say_elsewhere(scan, load, settings, chosen)
         share = Share(held, threads, replace(about, warnings=tuple(warnings)))
         weakref.finalize(share, opened.pop_all().close)  # events stay open while they are used
     return share
@@ -213,6 +216,17 @@ def _of_bins(scan: Scan, settings: Settings, chosen: _Choice) -> tuple[Chunks, A
         backgrounds=tuple(backgrounds),
         views=tuple(views for views, _ in chunks.values()),
     )
+
+
+def _say_elsewhere(scan: Scan, load: Load, settings: Settings, chosen: _Choice) -> None:
+    """Warn where the counts do not fit the map, by views all around, not those of a chunk.
+
+    Of a few views any activity explains the counts, with any map.
+    """
+    with load(views_around) if chosen.views else nullcontext(scan) as whole:
+        assert isinstance(whole, Scan)  # noqa: S101 - for the type alone
+        assert whole.mu is not None  # noqa: S101 - as above
+        say_elsewhere(camera_setup.completed(whole, settings), whole.mu)
 
 
 def _of_events(scan: ListmodeScan, settings: Settings, chosen: _Choice) -> tuple[Chunks, About]:

@@ -10,6 +10,7 @@ import numpy as np
 from emrecon.compiled import set_threads
 from emrecon.em import Iterate, last, until, watch
 from emrecon.tomo import camera_setup
+from emrecon.tomo.corrections.map_shift import say_elsewhere
 from emrecon.tomo.geometry.image_grid import grid_of
 from emrecon.tomo.listmode_scan import ListmodeScan
 from emrecon.tomo.operators.projector import seen_mm
@@ -128,6 +129,8 @@ def _of_bins(scan: Scan, settings: Settings, kept: Sensitivities, progress: Prog
         replace(likelihood, keep=kept.of(number, len(order), grid.shape))
         for (number, _), likelihood in zip(order, each, strict=True)
     )
+    if scan.mu is not None:
+        say_elsewhere(scan, scan.mu)
     total = np.zeros(grid.shape, np.float32)
     for done, likelihood in enumerate(likelihoods, 1):
         total += likelihood.sensitivity

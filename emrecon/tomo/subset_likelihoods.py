@@ -208,7 +208,6 @@ def _medium(scan: Scan, grid: Grid, fov_mm: float) -> Medium:
     say_cover(scan.mu, scan.bins)
     mu = fitted(scan.mu, grid, scan.bins, fov_mm)
     say_camera_counts_beside(scan.bins, scan, mu)
-    say_elsewhere(scan, scan.mu)
     return Medium(scan.response, mu)
 
 
@@ -224,7 +223,6 @@ def _factors(scan: Scan) -> Array | None:
         survival = attenuation.factors(scan.mu, scan.bins)
         say_cover(scan.mu, scan.bins)
         say_counts_beside(scan.bins, scan, survival)
-        say_elsewhere(scan, scan.mu)
     if survival is None or scan.normalisation is None:
         return scan.normalisation if survival is None else survival
     if scan.mu is not None:  # computed here, so it may be changed here

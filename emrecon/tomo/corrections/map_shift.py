@@ -99,6 +99,11 @@ EXPECTED_UPDATES = 40
 """Updates of the coarse image by which counts are expected."""
 
 
+def views_around(views: int) -> NDArray[np.intp]:
+    """Return the numbers of views, of so many, that suffice to tell the place of a map."""
+    return np.arange(0, views, max(1, views // VIEWS))
+
+
 def say_elsewhere(scan: Scan, mu: Volume) -> None:
     """Warn where a map that is moved, turned or of other density explains the counts better.
 
