@@ -141,19 +141,25 @@ def _local(count: int, threads: int) -> Iterator[Workers]:
     config = import_module("dask").config
     for defaults in config.defaults:  # an earlier run took those of distributed along at its end
         config.update(config.global_config, defaults, priority="old")
-    with (
-        config.set(OURS | ANY_SIZE),  # before distributed is imported, which reads it then
-        import_module("distributed").LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,  # images must not be spilled while they are iterated
-            dashboard_address="127.0.0.1:0",  # None serves pages on 8787, to all who ask
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=logging.CRITICAL,  # what a worker raises is told once, by the client
-        ) as cluster,
-        import_module("distributed").Client(cluster, set_as_default=False) as client,
-    ):
+    # before distributed is imported, which reads it then
+    with config.set(OURS | ANY_SIZE), ExitStack() as ending:
+        distributed = import_module("distributed")
+        try:
+            cluster = distributed.LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,  # images must not be spilled while they are iterated
+                dashboard_address="127.0.0.1:0",  # None serves pages on 8787, to all who ask
+                scheduler_kwargs={"dashboard": False},
+                silence_logs=logging.CRITICAL,  # what a worker raises is told once, by the client
+            )
+        except (RuntimeError, OSError) as error:
+            raise EmreconError(
+                f"the workers could not be started, or one was killed meanwhile: {error}"
+            ) from error
+        ending.enter_context(cluster)
+        client = ending.enter_context(distributed.Client(cluster, set_as_default=False))
         addresses = [cluster.workers[n].worker_address for n in sorted(cluster.workers)]
         yield Workers(client, addresses, threads or max(1, (cores or 1) // count))
 

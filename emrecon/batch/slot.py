@@ -19,8 +19,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ log = logging.getLogger(__name__)
 
 LEAST_WAIT_S, MOST_WAIT_S = 0.02, 0.5
 """Between two looks at the memory of a process."""
+
+IDLE_S = 300.0
+"""How long a process waits for a job before it is ended; the next one starts another. The client
+of a Dask cluster may have been killed, of which its workers are not told."""
 
 GROWTH_MB_PER_S = 10_000.0
 """No process takes memory faster: so one far from its limit need not be looked at so often."""
@@ -62,17 +67,22 @@ class Slot:
     ----------
     threads : int
         Processor threads of each job.
+    idle_s : float, optional
+        How long a process waits for a job before it is ended.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self, threads: int, idle_s: float = IDLE_S) -> None:
+        self._threads, self._idle_s = threads, idle_s
         self._process: subprocess.Popen[str] | None = None
         self._tmp: Scratch | None = None
         self._closed = threading.Event()
+        self._working = threading.Lock()
+        self._resting: threading.Timer | None = None
 
     def start(self) -> None:
         """Start the process ahead of its first job, so that it is ready when that comes."""
-        self._ready()
+        with self._at_work():
+            self._ready()
 
     def run(self, order: dict[str, Any], progress: Progress) -> Record:
         """Have a job done; whatever happens to its process, return a record.
@@ -84,6 +94,10 @@ class Slot:
         progress : callable
             Is called while the job runs.
         """
+        with self._at_work():
+            return self._done(order, progress)
+
+    def _done(self, order: dict[str, Any], progress: Progress) -> Record:
         job, store = Job.of(order["job"]), Store(Path(order["store"]))
         if self._closed.is_set():
             return Record(job.name, job.kind, "waiting")
@@ -99,18 +113,42 @@ class Slot:
             return Record.of(answer["record"])
         if "refused" in answer:
             return _lost(job, store, answer["refused"])
+        code = process.wait()
+        remove_parts(Path(job.out))
         if self._closed.is_set():
             return store.load(job) or Record(job.name, job.kind, "waiting")
-        code = process.wait()
         self._clear()
-        remove_parts(Path(job.out))
         return _lost(job, store, excess.result() or _cause_of_death(code))
 
     def close(self) -> None:
         """End the process, and what it is doing."""
         self._closed.set()
-        if self._process:
-            self._process.kill()
+        if self._resting:
+            self._resting.cancel()
+        self._end()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Do not end the process meanwhile, but when it was idle for long afterwards."""
+        with self._working:
+            if self._resting:
+                self._resting.cancel()
+            try:
+                yield
+            finally:
+                if not self._closed.is_set():
+                    self._resting = threading.Timer(self._idle_s, self._rest)
+                    self._resting.daemon = True
+                    self._resting.start()
+
+    def _rest(self) -> None:
+        with self._working:
+            if threading.current_thread() is self._resting:  # else there was a job meanwhile
+                self._end()
+
+    def _end(self) -> None:
+        if process := self._process:
+            process.kill()
         self._clear()
 
     def _ready(self) -> subprocess.Popen[str]:
@@ -136,11 +174,11 @@ class Slot:
 
     def _clear(self) -> None:
         """Forget a process that is dead or dying, and its temporary files."""
-        if self._process:
-            self._process.communicate()  # closes its pipes, and waits
-        if self._tmp:
-            self._tmp.close()
-        self._process, self._tmp = None, None
+        (process, tmp), self._process, self._tmp = (self._process, self._tmp), None, None
+        if process:
+            process.communicate()  # closes its pipes, and waits
+        if tmp:
+            tmp.close()
 
 
 def _limit(process: subprocess.Popen[str], limit_mb: float, over: threading.Event) -> str:

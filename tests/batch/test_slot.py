@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -62,6 +63,44 @@ def test_a_killed_worker_leaves_no_temporary_files(slot: Slot, made: Path, tmp_p
     record = slot.run(order(made, tmp_path, iterations=20000), kill)
     assert "SIGKILL" in record.error
     assert not tmp.exists()
+
+
+def test_a_job_that_is_ended_with_its_batch_leaves_nothing_half_written(
+    slot: Slot, made: Path, tmp_path: Path
+) -> None:
+    begun = tmp_path / ".part-abcdefgh-scan.nii.gz"
+
+    def end(*steps: object) -> None:
+        if not begun.exists():
+            begun.touch()
+            slot.close()
+
+    job = order(made, tmp_path, iterations=20000)
+    assert slot.run(job, end).status == "running"
+    assert not list(tmp_path.glob(".part-*"))
+
+
+def test_a_process_without_jobs_is_ended_and_the_next_job_has_another(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    slot = Slot(1, idle_s=0.01)
+    for scan in copies(made, tmp_path, 2):
+        slot.start()
+        _rested(slot)
+        assert not list(tmp_path.glob("emrecon-slot-*"))
+        assert slot.run(order(scan, tmp_path), silent).status == "done"
+    _rested(slot)
+    slot.close()
+
+
+def _rested(slot: Slot) -> None:
+    """Wait until there is no process, and nothing is done about it any more."""
+    while True:
+        with slot._working:
+            if slot._process is None:
+                return
+        time.sleep(0.01)
 
 
 def test_a_job_over_its_limit_is_stopped_alone(made: Path, tmp_path: Path) -> None:

@@ -229,6 +229,7 @@ BAD = {
     "PET": ({"!imaging modality": "PT"}, "imaging modality"),
     "on the side": ({"patient rotation": "left"}, "patient rotation"),
     "truncated": ({"!matrix size [2]": "27"}, "truncated"),
+    "beyond any number": ({"!matrix size [2]": "9" * 20}, "matrix size .*no number is above"),
     "no data": ({"name of data file": "b.s"}, "no data file"),
 }
 

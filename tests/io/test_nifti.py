@@ -321,3 +321,55 @@ def test_headers_of_packed_images_tell_whether_they_are_cut(tmp_path, name):
             path.write_bytes(bad)
             with pytest.raises(FormatError, match=r"truncated|Compressed file ended"):
                 io.image_header(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nii.bz2"])
+@pytest.mark.parametrize("shape", [(1 << 40, 1 << 20, 1 << 10), (1 << 62, 4, 4)])
+def test_sizes_beyond_64_bits_are_refused_as_cut(tmp_path, recwarn, shape, suffix):
+    """Of files that have their names, and of those that are not packed as those say."""
+    header = nib.Nifti2Header()
+    header.set_data_dtype(np.float32)
+    header.set_data_shape(shape)
+    header["vox_offset"] = 544
+    content = header.binaryblock + bytes(5000)
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix == ".nii.gz" else content)
+    for read in (io.read_image, io.image_header):
+        with pytest.raises(FormatError, match=r"truncated: it has 5540 bytes of \d{19,}"):
+            read(path)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_headers_that_are_cut_anywhere_are_refused(tmp_path, kind):
+    path = tmp_path / "a.nii"
+    content = kind(np.zeros((2, 3, 4), np.float32), OBLIQUE).to_bytes()
+    for length in range(0, len(content), 5):
+        path.write_bytes(content[:length])
+        for read in (io.read_image, io.image_header):
+            with pytest.raises(FormatError):
+                read(path)
+
+
+def test_extensions_that_are_odd_are_told_of_with_the_file_or_refused(tmp_path, recwarn, caplog):
+    image = nib.Nifti1Image(np.zeros((2, 3, 4), np.float32), OBLIQUE)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension(6, b"words"))
+    path = tmp_path / "a.nii"
+    image.to_filename(path)
+    io.read_image(patched(path, 352, "<i", 12))
+    (said,) = caplog.messages
+    assert said.startswith(f"{path}: Extension size is not a multiple of 16 bytes")
+    caplog.clear()
+    with pytest.raises(FormatError):
+        io.read_image(patched(path, 352, "<i", 1001))
+    assert not caplog.messages
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("value", [1e12, -1e300, np.inf])
+def test_places_that_no_voxel_has_are_refused(tmp_path, recwarn, value):
+    path = tmp_path / "a.nii"
+    nib.Nifti2Image(np.zeros((2, 3, 4), np.float32), np.eye(4)).to_filename(path)
+    with pytest.raises(FormatError, match="singular, not finite or beyond"):
+        io.read_image(patched(path, 400, "<d", value))  # the first of srow_x
+    assert not recwarn.list

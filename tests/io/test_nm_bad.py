@@ -161,6 +161,19 @@ def test_refused_by_name(tmp_path, what):
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("written", ["many", "0.5"])
+def test_pydicom_says_nothing_of_what_is_refused_by_name(tmp_path, recwarn, caplog, written):
+    path = saved(nm_dataset(), tmp_path)
+    content = path.read_bytes()
+    at = content.index(b"\x28\0\x08\0IS") + 8  # NumberOfFrames
+    size = content[at - 2]
+    path.write_bytes(content[:at] + written.encode().ljust(size)[:size] + content[at + size :])
+    with pytest.raises(FormatError, match=r"NumberOfFrames \(0028,0008\)"):
+        read_projections(path)
+    assert not recwarn.list
+    assert not caplog.messages
+
+
 def test_good_without_the_change(tmp_path):
     found = read_projections(saved(nm_dataset(starts=(0.0, 180.0), views=12, step=15.0), tmp_path))
     assert found.camera.shape == (24, 30, 26)

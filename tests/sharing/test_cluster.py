@@ -130,6 +130,17 @@ def test_workers_that_die_again_and_again_are_told_of():
         Workers.result(Dead())
 
 
+def test_a_worker_that_is_killed_while_it_starts_is_one_line(monkeypatch):
+    from distributed import Nanny
+
+    async def struck(nanny):
+        raise OSError("its process is gone")
+
+    monkeypatch.setattr(Nanny, "start_unsafe", struck)
+    with pytest.raises(EmreconError, match="could not be started"), opened("2", 1):
+        pass
+
+
 def test_no_scheduler_and_no_fitting_worker(monkeypatch):
     from distributed import LocalCluster
 

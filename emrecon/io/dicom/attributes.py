@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
+from emrecon.heard import heard
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -32,7 +35,8 @@ class Attributes:
             If it cannot be understood.
         """
         try:
-            stored = getattr(self.dataset, keyword, None)
+            with _unjudged():
+                stored = getattr(self.dataset, keyword, None)
         except (ValueError, TypeError, OverflowError, NotImplementedError, EOFError) as error:
             raise self.refusal(keyword, f"it cannot be read: {error}") from error
         empty = stored is None or (hasattr(stored, "__len__") and not len(stored))
@@ -132,8 +136,7 @@ def open_dicom(path: Path, *, pixels: bool = True) -> Attributes:
     from pydicom.errors import InvalidDicomError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of what is refused by name
+        with _unjudged():
             dataset = dcmread(path, stop_before_pixels=not pixels)
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror or error}") from error
@@ -142,6 +145,19 @@ def open_dicom(path: Path, *, pixels: bool = True) -> Attributes:
     if getattr(dataset.file_meta, "TransferSyntaxUID", None) is None:
         raise FormatError(f"{path} is damaged: it names no transfer syntax")
     return Attributes(dataset, path)
+
+
+@contextmanager
+def _unjudged() -> Iterator[None]:
+    """Have pydicom say nothing of values that break its rules; what is wanted is refused by name.
+
+    It warns and logs, when values are read and once more when they are asked for.
+    """
+    from pydicom.config import disable_value_validation
+
+    with warnings.catch_warnings(), heard("pydicom", silent=True), disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _many(stored: Any) -> bool:  # noqa: ANN401 - whatever stands there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +109,7 @@ def _decoded(dataset: Attributes, shape: tuple[int, int, int], size: str) -> NDA
             ) from error
     raw = dataset.value("PixelData")
     kind = "i" if dataset.number("PixelRepresentation") else "u"
-    wanted = int(np.prod(shape)) * int(size)
+    wanted = math.prod(shape) * int(size)
     stored = 0 if raw is None else len(raw)
     padding = b"" if raw is None else raw[wanted:]  # PS3.5 section 8.1.1 lets readers expect it
     if stored < wanted or padding.count(0) != len(padding):
@@ -118,7 +119,7 @@ def _decoded(dataset: Attributes, shape: tuple[int, int, int], size: str) -> NDA
             f"frames of {shape[1]} x {shape[2]} pixels take {wanted}"
         )
     order = "<" if syntax.is_little_endian else ">"
-    values = np.frombuffer(raw, f"{order}{kind}{size}", int(np.prod(shape)))
+    values = np.frombuffer(raw, f"{order}{kind}{size}", math.prod(shape))
     return values.reshape(shape).astype(np.float32)
 
 

@@ -24,6 +24,9 @@ from emrecon.io.interfile.keys import SPELLINGS
 MOST_BYTES = 1 << 20
 """How long a header may be: what follows is taken for data."""
 
+_MOST = 1 << 53
+"""More than any integer of a header; arrays of more elements are refused by numpy, not memory."""
+
 _LINE = re.compile(r"([^\[\]]*?)\s*(?:\[\s*(\d+)\s*\])?\s*:\s*=\s*(.*)")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _MARKS = {
@@ -110,9 +113,12 @@ class Header:
         """Return the integers of a list, or of a single value."""
         items = _items(self.text(key, index))
         try:
-            return [int(item) for item in items]
+            values = [int(item) for item in items]
         except ValueError:
             raise self.refusal(key, "an integer or a list of them is needed", index) from None
+        if max(map(abs, values), default=0) > _MOST:
+            raise self.refusal(key, f"no number is above {_MOST}", index)
+        return values
 
     def numbers(self, key: str, index: int = 1) -> list[float]:
         """Return the numbers of a list, or of a single value; none of them NaN or infinite."""

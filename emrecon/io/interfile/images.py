@@ -9,6 +9,7 @@ where the image's origin is the stored offset).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def _stored(header: Header) -> _Stored:
     if frames < 1:
         raise header.refusal("number of time frames", "at least 1 is needed")
     shape, dtype = (nz, ny, nx), number_type(header)
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     starts = [data_start(header)]
     for frame in range(2, frames + 1):
         after = starts[-1] + size
@@ -170,7 +171,7 @@ def write(volume: Volume, path: Path) -> None:
 
 def _voxels(header: Header, stored: _Stored) -> tuple[NDArray[np.float32], str]:
     """Return values ``[frame, z, y, x]`` and their unit."""
-    path, dtype, shape, count = stored.path, stored.dtype, stored.shape, int(np.prod(stored.shape))
+    path, dtype, shape, count = stored.path, stored.dtype, stored.shape, math.prod(stored.shape)
     warn_of_order(path, dtype, stored.starts[0])
     voxels = np.empty((len(stored.starts), *shape), np.float32)
     unit = ""

@@ -19,6 +19,7 @@ are, and how they go together, is after UCL/STIR's ``BinNormalisationFromECAT8.c
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,7 @@ def _stored(header: Header, name: str, *, signed: bool = False) -> Array:
     if min(shape, default=0) < 1:
         raise header.refusal("%matrix size", "sizes are above zero", number)
     start = header.integer("data offset in bytes", number)
-    values = read_values(header.data_path(), np.dtype("<f4"), int(np.prod(shape)), start)
+    values = read_values(header.data_path(), np.dtype("<f4"), math.prod(shape), start)
     if not (np.isfinite(values).all() and (signed or (values >= 0).all())):
         raise FormatError(
             f"{header.data_path()}: the component '{name}' holds values that are negative or not "

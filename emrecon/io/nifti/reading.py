@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.fileholders import FileHolder
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from emrecon.errors import EmreconError, FormatError
@@ -36,12 +39,16 @@ _BEYOND = "they are beyond the single precision that is computed with; scale the
 _CIFTI = range(3000, 3100)
 """Intents of CIFTI, which is stored as NIfTI-2."""
 
+_FAR_MM = 1e9
+"""No voxel is as large, or lies as far away."""
+
 _CHUNK = 1 << 20
 """Bytes that are unpacked at a time."""
 
 _BROKEN = (
     ImageFileError,
     HeaderDataError,
+    WrapStructError,
     OSError,
     EOFError,
     MemoryError,
@@ -141,8 +148,8 @@ def open_image(path: Path, *, whole: bool = True) -> StoredImage:
     if code not in _TO_MM:
         raise FormatError(f"{path}: unit of length {code} is none of NIfTI's")
     affine[:3] *= _TO_MM[code]
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise FormatError(f"{path}: its affine is singular or not finite")
+    if not (np.abs(affine) < _FAR_MM).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise FormatError(f"{path}: its affine is singular, not finite or beyond {_FAR_MM:g} mm")
     if not _says_where(header):
         log.warning("%s does not say where it lies in space: left and right are a guess", path)
     if nifti and len(image.shape) > 2:
@@ -187,7 +194,8 @@ def read_header(path: Path) -> Volume:
         As `read`, as far as the header and the size of the file tell.
     """
     stored = open_numbers(path, whole=False)
-    nothing = np.broadcast_to(np.float32(0), stored.shape)
+    with _readable(path):
+        nothing = np.broadcast_to(np.float32(0), stored.shape)
     return Volume(_three_or_four_axes(path, nothing), stored.affine, stored.unit)
 
 
@@ -247,7 +255,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _heard() -> Iterator[dict[str, None]]:
-    """Collect what nibabel logs in this thread, which else prints it without the file's name."""
+    """Collect what nibabel logs in this thread or warns of, which else lacks the file's name."""
     messages: dict[str, None] = {}
     thread = threading.get_ident()
 
@@ -259,9 +267,12 @@ def _heard() -> Iterator[dict[str, None]]:
 
     nib.imageglobals.logger.addFilter(kept)
     try:
-        yield messages
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)
+            yield messages
     finally:
         nib.imageglobals.logger.removeFilter(kept)
+        messages |= {" ".join(str(one.message).split()): None for one in warned}
 
 
 def _load(path: Path, *, whole: bool) -> Any:  # noqa: ANN401 - an image of nibabel's
@@ -269,7 +280,9 @@ def _load(path: Path, *, whole: bool) -> Any:  # noqa: ANN401 - an image of niba
     head = open_head(path)
     if not (is_mgh(head) or is_nifti(head, SINGLE)):
         pair = nib.load(path)  # by the names of its files
-        _refuse_cut(pair, Path(str(pair.file_map["image"].filename)))
+        data = Path(str(pair.file_map["image"].filename))
+        if data.suffix not in {".bz2", ".zst"}:
+            _refuse_cut(pair, data)
         return pair
     packed = _packed(path)
     misnamed = path.suffix in {".gz", ".bz2", ".zst"}  # nibabel would unpack it by its name
@@ -279,7 +292,10 @@ def _load(path: Path, *, whole: bool) -> Any:  # noqa: ANN401 - an image of niba
         return image
     with gzip.open(path) if packed else path.open("rb") as file:
         if whole:
-            return _class(head).from_bytes(file.read())
+            content = file.read()
+            image = _class(head).from_bytes(content)
+            _refuse_size(image, path, len(content))
+            return image
         image = _class(head).from_file_map({"image": FileHolder(fileobj=file)})
         _refuse_cut(image, path)
         return image
@@ -287,12 +303,19 @@ def _load(path: Path, *, whole: bool) -> Any:  # noqa: ANN401 - an image of niba
 
 def _refuse_cut(image: Any, path: Path) -> None:  # noqa: ANN401 - an image of nibabel's
     """Refuse a file that is too short for the voxels of its header, packed with gzip or not."""
-    if path.suffix in {".bz2", ".zst"}:
-        return
-    end = int(image.dataobj.offset) + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
-    size = _unpacked_size(path, end) if _packed(path) else path.stat().st_size
-    if size < end:
-        raise FormatError(f"{path} is truncated: it has {size} bytes of {end}")
+    end = _end(image)
+    _refuse_size(image, path, _unpacked_size(path, end) if _packed(path) else path.stat().st_size)
+
+
+def _refuse_size(image: Any, path: Path, size: int) -> None:  # noqa: ANN401 - likewise
+    if size < _end(image):
+        raise FormatError(f"{path} is truncated: it has {size} bytes of {_end(image)}")
+
+
+def _end(image: Any) -> int:  # noqa: ANN401 - likewise
+    """Return how many bytes the header tells of, which may be more than fit 64 bits."""
+    voxels = math.prod(map(int, image.shape))
+    return int(image.dataobj.offset) + voxels * int(image.get_data_dtype().itemsize)
 
 
 def _unpacked_size(path: Path, likely: int) -> int:
