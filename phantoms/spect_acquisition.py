@@ -82,6 +82,8 @@ class CameraAcquisition:
             raise SettingsError(f"direction is CW or CC, not {self.direction!r}")
         if self.position not in {"HFS", "HFP", "FFS", "FFP"}:
             raise SettingsError(f"position is HFS, HFP, FFS or FFP, not {self.position!r}")
+        if not all(abs(place) < 1e5 for place in self.patient_mm):
+            raise SettingsError(f"patient_mm is less than 1e5 away, unlike {self.patient_mm}")
         lengths = (self.orbit_mm, self.bin_mm, self.plane_mm)
         if not all(0 < length < 1e5 for length in lengths):
             raise SettingsError(

@@ -50,6 +50,9 @@ GROUP = "emrecon.formats"
 BUILT_IN = ("nifti", "petlink", "interfile", "dicom", "petsird", "calibration_file")
 """Rooms with formats, in the order in which they are tried."""
 
+FAR_MM = 1e9
+"""No voxel is as large, or lies as far away."""
+
 HEAD_BYTES = 544
 """How much of a file, decompressed, a format is shown to recognise it by."""
 
@@ -384,6 +387,18 @@ def check_data(path: Path, camera: CameraFacts | None = None) -> None:
         form.image_header(path)
     if isinstance(form, ChecksData):
         form.check_data(path, camera or CameraFacts())
+
+
+def check_affine(path: Path, affine: NDArray[np.float64]) -> None:
+    """Refuse an affine (to mm) that no image can have.
+
+    Raises
+    ------
+    FormatError
+        If it is singular, not finite, or of voxels beyond `FAR_MM`.
+    """
+    if not (np.abs(affine) < FAR_MM).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise FormatError(f"{path}: its affine is singular, not finite or beyond {FAR_MM:g} mm")
 
 
 def open_head(path: Path) -> bytes:

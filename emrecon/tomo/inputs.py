@@ -261,6 +261,8 @@ class CameraFacts:
                 )
         if any(not 0 < value < 1e5 for value in (*self.radius_mm, *self.pixel_mm)):
             raise SettingsError("radius_mm and pixel_mm are above 0")
+        if any(not abs(value) < 1e5 for value in self.axis_mm):
+            raise SettingsError(f"axis_mm is less than 1e5 away, unlike {self.axis_mm}")
         if not 0 <= self.angular_step_deg < 360 or self.gate < 0:
             raise SettingsError("angular_step_deg and gate are above 0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -156,3 +157,14 @@ class TestInterfile:
         facts = read_image(path).facts
         assert facts["durations_s"] == [5, 6]
         assert facts["patient_position"] == "HFS"
+
+    @pytest.mark.parametrize("value", ["1e30", "1e-30"])
+    def test_voxels_that_no_image_has_are_refused(self, tmp_path, value):
+        path = tmp_path / "a.hv"
+        io.write_image(asymmetric(), path)
+        key = "scaling factor (mm/pixel) [3]"
+        text, count = re.subn(rf"{re.escape(key)} := .*", f"{key} := {value}", path.read_text())
+        assert count == 1
+        path.write_text(text)
+        with pytest.raises(FormatError, match="singular, not finite or beyond"):
+            io.read_image(path)

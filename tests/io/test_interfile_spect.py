@@ -229,6 +229,8 @@ BAD = {
     "PET": ({"!imaging modality": "PT"}, "imaging modality"),
     "on the side": ({"patient rotation": "left"}, "patient rotation"),
     "truncated": ({"!matrix size [2]": "27"}, "truncated"),
+    "more planes than memory": ({"!matrix size [2]": "9" * 15}, "truncated"),
+    "more views than memory": ({"!number of projections": "9" * 15}, "truncated"),
     "beyond any number": ({"!matrix size [2]": "9" * 20}, "matrix size .*no number is above"),
     "no data": ({"name of data file": "b.s"}, "no data file"),
 }

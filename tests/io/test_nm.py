@@ -86,6 +86,15 @@ def test_heads_that_disagree_leave_the_place_open(tmp_path):
     assert_right(found)
 
 
+def test_a_place_beyond_any_room_is_left_open(tmp_path):
+    dataset = nm_dataset(starts=(0.0, 180.0), origin=(0.0, 0.0, 0.0))
+    for head in dataset.DetectorInformationSequence:
+        head.ImagePositionPatient[1] = 1e30
+    found = read(dataset, tmp_path)
+    assert found.origin_mm is None
+    assert "beyond" in found.facts["origin_from"]
+
+
 def test_windows_by_isotope_name_and_number(tmp_path):
     dataset = nm_dataset(windows=3)
     found = read(dataset, tmp_path)

@@ -12,6 +12,7 @@ from emrecon.io import kind
 from emrecon.io.dicom.nm import read_projections
 from emrecon.io.scan import read_scan
 from emrecon.tomo.inputs import CameraFacts, Corrections
+from phantoms.spect_acquisition import CameraAcquisition
 from tests.io.nm_files import item, nm_dataset, saved
 
 
@@ -231,13 +232,19 @@ def test_other_dicom_is_named_by_every_reader(tmp_path):
     "wrong",
     [
         {"direction": "left"}, {"patient_position": "HFDR"}, {"first_row": "top"},
-        {"radius_mm": (0.0,)}, {"pixel_mm": (4.0,)}, {"axis_mm": (1.0, 2.0)}, {"gate": -1},
+        {"radius_mm": (0.0,)}, {"pixel_mm": (4.0,)}, {"axis_mm": (1.0, 2.0)},
+        {"axis_mm": (0.0, 1e30, 0.0)}, {"gate": -1},
         {"scatter_from": "qew"},
     ],
 )  # fmt: skip
 def test_impossible_flags(wrong):
     with pytest.raises(SettingsError, match=next(iter(wrong))):
         CameraFacts(**wrong)
+
+
+def test_patients_beyond_any_room_are_refused():
+    with pytest.raises(SettingsError, match="patient_mm is less than"):
+        CameraAcquisition(patient_mm=(0.0, 0.0, 1e30))
 
 
 def test_frame_order_must_explain_the_frames(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -240,8 +241,14 @@ def test_cameras_that_cannot_be_are_refused():
     theta, u, z = np.zeros(3), np.arange(-3.0, 4), np.arange(4.0)
     with pytest.raises(GeometryError, match="each view needs one"):
         Camera(theta, np.full(2, 100.0), u, z)
-    with pytest.raises(GeometryError, match="above zero"):
-        Camera(theta, np.zeros(3), u, z)
+    for radius in (0, 1e-30, 1e30):
+        with pytest.raises(GeometryError, match=re.escape(f"a radius of {radius:g} mm")):
+            Camera(theta, np.array([100.0, radius, 100]), u, z)
+    for places in ((u * 1e-30, z), (u, z * 1e30)):
+        with pytest.raises(GeometryError, match=r"a bin of 1e.30 mm"):
+            Camera(theta, np.full(3, 100.0), *places)
+    with pytest.raises(GeometryError, match="both of its sides"):
+        _ = Camera(theta, np.full(3, 100.0), u - 3.5 + 1e-9, z).fov_mm
     with pytest.raises(GeometryError, match="even steps"):
         Camera(theta, np.full(3, 100.0), u**3, z)
     with pytest.raises(GeometryError, match="both of its sides"):

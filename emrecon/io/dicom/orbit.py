@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
 from emrecon.io.dicom.attributes import Attributes
+from emrecon.io.formats import FAR_MM
 from emrecon.tomo.geometry.camera import Camera
 from emrecon.tomo.inputs import CameraFacts
 
@@ -364,6 +365,8 @@ def _origin(
     known = [point for point in points if point is not None]
     if len(known) < len(points):
         return None, "ImagePositionPatient and ImageOrientationPatient are not both there"
+    if np.abs(np.stack(known)).max() > FAR_MM:
+        return None, f"ImagePositionPatient places the axis beyond {FAR_MM:g} mm"
     apart = float(np.ptp(np.stack(known), axis=0).max())
     if apart > AGREE_MM:
         return None, f"the heads' ImagePositionPatient place the axis {apart:.1f} mm apart"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import FormatError
 from emrecon.io.dicom.attributes import Attributes, is_dicom, open_dicom
-from emrecon.io.formats import open_head
+from emrecon.io.formats import check_affine, open_head
 from emrecon.volume import Volume
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def stacked(slices: list[Attributes], unit: str) -> Volume:
     lps = np.eye(4)
     lps[:3, 0], lps[:3, 1] = cosines[0] * column_mm, cosines[1] * row_mm
     lps[:3, 2], lps[:3, 3] = step, places[0]
+    check_affine(first.path, lps)
     voxels = np.stack([_values(one) for one in slices], axis=2)
     return Volume(voxels, np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps, unit)
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from emrecon.errors import GeometryError, WriteError
 from emrecon.files import replacing
+from emrecon.io.formats import check_affine
 from emrecon.io.interfile.common import (
     Position,
     axis_sizes,
@@ -136,6 +137,7 @@ def _placed(header: Header, stored: _Stored, voxels: NDArray[np.float32], unit: 
         facts |= _frame_times(header, frames)
     header.text("originating system", default="")
     affine = _affine(header, (nx, ny, nz), position)
+    check_affine(header.path, affine)
     unit = header.text(UNIT_KEY, default=unit)
     note_unread(header, facts)
     along = voxels.transpose(0, 3, 2, 1)

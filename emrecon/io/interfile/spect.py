@@ -115,9 +115,7 @@ def read_projections(
 
 def check_data(path: Path, supplied: CameraFacts) -> None:
     """Refuse data that are missing, cut or too long for the header at `path`."""
-    header = parse(path)
-    camera, _, _ = _geometry(header, supplied)
-    projections_file(header, int(np.prod(camera.shape)))
+    _geometry(parse(path), supplied)
 
 
 def refuse_unused(path: Path, supplied: CameraFacts) -> None:
@@ -195,6 +193,7 @@ def _turned(stored: Array, position: Position) -> Array:
 
 
 def _geometry(header: Header, supplied: CameraFacts) -> tuple[Camera, Position, dict[str, Any]]:
+    """Return where the counts and the patient lie and what else is said, if the data are whole."""
     if header.words("imaging modality") not in [[name] for name in MODALITIES]:
         raise header.refusal("imaging modality", "SPECT projections are nucmed")
     header.choice("type of data", ("tomographic",), "tomographic")
@@ -209,6 +208,8 @@ def _geometry(header: Header, supplied: CameraFacts) -> tuple[Camera, Position, 
         if any(name in header.text(key, default="").lower() for name in FOCUSED):
             raise header.refusal(key, "parallel holes are")
     bins, planes = _sizes(header)
+    if (views := header.integer("number of projections")) > 0:
+        projections_file(header, bins * planes * views)  # before there are arrays of these lengths
     bin_mm, plane_mm = _spacing(header, supplied)
     phi_deg = _azimuths(header, supplied)
     radius_mm = _radii(header, supplied, phi_deg.size)

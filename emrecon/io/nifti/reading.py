@@ -23,7 +23,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from emrecon.errors import EmreconError, FormatError
-from emrecon.io.formats import open_head
+from emrecon.io.formats import check_affine, open_head
 from emrecon.io.nifti import SINGLE, is_mgh, is_nifti
 from emrecon.io.nifti.packing import gzip, gzip_error
 from emrecon.volume import Volume
@@ -38,9 +38,6 @@ _EXACT = 1 << 24  # float32 holds every whole number up to it
 _BEYOND = "they are beyond the single precision that is computed with; scale them"
 _CIFTI = range(3000, 3100)
 """Intents of CIFTI, which is stored as NIfTI-2."""
-
-_FAR_MM = 1e9
-"""No voxel is as large, or lies as far away."""
 
 _CHUNK = 1 << 20
 """Bytes that are unpacked at a time."""
@@ -148,8 +145,7 @@ def open_image(path: Path, *, whole: bool = True) -> StoredImage:
     if code not in _TO_MM:
         raise FormatError(f"{path}: unit of length {code} is none of NIfTI's")
     affine[:3] *= _TO_MM[code]
-    if not (np.abs(affine) < _FAR_MM).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise FormatError(f"{path}: its affine is singular, not finite or beyond {_FAR_MM:g} mm")
+    check_affine(path, affine)
     if not _says_where(header):
         log.warning("%s does not say where it lies in space: left and right are a guess", path)
     if nifti and len(image.shape) > 2:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emrecon.brief import brief
 from emrecon.errors import GeometryError
-from emrecon.volume import Grid
+from emrecon.volume import SIZES_MM, Grid
 
 Floats = NDArray[np.float64]
 
@@ -61,14 +61,14 @@ class Camera:
                 f"{self.radius_mm.size} radii given for {self.theta_rad.size} views: "
                 "each view needs one"
             )
-        if not self.radius_mm.min() > 0:
-            raise GeometryError(f"a radius of {self.radius_mm.min():g} mm: it must be above zero")
+        _check_sizes("a radius", self.radius_mm.min(), self.radius_mm.max())
         for name in ("u_mm", "z_mm"):
             steps = np.diff(getattr(self, name))
             if steps.size and not (
                 steps.min() > 0 and np.ptp(steps) <= EVEN * steps.min() * steps.size
             ):
                 raise GeometryError(f"a camera's {name} must increase in even steps")
+            _check_sizes("a bin", _step(getattr(self, name)))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -99,7 +99,7 @@ class Camera:
     def fov_mm(self) -> float:
         """The radius of the cylinder that every view sees; the orbit may cut it off."""
         edge = min(-self.u_mm[0], self.u_mm[-1]) + self.bin_mm / 2
-        if not edge > 0:
+        if not edge >= SIZES_MM[0]:
             raise GeometryError("no view sees the axis: bins must lie on both of its sides")
         return float(min(edge, self.radius_mm.max()))
 
@@ -154,6 +154,14 @@ class Camera:
             if moved > 1e-2:
                 return f"{what} are up to {moved:.3g} mm apart"
         return ""
+
+
+def _check_sizes(what: str, *sizes_mm: float) -> None:
+    """Refuse lengths of which the kernels could not count the steps."""
+    least, most = SIZES_MM
+    for size in sizes_mm:
+        if not least <= size <= most:
+            raise GeometryError(f"{what} of {size:g} mm: it must be of {least:g} to {most:g} mm")
 
 
 def _step(places: Floats, alone: float = 1.0) -> float:
