@@ -248,11 +248,8 @@ class ReconResult:
             chosen |= forms.plain(job.penalty)
         if job.kernel.kernel:
             chosen |= forms.plain(job.kernel)
-        corrections = (
-            job.corrections,
-            self.source.corrections,
-        )  # as said, and with the manifest's
-        for form in (job.anatomical, *corrections, job.camera, job.listmode):
+        said, whole = job.corrections, self.source.corrections  # whole: with the manifest's
+        for form in (job.anatomical, said, whole, job.camera, job.listmode):
             chosen |= forms.told(form)
         tables = job.listmode.tables()  # among the inputs, with their checksums
         return {name: value for name, value in chosen.items() if name not in tables}
